@@ -1,0 +1,29 @@
+"""Who acts: a person or a calling system, with what the people register or a grant says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from strongroom.vocabulary import PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated actor.
+
+    Attributes:
+        id: name in the people register (persons, services) or of the grant (calling systems).
+        kind: `Person` signs with a key of their own; `Service` is a machine of ours or a calling system.
+        roles: what they are: author, validator, approver, operator, caller, auditor, dpo, custodian, halter, scanner ...
+        units: departments or tenants.
+        grants: bounds on labels a caller may assert, by name: `models`, `environments`, `jurisdictions`, `purposes`.
+        token_expires_us: end of the credential's validity in microseconds, or None for credentials without one.
+    """
+
+    id: PersonId
+    kind: Literal["Person", "Service"]
+    roles: frozenset[str]
+    units: frozenset[str] = frozenset()
+    grants: dict[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    token_expires_us: int | None = None

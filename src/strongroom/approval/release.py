@@ -1,0 +1,98 @@
+"""Format 6: what a TUF target says of a released model version, in its `custom` field."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from strongroom.registry.contract import CutOff, InputContract, OutputContract
+from strongroom.vocabulary import Digest
+
+
+class EvidenceRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A DSSE envelope by its digest; `type` is submission, scan, validation or review."""
+
+    type: str
+    sha256: Digest
+
+
+class Bins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reference distribution for drift: inner edges (decimal strings, ascending) and the count in each of len(edges)+1 bins.
+
+    A value x falls in bin `sum(x > edge)`; missing values are counted in `missing`.
+    """
+
+    name: str
+    edges: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int = 0
+
+
+class Monitors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is watched live: PSI of each feature and of the score, against the reference sample."""
+
+    features: tuple[Bins, ...]
+    score: Bins
+    psi_alert: str
+    psi_floor: str
+    min_rows: int
+
+
+class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Under which conditions the bits repeat, as the sandbox proved them.
+
+    Attributes:
+        runtime: `onnxruntime`.
+        version: of the runtime.
+        provider: `CPUExecutionProvider`.
+        threads: always 1.
+        isa: instruction-set class, for example `x86_64-avx512`.
+        mode: `batch-invariant` (same bits alone and in any batch up to max_batch), `padded` (same bits for any batch
+            of at least two rows; a single row is padded by a copy), or `by-row`.
+        max_batch: largest batch that was proven.
+    """
+
+    runtime: Literal["onnxruntime"]
+    version: str
+    provider: Literal["CPUExecutionProvider"]
+    threads: Literal[1]
+    isa: str
+    mode: Literal["batch-invariant", "padded", "by-row"]
+    max_batch: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the operator may do with this version without asking the approvers again."""
+
+    stages: tuple[Literal["shadow", "canary", "live"], ...]
+    max_canary_percent: int
+    fallback: Digest | None
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Format 6, version 1. Times are microseconds since 1970."""
+
+    v: Literal[1]
+    model: str
+    manifest: Digest
+    evidence: tuple[EvidenceRef, ...]
+    kind: str
+    tier: int
+    environments: tuple[str, ...]
+    jurisdictions: tuple[str, ...]
+    purposes: tuple[str, ...]
+    not_before_us: int
+    review_due_us: int
+    input: InputContract
+    output: OutputContract
+    cut_offs: tuple[CutOff, ...]
+    policies: dict[str, Digest]
+    monitors: Monitors
+    numeric_profile: NumericProfile
+    min_gateway: str
+    plan: Plan
+    diagram: Digest
+    case: str
+    kek_id: str
+    artifact: str

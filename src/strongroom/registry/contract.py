@@ -1,0 +1,191 @@
+"""What a model promises: `model.toml`, read into types. Everything the gateway enforces comes from here.
+
+Bounds are decimal strings in documents (format 1 has no floats) and compared as float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from strongroom.errors import InvalidInputError
+from strongroom.vocabulary import parse_jurisdiction, parse_name
+
+FeatureType = Literal["float", "integer", "category"]
+FEATURE_LIMIT = 4096
+ROWS_LIMIT = 100_000
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input column.
+
+    Attributes:
+        name: as callers send it; up to 128 printable characters.
+        type: `float` (float32), `integer` (a whole number within +-2**24) or `category` (one of `allowed`, whole numbers).
+        unit: of the value, for example `NT dollar`, `months`, `count`, `code`.
+        minimum, maximum: inclusive bounds as decimal strings, or None for no bound.
+        allowed: whole numbers that a category may have.
+        missing: `refuse`, or `nan` when the model was trained to see missing values.
+        purpose: why the model needs it.
+        legal_basis: on which ground it is processed, for example `GDPR Art. 6(1)(b)`.
+    """
+
+    name: str
+    type: FeatureType
+    unit: str
+    purpose: str
+    legal_basis: str
+    minimum: str | None = None
+    maximum: str | None = None
+    allowed: tuple[int, ...] | None = None
+    missing: Literal["refuse", "nan"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.name) <= 128 and self.name.isprintable()):
+            raise InvalidInputError("a feature name has 1 to 128 printable characters", field="input.features.name")
+        for text in (self.unit, self.purpose, self.legal_basis):
+            if not text.strip():
+                raise InvalidInputError(
+                    f"feature `{self.name}` needs unit, purpose and legal_basis", field=self.name, rule="documented"
+                )
+        low, high = bound(self.minimum), bound(self.maximum)
+        if low is not None and high is not None and low > high:
+            raise InvalidInputError(f"feature `{self.name}` has minimum above maximum", field=self.name, rule="range")
+        if (self.type == "category") != (self.allowed is not None):
+            raise InvalidInputError(
+                f"feature `{self.name}`: a category, and only a category, lists `allowed`", field=self.name, rule="allowed"
+            )
+
+
+class InputContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The input tensor: float32, shape [rows, features], columns in this order."""
+
+    tensor: str
+    features: tuple[Feature, ...]
+    max_rows: int = 1000
+
+    def __post_init__(self) -> None:
+        names = [feature.name for feature in self.features]
+        if not 0 < len(names) <= FEATURE_LIMIT:
+            raise InvalidInputError(f"a model has 1 to {FEATURE_LIMIT} features", field="input.features", rule="count")
+        if len(set(names)) != len(names):
+            raise InvalidInputError("feature names repeat", field="input.features", rule="unique")
+        if not 0 < self.max_rows <= ROWS_LIMIT:
+            raise InvalidInputError(f"max_rows is 1 to {ROWS_LIMIT}", field="input.max_rows", rule="range")
+
+
+class OutputContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The output: ONNX tensor `tensor`, column `column` of it, called `name`, float32, finite and within the bounds."""
+
+    tensor: str
+    name: str
+    unit: str
+    minimum: str
+    maximum: str
+    column: int = 1
+
+    def __post_init__(self) -> None:
+        low, high = bound(self.minimum), bound(self.maximum)
+        if low is None or high is None or low > high:
+            raise InvalidInputError("the output needs minimum and maximum, in order", field="output", rule="range")
+
+
+class CutOff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`decision` is taken for scores below `below` (decimal string); the last one has no bound."""
+
+    decision: str
+    below: str | None = None
+
+
+class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files of the package, as paths inside it.
+
+    `development` and `reference` are Parquet with the features, the outcome column and no protected attribute;
+    `protected` is Parquet with only the protected attributes of the reference sample, row for row; `predictions`
+    is Parquet with the column `prediction` (float64): what the source model answered on the reference sample.
+    """
+
+    model: str
+    development: str
+    reference: str
+    predictions: str
+    outcome: str
+    protected: str | None = None
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the model comes from.
+
+    Attributes:
+        data: digests of the source data by name.
+        code_commit: of the training code, or `unversioned`.
+        environment: package versions by name.
+        parameters: of the training, as text.
+        parent: manifest digest of the version it replaces, or None.
+    """
+
+    data: dict[str, str]
+    code_commit: str
+    environment: dict[str, str]
+    parameters: dict[str, str]
+    parent: str | None = None
+
+
+class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.toml` as a whole."""
+
+    v: Literal[1]
+    name: str
+    kind: Literal["pd"]
+    tier: Literal[1, 2, 3]
+    title: str
+    owner: str
+    product: str
+    process: str
+    purposes: tuple[str, ...]
+    jurisdictions: tuple[str, ...]
+    environments: tuple[str, ...]
+    input: InputContract
+    output: OutputContract
+    cut_offs: tuple[CutOff, ...]
+    samples: Samples
+    lineage: Lineage
+    protected: tuple[str, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        parse_name(self.name, "model name")
+        if not self.purposes or not self.jurisdictions or not self.environments:
+            raise InvalidInputError("a model names its purposes, jurisdictions and environments", field="purposes", rule="labels")
+        for label in self.jurisdictions:
+            parse_jurisdiction(label)
+        seen = {feature.name for feature in self.input.features}
+        for name in self.protected:
+            if name in seen:
+                raise InvalidInputError(
+                    f"`{name}` is protected and cannot be a feature; keep it in the protected sample", field=name, rule="protected"
+                )
+        if not self.cut_offs or self.cut_offs[-1].below is not None or any(c.below is None for c in self.cut_offs[:-1]):
+            raise InvalidInputError("cut-offs ascend, and the last has no bound", field="cut_offs", rule="order")
+        bounds = [bound(c.below) or 0.0 for c in self.cut_offs[:-1]]
+        if bounds != sorted(set(bounds)):
+            raise InvalidInputError("cut-offs ascend", field="cut_offs", rule="order")
+
+
+def bound(text: str | None) -> float | None:
+    """A decimal string as float64.
+
+    Raises:
+        InvalidInputError: not a finite decimal number.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or len(text) > 40:
+        raise InvalidInputError("a bound is a finite decimal number", rule="bound")
+    return value
