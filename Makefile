@@ -1,0 +1,61 @@
+# The one task runner. `make demo` and `make test` set up everything they need; CI calls the same recipes.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+JOBS ?= 2
+SLOW ?=
+
+.PHONY: setup setup-demo demo test check docs lock clean bench
+
+setup: .venv/.ready-test ## everything: to run, to test, to check
+
+setup-demo: .venv/.ready-demo ## what the demo needs
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo "Strongroom needs Python 3.11, 3.12 or 3.13 on the PATH (or make PYTHON=/path/to/python3)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# requirements/demo.txt is a part of requirements/test.txt with the same pins, so both can share one environment
+.venv/.ready-demo: .venv/.made requirements/demo.txt requirements/data.txt
+	@echo "installing what the demo needs (pinned, with hashes) ..."
+	$(PIP) install --require-hashes -r requirements/demo.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/data.txt
+	@echo "$(CURDIR)/src" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/strongroom.pth
+	@printf '#!%s/.venv/bin/python\nimport sys\nfrom strongroom.cli import main\nsys.exit(main())\n' "$(CURDIR)" > $(BIN)/strongroom && chmod +x $(BIN)/strongroom
+	@touch $@
+
+.venv/.ready-test: .venv/.ready-demo requirements/test.txt
+	@echo "installing what the tests need (pinned, with hashes) ..."
+	$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+demo: setup-demo ## a model's whole life on real data, then what was proven
+	$(BIN)/python -m demo
+
+test: setup ## the whole suite
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(if $(SLOW),,-m "not slow") $(ARGS)
+
+check: setup ## style, types, layers, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/python tools/check_lock.py
+
+docs: setup ## run every block of the documentation
+	$(BIN)/python -m pytest docs README.md -p no:randomly -q
+
+bench: setup ## requests a second beside a bare server of the same stack
+	$(BIN)/python -m bench.gateway
+
+lock: setup ## resolve the pins anew; no registry address enters the files
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet -o requirements/test.txt
+	$(BIN)/uv pip compile pyproject.toml --extra validation --extra package --extra signing --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -c requirements/test.txt -o requirements/demo.txt
+
+clean:
+	rm -rf .venv demo-room .mypy_cache .ruff_cache .pytest_cache
