@@ -1,0 +1,1 @@
+"""The main job: a real model's whole life in one run, then a table of what was proven."""

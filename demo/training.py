@@ -1,0 +1,26 @@
+"""The data scientist's own work: two models of the same question. Strongroom only sees the packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
+
+from demo.data import OUTCOME
+
+BOOSTING = {"n_estimators": 120, "max_depth": 4, "learning_rate": 0.08, "subsample": 0.8, "random_state": 7, "n_jobs": 1}
+
+
+def boosted(sample: pd.DataFrame) -> Any:
+    """Gradient-boosted trees."""
+    return XGBClassifier(**BOOSTING).fit(sample.drop(columns=OUTCOME).to_numpy("float32"), sample[OUTCOME])
+
+
+def logistic(sample: pd.DataFrame) -> Any:
+    """Logistic regression on scaled features: the simple benchmark."""
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return pipeline.fit(sample.drop(columns=OUTCOME).to_numpy("float32"), sample[OUTCOME])
