@@ -1,0 +1,176 @@
+"""Subject keys: one AES-256 key for each data subject of a region; destroy it, and their records are noise.
+
+The store that keeps them sees no subject ids and no usable keys: a subject is a keyed tag, a key is wrapped under the
+region's key-encryption key. The worker makes and wraps a candidate; the store keeps the first one for a tag. So the
+process that owns the store needs no secret at all.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from strongroom.errors import ErasedError, InvalidInputError, TamperedError
+from strongroom.sealing.records import KEY_ID_SIZE, NONCE_SIZE, TAG_SIZE, Aead
+from strongroom.vocabulary import Jurisdiction
+
+TAG_BYTES: Final = 32
+SUBJECT_KEY_SIZE: Final = 32
+WRAPPED_SIZE: Final = NONCE_SIZE + SUBJECT_KEY_SIZE + TAG_SIZE
+CANDIDATE_RANDOM_SIZE: Final = KEY_ID_SIZE + SUBJECT_KEY_SIZE + NONCE_SIZE
+SUBJECT_LIMIT: Final = 256
+BACKUP_DAYS: Final = 35
+
+_TAG_CONTEXT: Final = b"strongroom/subject-tag/v1\n"
+_WRAP_CONTEXT: Final = b"strongroom/subject-key/v1\n"
+
+
+def subject_tag(index_key: bytes, region: Jurisdiction | str, subject: str) -> bytes:
+    """HMAC-SHA-256 over region and subject id: finds the key, tells nothing to whoever lacks `index_key`.
+
+    Args:
+        index_key: 32 secret bytes of this region.
+        region: whose store it is; the same person has unrelated tags in two regions.
+        subject: the data subject as the caller names them, 1 to 256 characters.
+
+    Raises:
+        InvalidInputError: the subject is empty or too long.
+        ValueError: the index key is not 32 bytes; a mistake in our own wiring.
+    """
+    if len(index_key) != TAG_BYTES:
+        raise ValueError("an index key has 32 bytes")
+    if not 0 < len(subject) <= SUBJECT_LIMIT:
+        raise InvalidInputError(f"a subject has 1 to {SUBJECT_LIMIT} characters", field="subject", rule="length")
+    place = region.encode()
+    message = _TAG_CONTEXT + len(place).to_bytes(2, "big") + place + subject.encode("utf-8", "surrogatepass")
+    return hmac.digest(index_key, message, "sha256")
+
+
+class SubjectKey:
+    """A key that is ready for use, until it is forgotten.
+
+    Holders keep it only while they seal or open records: an erasure waits until nobody does (`weakref`), and after a
+    short grace it is emptied under their hands, so that a record of an erased subject cannot come into being.
+    """
+
+    __slots__ = ("__weakref__", "_aead", "key_id")
+
+    def __init__(self, key_id: bytes, aead: Aead) -> None:
+        self.key_id = key_id
+        self._aead: Aead | None = aead
+
+    @property
+    def aead(self) -> Aead:
+        """Raises ErasedError once the key has been forgotten."""
+        if self._aead is None:
+            raise ErasedError("the key of this subject is destroyed")
+        return self._aead
+
+    def forget(self) -> None:
+        """Drop the key; OpenSSL clears its memory when the last reference goes."""
+        self._aead = None
+
+
+class SubjectKeys(Protocol):
+    """The keys of one region, as the commit thread of a worker sees them.
+
+    Blocking. Safe for one caller thread; forgetting may happen at any moment on another.
+    """
+
+    def get_or_create(self, tags: Sequence[bytes]) -> list[SubjectKey]:
+        """One key for each tag, in their order; the same tag gives the same key.
+
+        A new key is durable in the store when this returns: a record is written only after its key is.
+
+        Raises:
+            UnavailableError: the store cannot be reached or cannot write; no key was handed out.
+            TamperedError: the store returned a key that does not unwrap.
+        """
+
+    def find(self, tag: bytes) -> SubjectKey:
+        """The key of one tag, never a new one; for replay and subject access.
+
+        Raises:
+            ErasedError: there is none (destroyed, or never made).
+            UnavailableError: the store cannot be reached.
+        """
+
+    def forget(self, tag: bytes) -> Forgotten:
+        """Destroy the key: row deleted, tombstone kept, every cache confirmed empty. Repeating it is harmless.
+
+        Raises:
+            UnavailableError: something has not confirmed yet; the key is gone from the store, the erasure stays pending
+                and is asked again. No certificate may be written.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a store has confirmed.
+
+    Attributes:
+        store: its name, for the certificate.
+        key_ids: hexadecimal ids of the tag's destroyed keys, earlier ones too; empty if there never was a key.
+        online_us: when the last of them was gone from the store and all caches.
+        backups_us: when the last backup key that can open an older copy is destroyed, at the latest.
+        caches: how many processes confirmed that they hold it no longer.
+    """
+
+    store: str
+    key_ids: tuple[str, ...]
+    online_us: int
+    backups_us: int
+    caches: int
+
+
+class Candidate(NamedTuple):
+    """A fresh key, offered to the store: kept only if the tag has none yet."""
+
+    key_id: bytes
+    wrapped: bytearray
+
+
+def make_candidate(kek: AESGCM, random: bytes) -> Candidate:
+    """Wrap a fresh subject key under the region's key.
+
+    Args:
+        kek: the region's key-encryption key.
+        random: 60 fresh random bytes: key id 16, key 32, nonce 12.
+
+    Raises:
+        ValueError: `random` is not 60 bytes.
+    """
+    if len(random) != CANDIDATE_RANDOM_SIZE:
+        raise ValueError(f"a candidate key needs {CANDIDATE_RANDOM_SIZE} random bytes")
+    key_id = bytes(random[:KEY_ID_SIZE])
+    plain = memoryview(random)[KEY_ID_SIZE : KEY_ID_SIZE + SUBJECT_KEY_SIZE]
+    nonce = bytes(random[-NONCE_SIZE:])
+    wrapped = bytearray(WRAPPED_SIZE)
+    wrapped[:NONCE_SIZE] = nonce
+    # into the array itself: an intermediate `bytes` would stay in freed memory, where an erasure cannot reach it
+    kek.encrypt_into(nonce, plain, _WRAP_CONTEXT + key_id, memoryview(wrapped)[NONCE_SIZE:])
+    return Candidate(key_id, wrapped)
+
+
+def unwrap(kek: AESGCM, key_id: bytes, wrapped: bytes | bytearray | memoryview) -> SubjectKey:
+    """Unwrap a subject key; its id is associated data, so a store cannot pass one subject's key off as another's.
+
+    Raises:
+        TamperedError: not a key that this region wrapped under this id.
+    """
+    view = memoryview(wrapped)
+    if len(view) != WRAPPED_SIZE or len(key_id) != KEY_ID_SIZE:
+        raise TamperedError("a wrapped subject key has the wrong length")
+    plain = bytearray(SUBJECT_KEY_SIZE)
+    try:
+        kek.decrypt_into(bytes(view[:NONCE_SIZE]), view[NONCE_SIZE:], _WRAP_CONTEXT + key_id, plain)
+        return SubjectKey(key_id, AESGCM(plain))
+    except InvalidTag as error:
+        raise TamperedError("a wrapped subject key does not unwrap under the region's key and its own id") from error
+    finally:
+        plain[:] = bytes(SUBJECT_KEY_SIZE)
