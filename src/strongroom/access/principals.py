@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from strongroom.vocabulary import PersonId
@@ -15,7 +17,7 @@ class Principal:
     Attributes:
         id: name in the people register (persons, services) or of the grant (calling systems).
         kind: `Person` signs with a key of their own; `Service` is a machine of ours or a calling system.
-        roles: what they are: author, validator, approver, operator, caller, auditor, dpo, custodian, halter, scanner ...
+        roles: what they are: author, validator, approver, operator, ... (`access.verbs.ROLES`)
         units: departments or tenants.
         grants: bounds on labels a caller may assert, by name: `models`, `environments`, `jurisdictions`, `purposes`.
         token_expires_us: end of the credential's validity in microseconds, or None for credentials without one.
@@ -25,5 +27,9 @@ class Principal:
     kind: Literal["Person", "Service"]
     roles: frozenset[str]
     units: frozenset[str] = frozenset()
-    grants: dict[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    grants: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     token_expires_us: int | None = None
+
+    def __post_init__(self) -> None:
+        # decisions are remembered per principal, so nobody may widen the grants of one that is remembered
+        object.__setattr__(self, "grants", MappingProxyType(dict(self.grants)))

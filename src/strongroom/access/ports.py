@@ -1,0 +1,83 @@
+"""What the access room needs from outside: something that evaluates policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from strongroom.access.principals import Principal
+from strongroom.vocabulary import Digest
+
+Attribute = str | int | bool | frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that a policy may look at.
+
+    Attributes:
+        who: the principal, with roles, units and grants.
+        verb: what they ask for.
+        kind, id: the resource.
+        attributes: of the resource.
+        context: labels of the request, such as `environment`, `jurisdiction`, `purpose`, `release`.
+        at_us: time of the request in microseconds since 1970.
+    """
+
+    who: Principal
+    verb: str
+    kind: str
+    id: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    context: Mapping[str, str | int | bool] = field(default_factory=dict)
+    at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the policies say: `allowed`, and the names of the rules that decided."""
+
+    allowed: bool
+    rules: tuple[str, ...] = ()
+
+
+class PolicyEngine(Protocol):
+    """Evaluates one set of policies, which never changes. Safe to call from several threads."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of policies and schema together."""
+
+    def rule_on(self, question: Question) -> Ruling:
+        """Whatever prevents a clean evaluation is raised, never answered: the caller takes it for a no."""
+
+    def depends_on_time(self, verb: str) -> bool:
+        """Whether any policy that could apply to `verb` looks at the time."""
+
+
+class ResourceLike(Protocol):
+    """The shape of `office.acts.Resource`, which lies above this room."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, Attribute]: ...
+
+
+class ActLike(Protocol):
+    """The shape of `office.acts.Act`, which lies above this room."""
+
+    @property
+    def who(self) -> Principal: ...
+    @property
+    def verb(self) -> str: ...
+    @property
+    def on(self) -> ResourceLike: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def context(self) -> Mapping[str, str | int | bool]: ...

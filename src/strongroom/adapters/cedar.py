@@ -1,0 +1,181 @@
+"""Cedar policies, parsed once and asked often.
+
+cedarpy answers `NoDecision` for what cannot be parsed and skips a policy that errors; here both are raised, because a
+forbidding rule that was skipped would be a permission.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import cedarpy
+
+from strongroom.access.ports import Question, Ruling
+from strongroom.access.verbs import KINDS, ROLES, VERBS
+from strongroom.errors import InvalidInputError, NotPermittedError, TooLargeError
+from strongroom.vocabulary import Digest, digest_of
+
+SIZE_LIMIT = 1024 * 1024
+TIME = "at_us"
+GRANTS = ("models", "environments", "jurisdictions", "purposes")
+
+
+class CedarEngine:
+    """One set of policies with its schema: `access.ports.PolicyEngine`.
+
+    Args:
+        policies: Cedar policies, UTF-8.
+        schema: Cedar schema, UTF-8.
+
+    Raises:
+        InvalidInputError: not parseable, empty, not valid under the schema, an unnamed rule, a template, or a schema
+            that misses a verb, a role or a kind of resource of the house.
+    """
+
+    def __init__(self, policies: bytes, schema: bytes) -> None:
+        text, schema_text = _text(policies, "policies"), _text(schema, "schema")
+        self.digest: Digest = digest_of(
+            b"strongroom/access-policies/v1\n" + len(policies).to_bytes(8, "big") + policies + schema
+        )
+        try:
+            self._policies = cedarpy.PolicySet.from_str(text)
+            self._schema = cedarpy.Schema.from_str(schema_text)
+            rules = json.loads(cedarpy.policies_to_json_str(text))
+            found = cedarpy.validate_policies(text, self._schema)
+        except ValueError as error:
+            raise InvalidInputError(f"the access policies cannot be read: {error}", rule="cedar") from error
+        if not found.validation_passed:
+            listed = "; ".join(str(problem) for problem in found.errors[:5])
+            raise InvalidInputError(f"the access policies do not fit their schema: {listed}", rule="cedar-schema")
+        if rules["templates"] or not rules["staticPolicies"]:
+            raise InvalidInputError("the access policies hold a template, or no rule at all", rule="cedar")
+        self._names = _names(rules["staticPolicies"])
+        self._timed = frozenset(_timed(rules["staticPolicies"]))
+        self._check_schema()
+
+    def rule_on(self, question: Question) -> Ruling:
+        """Evaluate.
+
+        Raises:
+            NotPermittedError: Cedar gave no decision or reported an error in any policy.
+            InvalidInputError: the principal or resource does not fit the schema.
+        """
+        who = question.who
+        grants = {name: sorted(who.grants.get(name, ())) for name in GRANTS}
+        entities = [
+            {
+                "uid": {"type": who.kind, "id": who.id},
+                "attrs": {"name": who.id, "units": sorted(who.units), **grants},
+                "parents": [{"type": "Role", "id": role} for role in sorted(who.roles)],
+            },
+            {
+                "uid": {"type": question.kind, "id": question.id},
+                "attrs": {
+                    "name": question.id,
+                    **{
+                        name: sorted(value) if isinstance(value, frozenset) else value
+                        for name, value in question.attributes.items()
+                    },
+                },
+                "parents": [],
+            },
+        ]
+        if "name" in question.attributes:
+            raise InvalidInputError(
+                "the attribute `name` of a resource is its id and cannot be given", rule="cedar-schema"
+            )
+        try:
+            parsed = cedarpy.Entities.from_json_str(json.dumps(entities), self._schema)
+        except ValueError as error:
+            raise InvalidInputError(
+                "principal or resource does not fit the schema of the policies", rule="cedar-schema"
+            ) from error
+        request = {
+            "principal": entities[0]["uid"],
+            "action": {"type": "Action", "id": str(question.verb)},
+            "resource": entities[1]["uid"],
+            "context": {**question.context, TIME: question.at_us},
+        }
+        result = cedarpy.is_authorized(request, self._policies, parsed, self._schema)
+        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+            raise NotPermittedError("a policy could not be evaluated")
+        rules = tuple(sorted(self._names[policy] for policy in result.diagnostics.reasons))
+        return Ruling(result.decision is cedarpy.Decision.Allow, rules)
+
+    def depends_on_time(self, verb: str) -> bool:
+        """Whether a policy that could apply to `verb` reads `context.at_us`, or the context as a whole."""
+        return "*" in self._timed or verb in self._timed
+
+    def _check_schema(self) -> None:
+        """The schema knows every verb on every kind, and every role: asked of Cedar itself, not of the text."""
+        for verb, rule in VERBS.items():
+            for kind in rule.on:
+                if not any(self._knows(principal, verb, kind) for principal in ("Person", "Service")):
+                    raise InvalidInputError(f"the schema has no action `{verb}` on {kind}", rule="cedar-schema")
+        roles = "".join(
+            f'@id("r{n}") permit(principal in Role::"{role}", action, resource);' for n, role in enumerate(ROLES)
+        )
+        kinds = "".join(f'@id("k{n}") permit(principal, action, resource is {kind});' for n, kind in enumerate(KINDS))
+        found = cedarpy.validate_policies(roles + kinds, self._schema)
+        if not found.validation_passed:
+            raise InvalidInputError(f"the schema misses a role or a kind: {found.errors[0]}", rule="cedar-schema")
+
+    def _knows(self, principal: str, verb: str, kind: str) -> bool:
+        probe = {
+            "principal": {"type": principal, "id": "x"},
+            "action": {"type": "Action", "id": str(verb)},
+            "resource": {"type": kind, "id": "x"},
+            "context": {TIME: 0},
+        }
+        nothing = cedarpy.PolicySet.from_str("forbid(principal, action, resource);")
+        result = cedarpy.is_authorized(probe, nothing, "[]", self._schema)
+        return result.decision is cedarpy.Decision.Deny and not result.diagnostics.errors
+
+
+def _text(data: bytes, what: str) -> str:
+    if len(data) > SIZE_LIMIT:
+        raise TooLargeError(f"the access {what} are larger than {SIZE_LIMIT} bytes", rule="size")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"the access {what} are not UTF-8", rule="utf-8") from error
+
+
+def _names(rules: dict[str, Any]) -> dict[str, str]:
+    names = {policy: str(rule["annotations"].get("id") or "") for policy, rule in rules.items()}
+    if not all(names.values()) or len(set(names.values())) != len(names):
+        raise InvalidInputError(
+            'every access rule needs an @id("...") of its own, which refusals can name', rule="cedar"
+        )
+    return names
+
+
+def _timed(rules: dict[str, Any]) -> Iterator[str]:
+    """Verbs whose decisions may change with the clock alone; `*` for all."""
+    for rule in rules.values():
+        if not any(_reads_time(condition["body"]) for condition in rule["conditions"]):
+            continue
+        scope = rule["action"]
+        if scope["op"] == "==":
+            yield scope["entity"]["id"]
+        elif scope["op"] == "in" and "entities" in scope:
+            yield from (entity["id"] for entity in scope["entities"])
+        else:
+            yield "*"
+
+
+def _reads_time(node: Any) -> bool:
+    """Whether an expression reads the time: `context.at_us`, or `context` in any other way than one named attribute."""
+    if isinstance(node, list):
+        return any(_reads_time(inner) for inner in node)
+    if not isinstance(node, dict):
+        return False
+    for operator in (".", "has"):
+        inner = node.get(operator)
+        if isinstance(inner, dict) and inner.get("left") == {"Var": "context"}:
+            return inner.get("attr") == TIME or not isinstance(inner.get("attr"), str)
+    if node.get("Var") == "context":
+        return True
+    return any(_reads_time(inner) for inner in node.values())
