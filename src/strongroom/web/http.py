@@ -1,0 +1,410 @@
+"""HTTP/1.1 for machines: a thin asyncio protocol over llhttp (httptools), strict, bounded and in order.
+
+It knows requests and replies, nothing of models. A handler gets an `Exchange` and answers it with
+`exchange.reply(...)` at once or in a later turn of the loop; answers of pipelined requests leave in the order in
+which the requests came. An answer whose client has gone is dropped and breaks nobody else.
+
+What it refuses, so that no proxy before it can read a message differently (RFC 9112 section 6.3, 11.2): a length and
+a transfer coding together, any coding but a single `chunked`, repeated length or host, trailers, folded headers, bare
+line feeds, white space before a colon (the last three by llhttp's strict mode), upgrades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httptools
+
+if TYPE_CHECKING:
+    from strongroom.web.server import Server
+
+STATUS_LINES: Final[dict[int, bytes]] = {
+    status: f"HTTP/1.1 {status} {reason}\r\n".encode()
+    for status, reason in (
+        (200, "OK"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (415, "Unsupported Media Type"),
+        (417, "Expectation Failed"),
+        (422, "Unprocessable Content"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (503, "Service Unavailable"),
+    )
+}
+JSON_TYPE: Final = b"application/json"
+CHUNK_OVERHEAD: Final = 64 * 1024
+LINGER_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one client may cost.
+
+    Attributes:
+        url_bytes: of the request target.
+        header_bytes: of the whole head, request line included.
+        header_count: number of header lines.
+        body_bytes: of a body; checked against content-length before reading, counted when chunked.
+        header_timeout_s: from the first byte (or the connection's start) to the end of the head.
+        body_timeout_s: from the end of the head to the end of the body.
+        idle_timeout_s: between requests on one connection.
+        send_timeout_s: how long a client may leave its answers unread.
+        connections: open at once; one more gets 503.
+        pipelined: unanswered requests on one connection before reading from it pauses.
+    """
+
+    url_bytes: int = 2048
+    header_bytes: int = 16 * 1024
+    header_count: int = 64
+    body_bytes: int = 2_000_000
+    header_timeout_s: float = 5.0
+    body_timeout_s: float = 15.0
+    idle_timeout_s: float = 75.0
+    send_timeout_s: float = 20.0
+    connections: int = 2048
+    pipelined: int = 16
+
+
+class Request:
+    """One request as it came. `path` is the raw target without query; nothing is decoded or normalised."""
+
+    __slots__ = ("body", "headers", "method", "peer", "target")
+
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, peer: Peer) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.peer = peer
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is on the line: address, and with mutual TLS the client's certificate in DER."""
+
+    address: str
+    certificate: bytes | None = None
+
+
+class Handler(Protocol):
+    """What a server is given: must call `exchange.reply` exactly once for each exchange, now or later, on the loop."""
+
+    def __call__(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """One request and the place for its answer."""
+
+    __slots__ = ("_close", "_connection", "_reply", "request")
+
+    def __init__(self, connection: Connection, request: Request, close: bool) -> None:
+        self.request = request
+        self._connection = connection
+        self._close = close
+        self._reply: bytes | None = None
+
+    def reply(self, status: int, body: bytes, content_type: bytes = JSON_TYPE, extra: bytes = b"") -> None:
+        """Answer. `extra` is whole header lines, each with its CRLF, made of our own words only."""
+        if self._reply is not None:
+            return
+        connection = self._connection
+        if self._close or connection.draining:
+            extra += b"connection: close\r\n"
+            self._close = True
+        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n" % (
+            STATUS_LINES[status], content_type, len(body), extra,
+        )
+        # a HEAD is never routed to a body by us, but its refusal must not carry one either
+        self._reply = head if self.request.method == b"HEAD" else head + body
+        connection.flush()
+
+
+_IDLE, _HEAD, _BODY = 0, 1, 2
+
+
+class Connection(asyncio.Protocol):
+    """One connection. Created by `Server`; the llhttp callbacks are the `on_...` methods."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer = Peer("")
+        self._queue: deque[Exchange] = deque()
+        self.phase = _HEAD
+        self.since = server.now
+        self.draining = False
+        self._refused = False
+        self._lingering = False
+        self._blocked_since: float | None = None
+        self._reading = True
+        self._raw_bytes = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
+        self._header_count = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101  # uvloop's own class
+        self._transport = transport  # type: ignore[assignment]  # a write transport, as asserted
+        name = transport.get_extra_info("peername")
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(True) if tls is not None else None
+        self._peer = Peer(name[0] if isinstance(name, tuple) else "local", certificate)
+        server = self._server
+        if len(server.connections) >= server.limits.connections or server.stopping:
+            self._refuse(503, "the server has no room for another connection; try again")
+            return
+        server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._transport = None
+        self._queue.clear()
+        self._server.note_gone()
+
+    def pause_writing(self) -> None:
+        self._blocked_since = self._server.now
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._blocked_since = None
+        self._resume()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self.phase == _IDLE:
+            self.phase, self.since = _HEAD, self._server.now
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "protocol upgrades are not offered")
+            return
+        except httptools.HttpParserError:
+            # also raised after our own callbacks refused (then a refusal is queued already)
+            self._refuse(400, "the request is not well-formed HTTP")
+            return
+        if self.phase == _IDLE:
+            self._raw_bytes = 0
+        elif not self._refused:
+            # what llhttp keeps of an unfinished line, and chunk extensions, are bounded here
+            self._raw_bytes += len(data)
+            limits = self._server.limits
+            if self.phase == _HEAD and self._raw_bytes > limits.header_bytes + limits.url_bytes + CHUNK_OVERHEAD:
+                self._refuse(431, "the head of the request is too large")
+            elif self._raw_bytes - 8 * self._body_bytes > 2 * limits.body_bytes + CHUNK_OVERHEAD:
+                self._refuse(413, "the coding of the body is too wasteful")
+
+    def eof_received(self) -> bool:
+        # a client may close its side after the last request; keep ours until it is answered
+        if self.phase != _IDLE or not self._queue:
+            return False
+        self.draining = True
+        return True
+
+    # --- llhttp's side
+
+    def on_message_begin(self) -> None:
+        if self.phase == _IDLE:
+            self.phase, self.since = _HEAD, self._server.now
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._server.limits.url_bytes:
+            self._refuse(414, "the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase == _BODY:
+            self._refuse(400, "trailers are not accepted")
+            return
+        limits = self._server.limits
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_count > limits.header_count or self._header_bytes > limits.header_bytes:
+            self._refuse(431, "the head of the request is too large")
+            return
+        name = name.lower()
+        if name in self._headers:
+            # one meaning per name: a second authorization, length, host or type is an attack or a defect
+            if name in _SINGLE:
+                self._refuse(400, "a header that has one value was sent twice")
+                return
+            value = self._headers[name] + b", " + value
+        self._headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        headers, limits = self._headers, self._server.limits
+        if len(self._url) + self._header_bytes > limits.header_bytes + limits.url_bytes:
+            self._refuse(431, "the head of the request is too large")
+        elif b"host" not in headers and self._parser.get_http_version() == "1.1":
+            self._refuse(400, "the host header is missing")
+        elif self._parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse(400, "only HTTP versions 1.1 and 1.0 are spoken here")
+        elif b"transfer-encoding" in headers and (
+            b"content-length" in headers or headers[b"transfer-encoding"].lower() != b"chunked"
+            or self._parser.get_http_version() != "1.1"
+        ):
+            self._refuse(400, "the framing of the body is ambiguous")
+        elif b"upgrade" in headers and self._parser.should_upgrade():
+            self._refuse(400, "protocol upgrades are not offered")
+        else:
+            length = headers.get(b"content-length")
+            if length is not None and (len(length) > 12 or int(length) > limits.body_bytes):
+                self._refuse(413, f"a body has at most {limits.body_bytes} bytes")
+                return
+            self.phase, self.since = _BODY, self._server.now
+            expect = headers.get(b"expect")
+            if expect is not None:
+                if expect.lower() != b"100-continue":
+                    self._refuse(417, "only 100-continue is understood in expect")
+                elif not self._queue and self._transport is not None:
+                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._server.limits.body_bytes:
+            self._refuse(413, f"a body has at most {self._server.limits.body_bytes} bytes")
+            return
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        close = not self._parser.should_keep_alive()
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        exchange = Exchange(
+            self, Request(self._parser.get_method(), self._url, self._headers, body, self._peer), close
+        )
+        self.phase, self.since = _IDLE, self._server.now
+        self._raw_bytes = 0
+        self._reset()
+        self._queue.append(exchange)
+        if close:
+            # nothing that follows a last request is read
+            self._refused = True
+            self._pause()
+        elif len(self._queue) >= self._server.limits.pipelined:
+            self._pause()
+        self._server.serve(exchange)
+
+    # --- answers
+
+    def flush(self) -> None:
+        """Send the answers that are next in line."""
+        queue, transport = self._queue, self._transport
+        if transport is None:
+            return
+        ready: list[bytes] = []
+        close = False
+        while queue and queue[0]._reply is not None:
+            exchange = queue.popleft()
+            ready.append(exchange._reply)  # type: ignore[arg-type]  # looked at above
+            close = exchange._close
+        if not ready:
+            return
+        try:
+            transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+            if (close or self.draining) and not queue and self.phase == _IDLE:
+                self._finish(transport)
+                return
+        except (OSError, RuntimeError):
+            # the client has gone: its answers are recorded and lost on the way, nobody else notices
+            self._transport = None
+            self._queue.clear()
+            return
+        if self.phase == _IDLE:
+            self.since = self._server.now
+        if len(queue) < self._server.limits.pipelined:
+            self._resume()
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        if not self._lingering or not transport.can_write_eof():
+            transport.close()
+            return
+        # the client may still be sending: closing now would reset the connection and could destroy the refusal
+        # before it is read, so our side ends and the rest is read and thrown away for a moment (RFC 9112, 9.6)
+        transport.write_eof()
+        self.since = self._server.now
+        if not self._reading:
+            self._reading = True
+            transport.resume_reading()
+
+    def drain(self) -> None:
+        """Finish what has begun, then close."""
+        self.draining = True
+        if not self._queue and (self.phase == _IDLE or self._raw_bytes == 0) and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """Close what has waited too long. Called a few times a second for every connection."""
+        limits = self._server.limits
+        waited = now - self.since
+        if self._blocked_since is not None and now - self._blocked_since > limits.send_timeout_s:
+            self.abort()
+        elif self._refused:
+            if not self._queue and waited > (LINGER_S if self._lingering else limits.send_timeout_s):
+                self.abort()
+        elif self.phase == _HEAD and waited > limits.header_timeout_s:
+            self._refuse(408, "the head of the request did not arrive in time")
+        elif self.phase == _BODY and waited > limits.body_timeout_s:
+            self._refuse(408, "the body did not arrive in time")
+        elif self.phase == _IDLE and not self._queue and waited > limits.idle_timeout_s and self._transport is not None:
+            self._transport.close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer a request that never reached the handler, after those before it; then close."""
+        if self._refused:
+            return
+        self._refused = self._lingering = True
+        self.phase, self.since = _IDLE, self._server.now
+        self._body.clear()
+        self._server.note_refused(status)
+        exchange = Exchange(self, Request(b"", b"", {}, b"", self._peer), close=True)
+        self._queue.append(exchange)
+        exchange.reply(status, b'{"error":"%b"}' % message.encode())
+
+    def _pause(self) -> None:
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if not self._reading and not self._refused and self._blocked_since is None and self._transport is not None:
+            if len(self._queue) >= self._server.limits.pipelined:
+                return
+            self._reading = True
+            self._transport.resume_reading()
+
+
+_SINGLE: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"x-api-key", b"expect",
+     b"inference-header-content-length", b"content-encoding")
+)

@@ -1,0 +1,158 @@
+"""Listening, sweeping and stopping for `web.http`; TLS settings that refuse to be half configured."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
+from strongroom.web.http import Connection, Exchange, Handler, Limits
+
+log = logging.getLogger(__name__)
+SWEEP_S: Final = 0.25
+TLS_HANDSHAKE_S: Final = 5.0
+BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where the certificate lies and whether clients need one.
+
+    Attributes:
+        certificate: PEM chain.
+        key: PEM private key.
+        client_ca: PEM of the authorities that issue client certificates.
+        client: `none`, `optional` or `required`.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    client: Literal["none", "optional", "required"] = "none"
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """A server context: TLS 1.3 and later only.
+
+    Raises:
+        InvalidInputError: client certificates are asked for without an authority to check them against, or an
+            authority is named while none are asked for; a file cannot be read as PEM.
+    """
+    if (files.client == "none") != (files.client_ca is None):
+        raise InvalidInputError(
+            f"client certificates are `{files.client}` but client_ca is {'named' if files.client_ca else 'missing'}: "
+            "set both or neither", field="tls.client_ca", rule="client-verify",
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if files.client == "required" else ssl.CERT_OPTIONAL
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInputError("the TLS certificate, key or client_ca cannot be read as PEM", field="tls", rule="pem") from error
+    return context
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a listening socket that workers inherit.
+
+    Without SO_REUSEPORT: the kernel then refuses a second server on the port, ours or another's, instead of letting
+    it take a share of the connections in silence.
+
+    Raises:
+        ConflictError: the port is taken.
+        UnavailableError: the address cannot be bound for another reason.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConflictError(f"port {port} is taken; stop the other server or choose another port") from error
+        raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    sock.setblocking(False)
+    return sock
+
+
+class Server:
+    """Accepts connections on a bound socket and hands requests to a handler. One loop, one thread."""
+
+    def __init__(
+        self, handler: Handler, limits: Limits | None = None, on_refused: Callable[[int], None] | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self.now = 0.0
+        self._handler = handler
+        self._on_refused = on_refused
+        self._server: asyncio.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event = asyncio.Event()
+
+    async def start(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> int:
+        """Begin to accept. Returns the port."""
+        loop = self._loop = asyncio.get_running_loop()
+        self._sweep()
+        handshake = TLS_HANDSHAKE_S if tls is not None else None
+        self._server = await loop.create_server(
+            lambda: Connection(self), sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=handshake
+        )
+        return int(sock.getsockname()[1])
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept nothing new, finish what has begun, flush, close. What is left after `grace_s` is cut off."""
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            try:
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+            except TimeoutError:
+                for connection in list(self.connections):
+                    connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def serve(self, exchange: Exchange) -> None:
+        """Hand one request to the handler; a defect in it costs one 500, not the connection's other requests."""
+        try:
+            self._handler(exchange)
+        except Exception:
+            log.exception("the handler failed")
+            exchange.reply(500, b'{"error":"an internal error; it was logged"}')
+
+    def note_gone(self) -> None:
+        """A connection has closed."""
+        if self.stopping and not self.connections:
+            self._empty.set()
+
+    def note_refused(self, status: int) -> None:
+        """A request was refused before it reached the handler."""
+        if self._on_refused is not None:
+            self._on_refused(status)
+
+    def _sweep(self) -> None:
+        assert self._loop is not None  # noqa: S101  # set by start
+        self.now = now = self._loop.time()
+        for connection in list(self.connections):
+            connection.sweep(now)
+        self._timer = self._loop.call_later(SWEEP_S, self._sweep)

@@ -1,0 +1,97 @@
+"""A server on a loop in a thread, and raw sockets to talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvloop
+
+from strongroom.web.http import Exchange, Limits
+from strongroom.web.server import Server, listen
+
+
+class Running:
+    """A started server with its loop."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, port: int) -> None:
+        self.server, self.loop, self.port = server, loop, port
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function or coroutine function on the loop and wait for it."""
+
+        async def run() -> Any:
+            result = function(*arguments)
+            return await result if asyncio.iscoroutine(result) else result
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(20)
+
+    def socket(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+
+@contextmanager
+def running(make: Callable[[asyncio.AbstractEventLoop], Callable[[Exchange], None]], limits: Limits | None = None, tls: Any = None) -> Iterator[Running]:
+    """Serve `make(loop)` until the block ends."""
+    loop = uvloop.new_event_loop()
+    started: list[Running] = []
+    ready = threading.Event()
+
+    def main() -> None:
+        asyncio.set_event_loop(loop)
+
+        async def start() -> None:
+            server = Server(make(loop), limits)
+            port = await server.start(listen("127.0.0.1", 0), tls)
+            started.append(Running(server, loop, port))
+
+        loop.run_until_complete(start())
+        ready.set()
+        loop.run_forever()
+        loop.close()
+
+    thread = threading.Thread(target=main)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield started[0]
+    finally:
+        started[0].call(started[0].server.stop, 0.2)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Until the server closes."""
+    parts = []
+    while True:
+        try:
+            part = sock.recv(65536)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_reply(sock: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
+    """One answer with a content-length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = sock.recv(65536)
+        if not part:
+            raise ConnectionError(f"closed after {data!r}")
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(b":") for line in lines[1:])}
+    need = int(headers[b"content-length"])
+    while len(body) < need:
+        body += sock.recv(65536)
+    assert len(body) == need, "more than one answer was sent; read them with read_all"
+    return int(lines[0].split()[1]), headers, body

@@ -1,0 +1,188 @@
+"""The thin HTTP protocol: order, limits, smuggling, slow clients, hang-ups, stopping."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from strongroom.errors import ConflictError
+from strongroom.web.http import Exchange, Limits
+from strongroom.web.server import listen
+from tests.web.lines import Running, read_all, read_reply, running
+
+LIMITS = Limits(
+    header_timeout_s=0.6, body_timeout_s=0.6, idle_timeout_s=0.9, send_timeout_s=0.8, body_bytes=5000,
+    header_bytes=2000, header_count=20, url_bytes=200, connections=5, pipelined=4,
+)
+
+
+def echo(loop):
+    def handle(exchange: Exchange) -> None:
+        request = exchange.request
+        if request.target == b"/later":
+            loop.call_later(0.15, exchange.reply, 200, b'"later"')
+        elif request.target == b"/boom":
+            raise ValueError("a defect")
+        elif request.target == b"/big":
+            exchange.reply(200, b"x" * 4_000_000)
+        else:
+            exchange.reply(200, b'{"target":"%b","size":%d}' % (request.target, len(request.body)))
+
+    return handle
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running(echo, LIMITS) as run:
+        yield run
+
+
+def exchange_of(run: Running, data: bytes) -> bytes:
+    with run.socket() as sock:
+        sock.sendall(data)
+        return read_all(sock)
+
+
+def test_keeps_the_connection_for_the_next_request(server):
+    with server.socket() as sock:
+        for size in (0, 10, 5000):
+            sock.sendall(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size + b"y" * size)
+            assert read_reply(sock)[2] == b'{"target":"/a","size":%d}' % size
+
+
+def test_pipelined_answers_leave_in_order_even_when_the_first_is_slow(server):
+    with server.socket() as sock:
+        sock.sendall(b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n" + b"".join(
+            b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(9)
+        ) + b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        text = read_all(sock)
+    places = [text.index(b'"later"'), *(text.index(b'"/%d"' % n) for n in range(9)), text.index(b'"/last"')]
+    assert places == sorted(places)
+
+
+def test_a_request_in_single_bytes_is_understood(server):
+    with server.socket() as sock:
+        for byte in b"POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":
+            sock.send(bytes([byte]))
+        assert read_reply(sock)[2] == b'{"target":"/b","size":3}'
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5001\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 5, 413),
+        (b"GET /" + b"u" * 300 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"v" * 3000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 30 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nExpect: money\r\nContent-Length: 1\r\n\r\n", 417),
+    ],
+)
+def test_refuses_what_breaks_a_limit_or_the_grammar(server, data, status):
+    answer = exchange_of(server, data)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_expect_continue_is_answered(server):
+    with server.socket() as sock:
+        sock.sendall(b"POST /c HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"ab")
+        assert read_reply(sock)[2] == b'{"target":"/c","size":2}'
+
+
+def test_http_1_0_is_answered_and_closed(server):
+    assert b'"/x"' in exchange_of(server, b"GET /x HTTP/1.0\r\n\r\n")
+
+
+def test_a_defect_in_the_handler_costs_one_500(server):
+    with server.socket() as sock:
+        sock.sendall(b"GET /boom HTTP/1.1\r\nHost: h\r\n\r\nGET /ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        answers = read_all(sock)
+    assert answers.startswith(b"HTTP/1.1 500 ") and b'"/ok"' in answers and b"defect" not in answers
+
+
+def test_a_client_that_hangs_up_breaks_nobody(server):
+    sock = server.socket()
+    sock.sendall(b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n")
+    sock.close()
+    with server.socket() as other:
+        other.sendall(b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_reply(other)[0] == 200
+
+
+def test_one_connection_too_many_gets_503(server):
+    time.sleep(0.3)
+    socks = [server.socket() for _ in range(5)]
+    time.sleep(0.1)
+    try:
+        with server.socket() as extra:
+            assert read_all(extra).startswith(b"HTTP/1.1 503 ")
+    finally:
+        for sock in socks:
+            sock.close()
+    time.sleep(0.1)
+    assert exchange_of(server, b"GET /ok HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"])
+def test_a_slow_client_is_cut_off(server, start):
+    with server.socket() as sock:
+        sock.sendall(start)
+        begin = time.monotonic()
+        sock.settimeout(5)
+        answer = sock.recv(4096)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - begin < 2.5
+
+
+def test_an_idle_connection_is_closed(server):
+    with server.socket() as sock:
+        sock.sendall(b"GET /i HTTP/1.1\r\nHost: h\r\n\r\n")
+        read_reply(sock)
+        sock.settimeout(5)
+        assert sock.recv(10) == b""
+
+
+def test_a_client_that_does_not_read_is_cut_off(server):
+    with server.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n" * 4)
+        time.sleep(1.6)
+        assert len(server.server.connections) == 0
+
+
+def test_the_port_cannot_be_taken_twice(server):
+    with pytest.raises(ConflictError, match="taken"):
+        listen("127.0.0.1", server.port)
+
+
+def test_stopping_finishes_what_has_begun():
+    with running(echo, LIMITS) as run:
+        idle, busy, half = run.socket(), run.socket(), run.socket()
+        busy.sendall(b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n")
+        half.sendall(b"POST /h HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+        time.sleep(0.05)
+        stop = run.loop.create_task
+        run.call(lambda: stop(run.server.stop(5.0)) and None)
+        time.sleep(0.05)
+        half.sendall(b"b")
+        status, headers, body = read_reply(busy)
+        assert (status, body, headers[b"connection"]) == (200, b'"later"', b"close")
+        assert read_reply(half)[2] == b'{"target":"/h","size":2}'
+        assert idle.recv(1) == b"" and busy.recv(1) == b"" and half.recv(1) == b""
+        with pytest.raises(OSError):
+            run.socket()
+        for sock in (idle, busy, half):
+            sock.close()
