@@ -1,0 +1,903 @@
+#!/usr/bin/env python3
+"""Verify what Strongroom promised, with public keys alone and nothing but Python's standard library.
+
+One file, to be read in an hour and run anywhere; it imports nothing of Strongroom. It checks
+
+* a receipt: the log's key committed to exactly this request and this answer (`receipt`);
+* a log folder: every entry, the tree, the checkpoint and its cosignatures (`log`);
+* consistency: a newer checkpoint of a log extends an older one (`consistency`);
+* shards: every shard was opened (and closed) by an entry in the governance log (`shards`).
+
+What is trusted is one file, the trust policy (C2SP tlog-policy): which logs, which witnesses, which quorum.
+
+Exit codes: 0 verified, 1 unexpected, 2 usage, 4 not what was signed or logged.
+
+Sources: RFC 8032 (Ed25519), RFC 6962 (tree), C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof,
+tlog-tiles, tlog-policy; docs/spec for our own formats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import struct
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class TamperedError(Exception):
+    """These bytes are not what was signed or logged."""
+
+
+# --- Ed25519, verification only (RFC 8032 section 5.1.7) --------------------------------------------------------------
+
+_P = 2**255 - 19
+_L = 2**252 + 27742317777372353535851937790883648493
+_D = -121665 * pow(121666, _P - 2, _P) % _P
+_SQRT_M1 = pow(2, (_P - 1) // 4, _P)
+_Point = tuple[int, int, int, int]
+_ZERO: _Point = (0, 1, 1, 0)
+
+
+def _add(a: _Point, b: _Point) -> _Point:
+    aa = (a[1] - a[0]) * (b[1] - b[0]) % _P
+    bb = (a[1] + a[0]) * (b[1] + b[0]) % _P
+    cc = 2 * a[3] * b[3] * _D % _P
+    dd = 2 * a[2] * b[2] % _P
+    e, f, g, h = bb - aa, dd - cc, dd + cc, bb + aa
+    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+
+
+def _times(scalar: int, point: _Point) -> _Point:
+    total = _ZERO
+    while scalar:
+        if scalar & 1:
+            total = _add(total, point)
+        point = _add(point, point)
+        scalar >>= 1
+    return total
+
+
+def _decompress(data: bytes) -> _Point:
+    value = int.from_bytes(data, "little")
+    sign, y = value >> 255, value & (2**255 - 1)
+    if y >= _P:
+        raise TamperedError("a public key or signature is not a point of the curve")
+    square = (y * y - 1) * pow(_D * y * y + 1, _P - 2, _P) % _P
+    x = pow(square, (_P + 3) // 8, _P)
+    if (x * x - square) % _P:
+        x = x * _SQRT_M1 % _P
+    if (x * x - square) % _P or (x == 0 and sign):
+        raise TamperedError("a public key or signature is not a point of the curve")
+    if x & 1 != sign:
+        x = _P - x
+    return x, y, 1, x * y % _P
+
+
+def _compress(point: _Point) -> bytes:
+    inverse = pow(point[2], _P - 2, _P)
+    x, y = point[0] * inverse % _P, point[1] * inverse % _P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+_BASE = _decompress((4 * pow(5, _P - 2, _P) % _P).to_bytes(32, "little"))
+
+
+def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> None:
+    """Check one signature.
+
+    Raises:
+        TamperedError: it is not `public`'s signature of `message`.
+    """
+    if len(public) != 32 or len(signature) != 64:
+        raise TamperedError("a key has 32 bytes and a signature 64")
+    s = int.from_bytes(signature[32:], "little")
+    if s >= _L:
+        raise TamperedError("the signature is not in canonical form")
+    a = _decompress(public)
+    h = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % _L
+    minus_a = (_P - a[0], a[1], 1, _P - a[3])
+    if _compress(_add(_times(s, _BASE), _times(h, minus_a))) != signature[:32]:
+        raise TamperedError("a signature does not verify")
+
+
+# --- RFC 6962 tree ---------------------------------------------------------------------------------------------------
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """SHA-256(0x00 || leaf)."""
+    return hashlib.sha256(b"\0" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 || left || right)."""
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+class Tree:
+    """The root of a growing list of leaf hashes, in logarithmic memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []
+
+    def append(self, hashed: bytes) -> None:
+        """Add one leaf hash."""
+        size = self.size
+        while size & 1:
+            hashed = node_hash(self._peaks.pop(), hashed)
+            size >>= 1
+        self._peaks.append(hashed)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root now; of the empty tree, SHA-256 of nothing."""
+        if not self._peaks:
+            return hashlib.sha256().digest()
+        root = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
+def verify_inclusion(hashed: bytes, index: int, size: int, path: list[bytes], root: bytes) -> None:
+    """RFC 9162 section 2.1.3.2 (the same tree as RFC 6962).
+
+    Raises:
+        TamperedError: the leaf hash is not at `index` of the tree of `size` with this root.
+    """
+    if not 0 <= index < size:
+        raise TamperedError("the index is not in the tree")
+    node, last, result = index, size - 1, hashed
+    for sibling in path:
+        if last == 0:
+            raise TamperedError("the inclusion proof is too long")
+        if node & 1 or node == last:
+            result = node_hash(sibling, result)
+            while not node & 1 and node:
+                node >>= 1
+                last >>= 1
+        else:
+            result = node_hash(result, sibling)
+        node >>= 1
+        last >>= 1
+    if last or result != root:
+        raise TamperedError("the inclusion proof does not lead to the root")
+
+
+def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, path: list[bytes]) -> None:
+    """RFC 9162 section 2.1.4.2.
+
+    Raises:
+        TamperedError: the tree of `size` does not extend the tree of `old_size`.
+    """
+    if old_size > size:
+        raise TamperedError("the newer tree is smaller than the older one")
+    if old_size == size:
+        if path or old_root != root:
+            raise TamperedError("two different trees of the same size")
+        return
+    if old_size == 0:
+        if path:
+            raise TamperedError("a proof from the empty tree is empty")
+        return
+    nodes = list(path)
+    if old_size & (old_size - 1) == 0:
+        nodes.insert(0, old_root)
+    if not nodes:
+        raise TamperedError("the consistency proof is empty")
+    first, last = old_size - 1, size - 1
+    while first & 1:
+        first >>= 1
+        last >>= 1
+    old = new = nodes[0]
+    for sibling in nodes[1:]:
+        if last == 0:
+            raise TamperedError("the consistency proof is too long")
+        if first & 1 or first == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not first & 1 and first:
+                first >>= 1
+                last >>= 1
+        else:
+            new = node_hash(new, sibling)
+        first >>= 1
+        last >>= 1
+    if last or old != old_root or new != root:
+        raise TamperedError("the newer tree does not extend the older one")
+
+
+# --- Notes, checkpoints, cosignatures --------------------------------------------------------------------------------
+
+LOG_KEY, WITNESS_KEY = 0x01, 0x04
+NOTE_LIMIT = 64 * 1024
+
+
+def _base64(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise TamperedError("malformed base64") from error
+    if base64.b64encode(data).decode() != text:
+        raise TamperedError("base64 that is not in canonical form")
+    return data
+
+
+def _decimal(text: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text, re.ASCII):
+        raise TamperedError("malformed number")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A verifier key `name+hash+base64(type || public key)` (C2SP signed-note)."""
+
+    name: str
+    kind: int
+    public: bytes
+
+    @property
+    def hash(self) -> bytes:
+        """The first four bytes that a signature line names."""
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read a vkey.
+
+        Raises:
+            TamperedError: malformed, of another type than 0x01 or 0x04, or its hash is not its own.
+        """
+        parts = text.split("+", 2)
+        if len(parts) != 3 or not parts[0] or any(c.isspace() for c in parts[0]):
+            raise TamperedError("malformed verifier key")
+        material = _base64(parts[2])
+        if len(material) != 33 or material[0] not in (LOG_KEY, WITNESS_KEY):
+            raise TamperedError("a verifier key of a type that is not accepted")
+        key = cls(parts[0], material[0], material[1:])
+        if key.hash.hex() != parts[1]:
+            raise TamperedError("the verifier key's hash is not its own")
+        return key
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A tree head that its log's key signed; `cosigned` are the keys of witnesses whose cosignatures verify."""
+
+    origin: str
+    size: int
+    root: bytes
+    cosigned: dict[Key, int] = field(default_factory=dict)
+
+
+def _split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+    if len(note) > NOTE_LIMIT:
+        raise TamperedError("the note is too large")
+    try:
+        text = note.decode()
+    except UnicodeDecodeError as error:
+        raise TamperedError("the note is not UTF-8") from error
+    if any(ord(c) < 0x20 and c != "\n" for c in text) or not text.endswith("\n"):
+        raise TamperedError("malformed note")
+    body, separator, signatures = text.rpartition("\n\n")
+    if not separator:
+        raise TamperedError("the note has no signatures")
+    lines = []
+    for line in signatures.removesuffix("\n").split("\n"):
+        match = re.fullmatch(r"\u2014 (\S+) (\S+)", line)
+        if not match or "+" in match[1]:
+            raise TamperedError("malformed signature line")
+        data = _base64(match[2])
+        if len(data) < 5:
+            raise TamperedError("malformed signature line")
+        lines.append((match[1], data))
+    return (body + "\n").encode(), lines
+
+
+def open_checkpoint(note: bytes, log_keys: list[Key], witness_keys: list[Key]) -> Checkpoint:
+    """Read a signed checkpoint.
+
+    Raises:
+        TamperedError: malformed; not signed by a known key of its origin; or a line of a known key does not verify.
+    """
+    body, signatures = _split_note(note)
+    lines = body.decode().removesuffix("\n").split("\n")
+    if len(lines) < 3 or not lines[0] or any(not line for line in lines):
+        raise TamperedError("malformed checkpoint")
+    origin, size, root = lines[0], _decimal(lines[1]), _base64(lines[2])
+    if len(root) != 32:
+        raise TamperedError("malformed root")
+    signed = False
+    cosigned: dict[Key, int] = {}
+    for name, data in signatures:
+        for key in log_keys:
+            if key.kind == LOG_KEY and key.name == name == origin and key.hash == data[:4]:
+                verify_ed25519(key.public, data[4:], body)
+                signed = True
+        for key in witness_keys:
+            if key.kind == WITNESS_KEY and key.name == name and key.hash == data[:4]:
+                if len(data) != 4 + 8 + 64:
+                    raise TamperedError("malformed cosignature")
+                time_s = int.from_bytes(data[4:12], "big")
+                verify_ed25519(key.public, data[12:], b"cosignature/v1\ntime %d\n" % time_s + body)
+                cosigned[key] = time_s
+    if not signed:
+        raise TamperedError(f"no known key of `{origin}` signed the checkpoint")
+    return Checkpoint(origin, size, root, cosigned)
+
+
+# --- The trust policy (C2SP tlog-policy) -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Known logs and witnesses, and which witnesses suffice."""
+
+    logs: list[Key]
+    witnesses: dict[str, Key]
+    groups: dict[str, tuple[int, list[str]]]
+    quorum: str
+
+    def satisfied(self, checkpoint: Checkpoint) -> bool:
+        """Whether the cosignatures on the checkpoint reach the quorum."""
+        return self.quorum == "none" or self._witnessed(self.quorum, checkpoint)
+
+    def _witnessed(self, name: str, checkpoint: Checkpoint) -> bool:
+        if name in self.witnesses:
+            return self.witnesses[name] in checkpoint.cosigned
+        threshold, members = self.groups[name]
+        return sum(self._witnessed(member, checkpoint) for member in members) >= threshold
+
+
+def read_policy(data: bytes) -> Policy:
+    """Read a trust policy.
+
+    Raises:
+        TamperedError: malformed, duplicate keys or names, unknown references, or no quorum line.
+    """
+    if any(byte < 0x20 and byte not in b"\t\n" for byte in data) or 0x7F in data:
+        raise TamperedError("the trust policy has control characters")
+    logs: list[Key] = []
+    witnesses: dict[str, Key] = {}
+    groups: dict[str, tuple[int, list[str]]] = {}
+    quorum: str | None = None
+    used: set[str] = set()
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+        words = re.split(r"[ \t]+", line.strip(" \t"))
+        if words == [""] or words[0].startswith("#"):
+            continue
+        match words:
+            case ["log", vkey] | ["log", vkey, _]:
+                logs.append(_typed(vkey, LOG_KEY))
+            case ["witness", name, vkey] | ["witness", name, vkey, _]:
+                _new_name(name, witnesses, groups)
+                witnesses[name] = _typed(vkey, WITNESS_KEY)
+            case ["group", name, threshold, *members] if members:
+                _new_name(name, witnesses, groups)
+                for member in members:
+                    if member in used or (member not in witnesses and member not in groups):
+                        raise TamperedError(f"the trust policy names `{member}` twice or before it is defined")
+                    used.add(member)
+                k = {"all": len(members), "any": 1}.get(threshold) or _decimal(threshold)
+                if not 1 <= k <= len(members):
+                    raise TamperedError("a group's threshold is out of range")
+                groups[name] = (k, members)
+            case ["quorum", name] if quorum is None and (name == "none" or name in witnesses or name in groups):
+                quorum = name
+            case _:
+                raise TamperedError("the trust policy has a line that is not understood")
+    publics = [key.public for key in [*logs, *witnesses.values()]]
+    if quorum is None or len(set(publics)) != len(publics):
+        raise TamperedError("the trust policy needs one quorum line and no key twice")
+    return Policy(logs, witnesses, groups, quorum)
+
+
+def _typed(vkey: str, kind: int) -> Key:
+    key = Key.parse(vkey)
+    if key.kind != kind:
+        raise TamperedError("the trust policy uses a key for what it is not meant")
+    return key
+
+
+def _new_name(name: str, *taken: dict[str, Any]) -> None:
+    if name == "none" or any(name in names for names in taken):
+        raise TamperedError(f"the trust policy defines `{name}` twice")
+
+
+# --- Our formats -----------------------------------------------------------------------------------------------------
+
+
+def parse_canonical(data: bytes) -> Any:
+    """Read format 1 (docs/spec/01): canonical JSON, no floats, no duplicates.
+
+    Raises:
+        TamperedError: anything else.
+    """
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs) or not all(key.isascii() for key, _ in pairs):
+            raise TamperedError("a document with duplicate or foreign keys")
+        return dict(pairs)
+
+    def no_float(_: str) -> Any:
+        raise TamperedError("a document with a float")
+
+    try:
+        value = json.loads(data, object_pairs_hook=members, parse_float=no_float, parse_constant=no_float)
+        again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise TamperedError("a document that is not JSON") from error
+    if again != data:
+        raise TamperedError("a document that is not in canonical form")
+    return value
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A tlog-proof: index, path and the signed checkpoint."""
+
+    index: int
+    path: list[bytes]
+    note: bytes
+
+
+def read_proof(text: str) -> Proof:
+    """Read C2SP tlog-proof text.
+
+    Raises:
+        TamperedError: malformed.
+    """
+    head, separator, note = text.partition("\n\n")
+    lines = head.split("\n")
+    if not separator or lines.pop(0) != "c2sp.org/tlog-proof@v1":
+        raise TamperedError("malformed proof")
+    if lines and lines[0].startswith("extra "):
+        _base64(lines.pop(0)[6:])
+    if not lines or not lines[0].startswith("index "):
+        raise TamperedError("the proof names no index")
+    index = _decimal(lines.pop(0)[6:])
+    path = [_base64(line) for line in lines]
+    if len(path) > 63 or any(len(node) != 32 for node in path):
+        raise TamperedError("malformed proof")
+    return Proof(index, path, note.encode())
+
+
+LEAF_FIELDS = {
+    "commitment",
+    "decision_id",
+    "key_id",
+    "payload_sha256",
+    "payload_size",
+    "policy",
+    "release",
+    "retain_until_us",
+    "time_us",
+    "type",
+    "v",
+}
+LEAF_LIMIT = 1024
+_PLAIN_HEADER = b"SRP3" + bytes((1, 0, 0, 0)) + bytes(28)
+
+
+def read_leaf(data: bytes) -> dict[str, Any]:
+    """Read a log leaf (format 2).
+
+    Raises:
+        TamperedError: too long, not canonical, or other fields than the format has.
+    """
+    if len(data) > LEAF_LIMIT:
+        raise TamperedError("a leaf is at most 1,024 bytes")
+    leaf = parse_canonical(data)
+    if not isinstance(leaf, dict) or set(leaf) != LEAF_FIELDS or leaf["v"] != 1:
+        raise TamperedError("the leaf has other fields than format 2")
+    return leaf
+
+
+@dataclass(frozen=True)
+class Disclosed:
+    """A governance entry that anyone may read: where it stands, its leaf and its document."""
+
+    index: int
+    leaf: dict[str, Any]
+    document: dict[str, Any]
+
+
+def _member(document: Any, name: str, kind: type) -> Any:
+    if not isinstance(document, dict) or not isinstance(document.get(name), kind):
+        raise TamperedError(f"the document has no `{name}`")
+    return document[name]
+
+
+def open_proof(proof_text: str, leaf_bytes: bytes, logs: list[Key], policy: Policy) -> tuple[Proof, Checkpoint]:
+    """Check that a leaf is in a log whose key is in `logs`.
+
+    Raises:
+        TamperedError: it is not, or a signature does not verify.
+    """
+    proof = read_proof(proof_text)
+    checkpoint = open_checkpoint(proof.note, logs, list(policy.witnesses.values()))
+    verify_inclusion(leaf_hash(leaf_bytes), proof.index, checkpoint.size, proof.path, checkpoint.root)
+    return proof, checkpoint
+
+
+def read_disclosed(data: bytes, policy: Policy) -> Disclosed:
+    """Check a disclosed governance entry `{leaf, payload, proof}` against the policy's logs.
+
+    Raises:
+        TamperedError: not in a log of the policy, or its payload is not the leaf's.
+    """
+    outer = parse_canonical(data)
+    leaf_bytes = _base64(_member(outer, "leaf", str))
+    payload = _base64(_member(outer, "payload", str))
+    proof, _ = open_proof(_member(outer, "proof", str), leaf_bytes, policy.logs, policy)
+    leaf = read_leaf(leaf_bytes)
+    if leaf["payload_sha256"] != hashlib.sha256(payload).hexdigest() or leaf["payload_size"] != len(payload):
+        raise TamperedError("the payload is not the leaf's")
+    if not payload.startswith(_PLAIN_HEADER):
+        raise TamperedError("the payload is not a plain entry")
+    document = parse_canonical(payload[len(_PLAIN_HEADER) :])
+    if leaf["type"] not in ("open", "close"):
+        raise TamperedError("only entries that open or close a shard are disclosed")
+    return Disclosed(proof.index, leaf, document)
+
+
+def shard_key(opening: Disclosed) -> Key:
+    """The log key that an `open` entry names.
+
+    Raises:
+        TamperedError: the entry is not an opening, or names a key of another origin.
+    """
+    if opening.leaf["type"] != "open":
+        raise TamperedError("the entry does not open a shard")
+    key = _typed(_member(opening.document, "vkey", str), LOG_KEY)
+    if key.name != _member(opening.document, "origin", str):
+        raise TamperedError("the opening names a key of another origin")
+    return key
+
+
+# --- Receipts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A receipt that verified."""
+
+    document: dict[str, Any]
+    leaf: dict[str, Any]
+    index: int
+    checkpoint: Checkpoint
+    cosigned: bool
+
+
+def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Receipt:
+    """Check that a log's key committed to the answer document inside the receipt.
+
+    1. The proof leads from the leaf to a checkpoint.
+    2. The checkpoint is signed by a log of the policy, or by a shard that a governance entry opened.
+    3. The leaf's commitment is HMAC-SHA-256 of the document under the receipt's salt.
+    4. Document and leaf name the same decision and the same release.
+
+    Raises:
+        TamperedError: any of these does not hold.
+    """
+    outer = parse_canonical(data)
+    if set(outer) != {"document", "leaf", "proof", "salt", "v"} or outer["v"] != 1:
+        raise TamperedError("the receipt has other fields than its format")
+    leaf_bytes, salt = _base64(_member(outer, "leaf", str)), _base64(_member(outer, "salt", str))
+    document_bytes = _base64(_member(outer, "document", str))
+    logs = policy.logs + [shard_key(opening) for opening in openings if opening.leaf["type"] == "open"]
+    proof, checkpoint = open_proof(_member(outer, "proof", str), leaf_bytes, logs, policy)
+    leaf = read_leaf(leaf_bytes)
+    commitment = hmac.new(salt, document_bytes, hashlib.sha256).hexdigest()
+    if len(salt) != 32 or not hmac.compare_digest(commitment, str(leaf["commitment"])):
+        raise TamperedError("the log committed to another answer")
+    document = parse_canonical(document_bytes)
+    if document.get("decision_id") != leaf["decision_id"] or document.get("release") != leaf["release"]:
+        raise TamperedError("document and leaf are about different decisions")
+    return Receipt(document, leaf, proof.index, checkpoint, policy.quorum != "none" and policy.satisfied(checkpoint))
+
+
+_FORMATS = {"FP32": "f", "FP64": "d", "INT32": "i", "INT64": "q"}
+
+
+def _raw(tensor: dict[str, Any], row: int) -> bytes:
+    """One row of a V2 JSON tensor as raw little-endian bytes of its datatype."""
+    letter = _FORMATS.get(str(tensor.get("datatype")))
+    shape, values = tensor.get("shape"), tensor.get("data")
+    if letter is None or not isinstance(shape, list) or not shape or not isinstance(values, list):
+        raise TamperedError("a tensor of the message is not understood")
+    while values and isinstance(values[0], list):
+        values = [value for inner in values for value in inner]
+    width = 1
+    for extent in shape[1:]:
+        width *= int(extent)
+    part = values[row * width : (row + 1) * width]
+    if len(values) != int(shape[0]) * width or len(part) != width:
+        raise TamperedError("a tensor of the message has another shape than it says")
+    try:
+        return struct.pack(f"<{width}{letter}", *[float("nan") if value is None else value for value in part])
+    except (struct.error, OverflowError) as error:
+        raise TamperedError("a tensor of the message does not fit its datatype") from error
+
+
+def verify_messages(receipt: Receipt, request: dict[str, Any] | None, answer: dict[str, Any] | None, row: int) -> None:
+    """Check that the receipt is about this V2 request and this V2 answer (JSON form).
+
+    Raises:
+        TamperedError: another decision, or a tensor differs in a bit.
+    """
+    if answer is not None:
+        first = int(str(_member(answer.get("parameters"), "decision_id", str)), 16)
+        if f"{(first + row) % 2**128:032x}" != receipt.document["decision_id"]:
+            raise TamperedError("the answer is about another decision than the receipt")
+    for message, side in ((request, "inputs"), (answer, "outputs")):
+        if message is None:
+            continue
+        sent = {str(tensor["name"]): tensor for tensor in message.get(side, []) if tensor.get("datatype") != "BYTES"}
+        logged = {str(tensor["name"]): tensor for tensor in receipt.document[side]}
+        if side == "inputs" and set(sent) != set(logged):
+            # one tensor a feature: the logged matrix holds them in the contract's order, which the caller's names give
+            joined = b"".join(_raw(sent[name], row) for name in _columns(receipt.document, sent))
+            if len(logged) != 1 or joined != _base64(next(iter(logged.values()))["data"]):
+                raise TamperedError("the request's inputs are not the logged ones")
+            continue
+        for name, tensor in sent.items():
+            if name not in logged or _raw(tensor, row) != _base64(logged[name]["data"]):
+                raise TamperedError(f"tensor `{name}` is not the logged one")
+
+
+def _columns(document: dict[str, Any], sent: dict[str, Any]) -> list[str]:
+    columns = document.get("columns")
+    if not isinstance(columns, list) or set(columns) != set(sent):
+        raise TamperedError("the request's inputs are not the logged ones")
+    return [str(column) for column in columns]
+
+
+# --- Log folders (C2SP tlog-tiles) -----------------------------------------------------------------------------------
+
+TILE_WIDTH = 256
+
+
+def _tile_path(folder: Path, index: int, width: int) -> Path:
+    digits = f"{index:03d}"
+    digits = digits.zfill(-(-len(digits) // 3) * 3)
+    parts = [digits[at : at + 3] for at in range(0, len(digits), 3)]
+    parts = ["x" + part for part in parts[:-1]] + parts[-1:]
+    path = folder.joinpath("tile", "entries", *parts)
+    return path if width == TILE_WIDTH else path.with_name(path.name + ".p") / str(width)
+
+
+def read_entries(folder: Path, size: int) -> list[bytes]:
+    """The first `size` leaves of a log folder.
+
+    Raises:
+        TamperedError: a bundle is missing or malformed.
+    """
+    entries: list[bytes] = []
+    for index in range(-(-size // TILE_WIDTH)):
+        wanted = min(TILE_WIDTH, size - index * TILE_WIDTH)
+        data = _bundle(folder, index, wanted)
+        at = 0
+        found = []
+        while at < len(data):
+            (length,) = struct.unpack_from(">H", data, at) if at + 2 <= len(data) else (1 << 20,)
+            found.append(data[at + 2 : at + 2 + length])
+            at += 2 + length
+        if at != len(data) or len(found) < wanted:
+            raise TamperedError(f"entry bundle {index} is cut or malformed")
+        entries += found[:wanted]
+    return entries
+
+
+def _bundle(folder: Path, index: int, width: int) -> bytes:
+    """The bundle itself, or a wider one: a log may drop partial bundles once there is a fuller one."""
+    for candidate in [width, *range(width + 1, TILE_WIDTH + 1)]:
+        path = _tile_path(folder, index, candidate)
+        if path.is_file():
+            return path.read_bytes()
+    raise TamperedError(f"entry bundle {index} is missing")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log folder that verified."""
+
+    checkpoint: Checkpoint
+    leaves: list[dict[str, Any]]
+    hashes: list[bytes]
+
+
+def verify_log(folder: Path, logs: list[Key], policy: Policy) -> Log:
+    """Check every entry of a log folder against its signed checkpoint.
+
+    Raises:
+        TamperedError: missing, changed, reordered or foreign entries, or a checkpoint that no known key signed.
+    """
+    try:
+        note = (folder / "checkpoint").read_bytes()
+    except OSError as error:
+        raise TamperedError(f"no checkpoint in {folder}") from error
+    checkpoint = open_checkpoint(note, logs, list(policy.witnesses.values()))
+    tree, leaves, hashes = Tree(), [], []
+    seen: set[str] = set()
+    for entry in read_entries(folder, checkpoint.size):
+        leaf = read_leaf(entry)
+        if leaf["decision_id"] in seen:
+            raise TamperedError(f"decision {leaf['decision_id']} stands twice in the log")
+        seen.add(leaf["decision_id"])
+        leaves.append(leaf)
+        hashes.append(leaf_hash(entry))
+        tree.append(hashes[-1])
+    if tree.root() != checkpoint.root:
+        raise TamperedError("the entries do not have the checkpoint's root")
+    return Log(checkpoint, leaves, hashes)
+
+
+def verify_extends(log: Log, older: Checkpoint) -> None:
+    """Check that a verified log extends an older signed checkpoint of the same origin.
+
+    Raises:
+        TamperedError: another origin, a dropped tail, or a changed past.
+    """
+    if older.origin != log.checkpoint.origin:
+        raise TamperedError("the checkpoints are of different logs")
+    if older.size > log.checkpoint.size:
+        raise TamperedError("the log is shorter than it was: its tail was dropped")
+    tree = Tree()
+    for hashed in log.hashes[: older.size]:
+        tree.append(hashed)
+    if tree.root() != older.root:
+        raise TamperedError("the log's past was changed")
+
+
+def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tuple[Path, Log]]) -> list[str]:
+    """Check that shards and governance entries account for each other.
+
+    1. Every opening and closing in the governance log is disclosed, and nothing is disclosed twice.
+    2. Every shard folder was opened, under the key and origin of its opening.
+    3. A closed shard has exactly the size and root of its closing.
+    4. Every opened shard is here.
+
+    Returns:
+        One line for each shard.
+
+    Raises:
+        TamperedError: any of these does not hold.
+    """
+    acts = {index for index, leaf in enumerate(governance.leaves) if leaf["type"] in ("open", "close")}
+    shown = [entry.index for entry in disclosed]
+    if set(shown) != acts or len(shown) != len(acts):
+        raise TamperedError("openings or closings of shards are withheld, or shown twice")
+    opened = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "open"}
+    if len(opened) != sum(entry.leaf["type"] == "open" for entry in disclosed):
+        raise TamperedError("a shard was opened twice")
+    closed = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "close"}
+    here = {log.checkpoint.origin: log for _, log in shards}
+    if set(here) - set(opened):
+        raise TamperedError(f"shard `{min(set(here) - set(opened))}` was never opened")
+    if set(opened) - set(here):
+        raise TamperedError(f"shard `{min(set(opened) - set(here))}` was opened but is not here")
+    lines = []
+    for origin, log in sorted(here.items()):
+        closing = closed.get(origin)
+        if closing is not None:
+            size, root = _member(closing.document, "size", int), _member(closing.document, "root", str)
+            if (size, root) != (log.checkpoint.size, log.checkpoint.root.hex()):
+                raise TamperedError(f"shard `{origin}` is not as it was closed")
+        lines.append(f"{origin}: {log.checkpoint.size} entries, {'closed' if closing else 'open'}")
+    return lines
+
+
+# --- Command line ----------------------------------------------------------------------------------------------------
+
+
+def _openings(folder: Path | None, policy: Policy) -> list[Disclosed]:
+    if folder is None:
+        return []
+    return [read_disclosed(path.read_bytes(), policy) for path in sorted(folder.glob("*.json"))]
+
+
+def _log_keys(policy: Policy, openings: list[Disclosed]) -> list[Key]:
+    return policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
+
+
+def _receipt(options: argparse.Namespace) -> list[str]:
+    policy = read_policy(options.policy.read_bytes())
+    receipt = verify_receipt(options.receipt.read_bytes(), policy, _openings(options.openings, policy))
+    request = json.loads(options.request.read_bytes()) if options.request else None
+    answer = json.loads(options.answer.read_bytes()) if options.answer else None
+    verify_messages(receipt, request, answer, options.row)
+    if options.cosigned and not receipt.cosigned:
+        raise TamperedError("no quorum of witnesses cosigned the checkpoint in this receipt")
+    about = "exactly this request and answer" if request and answer else "the answer document inside it"
+    return [
+        f"decision {receipt.document['decision_id']} of {receipt.checkpoint.origin}, entry {receipt.index}: verified",
+        f"the log's key committed to {about}",
+        "cosigned by the witnesses" if receipt.cosigned else "not cosigned yet: signed evidence against the operator",
+    ]
+
+
+def _log(options: argparse.Namespace) -> list[str]:
+    policy = read_policy(options.policy.read_bytes())
+    log = verify_log(options.folder, _log_keys(policy, _openings(options.openings, policy)), policy)
+    if options.cosigned and not policy.satisfied(log.checkpoint):
+        raise TamperedError("no quorum of witnesses cosigned the checkpoint of this log")
+    return [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
+
+
+def _consistency(options: argparse.Namespace) -> list[str]:
+    policy = read_policy(options.policy.read_bytes())
+    keys = _log_keys(policy, _openings(options.openings, policy))
+    older = open_checkpoint(options.older.read_bytes(), keys, list(policy.witnesses.values()))
+    if options.proof is None:
+        newer = verify_log(options.newer, keys, policy)
+        verify_extends(newer, older)
+        return [f"{older.origin}: {newer.checkpoint.size} entries extend the {older.size} of before"]
+    head = open_checkpoint(options.newer.read_bytes(), keys, list(policy.witnesses.values()))
+    if head.origin != older.origin:
+        raise TamperedError("the checkpoints are of different logs")
+    path = [_base64(line) for line in options.proof.read_text().splitlines()]
+    verify_consistency(older.size, older.root, head.size, head.root, path)
+    return [f"{older.origin}: {head.size} entries extend the {older.size} of before"]
+
+
+def _shards(options: argparse.Namespace) -> list[str]:
+    policy = read_policy(options.policy.read_bytes())
+    openings = _openings(options.openings, policy)
+    keys = _log_keys(policy, openings)
+    governance = verify_log(options.governance, policy.logs, policy)
+    shards = [(folder, verify_log(folder, keys, policy)) for folder in options.shard]
+    return verify_shards(governance, openings, shards)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="verify.py", description=(__doc__ or "").split("\n\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--policy", type=Path, required=True, help="the trust policy (C2SP tlog-policy)")
+        made.add_argument("--openings", type=Path, help="folder of disclosed entries that open and close shards")
+        made.set_defaults(run=run)
+        return made
+
+    receipt = command("receipt", _receipt, "Check a receipt, and that it is about a request and an answer.")
+    receipt.add_argument("receipt", type=Path)
+    receipt.add_argument("--request", type=Path, help="the V2 request as JSON")
+    receipt.add_argument("--answer", type=Path, help="the V2 answer as JSON")
+    receipt.add_argument("--row", type=int, default=0, help="which row of the request (default 0)")
+    receipt.add_argument("--cosigned", action="store_true", help="refuse unless the witnesses' quorum is there")
+    log = command("log", _log, "Check every entry of a log folder.")
+    log.add_argument("folder", type=Path)
+    log.add_argument("--cosigned", action="store_true", help="refuse unless the witnesses' quorum is there")
+    consistency = command("consistency", _consistency, "Check that a log extends an older checkpoint of it.")
+    consistency.add_argument("older", type=Path, help="the older checkpoint")
+    consistency.add_argument("newer", type=Path, help="the log folder, or with --proof the newer checkpoint")
+    consistency.add_argument("--proof", type=Path, help="a consistency proof, one base64 hash a line")
+    shards = command("shards", _shards, "Check that shards and the governance log account for each other.")
+    shards.add_argument("governance", type=Path, help="folder of the governance log")
+    shards.add_argument("shard", type=Path, nargs="*", help="folders of the shards")
+    options = parser.parse_args(arguments)
+    try:
+        lines = options.run(options)
+    except TamperedError as error:
+        print(f"NOT VERIFIED: {error}", file=sys.stderr)
+        return 4
+    except (OSError, ValueError) as error:
+        print(f"cannot read: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
