@@ -8,13 +8,29 @@ person (an applicant's feature, a secret, a token).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+
+class Recorded(Protocol):
+    """Where something stands in the governance log (`office.acts.EntryRef`)."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def index(self) -> int: ...
 
 
 class StrongroomError(Exception):
-    """The root of everything this package raises on purpose."""
+    """The root of everything this package raises on purpose.
+
+    Attributes:
+        message: what, which, what next; lower case.
+        details: what machines read, such as `field` and `rule`.
+        entry: where the refusal was recorded, or None when it happened outside the office's door.
+    """
 
     code: ClassVar[str] = "error"
+    entry: Recorded | None = None
 
     def __init__(self, message: str, **details: str | int) -> None:
         super().__init__(message)

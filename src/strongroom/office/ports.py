@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from strongroom.office.acts import Act, EntryRef, Scalar
 
-B_co = TypeVar("B_co", covariant=True)
+
+class Notes(Protocol):
+    """Every Books offers this (`office.notebook.Notebook` implements it)."""
+
+    def note(self, **facts: Scalar) -> None:
+        """Facts for the ledger entry, such as digests. Never personal data of applicants."""
+
+    @property
+    def facts(self) -> Mapping[str, Scalar]: ...
+
+    @property
+    def receipt(self) -> EntryRef:
+        """Where the act's entry stands; to be read after the block."""
+
+    def file(self, receipt: EntryRef) -> None:
+        """For the door alone."""
+
+
+B_co = TypeVar("B_co", bound=Notes, covariant=True)
 
 
 class Policy(Protocol):
     """Says no by raising; anything else that goes wrong is a no as well."""
 
-    def check(self, act: Act) -> None:
+    def check(self, act: Act, /) -> None:
         """Raises NotPermittedError unless some policy permits and none forbids."""
 
 
@@ -24,6 +42,25 @@ class Pending:
     """An outbox row: an entry that is committed with the state but not yet in the log."""
 
     act_id: str
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An outbox row as `fsck` sees it: `logged` is None while the entry is not known to be in the log."""
+
+    act_id: str
+    entry: bytes
+    logged: EntryRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEntry:
+    """An entry as the log holds it, decrypted."""
+
+    ref: EntryRef
+    act_id: str
+    kind: str
     entry: bytes
 
 
@@ -51,7 +88,11 @@ class Desk(Protocol[B_co]):
     def pending(self) -> Sequence[Pending]:
         """Rows whose entry is not known to be in the log, oldest first."""
 
-    def mark_logged(self, act_id: str, ref: EntryRef) -> None: ...
+    def mark_logged(self, act_id: str, ref: EntryRef) -> None:
+        """Durable on return; marking again with the same place changes nothing."""
+
+    def rows(self) -> Iterator[OutboxRow]:
+        """Every row that was ever put, oldest first."""
 
 
 class GovernanceLog(Protocol):
@@ -62,8 +103,5 @@ class GovernanceLog(Protocol):
 
     def find(self, act_id: str) -> EntryRef | None: ...
 
-
-class Notes(Protocol):
-    """Every Books offers this: facts for the ledger entry, such as digests. Never personal data of applicants."""
-
-    def note(self, **facts: Scalar) -> None: ...
+    def entries(self) -> Iterator[LoggedEntry]:
+        """Every entry, oldest first. Raises TamperedError where bytes are not what was logged."""
