@@ -1,6 +1,6 @@
 """What people say over a model with their own key: the predicates of reviews, approvals, halts and lifts.
 
-Each travels as an in-toto Statement about one manifest, in a DSSE envelope (`sealing.statements`, `sealing.dsse`).
+Each travels as an in-toto Statement about one manifest, in a DSSE envelope (`sealing.statements` has the type names).
 `Approval` is format 9. All are format 1 documents: no floats, times in integer microseconds.
 """
 
@@ -13,15 +13,6 @@ import msgspec
 from strongroom.approval.release import EvidenceRef, Plan
 from strongroom.errors import InvalidInputError
 from strongroom.vocabulary import Digest, PersonId, digest_of, parse_digest
-
-PREFIX = "urn:strongroom:predicate:"
-SCAN = PREFIX + "scan:v1"
-VALIDATION = PREFIX + "validation:v1"
-SAMPLE = PREFIX + "sample:v1"
-REVIEW = PREFIX + "review:v1"
-APPROVAL = PREFIX + "approval:v1"
-HALT = PREFIX + "halt:v1"
-LIFT = PREFIX + "lift:v1"
 
 TEXT_LIMIT = 4000
 
