@@ -1,0 +1,213 @@
+"""Does the score put defaulters above the others? AUC with its variance, Gini, KS, and comparisons.
+
+Scores rise with risk. Sums are exact in order: a permutation of the rows changes no figure beyond rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from strongroom.validation.results import NotEvaluable
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Auc:
+    """Area under the ROC curve.
+
+    Attributes:
+        auc: P(defaulter scores above other) + half P(tie), 0 to 1.
+        variance: DeLong's, or None with fewer than two rows in a class.
+        defaults, others: rows per class.
+    """
+
+    auc: float
+    variance: float | None
+    defaults: int
+    others: int
+
+    @property
+    def gini(self) -> float:
+        """2 AUC - 1, the accuracy ratio."""
+        return 2.0 * self.auc - 1.0
+
+    def interval(self, level: float) -> tuple[float, float] | NotEvaluable:
+        """Normal interval, cut at 0 and 1.
+
+        Args:
+            level: coverage, such as 0.95.
+        """
+        if self.variance is None:
+            return NotEvaluable("the variance of the AUC needs two rows in each class")
+        if self.variance <= 0.0:
+            return NotEvaluable(
+                "the variance of the AUC is zero: the classes are perfectly separated, or all scores are equal"
+            )
+        half = float(stats.norm.ppf(0.5 + level / 2.0)) * math.sqrt(self.variance)
+        return max(0.0, self.auc - half), min(1.0, self.auc + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Fall of the AUC against an initial value that is taken as known."""
+
+    statistic: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two scores on the same rows."""
+
+    first: float
+    second: float
+    variance: float
+    z: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ks:
+    """Largest distance between the two classes' distributions, and the score at which it lies."""
+
+    distance: float
+    at: float
+
+
+def placements(outcome: npt.ArrayLike, score: npt.ArrayLike) -> tuple[Floats, Floats] | NotEvaluable:
+    """DeLong's structural components by midranks, O(n log n).
+
+    Args:
+        outcome: 1 for default, 0 for not; shape [rows].
+        score: rising with risk; shape [rows].
+
+    Returns:
+        V10, the share of others below each defaulter (ties a half), and V01, the share of defaulters above each other;
+        both in row order.
+
+    Source:
+        DeLong, DeLong, Clarke-Pearson 1988; Sun and Xu 2014 (midranks).
+    """
+    y, s = _pair(outcome, score)
+    bad, good = s[y], s[~y]
+    if bad.size == 0 or good.size == 0:
+        return NotEvaluable("the sample holds only one outcome class" if y.size else "the sample is empty")
+    if not np.isfinite(s).all():
+        return NotEvaluable("a score is not finite")
+    ranks = stats.rankdata(s)
+    v10 = (ranks[y] - stats.rankdata(bad)) / good.size
+    v01 = 1.0 - (ranks[~y] - stats.rankdata(good)) / bad.size
+    return v10, v01
+
+
+def auc(outcome: npt.ArrayLike, score: npt.ArrayLike) -> Auc | NotEvaluable:
+    """AUC with DeLong's variance.
+
+    Source:
+        ECB, Instructions for reporting the validation results of internal models (2019), Annex 3.1.
+    """
+    parts = placements(outcome, score)
+    if isinstance(parts, NotEvaluable):
+        return parts
+    v10, v01 = parts
+    variance = None
+    if v10.size > 1 and v01.size > 1:
+        variance = float(np.var(v10, ddof=1) / v10.size + np.var(v01, ddof=1) / v01.size)
+    return Auc(float(np.mean(v10)), variance, v10.size, v01.size)
+
+
+def auc_change(initial: float, current: Auc) -> Change | NotEvaluable:
+    """Is the current AUC below the initial one, beyond chance? A small p says yes.
+
+    Source:
+        ECB 2019, section 2.5.4.1.
+    """
+    if current.variance is None or current.variance <= 0.0:
+        return NotEvaluable("the current AUC has no variance to compare with")
+    statistic = (initial - current.auc) / math.sqrt(current.variance)
+    return Change(statistic, float(stats.norm.sf(statistic)))
+
+
+def paired(outcome: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> Paired | NotEvaluable:
+    """DeLong's test of two scores on the same rows, two-sided.
+
+    Source:
+        DeLong et al. 1988.
+    """
+    a, b = placements(outcome, first), placements(outcome, second)
+    if isinstance(a, NotEvaluable):
+        return a
+    if isinstance(b, NotEvaluable):
+        return b
+    if a[0].size < 2 or a[1].size < 2:
+        return NotEvaluable("the comparison needs two rows in each class")
+    d10, d01 = a[0] - b[0], a[1] - b[1]
+    # the variance of the difference of placements is v11 + v22 - 2 v12, without the cancellation of the three terms
+    variance = float(np.var(d10, ddof=1) / d10.size + np.var(d01, ddof=1) / d01.size)
+    if variance <= 0.0:
+        return NotEvaluable("the two scores rank the rows alike: their difference has no variance")
+    one, two = float(np.mean(a[0])), float(np.mean(b[0]))
+    z = (one - two) / math.sqrt(variance)
+    return Paired(one, two, variance, z, float(2.0 * stats.norm.sf(abs(z))))
+
+
+def hanley_mcneil(area: float, defaults: int, others: int) -> float | NotEvaluable:
+    """Standard error of an AUC when only the area and the counts are known.
+
+    Source:
+        Hanley and McNeil 1982.
+    """
+    if defaults < 1 or others < 1:
+        return NotEvaluable("the sample holds only one outcome class")
+    q1, q2 = area / (2.0 - area), 2.0 * area * area / (1.0 + area)
+    top = area * (1.0 - area) + (defaults - 1) * (q1 - area * area) + (others - 1) * (q2 - area * area)
+    return math.sqrt(max(0.0, top) / (defaults * others))
+
+
+def ks(outcome: npt.ArrayLike, score: npt.ArrayLike) -> Ks | NotEvaluable:
+    """Kolmogorov-Smirnov distance; where several scores reach it, the lowest is named."""
+    y, s = _pair(outcome, score)
+    if not y.any() or y.all():
+        return NotEvaluable("the sample holds only one outcome class" if y.size else "the sample is empty")
+    if not np.isfinite(s).all():
+        return NotEvaluable("a score is not finite")
+    values, place = np.unique(s, return_inverse=True)
+    bad = np.cumsum(np.bincount(place[y], minlength=values.size)) / int(y.sum())
+    good = np.cumsum(np.bincount(place[~y], minlength=values.size)) / int((~y).sum())
+    gap = np.abs(good - bad)
+    where = int(np.argmax(gap))
+    return Ks(float(gap[where]), float(values[where]))
+
+
+def roc(outcome: npt.ArrayLike, score: npt.ArrayLike, points: int = 200) -> Floats | NotEvaluable:
+    """The ROC curve for drawing: columns false positive rate, true positive rate; from (0, 0) to (1, 1).
+
+    Args:
+        points: at most so many; more are thinned by rows, the ends kept.
+    """
+    y, s = _pair(outcome, score)
+    if not y.any() or y.all():
+        return NotEvaluable("the sample holds only one outcome class" if y.size else "the sample is empty")
+    order = np.argsort(-s, kind="stable")
+    steps = np.append(np.nonzero(np.diff(s[order]))[0], s.size - 1)
+    true = np.cumsum(y[order])[steps] / int(y.sum())
+    false = np.cumsum(~y[order])[steps] / int((~y).sum())
+    curve = np.vstack([[0.0, 0.0], np.column_stack([false, true])])
+    if len(curve) > points:
+        curve = curve[np.unique(np.linspace(0, len(curve) - 1, points).round().astype(int))]
+    return curve
+
+
+def _pair(outcome: npt.ArrayLike, score: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:
+    y, s = np.asarray(outcome), np.asarray(score, dtype=np.float64)
+    if y.ndim != 1 or y.shape != s.shape:
+        raise ValueError("outcome and score are two vectors of one length")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("an outcome is 0 or 1")
+    return y.astype(np.bool_), s

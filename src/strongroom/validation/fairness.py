@@ -1,0 +1,201 @@
+"""Do groups fare alike? Ratios with their uncertainty; groups too small to speak of are not spoken of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from strongroom.validation.results import NotEvaluable
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class AdverseImpact:
+    """Favourable rate of a group over that of the reference group.
+
+    Attributes:
+        ratio: the adverse impact ratio.
+        difference: of the two rates.
+        z, z_p: pooled two-proportion test, two-sided; None when no one or everyone was favoured.
+        fisher_p: exact two-sided test.
+        interval: of the ratio on the log scale, or why there is none.
+    """
+
+    ratio: float
+    difference: float
+    z: float | None
+    z_p: float | None
+    fisher_p: float
+    interval: tuple[float, float] | NotEvaluable
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group of an attribute. A suppressed one shows its size class only: no rate, no ratio."""
+
+    name: str
+    n: int
+    rate: float | None
+    impact: AdverseImpact | NotEvaluable | None
+    reference: bool
+    suppressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EqualisedOdds:
+    """True and false positive rates by group, and the larger of the two gaps."""
+
+    true_rates: Mapping[str, float]
+    false_rates: Mapping[str, float]
+    true_gap: float
+    false_gap: float
+
+    @property
+    def gap(self) -> float:
+        """The larger gap."""
+        return max(self.true_gap, self.false_gap)
+
+
+def adverse_impact(
+    favoured: int, n: int, reference_favoured: int, reference_n: int, level: float = 0.95
+) -> AdverseImpact | NotEvaluable:
+    """Adverse impact ratio with tests and interval.
+
+    Source:
+        29 CFR 1607.4(D) for the four-fifths rule (made for employment); Katz et al. 1978 for the interval.
+    """
+    if n == 0 or reference_n == 0:
+        return NotEvaluable("a group is empty")
+    if reference_favoured == 0:
+        return NotEvaluable("no one in the reference group was favoured")
+    rate, reference = favoured / n, reference_favoured / reference_n
+    pooled = (favoured + reference_favoured) / (n + reference_n)
+    variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / reference_n)
+    z = z_p = None
+    if variance > 0.0:
+        z = (rate - reference) / math.sqrt(variance)
+        z_p = float(2.0 * stats.norm.sf(abs(z)))
+    table = [[favoured, n - favoured], [reference_favoured, reference_n - reference_favoured]]
+    fisher = float(stats.fisher_exact(table)[1])
+    interval: tuple[float, float] | NotEvaluable = NotEvaluable(
+        "no one in the group was favoured: the ratio has no log"
+    )
+    if favoured > 0:
+        spread = math.sqrt(1.0 / favoured - 1.0 / n + 1.0 / reference_favoured - 1.0 / reference_n)
+        half = float(stats.norm.ppf(0.5 + level / 2.0)) * spread
+        interval = (rate / reference * math.exp(-half), rate / reference * math.exp(half))
+    return AdverseImpact(rate / reference, rate - reference, z, z_p, fisher, interval)
+
+
+def by_group(
+    favoured: npt.ArrayLike, group: Sequence[str], minimum: int, level: float = 0.95
+) -> tuple[Group, ...] | NotEvaluable:
+    """Every group against the one with the highest favourable rate.
+
+    Args:
+        favoured: True where the decision was favourable; shape [rows].
+        group: name of each row's group.
+        minimum: groups below this size are suppressed: their rates would identify people and mean little.
+        level: of the intervals.
+
+    Returns:
+        Groups in the order of their names.
+
+    Source:
+        29 CFR 1607.4(D): the group with the highest rate is the reference.
+    """
+    good = np.asarray(favoured, dtype=np.bool_)
+    labels = np.asarray(group, dtype=np.str_)
+    if good.shape != labels.shape:
+        raise ValueError("decision and group are two vectors of one length")
+    names, place = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(place, minlength=names.size)
+    wins = np.bincount(place, weights=good, minlength=names.size).astype(int)
+    large = [i for i in range(names.size) if sizes[i] >= minimum]
+    if len(large) < 2:
+        return NotEvaluable(f"fewer than two groups have {minimum} rows or more")
+    # the larger group leads among equal rates, so that the reference does not hang on the spelling of names
+    lead = max(large, key=lambda i: (wins[i] / sizes[i], sizes[i], -i))
+    found = []
+    for i in range(names.size):
+        name, n = str(names[i]), int(sizes[i])
+        if i not in large:
+            found.append(Group(name, n, None, None, reference=False, suppressed=True))
+        elif i == lead:
+            found.append(Group(name, n, float(wins[i] / n), None, reference=True, suppressed=False))
+        else:
+            impact = adverse_impact(int(wins[i]), n, int(wins[lead]), int(sizes[lead]), level)
+            found.append(Group(name, n, float(wins[i] / n), impact, reference=False, suppressed=False))
+    return tuple(found)
+
+
+def equalised_odds(
+    outcome: npt.ArrayLike, flagged: npt.ArrayLike, group: Sequence[str]
+) -> EqualisedOdds | NotEvaluable:
+    """How often each group's defaulters, and its others, are flagged.
+
+    Source:
+        Hardt, Price, Srebro 2016.
+    """
+    y, hit, labels = np.asarray(outcome, np.bool_), np.asarray(flagged, np.bool_), np.asarray(group, np.str_)
+    true_rates, false_rates = {}, {}
+    for name in np.unique(labels):
+        member = labels == name
+        bad, good = member & y, member & ~y
+        if not bad.any() or not good.any():
+            return NotEvaluable("a group holds only one outcome class")
+        true_rates[str(name)] = float(hit[bad].mean())
+        false_rates[str(name)] = float(hit[good].mean())
+    if len(true_rates) < 2:
+        return NotEvaluable("fewer than two groups")
+    gaps = [max(rates.values()) - min(rates.values()) for rates in (true_rates, false_rates)]
+    return EqualisedOdds(true_rates, false_rates, gaps[0], gaps[1])
+
+
+def mean_difference(protected: npt.ArrayLike, reference: npt.ArrayLike, *, pooled: bool) -> float | NotEvaluable:
+    """Standardised difference of two groups' mean scores.
+
+    Args:
+        pooled: divide by the root of the mean of the two groups' variances; else by the standard deviation of all
+            rows together. Both are in use and differ, so the caller says which.
+    """
+    a, b = np.asarray(protected, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if a.size < 2 or b.size < 2:
+        return NotEvaluable("each group needs two rows")
+    both = (np.var(a, ddof=1) + np.var(b, ddof=1)) / 2.0
+    spread = both if pooled else np.var(np.concatenate([a, b]), ddof=1)
+    if spread <= 0.0:
+        return NotEvaluable("all scores are equal")
+    return float((a.mean() - b.mean()) / math.sqrt(float(spread)))
+
+
+def conditional_disparity(
+    strata: Sequence[tuple[int, int, int, int]],
+) -> tuple[float, tuple[float, ...]] | NotEvaluable:
+    """Conditional demographic disparity: share of the group among the refused less its share among the accepted.
+
+    Args:
+        strata: for each, refused and all of the protected group, refused and all of the reference group.
+
+    Returns:
+        The mean over strata, weighted by their rows, and each stratum's disparity.
+
+    Source:
+        Wachter, Mittelstadt, Russell 2021.
+    """
+    parts, weights = [], []
+    for refused_p, n_p, refused_r, n_r in strata:
+        refused, accepted = refused_p + refused_r, n_p + n_r - refused_p - refused_r
+        if refused == 0 or accepted == 0:
+            return NotEvaluable("a stratum refuses no one or accepts no one")
+        parts.append(refused_p / refused - (n_p - refused_p) / accepted)
+        weights.append(n_p + n_r)
+    if not parts:
+        return NotEvaluable("no strata")
+    return math.fsum(w * d for w, d in zip(weights, parts, strict=True)) / sum(weights), tuple(parts)
