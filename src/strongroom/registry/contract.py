@@ -23,7 +23,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         name: as callers send it; up to 128 printable characters.
-        type: `float` (float32), `integer` (a whole number within +-2**24) or `category` (one of `allowed`, whole numbers).
+        type: `float` (float32), `integer` (a whole number within +-2**24) or `category` (one of `allowed`,
+            whole numbers).
         unit: of the value, for example `NT dollar`, `months`, `count`, `code`.
         minimum, maximum: inclusive bounds as decimal strings, or None for no bound.
         allowed: whole numbers that a category may have.
@@ -55,7 +56,9 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise InvalidInputError(f"feature `{self.name}` has minimum above maximum", field=self.name, rule="range")
         if (self.type == "category") != (self.allowed is not None):
             raise InvalidInputError(
-                f"feature `{self.name}`: a category, and only a category, lists `allowed`", field=self.name, rule="allowed"
+                f"feature `{self.name}`: a category, and only a category, lists `allowed`",
+                field=self.name,
+                rule="allowed",
             )
 
 
@@ -158,14 +161,18 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         parse_name(self.name, "model name")
         if not self.purposes or not self.jurisdictions or not self.environments:
-            raise InvalidInputError("a model names its purposes, jurisdictions and environments", field="purposes", rule="labels")
+            raise InvalidInputError(
+                "a model names its purposes, jurisdictions and environments", field="purposes", rule="labels"
+            )
         for label in self.jurisdictions:
             parse_jurisdiction(label)
         seen = {feature.name for feature in self.input.features}
         for name in self.protected:
             if name in seen:
                 raise InvalidInputError(
-                    f"`{name}` is protected and cannot be a feature; keep it in the protected sample", field=name, rule="protected"
+                    f"`{name}` is protected and cannot be a feature; keep it in the protected sample",
+                    field=name,
+                    rule="protected",
                 )
         if not self.cut_offs or self.cut_offs[-1].below is not None or any(c.below is None for c in self.cut_offs[:-1]):
             raise InvalidInputError("cut-offs ascend, and the last has no bound", field="cut_offs", rule="order")
