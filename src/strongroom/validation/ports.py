@@ -50,7 +50,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if getattr(self, name) <= 0:
-                raise InvalidInputError(f"the sandbox limit `{name}` is a positive whole number", field=name, rule="positive")
+                raise InvalidInputError(f"the sandbox limit `{name}` is positive", field=name, rule="positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
