@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.validation import calibration, discrimination, fairness, migration, parity, stability
-from strongroom.validation.results import evaluable
+from strongroom.validation import bins, calibration, discrimination, fairness, migration, parity, stability
+from strongroom.validation.evaluation import evaluable
 
 VECTORS = {
     v["id"]: v for v in json.loads((Path(__file__).parents[1] / "vectors" / "validation.json").read_text())["vectors"]
@@ -137,14 +137,14 @@ def herfindahl(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def psi(i: dict[str, Any]) -> dict[str, Any]:
-    found = evaluable(stability.psi(i["expected"], i["actual"], stability.Floor.parse("0.0001")))
+    found = evaluable(stability.psi(i["expected"], i["actual"], bins.Floor.parse("0.0001")))
     return {"psi": found.value, "chi2_critical_95": found.sampling_point}
 
 
 def psi_empty(i: dict[str, Any]) -> dict[str, Any]:
     floors = {"eps_1e_4": "0.0001", "eps_1e_10": "1e-10", "half_count": "half-count"}
     return {
-        name: evaluable(stability.psi(i["expected"], i["actual"], stability.Floor.parse(floor))).value
+        name: evaluable(stability.psi(i["expected"], i["actual"], bins.Floor.parse(floor))).value
         for name, floor in floors.items()
     }
 

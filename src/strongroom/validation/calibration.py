@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, special, stats
 
-from strongroom.validation.results import NotEvaluable
+from strongroom.validation.evaluation import NotEvaluable
 
 Floats = npt.NDArray[np.float64]
 NORMAL_LIMIT = 12.0
@@ -342,7 +342,8 @@ def _newton(design: Floats, y: Floats, offset: Floats) -> tuple[Floats, Floats] 
         largest = float(np.abs(step).max())
         beta = beta + (step if largest <= 5.0 else step * (5.0 / largest))
         if largest < 1e-10:
-            return beta, np.linalg.inv(information)
+            covariance: Floats = np.linalg.inv(information).astype(np.float64)
+            return beta, covariance
     return NotEvaluable("the fit does not converge: the predictions separate the classes")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from strongroom.validation.results import NotEvaluable
+from strongroom.validation.evaluation import NotEvaluable
 
 Bools = npt.NDArray[np.bool_]
 
@@ -81,7 +81,7 @@ def adverse_impact(
     if variance > 0.0:
         z = (rate - reference) / math.sqrt(variance)
         z_p = float(2.0 * stats.norm.sf(abs(z)))
-    table = [[favoured, n - favoured], [reference_favoured, reference_n - reference_favoured]]
+    table = np.array([[favoured, n - favoured], [reference_favoured, reference_n - reference_favoured]])
     fisher = float(stats.fisher_exact(table)[1])
     interval: tuple[float, float] | NotEvaluable = NotEvaluable(
         "no one in the group was favoured: the ratio has no log"

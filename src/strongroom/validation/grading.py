@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from strongroom.validation.results import NotEvaluable
-from strongroom.validation.stability import quantile_edges
+from strongroom.validation.bins import quantile_edges
+from strongroom.validation.evaluation import NotEvaluable
 
 
 @dataclass(frozen=True, slots=True)

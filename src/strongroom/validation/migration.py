@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from strongroom.validation.results import NotEvaluable
+from strongroom.validation.evaluation import NotEvaluable
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,11 +50,11 @@ def weighted_bandwidth(counts: npt.ArrayLike) -> Bandwidth | NotEvaluable:
     start, end = np.indices(matrix.shape)
     reach = np.maximum(np.abs(start - (k - 1)), np.abs(start))
 
-    def side(mask: npt.NDArray[np.bool_]) -> float:
-        possible = float((reach * matrix)[mask].sum())
-        return float((np.abs(start - end) * matrix)[mask].sum()) / possible if possible else 0.0
+    def side(weight: Floats) -> float:
+        possible = float((reach * weight).sum())
+        return float((np.abs(start - end) * weight).sum()) / possible if possible else 0.0
 
-    return Bandwidth(upper=side(end > start), lower=side(end < start))
+    return Bandwidth(upper=side(np.triu(matrix, 1)), lower=side(np.tril(matrix, -1)))
 
 
 def migration_z(counts: npt.ArrayLike) -> dict[tuple[int, int], tuple[float, float] | NotEvaluable]:

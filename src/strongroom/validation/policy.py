@@ -1,0 +1,215 @@
+"""The validation policy: which tests a model of a kind and tier must pass, and at which figure.
+
+It is a signed file with dates, never part of a model's package, and its digest stays with every result that it judged.
+Silence means no: a gate that no test answered, or that could not be evaluated, fails the battery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
+from strongroom.registry.contract import bound
+from strongroom.validation.bins import Floor
+from strongroom.validation.evaluation import Role, TestResult, Verdict
+
+BatteryVerdict = Literal["pass", "amber", "fail"]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the policy; a word that we do not know could be a rule, so it is refused."""
+
+
+class Rule(_Part, frozen=True, kw_only=True):
+    """How one test is judged.
+
+    Attributes:
+        test: the rule's name, such as `discrimination.auc`.
+        role: a `gate` blocks, an `advisory` warns at most, `information` is shown unjudged.
+        amber: a figure worse than this is amber.
+        fail: a figure worse than this fails (gates only; a gate without it is refused).
+    """
+
+    test: str
+    role: Role
+    amber: str | None = None
+    fail: str | None = None
+
+    def __post_init__(self) -> None:
+        needs = {"gate": (True, True), "advisory": (True, False), "information": (False, False)}[self.role]
+        if (bound(self.amber) is not None, bound(self.fail) is not None) != needs:
+            raise InvalidInputError(
+                f"rule `{self.test}`: a gate has amber and fail, an advisory amber only, information neither",
+                field=self.test,
+                rule="thresholds",
+            )
+
+
+class Battery(_Part, frozen=True, kw_only=True):
+    """The rules for models of one kind and tier. Without a gate there would be nothing to fail."""
+
+    kind: str
+    tier: int
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        names = [rule.test for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise InvalidInputError(f"the battery {self.kind}/{self.tier} names a test twice", rule="unique")
+        if not any(rule.role == "gate" for rule in self.rules):
+            raise InvalidInputError(f"the battery {self.kind}/{self.tier} has no gate", rule="gate")
+
+
+class Grades(_Part, frozen=True, kw_only=True):
+    """The rating scale: fixed edges (PDs, ascending), or so many quantiles of the development sample's scores."""
+
+    edges: tuple[str, ...] | None = None
+    quantiles: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.edges is None) == (self.quantiles is None):
+            raise InvalidInputError("a rating scale has either edges or quantiles", field="grades", rule="either")
+        values = [bound(edge) or 0.0 for edge in self.edges or ()]
+        if values != sorted(set(values)) or (self.edges is not None and not values):
+            raise InvalidInputError("the edges of a rating scale ascend", field="grades", rule="order")
+        if self.quantiles is not None and not 2 <= self.quantiles <= 100:
+            raise InvalidInputError("a rating scale has 2 to 100 quantiles", field="grades", rule="range")
+
+
+class Fairness(_Part, frozen=True, kw_only=True):
+    """How groups are compared.
+
+    Attributes:
+        min_group: smaller groups are suppressed.
+        max_groups: an attribute with more values needs bands first.
+        favourable: `first`: the decision below the lowest cut-off is the favourable one (PD: the best risks).
+    """
+
+    min_group: int
+    max_groups: int
+    favourable: Literal["first"]
+
+
+class Drift(_Part, frozen=True, kw_only=True):
+    """The monitors that a release takes along: bins of the reference sample, alert level, least rows to judge."""
+
+    bins: int
+    alert: str
+    min_rows: int
+
+
+class ValidationPolicy(_Part, frozen=True, kw_only=True):
+    """The file as a whole, version 1. Times are microseconds since 1970."""
+
+    v: Literal[1]
+    version: str
+    effective_from_us: int
+    effective_until_us: int
+    confidence: str
+    psi_bins: int
+    psi_floor: str
+    parity_tolerance: str
+    hosmer_lemeshow_minimum: str
+    grades: Grades
+    fairness: Fairness
+    drift: Drift
+    batteries: tuple[Battery, ...]
+
+    def __post_init__(self) -> None:
+        Floor.parse(self.psi_floor)
+        if not 0.5 < (bound(self.confidence) or 0.0) < 1.0:
+            raise InvalidInputError("the confidence level lies between 0.5 and 1", field="confidence", rule="range")
+        if not 2 <= self.psi_bins <= 100 or not 2 <= self.drift.bins <= 100:
+            raise InvalidInputError("there are 2 to 100 bins", field="psi_bins", rule="range")
+        if self.effective_until_us <= self.effective_from_us:
+            raise InvalidInputError("the policy ends before it begins", field="effective_until_us", rule="order")
+        pairs = [(battery.kind, battery.tier) for battery in self.batteries]
+        if not pairs or len(set(pairs)) != len(pairs):
+            raise InvalidInputError("each kind and tier has one battery", field="batteries", rule="unique")
+
+    def encode(self) -> bytes:
+        """Canonical bytes (format 1)."""
+        return canonical(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> ValidationPolicy:
+        """Read `policy/validation.json`.
+
+        Raises:
+            InvalidInputError: not canonical, not this document, or a rule in it makes no sense.
+        """
+        return parse_as(data, cls)
+
+    def in_force(self, at_us: int) -> ValidationPolicy:
+        """This policy, if it may judge at that time.
+
+        Raises:
+            ExpiredError: it is not yet, or no longer, in force.
+        """
+        if not self.effective_from_us <= at_us < self.effective_until_us:
+            raise ExpiredError(f"the validation policy `{self.version}` is not in force at this time; publish one that is")
+        return self
+
+    def battery(self, kind: str, tier: int) -> Battery:
+        """The rules for a kind and tier.
+
+        Raises:
+            EvidenceError: the policy has none.
+        """
+        for battery in self.batteries:
+            if (battery.kind, battery.tier) == (kind, tier):
+                return battery
+        raise EvidenceError(f"the validation policy `{self.version}` has no battery for kind `{kind}` of tier {tier}")
+
+
+def judge(result: TestResult, rule: Rule | None) -> TestResult:
+    """The result with its cut-offs and verdict. A test that the policy does not name is information."""
+    if rule is None:
+        role: Role = "information"
+        return msgspec.structs.replace(result, role=role, verdict=_unjudged(result))
+    verdict: Verdict = _unjudged(result)
+    if verdict == "information" and rule.role != "information":
+        figure = float(result.figure or "nan")
+        verdict = "pass"
+        if not _holds(figure, rule.amber, result.better):
+            verdict = "amber"
+        if rule.role == "gate" and not _holds(figure, rule.fail, result.better):
+            verdict = "fail"
+    return msgspec.structs.replace(result, role=rule.role, amber=rule.amber, fail=rule.fail, verdict=verdict)
+
+
+def conclude(battery: Battery, tests: Sequence[TestResult]) -> tuple[BatteryVerdict, tuple[str, ...]]:
+    """The battery's verdict over judged tests, and the reasons for anything but a pass."""
+    failed: list[str] = []
+    warned: list[str] = []
+    for rule in battery.rules:
+        answers = [test for test in tests if test.rule == rule.test]
+        if rule.role == "information":
+            continue
+        if not answers:
+            (failed if rule.role == "gate" else warned).append(f"`{rule.test}` is required, and no test answered it")
+        for test in answers:
+            if test.verdict == "not-evaluable":
+                line = f"`{test.id}` could not be evaluated: {test.reason}"
+                (failed if rule.role == "gate" else warned).append(line)
+            elif test.verdict == "fail":
+                failed.append(f"`{test.id}` is {test.figure}, beyond {test.fail}")
+            elif test.verdict == "amber":
+                warned.append(f"`{test.id}` is {test.figure}, beyond {test.amber}")
+    if failed:
+        return "fail", (*failed, *warned)
+    return ("amber" if warned else "pass"), tuple(warned)
+
+
+def _unjudged(result: TestResult) -> Verdict:
+    return "not-evaluable" if result.figure is None else "information"
+
+
+def _holds(figure: float, cut_off: str | None, better: Literal["higher", "lower"]) -> bool:
+    # a comparison with NaN is false, so a missing cut-off or figure does not hold
+    limit = float(cut_off or "nan")
+    return figure >= limit if better == "higher" else figure <= limit
