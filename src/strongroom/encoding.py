@@ -27,12 +27,15 @@ def canonical(document: Any) -> bytes:
     """Encode a document of dicts, lists, strings, integers, booleans, None or msgspec structs.
 
     Raises:
-        InvalidInputError: it holds a float, an integer of 2**53 or more, a key that is not ASCII, or nests
-            more than 32 deep.
+        InvalidInputError: it holds a float, an integer of 2**53 or more, a key that is not ASCII, a lone surrogate,
+            or nests more than 32 deep.
     """
     plain = msgspec.to_builtins(document)
     _check(plain, 0)
-    return _encoder.encode(plain)
+    try:
+        return _encoder.encode(plain)
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("text in a signed document is Unicode without lone surrogates", rule="text") from error
 
 
 def parse(data: bytes, limit_bytes: int = SIZE_LIMIT) -> Any:
@@ -86,7 +89,7 @@ def _check(value: Any, depth: int) -> None:
             if not (isinstance(key, str) and key.isascii()):
                 raise InvalidInputError("keys of a signed document are ASCII", rule="key")
             _check(inner, depth + 1)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for inner in value:
             _check(inner, depth + 1)
     else:

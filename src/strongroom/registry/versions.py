@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from strongroom.errors import ConflictError, FourEyesError, NotFoundError
 from strongroom.registry.contract import ModelContract
+from strongroom.sealing.packages import Sealed
 from strongroom.vocabulary import Digest, ModelRef, PersonId
 
 State = Literal["submitted", "scanned", "validated", "reviewed", "approved", "released", "rejected", "retired"]
@@ -28,21 +29,6 @@ NEXT: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
         "retired": frozenset(),
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Where the ciphertext of a set of files lies: three blobs, and the ciphertexts that `container` names.
-
-    Attributes:
-        manifest: digest of the format 4 bytes, which are stored under it.
-        container: digest of the container index (format 5).
-        wrapped: digest of the wrapped-keys document (format 5); the only one that key rotation changes.
-    """
-
-    manifest: Digest
-    container: Digest
-    wrapped: Digest
 
 
 @dataclass(frozen=True, slots=True)
