@@ -65,7 +65,7 @@ class ReleasePublisher(Protocol):
     visible to gateways. Not safe for two processes at once: the caller holds the room's lock.
     """
 
-    def stage_release(self, release: Release, at: datetime) -> bytes:
+    def stage_release(self, release: Release) -> bytes:
         """Draft the next metadata of the model's role: earlier versions kept, this one added.
 
         Staging the same release again returns the same draft and keeps its signatures.
