@@ -1,6 +1,6 @@
-"""The sandbox of Linux: a child process behind namespaces, Landlock, seccomp and limits; nothing beyond the standard library.
+"""The sandbox of Linux: a child process behind namespaces, Landlock, seccomp and limits; standard library only.
 
-The parent's half: which folders the child sees, the pipes, the wall clock, the verdict. The other half is `sandbox_child`.
+The parent's half: which folders the child sees, the pipes, the wall clock, the verdict. `sandbox_child` is the other.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class LinuxSandbox:
     Args:
         prefixes: modules under these may run; each ends with a dot.
         packages: folders of further packages that the child may import (tests bring hostile jobs).
-        dangerously_run_without_isolation: where this machine cannot isolate, run all the same, with limits only. Results
-            then say so.
+        dangerously_run_without_isolation: where this machine cannot isolate, run all the same, with limits only;
+            the results then say so.
     """
 
     def __init__(

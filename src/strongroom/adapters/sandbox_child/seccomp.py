@@ -1,7 +1,7 @@
-"""Seccomp: the system calls a job may make; all others fail with EPERM (unknown new ones with ENOSYS, as libc expects).
+"""Seccomp: the system calls a job may make; all others fail with EPERM (new ones with ENOSYS, as libc expects).
 
-The filter is classic BPF, assembled here (Documentation/userspace-api/seccomp_filter.rst). Numbers are per architecture:
-x86-64 from asm/unistd_64.h, 64-bit ARM from asm-generic/unistd.h. Another architecture is refused until it has a column.
+The filter is classic BPF, assembled here (Documentation/userspace-api/seccomp_filter.rst). Numbers are per
+architecture, x86-64 from asm/unistd_64.h, 64-bit ARM from asm-generic/unistd.h; any other is refused.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
 """Between the parent and the job: builds the walls, starts the job, waits, collects, answers on standard output.
 
-The parent sends a length (8 bytes, big-endian), an order (JSON), then the inputs one after the other. The answer has the
-same shape: length, JSON, files. Only the order is read here; the inputs stay in the pipe for the job.
+The parent sends a length (8 bytes, big-endian), an order (JSON), then the inputs one after the other. The answer has
+the same shape: length, JSON, files. Only the order is read here; the inputs stay in the pipe for the job.
 """
+
+# pathlib would add a tenth to the start of every job
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
-import tempfile
 from typing import Any
 
 from . import job, kernel, walls
@@ -50,6 +51,8 @@ def _serve(parent: int) -> tuple[dict[str, Any], list[bytes]]:
             )
             _die_with(parent)  # a change of credentials disarmed it
         else:
+            import tempfile  # only where there are no walls: it costs milliseconds
+
             output = tempfile.mkdtemp(prefix="strongroom-job-")
         folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except kernel.LacksError as error:
@@ -60,6 +63,8 @@ def _serve(parent: int) -> tuple[dict[str, Any], list[bytes]]:
         return _run(order, output, folder, null)
     finally:
         if not order["isolate"]:
+            import shutil
+
             shutil.rmtree(output, ignore_errors=True)
 
 
@@ -142,10 +147,10 @@ def collect(folder: int, bytes_limit: int, files_limit: int) -> tuple[list[str],
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except OSError as error:
             raise OutputError(f"result `{shown}` is not a plain file ({error.strerror})") from error
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise OutputError(f"result `{shown}` is not a plain file")
         with open(descriptor, "rb", buffering=0) as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-                raise OutputError(f"result `{shown}` is not a plain file")
             total += facts.st_size
             if total > bytes_limit:
                 raise OutputError(f"the results exceed the limit of {bytes_limit} bytes")

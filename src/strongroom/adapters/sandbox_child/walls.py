@@ -1,4 +1,7 @@
-"""The walls: namespaces, another user, and a root folder that holds the interpreter, the libraries and one output folder."""
+"""The walls: namespaces, another user, and a root with the interpreter, the libraries and one output folder."""
+
+# pathlib would add a tenth to the start of every job
+# ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH123, PTH211
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def open_folder(path: str) -> int:
 
 
 def _unused_id() -> int | None:
-    """A user id that nothing else has: root's own would keep root's rights over files and escape the limit on processes.
+    """A user id that nothing else has: root's own would keep root's file rights and escape the limit on processes.
 
     None when only this id is mapped (then root is root of nothing, and is treated as an ordinary user).
     """
