@@ -257,7 +257,7 @@ class Key:
             TamperedError: malformed, of another type than 0x01 or 0x04, or its hash is not its own.
         """
         parts = text.split("+", 2)
-        if len(parts) != 3 or not parts[0] or any(c.isspace() for c in parts[0]):
+        if len(parts) != 3 or not parts[0] or any(c.isspace() or 0xD800 <= ord(c) < 0xE000 for c in parts[0]):
             raise TamperedError("malformed verifier key")
         material = _base64(parts[2])
         if len(material) != 33 or material[0] not in (LOG_KEY, WITNESS_KEY):
