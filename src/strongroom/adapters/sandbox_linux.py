@@ -20,7 +20,7 @@ from typing import Any
 import strongroom
 from strongroom.errors import NotPermittedError, SandboxError, TooLargeError, UnavailableError
 from strongroom.validation.ports import JOB_PREFIXES, Job, JobResult
-from strongroom.validation.results import check_result
+from strongroom.validation.job_files import check_result
 
 _HEADER_LIMIT = 1024 * 1024
 _CHUNK = 1024 * 1024

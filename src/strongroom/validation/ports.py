@@ -80,7 +80,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """What a job left behind; every file has passed `results.check_result`.
+    """What a job left behind; every file has passed `job_files.check_result`.
 
     Attributes:
         files: .json, .parquet, .svg or .html by name.

@@ -1,57 +1,237 @@
-"""Which files may come out of the sandbox: typed, and checked before anyone else reads them."""
+"""What a test of a model found: one figure, how sure it is, what the policy asks of it, and the verdict.
+
+The whole battery is one canonical document (format 1): the report is drawn from it and from nothing else.
+"""
 
 from __future__ import annotations
 
-import re
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import msgspec
 
-from strongroom.errors import SandboxError
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import InvalidInputError
+from strongroom.vocabulary import Digest
 
-SUFFIXES = (".html", ".json", ".parquet", ".svg")
+Verdict = Literal["pass", "amber", "fail", "not-evaluable", "information"]
+Role = Literal["gate", "advisory", "information"]
+Section = Literal["discrimination", "calibration", "stability", "fairness", "implementation", "data"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.(html|json|parquet|svg)\Z")
-_SVG = re.compile(rb"\s*(<\?xml[^>]{0,200}\?>\s*)?<svg[\s>]")
-_HTML = re.compile(rb"\s*<!doctype html>", re.IGNORECASE)
-# what makes a picture or a page do something: code, entities, other documents
-_ACTIVE = re.compile(
-    rb"<!entity|<!doctype\s+svg|<\s*(script|iframe|object|embed|foreignobject|base)[\s>/]|javascript:|\son[a-z]+\s*=",
-    re.IGNORECASE,
-)
-_PARQUET = b"PAR1"
+T = TypeVar("T")
 
 
-def check_result(name: str, data: bytes) -> None:
-    """Refuse a result that is not what its name says.
+@dataclass(frozen=True, slots=True)
+class NotEvaluable:
+    """A figure that does not exist for this sample, and why. Never a NaN."""
 
-    Args:
-        name: in lower case, with one of the four suffixes.
-        data: the content.
+    reason: str
+
+
+def evaluable(value: T | NotEvaluable) -> T:
+    """The figure itself, for callers that cannot go on without it.
 
     Raises:
-        SandboxError: a foreign name, JSON that does not parse, Parquet without its marks, or a picture or page that
-            carries code.
+        InvalidInputError: there is none; the message is the reason.
     """
-    if not _NAME.match(name):
-        shown = "".join(c if c.isprintable() else "?" for c in name)[:80]
-        raise SandboxError(
-            f"result `{shown}` is not a lower-case name with one of the suffixes {', '.join(SUFFIXES)}", reason="output"
-        )
-    if name.endswith(".json"):
-        try:
-            msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise SandboxError(f"result `{name}` is not JSON", reason="output") from error
-    elif name.endswith(".parquet"):
-        if len(data) < 12 or data[:4] != _PARQUET or data[-4:] != _PARQUET:
-            raise SandboxError(f"result `{name}` is not a Parquet file", reason="output")
-    else:
-        page = _SVG if name.endswith(".svg") else _HTML
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise SandboxError(f"result `{name}` is not UTF-8", reason="output") from error
-        if not page.match(data):
-            raise SandboxError(f"result `{name}` does not begin as its suffix says", reason="output")
-        if _ACTIVE.search(data):
-            raise SandboxError(f"result `{name}` carries code, entities or foreign documents", reason="output")
+    if isinstance(value, NotEvaluable):
+        raise InvalidInputError(value.reason, rule="evaluable")
+    return value
+
+
+def decimal(value: float) -> str:
+    """A finite number as the shortest decimal string that reads back to the same float64.
+
+    Raises:
+        ValueError: not finite; a statistic that can be so returns NotEvaluable instead.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("a figure in a document is finite")
+    return repr(number)
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Unknown fields are refused: a reader must not skip what a signer meant."""
+
+
+class Detail(_Document, frozen=True, kw_only=True):
+    """A named figure beside the main one."""
+
+    name: str
+    value: str
+
+
+class TestResult(_Document, frozen=True, kw_only=True):
+    """One line of the verdict table.
+
+    Attributes:
+        id: unique in the battery, such as `fairness.air/sex`.
+        rule: the policy's test that judges it, such as `fairness.air`.
+        title: for people.
+        section: of the report.
+        sentence: what was found, in plain language.
+        figure: decimal string, or None when not evaluable.
+        unit: what the figure is: `AUC`, `p-value`, `ratio`, `count` ...
+        interval: lower and upper bound at the battery's confidence level, or None.
+        p_value: decimal string or None.
+        better: whether a `higher` or a `lower` figure is better.
+        amber, fail: the policy's cut-offs, stored with every result; None where the policy has none.
+        role: how the policy uses it: a `gate` blocks, an `advisory` warns, `information` is not judged.
+        verdict: see `policy.judge`.
+        reason: why not evaluable, or None.
+        source: where the formula and the rule come from.
+        sample: which sample, by its role.
+        sample_sha256: digest of that sample's file.
+        n: rows that entered the figure.
+        details: further figures.
+    """
+
+    id: str
+    rule: str
+    title: str
+    section: Section
+    sentence: str
+    figure: str | None
+    unit: str
+    better: Literal["higher", "lower"]
+    source: str
+    sample: str
+    sample_sha256: Digest
+    n: int
+    interval: tuple[str, str] | None = None
+    p_value: str | None = None
+    amber: str | None = None
+    fail: str | None = None
+    role: Role = "information"
+    verdict: Verdict = "information"
+    reason: str | None = None
+    details: tuple[Detail, ...] = ()
+
+
+class SampleRef(_Document, frozen=True, kw_only=True):
+    """A sample by what it is for and by the digest of its bytes."""
+
+    role: str
+    sha256: Digest
+    rows: int
+    defaults: int | None
+
+
+class GradeRow(_Document, frozen=True, kw_only=True):
+    """One grade of the rating scale on the validation sample. Grade 1 has the lowest PD."""
+
+    grade: int
+    upper: str | None
+    n: int
+    defaults: int
+    mean_pd: str | None
+    rate: str | None
+    interval: tuple[str, str] | None
+    jeffreys_p: str | None
+
+
+class Histogram(_Document, frozen=True, kw_only=True):
+    """Counts between equally spaced edges from `low` to `high`, by outcome."""
+
+    low: str
+    high: str
+    others: tuple[int, ...]
+    defaults: tuple[int, ...]
+
+
+class PsiRow(_Document, frozen=True, kw_only=True):
+    """Population stability of one feature or of the score."""
+
+    name: str
+    psi: str
+    sampling_point: str
+    bins: int
+
+
+class AirRow(_Document, frozen=True, kw_only=True):
+    """One group of a protected attribute against the group with the highest favourable rate."""
+
+    attribute: str
+    group: str
+    n: int
+    rate: str | None
+    ratio: str | None
+    interval: tuple[str, str] | None
+    p_value: str | None
+    reference: bool
+    suppressed: bool
+
+
+class Profile(_Document, frozen=True, kw_only=True):
+    """The numeric profile, field for field as format 6 carries it (this room stands below the one that owns it)."""
+
+    runtime: Literal["onnxruntime"]
+    version: str
+    provider: Literal["CPUExecutionProvider"]
+    threads: Literal[1]
+    isa: str
+    mode: Literal["batch-invariant", "padded", "by-row"]
+    max_batch: int
+
+
+class ProfileProof(_Document, frozen=True, kw_only=True):
+    """How the numeric profile was found: what was compared and how many bits differed."""
+
+    profile: Profile
+    rows: int
+    sizes: tuple[int, ...]
+    comparisons: int
+    differ_alone: int
+    differ_padded: int
+    differ_column_order: int
+    differ_session: int
+    note: str
+
+
+class Plots(_Document, frozen=True, kw_only=True):
+    """Data of the report's pictures that no table carries."""
+
+    roc: tuple[tuple[str, str], ...]
+    scores: Histogram
+
+
+class BatteryResults(_Document, frozen=True, kw_only=True):
+    """Everything that a battery found, version 1. Signed by digest; the report is a pure function of it."""
+
+    v: Literal[1]
+    battery: Literal["pd"]
+    model: str
+    title: str
+    owner: str
+    kind: str
+    tier: int
+    contract_sha256: Digest
+    artifact_sha256: Digest
+    policy_sha256: Digest
+    policy_version: str
+    confidence: str
+    samples: tuple[SampleRef, ...]
+    tests: tuple[TestResult, ...]
+    verdict: Literal["pass", "amber", "fail"]
+    reasons: tuple[str, ...]
+    grades: tuple[GradeRow, ...]
+    psi: tuple[PsiRow, ...]
+    air: tuple[AirRow, ...]
+    plots: Plots
+    numeric: ProfileProof
+    tools: dict[str, str]
+
+    def encode(self) -> bytes:
+        """Canonical bytes (format 1)."""
+        return canonical(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> BatteryResults:
+        """Read `results.json`.
+
+        Raises:
+            InvalidInputError: not canonical, or not this document.
+        """
+        return parse_as(data, cls)
