@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from strongroom.access.grants import Grants
 from strongroom.access.principals import Principal
 from strongroom.vocabulary import Digest
 
@@ -81,3 +82,13 @@ class ActLike(Protocol):
     def at(self) -> datetime: ...
     @property
     def context(self) -> Mapping[str, str | int | bool]: ...
+
+
+class GrantsShelf(Protocol):
+    """The grants as the control plane edits them; every version is kept."""
+
+    def current(self) -> Grants:
+        """Raises NotFoundError before the first one."""
+
+    def put(self, grants: Grants) -> None:
+        """Raises ConflictError unless `sequence` is the current one plus one, from 1."""

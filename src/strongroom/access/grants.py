@@ -1,0 +1,176 @@
+"""`access/grants.json`: which calling systems there are, what each may assert, and how each proves itself.
+
+Operators sign it as a target of the role `operations`; every gateway reads it from the release repository.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from strongroom.access.credentials import parse_key_id
+from strongroom.access.principals import Principal
+from strongroom.access.tokens import Issuer
+from strongroom.access.verbs import ROLES
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import ConflictError, InvalidInputError
+from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdiction, parse_name
+
+LIMIT_BYTES = 8 * 1024 * 1024
+SECRETS_LIMIT = 4
+MACHINE_ROLES = frozenset({"alerter", "caller", "gateway"})
+
+
+class Secret(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"from_us": "from", "until_us": "until"},
+):
+    """The keyed digest of one secret of an API key, and when it counts (microseconds; `until` is exclusive)."""
+
+    digest: Digest
+    from_us: int
+    until_us: int | None = None
+
+    def __post_init__(self) -> None:
+        parse_digest(self.digest)
+        if self.from_us < 0 or (self.until_us is not None and self.until_us <= self.from_us):
+            raise InvalidInputError("a secret ends after it begins", field="until", rule="order")
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which labels the system may assert; an empty list allows none."""
+
+    models: tuple[str, ...]
+    environments: tuple[str, ...]
+    jurisdictions: tuple[str, ...]
+    purposes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for model in self.models:
+            parse_name(model, "model name")
+        for label in self.jurisdictions:
+            parse_jurisdiction(label)
+
+
+class TokenSubject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens of `issuer` with this `sub` are this system."""
+
+    issuer: str
+    subject: str
+
+
+class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One calling system.
+
+    Attributes:
+        id: name of the principal.
+        roles: of machines only.
+        units: departments or tenants.
+        bounds: what it may assert.
+        key_id: public part of its API key, or None.
+        secrets: at most four at a time, so that a new one can be in use before the old one ends.
+        tokens: which access tokens are its own.
+    """
+
+    id: PersonId
+    roles: tuple[str, ...]
+    bounds: Bounds
+    units: tuple[str, ...] = ()
+    key_id: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    tokens: tuple[TokenSubject, ...] = ()
+
+    def __post_init__(self) -> None:
+        parse_name(self.id, "calling system")
+        unknown = set(self.roles) - (MACHINE_ROLES & set(ROLES))
+        if unknown or not self.roles:
+            raise InvalidInputError(f"`{self.id}` has roles of machines only, at least one", field="roles", rule="role")
+        if len(self.secrets) > SECRETS_LIMIT or bool(self.secrets) != (self.key_id is not None):
+            raise InvalidInputError(
+                f"`{self.id}` has an API key id with 1 to {SECRETS_LIMIT} secrets, or neither",
+                field="secrets",
+                rule="count",
+            )
+        if self.key_id is not None:
+            parse_key_id(self.key_id)
+
+    def principal(self, expires_us: int | None) -> Principal:
+        """The actor that it is, until its credential ends."""
+        bounds = {
+            "models": frozenset(self.bounds.models),
+            "environments": frozenset(self.bounds.environments),
+            "jurisdictions": frozenset(self.bounds.jurisdictions),
+            "purposes": frozenset(self.bounds.purposes),
+        }
+        return Principal(self.id, "Service", frozenset(self.roles), frozenset(self.units), bounds, expires_us)
+
+    def rotated(self, digest: Digest, at_us: int, overlap_us: int) -> CallingSystem:
+        """With a new secret from `at_us`, and every older one ending after `overlap_us`: the id stays.
+
+        Raises:
+            ConflictError: it has no API key, or too many secrets still count.
+        """
+        if self.key_id is None:
+            raise ConflictError(f"`{self.id}` has no API key to rotate")
+        end = at_us + overlap_us
+        kept = tuple(
+            msgspec.structs.replace(old, until_us=end if old.until_us is None else min(end, old.until_us))
+            for old in self.secrets
+            if (old.until_us is None or old.until_us > at_us) and old.from_us < end
+        )
+        if len(kept) >= SECRETS_LIMIT:
+            raise ConflictError(f"`{self.id}` has {len(kept)} secrets that still count; wait for one to end")
+        return msgspec.structs.replace(self, secrets=(*kept, Secret(digest=digest, from_us=at_us)))
+
+
+class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document, version 1. `sequence` rises with every change."""
+
+    v: Literal[1] = 1
+    sequence: int
+    systems: tuple[CallingSystem, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [system.id for system in self.systems]
+        if self.sequence < 1 or ids != sorted(set(ids)):
+            raise InvalidInputError("calling systems stand once each, sorted by id", field="systems", rule="sorted")
+        key_ids = [system.key_id for system in self.systems if system.key_id is not None]
+        digests = [secret.digest for system in self.systems for secret in system.secrets]
+        names = [issuer.issuer for issuer in self.issuers]
+        subjects = [(token.issuer, token.subject) for system in self.systems for token in system.tokens]
+        for what, listed in (
+            ("API key id", key_ids),
+            ("secret", digests),
+            ("issuer", names),
+            ("token subject", subjects),
+        ):
+            if len(set(listed)) != len(listed):
+                raise InvalidInputError(f"one {what} stands twice in the grants", field="systems", rule="unique")
+        if {issuer for issuer, _ in subjects} - set(names):
+            raise InvalidInputError("a token subject names an issuer that is not pinned", field="tokens", rule="issuer")
+
+    @staticmethod
+    def decode(data: bytes) -> Grants:
+        """Read the document.
+
+        Raises:
+            InvalidInputError: not canonical, unknown fields, or a rule above is broken.
+            TooLargeError: more than 8 MiB.
+        """
+        return parse_as(data, Grants, LIMIT_BYTES)
+
+    def encode(self) -> bytes:
+        """Canonical bytes (format 1)."""
+        return canonical(self)
+
+    def with_system(self, system: CallingSystem) -> Grants:
+        """The next document, with this system added or replaced."""
+        kept = {**{known.id: known for known in self.systems}, system.id: system}
+        return msgspec.structs.replace(
+            self, sequence=self.sequence + 1, systems=tuple(kept[name] for name in sorted(kept))
+        )
