@@ -19,8 +19,8 @@ from typing import Any
 
 import strongroom
 from strongroom.errors import NotPermittedError, SandboxError, TooLargeError, UnavailableError
-from strongroom.validation.ports import JOB_PREFIXES, Job, JobResult
 from strongroom.validation.job_files import check_result
+from strongroom.validation.ports import JOB_PREFIXES, Job, JobResult
 
 _HEADER_LIMIT = 1024 * 1024
 _CHUNK = 1024 * 1024
