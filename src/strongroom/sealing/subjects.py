@@ -71,6 +71,11 @@ class SubjectKey:
             raise ErasedError("the key of this subject is destroyed")
         return self._aead
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether it is destroyed."""
+        return self._aead is None
+
     def forget(self) -> None:
         """Drop the key; OpenSSL clears its memory when the last reference goes."""
         self._aead = None
@@ -92,8 +97,16 @@ class SubjectKeys(Protocol):
             TamperedError: the store returned a key that does not unwrap.
         """
 
+    def by_key_id(self, key_id: bytes) -> SubjectKey:
+        """The key that a record's header names; for replay, which does not know the subject yet.
+
+        Raises:
+            ErasedError: there is none (destroyed, or never made).
+            UnavailableError: the store cannot be reached.
+        """
+
     def find(self, tag: bytes) -> SubjectKey:
-        """The key of one tag, never a new one; for replay and subject access.
+        """The key of one tag, never a new one; for subject access.
 
         Raises:
             ErasedError: there is none (destroyed, or never made).
@@ -135,7 +148,7 @@ class Candidate(NamedTuple):
     wrapped: bytearray
 
 
-def make_candidate(kek: AESGCM, random: bytes) -> Candidate:
+def make_candidate(kek: AESGCM, random: bytes | bytearray) -> Candidate:
     """Wrap a fresh subject key under the region's key.
 
     Args:

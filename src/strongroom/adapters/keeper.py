@@ -1,0 +1,281 @@
+"""The keeper: the one process of a node that owns its key store.
+
+It knows no secret that opens a record: subjects reach it as keyed tags, keys as wrapped by the workers. It answers on a
+unix socket that only its own user may open, keeps the list of caches that may hold a key, and calls a key erased only
+when every one of them has confirmed. It runs on malloc with MALLOC_PERTURB_, so that freed memory keeps no residue.
+
+    python -m strongroom.adapters.keeper --folder node --backups backups --backup-keys backup-keys --region EU
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from strongroom.adapters.keeper_wire import (
+    CLIENT_ID_SIZE,
+    SOCKET,
+    Kind,
+    Message,
+    address_of,
+    read_offers,
+    receive,
+    send,
+    wipe,
+)
+from strongroom.adapters.keystore_backup import Backups
+from strongroom.adapters.keystore_direct import OwnedStore, open_owned
+from strongroom.errors import RefusedError, StrongroomError, UnavailableError
+from strongroom.sealing.subjects import TAG_BYTES
+
+CONNECTION_LIMIT: Final = 256
+REST_S: Final = 10.0
+CONFIRM_S: Final = 5.0
+EXPIRY_INTERVAL_S: Final = 3600.0
+MEMORY: Final = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+
+
+class Listener:
+    """A cache in another process, reached over a connection of its own."""
+
+    def __init__(self, identity: bytes, peer: socket.socket, pid: int) -> None:
+        self.identity = identity
+        self.peer = peer
+        self.pidfd = os.pidfd_open(pid)
+        self.pid = pid
+
+    def exited(self) -> bool:
+        """Whether the process has ended, and its memory with it."""
+        ready, _, _ = select.select([self.pidfd], [], [], 0)
+        return bool(ready)
+
+    def close(self) -> None:
+        """Release both descriptors."""
+        self.peer.close()
+        os.close(self.pidfd)
+
+
+class Keeper:
+    """Serves one key store.
+
+    Args:
+        owned: the store; this process is its owner.
+        path: of the socket; a stale one is replaced, which is safe because the store's lock is held.
+        confirm_s: how long a cache may take to confirm.
+    """
+
+    def __init__(self, owned: OwnedStore, path: Path, confirm_s: float = CONFIRM_S) -> None:
+        self._owned = owned
+        self._confirm_s = confirm_s
+        self._listeners: dict[bytes, Listener] = {}
+        self._registry = threading.Lock()
+        self._erasing = threading.Lock()
+        self._slots = threading.BoundedSemaphore(CONNECTION_LIMIT)
+        self._stopping = threading.Event()
+        path.unlink(missing_ok=True)
+        self._path = path
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # the socket is born with mode 600
+        try:
+            with address_of(path) as address:
+                self._server.bind(address)
+        finally:
+            os.umask(before)
+        self._server.listen(64)
+
+    def serve(self) -> None:
+        """Until `stop`."""
+        threading.Thread(target=self._expire, daemon=True, name="expiry").start()
+        while not self._stopping.is_set():
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                break
+            if not self._slots.acquire(blocking=False):
+                peer.close()
+                continue
+            threading.Thread(target=self._attend, args=(peer,), daemon=True).start()
+        self._owned.close()
+
+    def stop(self) -> None:
+        """Finish: no new connection, the store closed."""
+        self._stopping.set()
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _attend(self, peer: socket.socket) -> None:
+        keep = False
+        try:
+            pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if uid not in (os.getuid(), 0):
+                return
+            while not keep:
+                message = receive(peer, None, REST_S)
+                if message is None:
+                    return
+                with message:
+                    if message.kind == Kind.LISTEN:
+                        keep = self._listen(peer, pid, bytes(message.body))
+                    else:
+                        self._answer(peer, message)
+        except (OSError, StrongroomError, ValueError):
+            return  # a broken or dishonest connection ends; it costs nobody else anything
+        finally:
+            self._slots.release()
+            if not keep:
+                peer.close()
+
+    def _listen(self, peer: socket.socket, pid: int, identity: bytes) -> bool:
+        if len(identity) != CLIENT_ID_SIZE:
+            raise UnavailableError("a cache announces itself with 16 bytes")
+        with self._registry:
+            for old in [key for key, held in self._listeners.items() if held.exited() or key == identity]:
+                self._listeners.pop(old).close()
+            self._listeners[identity] = Listener(identity, peer, pid)
+        send(peer, Kind.DONE)
+        return True
+
+    def _answer(self, peer: socket.socket, message: Message) -> None:
+        try:
+            if message.kind == Kind.GOODBYE:
+                with self._registry:
+                    held = self._listeners.pop(bytes(message.body), None)
+                if held is not None:
+                    held.close()
+                send(peer, Kind.DONE)
+            elif message.kind == Kind.ENSURE:
+                offers = read_offers(message.body)
+                rows = self._owned.ensure(offers)
+                for _, candidate in offers:
+                    wipe(candidate.wrapped)
+                send(peer, Kind.KEYS, rows)
+                wipe(rows)
+            elif message.kind in (Kind.FIND, Kind.BY_KEY_ID):
+                look = self._owned.find if message.kind == Kind.FIND else self._owned.by_key_id
+                row = look(bytes(message.body))
+                if row is None:
+                    send(peer, Kind.NONE)
+                else:
+                    send(peer, Kind.KEYS, row)
+                    wipe(row)
+            elif message.kind == Kind.FORGET:
+                if len(message.body) != TAG_BYTES:
+                    raise UnavailableError(f"a subject tag has {TAG_BYTES} bytes")
+                with self._erasing:
+                    forgotten = self._owned.erase(bytes(message.body), self._drop)
+                send(peer, Kind.DONE, msgspec.json.encode(forgotten))
+            elif message.kind == Kind.BACK_UP:
+                send(peer, Kind.DONE, os.fsencode(self._owned.back_up()))
+            elif message.kind == Kind.EXPIRE:
+                send(peer, Kind.DONE, json.dumps(self._owned.expire()).encode())
+            else:
+                send(peer, Kind.REFUSED, b"the keeper does not know this message")
+        except RefusedError as error:
+            send(peer, Kind.REFUSED, error.message.encode())
+        except StrongroomError as error:
+            send(peer, Kind.UNAVAILABLE, error.message.encode())
+
+    def _drop(self, tag: bytes, key_ids: Sequence[bytes]) -> int:
+        """Ask every cache; a process that has ended holds nothing."""
+        with self._registry:
+            asked = list(self._listeners.values())
+        for cache in asked:
+            with contextlib.suppress(OSError):
+                cache.peer.settimeout(self._confirm_s)
+                send(cache.peer, Kind.DROP, tag, *key_ids)
+        silent = []
+        for cache in asked:
+            try:
+                answer = receive(cache.peer, self._confirm_s, self._confirm_s)
+                confirmed = answer is not None and answer.kind == Kind.DROPPED and bytes(answer.body) == tag
+                lost = answer is None
+            except (OSError, StrongroomError):
+                # a late answer would be taken for the next one: this connection is of no use any more
+                confirmed, lost = False, True
+            if lost:
+                cache.peer.close()
+            if not confirmed and not cache.exited():
+                silent.append(cache.pid)
+        if silent:
+            raise UnavailableError(
+                f"{len(silent)} of {len(asked)} caches have not confirmed (process {', '.join(map(str, silent))}); "
+                "the erasure stays pending, ask again"
+            )
+        return len(asked)
+
+    def _expire(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(
+                StrongroomError, OSError
+            ):  # tried again; the promised date has slack
+                self._owned.expire()
+            self._stopping.wait(EXPIRY_INTERVAL_S)
+
+
+def harden(*, die_with_parent: bool, inspectable: bool) -> None:
+    """No core dumps, no reading of this memory by processes of the same user, and no life after the parent if asked.
+
+    Args:
+        die_with_parent: the process that started it is its owner.
+        inspectable: leave memory readable for processes of the same user; for tests that search it without being root.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not inspectable:
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if die_with_parent:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a keeper until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="strongroom-keeper", description="own the key store of one node")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--backups", type=Path, required=True)
+    parser.add_argument("--backup-keys", type=Path, required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--die-with-parent", action="store_true")
+    parser.add_argument("--allow-memory-inspection", action="store_true")
+    chosen = parser.parse_args(arguments)
+    if any(os.environ.get(name) != value for name, value in MEMORY.items()):
+        # both are read when a process starts, so whoever started this one, it starts itself again
+        again = [sys.executable, "-m", "strongroom.adapters.keeper", *(arguments or sys.argv[1:])]
+        os.execve(sys.executable, again, {**os.environ, **MEMORY})  # noqa: S606 - a fixed program, no shell
+    harden(die_with_parent=chosen.die_with_parent, inspectable=chosen.allow_memory_inspection)
+    try:
+        backups = Backups(chosen.backups, chosen.backup_keys)
+        keeper = Keeper(
+            open_owned(chosen.folder, backups, lambda: datetime.now(UTC), chosen.region), chosen.folder / SOCKET
+        )
+    except StrongroomError as error:
+        print(json.dumps({"ready": False, "error": error.message}), flush=True)
+        return 3
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=keeper.stop, daemon=True).start())
+    print(json.dumps({"ready": True, "socket": str(chosen.folder / SOCKET), "pid": os.getpid()}), flush=True)
+    keeper.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
