@@ -119,9 +119,17 @@ class Version:
             raise ConflictError(f"version {self.ref} is {self.state}; a sample comes before validation")
         return replace(self, sample=sample)
 
-    def rewrapped(self, wrapped: Digest) -> Version:
-        """The version after its data key was wrapped under another KEK: no other digest changes."""
-        return replace(self, sealed=replace(self.sealed, wrapped=wrapped))
+    def rewrapped(self, wrapped: Digest, sample: Digest | None = None) -> Version:
+        """The version after its data keys were wrapped under another KEK: no other digest changes.
+
+        Args:
+            wrapped: the new wrapped-keys document of the package.
+            sample: that of the validation sample, if there is one.
+        """
+        kept = self.sample
+        if kept is not None and sample is not None:
+            kept = replace(kept, sealed=replace(kept.sealed, wrapped=sample))
+        return replace(self, sealed=replace(self.sealed, wrapped=wrapped), sample=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,28 @@ def verify_model(bundle: bytes, name: str, manifest: Manifest, author: PublicKey
     author.verify(signature, pae(IN_TOTO, statement))
 
 
+def key_hint(bundle: bytes) -> str:
+    """Which key a bundle says signed it: SHA-256 of the PEM. Only to look the key up; `verify_model` proves it.
+
+    Raises:
+        TamperedError: it is not such a bundle.
+    """
+    try:
+        return msgspec.convert(parse(bundle, BUNDLE_LIMIT), _Bundle).material.public_key.hint
+    except (InvalidInputError, msgspec.ValidationError) as error:
+        raise TamperedError("the model signature is not a Sigstore bundle with an EC key") from error
+
+
 class _Signature(msgspec.Struct):
     sig: str
+
+
+class _PublicKey(msgspec.Struct):
+    hint: str
+
+
+class _Material(msgspec.Struct):
+    public_key: _PublicKey = msgspec.field(name="publicKey")
 
 
 class _Envelope(msgspec.Struct):
@@ -99,6 +119,7 @@ class _Envelope(msgspec.Struct):
 
 class _Bundle(msgspec.Struct):
     envelope: _Envelope = msgspec.field(name="dsseEnvelope")
+    material: _Material = msgspec.field(name="verificationMaterial")
 
 
 def _signature_of(document: Any) -> str:

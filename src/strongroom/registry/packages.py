@@ -1,0 +1,124 @@
+"""What a package may hold: `model.toml`, one ONNX file and the Parquet samples that `model.toml` names. Nothing else.
+
+An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
+nothing of that kind gets in. Deeper checks (operators, external data) are the scan's, in the sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from strongroom.errors import InvalidInputError, TooLargeError, UnsafeArtifactError
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.toml import FILE, read_contract
+from strongroom.sealing.manifest import Manifest, build_manifest, check_path
+from strongroom.vocabulary import ModelRef
+
+FILES_LIMIT = 16
+MODEL_LIMIT = 512 * 1024 * 1024
+SAMPLE_LIMIT = 512 * 1024 * 1024
+PACKAGE_LIMIT = 1024 * 1024 * 1024
+
+_SUFFIX: Final = {
+    "contract": ".toml",
+    "model": ".onnx",
+    "development": ".parquet",
+    "reference": ".parquet",
+    "predictions": ".parquet",
+    "protected": ".parquet",
+    "validation": ".parquet",
+}
+_ONNX_START: Final = b"\x08"
+"""Field 1, ir_version: what every ONNX writer puts first. Pickles, archives and compressed files start otherwise."""
+_PARQUET: Final = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that keeps the rules. Made by `read_package` alone."""
+
+    contract: ModelContract
+    manifest: Manifest
+    files: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def ref(self) -> ModelRef:
+        """Name and manifest digest: the identity that the author signs."""
+        return ModelRef(self.contract.name, self.manifest.digest)
+
+
+def read_package(files: Mapping[str, bytes]) -> Package:
+    """Check the files of a package and build its manifest.
+
+    Args:
+        files: content by path.
+
+    Raises:
+        UnsafeArtifactError: a file that `model.toml` does not name, a hidden file, a wrong suffix or first bytes.
+        InvalidInputError: `model.toml` is missing or breaks a rule, a named file is missing, a path breaks a rule.
+        TooLargeError: too many or too large files.
+    """
+    check_size(files)
+    for path in files:
+        check_path(path)
+        if any(part.startswith(".") for part in path.split("/")):
+            raise UnsafeArtifactError("a package has no hidden files; remove those that start with a dot")
+    if FILE not in files:
+        raise InvalidInputError(f"a package has a {FILE} at its top", field=FILE, rule="missing")
+    contract = read_contract(files[FILE])
+    roles = roles_of(contract)
+    missing = sorted(roles.keys() - files.keys())
+    if missing:
+        raise InvalidInputError(f"{FILE} names `{missing[0]}`, which is not there", field="samples", rule="missing")
+    extra = len(files.keys() - roles.keys())
+    if extra:
+        raise UnsafeArtifactError(
+            f"the package holds {extra} files that {FILE} does not name; take them out, only {FILE}, one ONNX file and "
+            "Parquet samples may be in it"
+        )
+    for path, role in roles.items():
+        check_file(path, role, files[path])
+    return Package(contract, build_manifest(files, roles), files)
+
+
+def roles_of(contract: ModelContract) -> dict[str, str]:
+    """The role of every file that a package with this contract has, by path."""
+    samples = contract.samples
+    roles = {
+        FILE: "contract",
+        samples.model: "model",
+        samples.development: "development",
+        samples.reference: "reference",
+        samples.predictions: "predictions",
+    }
+    if samples.protected is not None:
+        roles[samples.protected] = "protected"
+    return roles
+
+
+def check_size(files: Mapping[str, bytes]) -> None:
+    """Raises TooLargeError for too many or too large files."""
+    if len(files) > FILES_LIMIT:
+        raise TooLargeError(f"a package has at most {FILES_LIMIT} files", field="files", rule="count")
+    if sum(map(len, files.values())) > PACKAGE_LIMIT:
+        raise TooLargeError(f"a package has at most {PACKAGE_LIMIT} bytes", field="files", rule="size")
+
+
+def check_file(path: str, role: str, content: bytes) -> None:
+    """Check one file against what its role may be.
+
+    Raises:
+        UnsafeArtifactError: wrong suffix or first bytes.
+        TooLargeError: larger than its role allows.
+    """
+    if not path.endswith(_SUFFIX[role]):
+        raise UnsafeArtifactError(f"the file of role `{role}` ends in {_SUFFIX[role]}")
+    if len(content) > (MODEL_LIMIT if role == "model" else SAMPLE_LIMIT):
+        raise TooLargeError(f"the file of role `{role}` is too large", field=role, rule="size")
+    if role == "model" and not content.startswith(_ONNX_START):
+        raise UnsafeArtifactError("the model file is not ONNX: it does not begin with an ir_version")
+    parquet = len(content) >= 12 and content.startswith(_PARQUET) and content.endswith(_PARQUET)
+    if _SUFFIX[role] == ".parquet" and not parquet:
+        raise UnsafeArtifactError(f"the file of role `{role}` is not Parquet")
