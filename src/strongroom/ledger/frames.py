@@ -42,14 +42,14 @@ class Frame(NamedTuple):
         offset: of its header in the segment.
         end: offset behind it.
         kind: `ENTRY` or `CHECKPOINT`.
-        index: of the leaf, or size of the tree.
+        number: index of the leaf, or size of the tree.
         body: what follows the kind byte.
     """
 
     offset: int
     end: int
     kind: int
-    index: int
+    number: int
     body: bytes
 
     def record(self) -> tuple[bytes, bytes]:
@@ -89,7 +89,7 @@ def frame(kind: int, index: int, body: bytes) -> bytes:
     """Encode one frame."""
     prefix = _prefix.pack(1 + len(body), index)
     content = bytes((kind,)) + body
-    return prefix + _crc(prefix + content).to_bytes(4, "big") + content
+    return _header.pack(1 + len(body), index, _crc(prefix + content)) + content
 
 
 def entry_frame(index: int, leaf: bytes, payload: bytes) -> bytes:
@@ -157,7 +157,7 @@ def resync(data: bytes, offset: int, end: int, low: int, high: int) -> Iterator[
         if match is None:
             return
         found = read_frame(data, match.start())
-        if isinstance(found, Frame) and low <= found.index <= high and found.end <= end:
+        if isinstance(found, Frame) and low <= found.number <= high and found.end <= end:
             yield found
             offset = found.end
         else:

@@ -59,7 +59,8 @@ class Origin:
         parts = text.split("/")
         if len(parts) != 6 or not _GENERATION.fullmatch(parts[5]):
             raise InvalidInputError("an origin is org/room/region/node/slot/generation", rule="origin")
-        return cls(*parts[:5], generation=int(parts[5]))
+        org, room, region, node, slot, generation = parts
+        return cls(org, room, region, node, slot, int(generation))
 
     def next(self) -> Origin:
         """The same place, one generation later."""

@@ -20,7 +20,7 @@ class Record(NamedTuple):
 class StoredRecord(NamedTuple):
     """What is read back. `payload` is None once retention has deleted it; the leaf stays."""
 
-    index: int
+    place: int
     leaf: bytes
     payload: bytes | None
 

@@ -1,0 +1,165 @@
+"""The few calls to the file system that durability hangs on, behind a port, so that tests can lose what was not synced.
+
+Everything raises OSError as the operating system does; what that means is for the caller to say.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+
+class File(Protocol):
+    """An open file."""
+
+    def pwrite(self, data: bytes, offset: int) -> None:
+        """Write all of `data`. Raises OSError also when less was written."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """At most `size` bytes; fewer only at the end of the file."""
+
+    def allocate(self, size: int) -> None:
+        """Reserve blocks for the first `size` bytes. Raises OSError (ENOSPC) when there is no room."""
+
+    def sync(self) -> None:
+        """fdatasync: on return, all that was written survives a power cut."""
+
+    def size(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """A file system."""
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> File:
+        """`create` makes an empty file, or empties the one there is."""
+
+    def read(self, path: Path) -> bytes: ...
+
+    def names(self, folder: Path) -> list[str]: ...
+
+    def exists(self, path: Path) -> bool: ...
+
+    def make_folder(self, path: Path) -> None:
+        """One level. Raises FileExistsError."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Atomic; durable only after `sync_folder`."""
+
+    def remove(self, path: Path) -> None: ...
+
+    def sync_folder(self, path: Path) -> None:
+        """On return, names made, renamed or removed in it survive a power cut."""
+
+    def lock(self, path: Path) -> File:
+        """Take an exclusive lock, held until the file is closed or the process ends. Raises BlockingIOError."""
+
+
+class OsFile:
+    """A file descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def pwrite(self, data: bytes, offset: int) -> None:
+        written = os.pwrite(self._descriptor, data, offset)
+        if written != len(data):
+            raise OSError(f"wrote {written} of {len(data)} bytes")
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def allocate(self, size: int) -> None:
+        os.posix_fallocate(self._descriptor, 0, size)
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class OsDisk:
+    """The operating system's."""
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> OsFile:
+        flags = os.O_RDWR if write or create else os.O_RDONLY
+        if create:
+            flags |= os.O_CREAT | os.O_TRUNC
+        return OsFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def names(self, folder: Path) -> list[str]:
+        return sorted(path.name for path in folder.iterdir())
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def make_folder(self, path: Path) -> None:
+        path.mkdir(mode=0o700)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+
+    def sync_folder(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lock(self, path: Path) -> OsFile:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return OsFile(descriptor)
+
+
+def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files below `root`, each whole or not at all, and durable on return.
+
+    Args:
+        disk: where.
+        root: an existing folder.
+        files: path below `root` with `/` between names, and content. A file that exists is replaced.
+    """
+    touched: dict[Path, None] = {}
+    for name, content in files:
+        path = root.joinpath(*name.split("/"))
+        _make_folders(disk, root, path.parent, touched)
+        beside = path.with_name(path.name + ".tmp")
+        file = disk.open(beside, create=True)
+        try:
+            file.pwrite(content, 0)
+            file.sync()
+        finally:
+            file.close()
+        disk.rename(beside, path)
+        touched[path.parent] = None
+    for folder in touched:
+        disk.sync_folder(folder)
+
+
+def _make_folders(disk: Disk, root: Path, folder: Path, touched: dict[Path, None]) -> None:
+    if folder == root or disk.exists(folder):
+        return
+    _make_folders(disk, root, folder.parent, touched)
+    disk.make_folder(folder)
+    touched[folder.parent] = None

@@ -1,0 +1,482 @@
+"""A log in a folder: preallocated write-ahead segments, and its published tiles beside them.
+
+    <folder>/shard.json                    origin and verifier key
+    <folder>/lock                          held by the one writer
+    <folder>/segments/<first leaf, 20 digits>.seg     frames (format 10), then zeroes
+    <folder>/segments/next.seg             a zeroed segment, kept ready
+    <folder>/public/checkpoint, tile/...   C2SP tiles; any static web server may serve this folder
+
+`append` is one write and one sync; it allocates nothing. Publishing is apart from it and may lag or fail: the
+segments are the truth until retention deletes one, which it may only do below the published size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from strongroom.adapters.disk import Disk, File, OsDisk, write_files
+from strongroom.adapters.shard_reader import SEGMENT_SUFFIX, FolderView, ShardReader, segment_name
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotDurableError,
+    NotFoundError,
+    TamperedError,
+    TooLargeError,
+)
+from strongroom.ledger.checkpoint import Checkpoint, LogKey, Note, VerifierKey, open_checkpoint, sign_checkpoint
+from strongroom.ledger.frames import checkpoint_frame, entry_frame
+from strongroom.ledger.leaf import check_record
+from strongroom.ledger.ports import Appended, Record
+from strongroom.ledger.recovery import BATCH_LIMIT, Recovered, recover
+from strongroom.ledger.tiles import TileEdge, TileTree, tile_frontier
+from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hash
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_NEXT = "next.seg"
+
+Depth = Literal["full", "published"]
+
+
+class ShardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`shard.json`: which log this folder is."""
+
+    origin: str
+    v: Literal[1]
+    vkey: str
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where the next batch goes."""
+
+    file: File
+    first: int
+    size_bytes: int
+    end: int
+
+
+class FileShard:
+    """The one writer of a log folder. See `strongroom.ledger.ports.Shard`.
+
+    `append` takes a lock, so that callers in several threads are served one after the other; `publish` and `prepare`
+    may run in another thread at the same time.
+    """
+
+    def __init__(self, folder: Path, key: LogKey, disk: Disk, segment_bytes: int, lock: File) -> None:
+        """For `create` and `open` only."""
+        self._folder, self._key, self._disk, self._segment_bytes, self._lock_file = (
+            folder,
+            key,
+            disk,
+            segment_bytes,
+            lock,
+        )
+        self._append_lock = threading.Lock()
+        self._prepare_lock = threading.Lock()
+        self._publish_lock = threading.Lock()
+        self._state_lock = threading.Lock()
+        self._failed = False
+        self._closed = False
+        self._frontier = Frontier()
+        self._at: _Position | None = None
+        self._durable: tuple[int, bytes] = (0, b"")
+        self._edge = TileEdge()
+        self._pending_leaves: list[bytes] = []
+        self._pending_hashes: list[bytes] = []
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        origin: str,
+        log_key: LogKey,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
+    ) -> FileShard:
+        """Make a new log in `folder` (made if missing; its parent must exist) and open it.
+
+        Raises:
+            ConflictError: there is a log already, or another process holds it.
+            InvalidInputError: the key is not of this origin.
+            NotDurableError: no space for the first segment.
+        """
+        disk = disk or OsDisk()
+        if log_key.name != origin:
+            raise InvalidInputError(f"the key of `{log_key.name}` does not sign for `{origin}`", rule="origin")
+        if not disk.exists(folder):
+            disk.make_folder(folder)
+            disk.sync_folder(folder.parent)
+        if disk.exists(folder / "shard.json"):
+            raise ConflictError(f"`{folder.name}` holds a log already; open it, or choose another folder")
+        shard = cls(folder, log_key, disk, segment_bytes, _lock(disk, folder))
+        try:
+            for name in ("segments", "public"):
+                if not disk.exists(folder / name):
+                    disk.make_folder(folder / name)
+            disk.sync_folder(folder)
+            shard._prepare()
+            disk.rename(folder / "segments" / _NEXT, folder / "segments" / segment_name(0))
+            disk.sync_folder(folder / "segments")
+            note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), log_key)
+            write_files(disk, folder / "public", [("checkpoint", note)])
+            # Last, because it is what makes the folder a log: a crash before it leaves a folder to create again.
+            about = ShardFile(origin=origin, v=1, vkey=str(log_key.verifier))
+            write_files(disk, folder, [("shard.json", canonical(about))])
+            shard._recover("full")
+        except OSError as error:
+            shard.close()
+            raise NotDurableError(f"the log `{origin}` could not be made: {error.strerror}") from error
+        except BaseException:
+            shard.close()
+            raise
+        return shard
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        log_key: LogKey,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        depth: Depth = "full",
+        disk: Disk | None = None,
+    ) -> FileShard:
+        """Open a log and recover it from whatever ended its last writer.
+
+        Args:
+            folder: of the log.
+            log_key: its key.
+            segment_bytes: size of segments made from now on.
+            depth: `full` reads every segment; `published` trusts the signed checkpoint and tiles for segments that
+                lie wholly below it (and leaves those to `fsck`), so that opening time does not grow with the log.
+            disk: another file system, for tests.
+
+        Raises:
+            NotFoundError: no log there.
+            ConflictError: another process holds it, or the key is another log's.
+            TamperedError: see `strongroom.ledger.recovery`.
+            NotDurableError: what was recovered could not be synced.
+        """
+        disk = disk or OsDisk()
+        if not disk.exists(folder / "shard.json"):
+            raise NotFoundError(f"`{folder.name}` holds no log; create it first")
+        shard = cls(folder, log_key, disk, segment_bytes, _lock(disk, folder))
+        try:
+            about = read_shard_file(disk.read(folder / "shard.json"))
+            if about.vkey != str(log_key.verifier) or about.origin != log_key.name:
+                raise ConflictError(f"`{folder.name}` is the log `{about.origin}` of another key than the one given")
+            shard._recover(depth)
+        except OSError as error:
+            shard.close()
+            raise NotDurableError(f"the log `{log_key.name}` could not be opened: {error.strerror}") from error
+        except BaseException:
+            shard.close()
+            raise
+        return shard
+
+    @property
+    def origin(self) -> str:
+        return self._key.name
+
+    @property
+    def verifier(self) -> VerifierKey:
+        return self._key.verifier
+
+    @property
+    def size(self) -> int:
+        return self._durable[0]
+
+    @property
+    def checkpoint(self) -> bytes:
+        return self._durable[1]
+
+    @property
+    def published_size(self) -> int:
+        return self._edge.size
+
+    @property
+    def public_folder(self) -> Path:
+        """What may be served to anyone."""
+        return self._folder / "public"
+
+    def reader(self) -> ShardReader:
+        """Reads up to the newest durable record, published or not."""
+        return ShardReader(self._folder, limit=lambda: self.size, disk=self._disk)
+
+    def append(self, records: Sequence[Record]) -> Appended:
+        """See `Shard.append`: one write, one sync.
+
+        1. Check every record, compute the new tree, sign its checkpoint; the shard is not changed yet.
+        2. If the batch does not fit, take the next segment. No space: refused, and the shard stays as it was.
+        3. Write and sync. If either fails, nobody knows what is on the disk: the shard never writes again.
+        4. Only now does the shard know the batch.
+        """
+        with self._append_lock:
+            if self._failed or self._closed or self._at is None:
+                state = "closed" if self._closed else "ended by a failed write"
+                raise NotDurableError(f"the log `{self.origin}` is {state}; end this process and start again")
+            first = self._frontier.size
+            data, leaves, hashes = self._frames(records, first)
+            frontier = self._frontier.copy()
+            span = frontier.extend(hashes)
+            note = sign_checkpoint(Checkpoint(self.origin, frontier.size, frontier.root()), self._key)
+            data.append(checkpoint_frame(frontier.size, note))
+            batch = b"".join(data)
+            at = self._room_for(len(batch), first)
+            try:
+                at.file.pwrite(batch, at.end)
+                at.file.sync()
+            except OSError as error:
+                self._failed = True
+                raise NotDurableError(
+                    f"writing to the log `{self.origin}` failed ({error.strerror or error}); end this process"
+                ) from error
+            except BaseException:
+                self._failed = True
+                raise
+            at.end += len(batch)
+            self._frontier = frontier
+            with self._state_lock:
+                self._pending_leaves += leaves
+                self._pending_hashes += hashes
+                self._durable = (frontier.size, note)
+            return Appended(first, note, span)
+
+    def prepare(self) -> None:
+        """Keep the next segment ready, so that `append` need not wait for it. Call from a background thread.
+
+        Raises:
+            NotDurableError: no space; `append` goes on until the present segment is full.
+        """
+        try:
+            self._prepare()
+        except OSError as error:
+            raise NotDurableError(f"no space for the next segment of `{self.origin}`: {error.strerror}") from error
+
+    def publish(self) -> int:
+        """Write tiles, entry bundles and then the checkpoint for all that is durable now; returns the size.
+
+        A crash in between leaves files that the next call writes again with the same content.
+
+        Raises:
+            NotDurableError: not written; nothing but the publication is late.
+        """
+        with self._publish_lock:
+            with self._state_lock:
+                size, note = self._durable
+                count = size - self._edge.size
+                leaves, hashes = self._pending_leaves[:count], self._pending_hashes[:count]
+            if count == 0:
+                return size
+            before = self._edge.size
+            edge = self._edge.copy()
+            files = edge.add(leaves, hashes)
+            try:
+                write_files(self._disk, self.public_folder, files.items())
+                write_files(self._disk, self.public_folder, [("checkpoint", note)])
+                self._edge = edge
+                with self._state_lock:
+                    del self._pending_leaves[:count], self._pending_hashes[:count]
+                self._remove_partials(edge.superseded(before))
+            except OSError as error:
+                raise NotDurableError(f"publishing `{self.origin}` failed: {error.strerror or error}") from error
+            return size
+
+    def publish_cosigned(self, note: bytes) -> None:
+        """Publish the present checkpoint with further signature lines (cosignatures of witnesses).
+
+        Raises:
+            ConflictError: it is not the checkpoint that is published now.
+            TamperedError: it has no valid signature of this log.
+            NotDurableError: not written.
+        """
+        with self._publish_lock:
+            open_checkpoint(note, self.verifier)
+            path = self.public_folder / "checkpoint"
+            present = Note.parse(self._disk.read(path))
+            offered = Note.parse(note)
+            if offered.text != present.text:
+                raise ConflictError("the cosigned checkpoint is not the one that is published now")
+            merged = present.with_lines(offered.signatures)
+            try:
+                write_files(self._disk, self.public_folder, [("checkpoint", merged.encode())])
+            except OSError as error:
+                raise NotDurableError(f"publishing `{self.origin}` failed: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Release the files and the lock. Nothing is flushed: everything acknowledged is durable already."""
+        self._closed = True
+        if self._at is not None:
+            self._at.file.close()
+            self._at = None
+        self._lock_file.close()
+
+    def _frames(self, records: Sequence[Record], first: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        if not 0 < len(records) <= BATCH_LIMIT:
+            raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} records", rule="batch")
+        data: list[bytes] = []
+        leaves: list[bytes] = []
+        hashes: list[bytes] = []
+        for index, (leaf, payload) in enumerate(records, first):
+            # A record that recovery would call tampered must never be written.
+            check_record(leaf, payload)
+            data.append(entry_frame(index, leaf, payload))
+            leaves.append(leaf)
+            hashes.append(leaf_hash(leaf))
+        return data, leaves, hashes
+
+    def _room_for(self, length: int, first: int) -> _Position:
+        at = self._at
+        assert at is not None  # noqa: S101  `append` has looked
+        if at.end + length <= at.size_bytes:
+            return at
+        if length > self._segment_bytes:
+            raise TooLargeError(f"a batch of {length} bytes exceeds a segment of {self._segment_bytes}", rule="batch")
+        self.prepare()
+        folder = self._folder / "segments"
+        try:
+            # An empty present segment has this very name, and is replaced.
+            self._disk.rename(folder / _NEXT, folder / segment_name(first))
+            self._disk.sync_folder(folder)
+            file = self._disk.open(folder / segment_name(first), write=True)
+        except BaseException as error:
+            # The new segment may be there already: a batch in the old one would now contradict its name.
+            self._failed = True
+            if isinstance(error, OSError):
+                raise NotDurableError(
+                    f"no next segment for `{self.origin}`: {error.strerror}; end this process"
+                ) from error
+            raise
+        at.file.close()
+        self._at = _Position(file, first, self._segment_bytes, 0)
+        return self._at
+
+    def _prepare(self) -> None:
+        """Make `next.seg`: reserved, zeroed and synced, so that a later write of it allocates nothing."""
+        with self._prepare_lock:
+            folder = self._folder / "segments"
+            if self._disk.exists(folder / _NEXT):
+                return
+            unready = folder / (_NEXT + ".tmp")
+            file = self._disk.open(unready, create=True)
+            try:
+                file.allocate(self._segment_bytes)
+                # Reserved but unwritten blocks would still change the file's map at the first write.
+                for offset in range(0, self._segment_bytes, _CHUNK_BYTES):
+                    file.pwrite(bytes(min(_CHUNK_BYTES, self._segment_bytes - offset)), offset)
+                file.sync()
+            except BaseException:
+                file.close()
+                self._disk.remove(unready)
+                raise
+            file.close()
+            self._disk.rename(unready, folder / _NEXT)
+            self._disk.sync_folder(folder)
+
+    def _recover(self, depth: Depth) -> None:
+        """Read back the truth, cut a torn tail, and sync both before anything is built on them."""
+        folder = self._folder / "segments"
+        view = FolderView(self._folder, self._disk)
+        note = view.published("checkpoint")
+        if note is None:
+            raise TamperedError(f"the published checkpoint of `{self.origin}` is gone")
+        published = open_checkpoint(note, self.verifier)
+        tree = TileTree(published.size, view.published)
+        self._discard_unready(folder)
+        segments = view.segments()
+        if depth == "published":
+            below = [segment for segment in segments if segment.first <= published.size]
+            segments = segments[max(len(below) - 1, 0) :]
+        first = segments[0].first if segments else 0
+        if first > published.size:
+            raise TamperedError(f"the segments of `{self.origin}` begin at {first}, behind the published checkpoint")
+        found = recover(segments, self.verifier, tile_frontier(tree, first), published, self._keep(published.size))
+        try:
+            self._edge = TileEdge.load(tree)
+            if tile_frontier(tree, published.size).root() != published.root:
+                raise TamperedError(f"the tiles of `{self.origin}` do not give the root of its published checkpoint")
+        except NotFoundError as error:
+            raise TamperedError(f"{error.message}, though a checkpoint was published over it") from error
+        self._at = self._settle(folder / segment_name(segments[-1].first), segments[-1].first, found)
+        self._frontier = found.frontier
+        self._durable = (found.frontier.size, found.note or note)
+
+    def _keep(self, published_size: int) -> _Keeper:
+        return _Keeper(published_size, self._pending_leaves, self._pending_hashes)
+
+    def _settle(self, path: Path, first: int, found: Recovered) -> _Position:
+        file = self._disk.open(path, write=True)
+        # After a failed sync the kernel may show pages that never reached the disk and call them clean. Writing the
+        # last batch again, byte for byte, makes them dirty, so that this sync means something.
+        if found.last_batch:
+            file.pwrite(found.last_batch, found.batch_at)
+        if found.clear_to > found.end:
+            file.pwrite(bytes(found.clear_to - found.end), found.end)
+        file.sync()
+        self._disk.sync_folder(path.parent)
+        return _Position(file, first, file.size(), found.end)
+
+    def _discard_unready(self, folder: Path) -> None:
+        for name in (_NEXT + ".tmp", _NEXT):
+            path = folder / name
+            if not self._disk.exists(path):
+                continue
+            if name == _NEXT:
+                content = self._disk.read(path)
+                if len(content) == self._segment_bytes and content.count(0) == len(content):
+                    continue  # still fit for use
+            self._disk.remove(path)
+
+    def _remove_partials(self, folders: Iterable[str]) -> None:
+        for name in folders:
+            folder = self.public_folder.joinpath(*name.split("/"))
+            if self._disk.exists(folder):
+                for partial in self._disk.names(folder):
+                    self._disk.remove(folder / partial)
+
+
+class _Keeper:
+    """Collects leaves beyond the published size while segments are read."""
+
+    def __init__(self, published_size: int, leaves: list[bytes], hashes: list[bytes]) -> None:
+        self._from, self._leaves, self._hashes = published_size, leaves, hashes
+
+    def __call__(self, first: int, leaves: list[bytes], hashes: list[bytes]) -> None:
+        skip = max(0, self._from - first)
+        self._leaves += leaves[skip:]
+        self._hashes += hashes[skip:]
+
+
+def read_shard_file(data: bytes) -> ShardFile:
+    """Read `shard.json`.
+
+    Raises:
+        TamperedError: it is not what was written at creation.
+    """
+    try:
+        about = parse_as(data, ShardFile, 4096)
+        if VerifierKey.parse(about.vkey).name != about.origin:
+            raise InvalidInputError("its key is of another origin", rule="shard-file")
+    except InvalidInputError as error:
+        raise TamperedError(f"`shard.json` cannot be read: {error.message}") from error
+    return about
+
+
+def _lock(disk: Disk, folder: Path) -> File:
+    try:
+        return disk.lock(folder / "lock")
+    except BlockingIOError as error:
+        raise ConflictError(f"another process writes to the log in `{folder.name}`") from error
+
+
+__all__ = ["SEGMENT_BYTES", "SEGMENT_SUFFIX", "FileShard", "ShardReader", "read_shard_file"]

@@ -1,0 +1,125 @@
+"""Judge a log folder: frames, tree, tiles, entry bundles, checkpoint, and published against durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from strongroom.errors import NotFoundError, TamperedError
+from strongroom.ledger.checkpoint import Checkpoint, VerifierKey, open_checkpoint
+from strongroom.ledger.recovery import SegmentRef, recover
+from strongroom.ledger.tiles import WIDTH, TileEdge, TileTree, tile_frontier
+from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hash
+
+FindingKind = Literal["checkpoint", "segments", "tile", "entries", "root", "retained-out", "unpublished"]
+_HARMLESS: frozenset[FindingKind] = frozenset({"retained-out", "unpublished"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that fsck has to say.
+
+    Attributes:
+        kind: which check; `retained-out` (payloads deleted by retention) and `unpublished` (durable records not
+            in a published checkpoint yet) are no damage.
+        where: path below the log folder, or a range of leaves.
+        message: what and which.
+    """
+
+    kind: FindingKind
+    where: str
+    message: str
+
+    @property
+    def damage(self) -> bool:
+        """Is this a call to security?"""
+        return self.kind not in _HARMLESS
+
+
+class LogFolder(Protocol):
+    """A log folder, read only."""
+
+    def segments(self) -> list[SegmentRef]:
+        """In order of their first leaf."""
+
+    def published(self, path: str) -> bytes | None:
+        """A published file, None if there is none."""
+
+
+def fsck(folder: LogFolder, verifier: VerifierKey) -> list[Finding]:
+    """Check everything in a log folder; nothing is changed. A log that is being written may be checked.
+
+    1. The published checkpoint is signed by the log's key.
+    2. Every tile and entry bundle that its size demands is there and holds what the leaves give, byte for byte.
+    3. The leaves give its root.
+    4. Every frame, leaf, payload digest, root and signature in the segments holds, and their leaves are the
+       published ones.
+
+    Returns:
+        Findings, empty for a log that is whole, all payloads present, all published.
+    """
+    findings: list[Finding] = []
+    try:
+        published = open_checkpoint(folder.published("checkpoint") or b"", verifier)
+    except TamperedError as error:
+        findings.append(Finding("checkpoint", "checkpoint", error.message))
+        published = Checkpoint(verifier.name, 0, EMPTY_ROOT)
+    tree = TileTree(published.size, folder.published)
+    findings += _check_tiles(folder, tree, published)
+    findings += _check_segments(folder, tree, published, verifier)
+    return findings
+
+
+def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint) -> list[Finding]:
+    findings: list[Finding] = []
+    edge, frontier = TileEdge(), Frontier()
+    for index in range(-(-published.size // WIDTH)):
+        try:
+            leaves = tree.bundle(index)
+        except (NotFoundError, TamperedError) as error:
+            # without these leaves nothing behind them can be computed
+            return [*findings, Finding("entries", f"bundle {index}", error.message)]
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+        frontier.extend(hashes)
+        for path, content in edge.add(leaves, hashes).items():
+            stored = folder.published(path)
+            full_row = edge.size < published.size and ".p/" in path
+            if stored == content or full_row:  # upper levels are partial on the way, and published full
+                continue
+            if stored is None and ".p/" in path and folder.published(path.partition(".p/")[0]) is not None:
+                continue
+            what = "is missing" if stored is None else "does not hold what the leaves give"
+            findings.append(Finding("tile", path, f"`{path}` {what}"))
+    if frontier.root() != published.root:
+        findings.append(Finding("root", "checkpoint", f"the leaves do not give the root of size {published.size}"))
+    return findings
+
+
+def _check_segments(folder: LogFolder, tree: TileTree, published: Checkpoint, verifier: VerifierKey) -> list[Finding]:
+    findings: list[Finding] = []
+    segments = folder.segments()
+    first = segments[0].first if segments else 0
+    durable = 0
+
+    def compare(start: int, leaves: list[bytes], hashes: list[bytes]) -> None:
+        nonlocal durable
+        durable = start + len(leaves)
+        for index, hash_ in enumerate(hashes, start):
+            if index < published.size and tree.node(0, index) != hash_:
+                raise TamperedError(f"leaf {index} in the segments is not the published one")
+
+    try:
+        start = tile_frontier(tree, first) if first <= published.size else None
+        if start is None:
+            raise TamperedError(f"the segments begin at leaf {first}, behind the published {published.size}")
+        recover(segments, verifier, start, published, compare, every_signature=True)
+    except (TamperedError, NotFoundError) as error:
+        findings.append(Finding("segments", "segments", error.message))
+    except KeyError:
+        findings.append(Finding("segments", "segments", f"no tiles lead to the first segment at leaf {first}"))
+    if first:
+        findings.append(Finding("retained-out", f"leaves 0 to {first - 1}", f"{first} payloads were deleted"))
+    if durable > published.size:
+        text = f"{durable - published.size} durable records are not published yet"
+        findings.append(Finding("unpublished", f"leaves {published.size} to {durable - 1}", text))
+    return findings

@@ -1,0 +1,234 @@
+"""C2SP tiles: the published form of a log, as static files.
+
+`tile/<L>/<N>[.p/<W>]` holds up to 256 hashes of tree level 8L, `tile/entries/<N>[.p/<W>]` the same number of
+leaves, each behind its length as u16. Payloads are never published.
+
+Source: c2sp.org/tlog-tiles.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
+from strongroom.ledger.tree import HASH_BYTES, Frontier, leaf_hash, node_hash
+
+WIDTH = 256
+HEIGHT = 8
+CACHE_LIMIT = 1024
+
+
+def _name(index: int) -> str:
+    groups = [f"{index % 1000:03d}"]
+    while index >= 1000:
+        index //= 1000
+        groups.append(f"x{index % 1000:03d}")
+    return "/".join(reversed(groups))
+
+
+def tile_path(level: int, index: int, width: int = WIDTH) -> str:
+    """Path of a tile; partial when `width` is below 256."""
+    return f"tile/{level}/{_name(index)}" + ("" if width == WIDTH else f".p/{width}")
+
+
+def entries_path(index: int, width: int = WIDTH) -> str:
+    """Path of an entry bundle; partial when `width` is below 256."""
+    return f"tile/entries/{_name(index)}" + ("" if width == WIDTH else f".p/{width}")
+
+
+def encode_bundle(leaves: Sequence[bytes]) -> bytes:
+    """An entry bundle."""
+    return b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
+
+
+def decode_bundle(data: bytes) -> list[bytes]:
+    """The leaves of an entry bundle.
+
+    Raises:
+        InvalidInputError: a length leads beyond the end, or there are more than 256.
+    """
+    leaves: list[bytes] = []
+    offset = 0
+    while offset < len(data):
+        size = int.from_bytes(data[offset : offset + 2], "big")
+        leaf = data[offset + 2 : offset + 2 + size]
+        if len(leaf) != size or offset + 2 > len(data) or len(leaves) == WIDTH:
+            raise InvalidInputError("the entry bundle is not whole", rule="bundle")
+        leaves.append(leaf)
+        offset += 2 + size
+    return leaves
+
+
+def subtree(hashes: Sequence[bytes]) -> bytes:
+    """The root over a power of two of hashes."""
+    row = list(hashes)
+    while len(row) > 1:
+        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+    return row[0]
+
+
+class TileTree:
+    """Reads complete nodes and leaves of the tree of `size` from tiles.
+
+    The tiles are not trusted: compare the root they give (`tree.root_of`) with a signed one, or verify the proof.
+    """
+
+    def __init__(self, size: int, read: Callable[[str], bytes | None]) -> None:
+        """Args: `size` of a published checkpoint; `read` gives a file's bytes or None."""
+        self.size = size
+        self._read = read
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self._bundles: dict[int, list[bytes]] = {}
+
+    def _fetch(self, path: Callable[[int], str], width: int) -> bytes:
+        data = self._read(path(width))
+        if data is None and width < WIDTH:
+            data = self._read(path(WIDTH))  # a partial file may go once the full one is there
+        if data is None:
+            raise NotFoundError(f"the log has no `{path(width)}`", path=path(width))
+        return data
+
+    def _width(self, level: int, index: int) -> int:
+        return min(WIDTH, (self.size >> (HEIGHT * level)) - index * WIDTH)
+
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a complete node.
+
+        Raises:
+            KeyError: not complete in this tree.
+            NotFoundError: its tile is missing.
+            TamperedError: its tile has a wrong length.
+        """
+        if index < 0 or (index + 1) << level > self.size:
+            raise KeyError((level, index))
+        tile_level, rest = divmod(level, HEIGHT)
+        first = index << rest
+        tile_index, place = divmod(first, WIDTH)
+        tile = self.tile(tile_level, tile_index)
+        hashes = [tile[i : i + HASH_BYTES] for i in range(place * HASH_BYTES, (place + (1 << rest)) * HASH_BYTES, 32)]
+        return subtree(hashes)
+
+    def tile(self, level: int, index: int) -> bytes:
+        """The tile's bytes, cut to what this tree holds of it."""
+        key = (level, index)
+        found = self._tiles.get(key)
+        if found is None:
+            width = self._width(level, index)
+            data = self._fetch(lambda w: tile_path(level, index, w), width)
+            if len(data) not in (width * HASH_BYTES, WIDTH * HASH_BYTES):
+                raise TamperedError(f"`{tile_path(level, index, width)}` has {len(data)} bytes")
+            found = data[: width * HASH_BYTES]
+            if len(self._tiles) >= CACHE_LIMIT:
+                self._tiles.clear()
+            self._tiles[key] = found
+        return found
+
+    def bundle(self, index: int) -> list[bytes]:
+        """The leaves of an entry bundle, each checked against its hash in the tile.
+
+        Raises:
+            NotFoundError: bundle or tile is missing.
+            TamperedError: they disagree.
+        """
+        found = self._bundles.get(index)
+        if found is None:
+            width = self._width(0, index)
+            data = self._fetch(lambda w: entries_path(index, w), width)
+            try:
+                found = decode_bundle(data)[:width]
+            except InvalidInputError as error:
+                raise TamperedError(f"`{entries_path(index, width)}`: {error.message}") from error
+            if b"".join(map(leaf_hash, found)) != self.tile(0, index):
+                raise TamperedError(f"`{entries_path(index, width)}` does not hash to its tile")
+            if len(self._bundles) >= 64:
+                self._bundles.clear()
+            self._bundles[index] = found
+        return found
+
+    def leaf(self, index: int) -> bytes:
+        """One leaf. Raises as `bundle` does, and NotFoundError beyond the end."""
+        if not 0 <= index < self.size:
+            raise NotFoundError(f"the log has no leaf {index}")
+        return self.bundle(index // WIDTH)[index % WIDTH]
+
+
+class TileEdge:
+    """The incomplete tiles at the right edge; turns new leaves into files."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._rows: list[list[bytes]] = [[]]
+        self._leaves: list[bytes] = []
+
+    @classmethod
+    def load(cls, tree: TileTree) -> TileEdge:
+        """Continue after what `tree` published. Raises NotFoundError or TamperedError as the tree does."""
+        edge = cls()
+        edge.size = size = tree.size
+        edge._rows = []
+        for level in range(max(1, -(-size.bit_length() // HEIGHT))):
+            full, width = divmod(size >> (HEIGHT * level), WIDTH)
+            tile = tree.tile(level, full) if width else b""
+            edge._rows.append([tile[i : i + HASH_BYTES] for i in range(0, len(tile), HASH_BYTES)])
+        if size % WIDTH:
+            edge._leaves = list(tree.bundle(size // WIDTH))
+        return edge
+
+    def copy(self) -> TileEdge:
+        """An independent edge."""
+        other = copy.copy(self)
+        other._rows = [list(row) for row in self._rows]
+        other._leaves = list(self._leaves)
+        return other
+
+    def add(self, leaves: Sequence[bytes], hashes: Sequence[bytes]) -> dict[str, bytes]:
+        """Add leaves and return the files to publish for the new size: full ones first, then the partial edge."""
+        files: dict[str, bytes] = {}
+        touched = 0
+        for leaf, hash_ in zip(leaves, hashes, strict=True):
+            self._leaves.append(leaf)
+            self._rows[0].append(hash_)
+            self.size += 1
+            if len(self._leaves) == WIDTH:
+                files[entries_path(self.size // WIDTH - 1)] = encode_bundle(self._leaves)
+                self._leaves = []
+                level = 0
+                while len(self._rows[level]) == WIDTH:
+                    row = self._rows[level]
+                    files[tile_path(level, (self.size >> (HEIGHT * (level + 1))) - 1)] = b"".join(row)
+                    self._rows[level] = []
+                    level += 1
+                    if level == len(self._rows):
+                        self._rows.append([])
+                    self._rows[level].append(subtree(row))
+                    touched = max(touched, level)
+        if self._leaves:
+            files[entries_path(self.size // WIDTH, len(self._leaves))] = encode_bundle(self._leaves)
+        for level, row in enumerate(self._rows[: touched + 1]):
+            if row:
+                files[tile_path(level, self.size >> (HEIGHT * (level + 1)), len(row))] = b"".join(row)
+        return files
+
+    def superseded(self, since: int) -> list[str]:
+        """Folders of partial files that full ones replaced while growing from size `since`."""
+        gone: list[str] = []
+        for level in range(len(self._rows)):
+            before, after = since >> (HEIGHT * level), self.size >> (HEIGHT * level)
+            if before % WIDTH and before // WIDTH < after // WIDTH:
+                gone.append(tile_path(level, before // WIDTH) + ".p")
+                if level == 0:
+                    gone.append(entries_path(before // WIDTH) + ".p")
+        return gone
+
+
+def tile_frontier(tree: TileTree, size: int) -> Frontier:
+    """The frontier of an earlier or equal size from published tiles.
+
+    Raises:
+        TamperedError: a tile that must be there is missing.
+    """
+    try:
+        return Frontier.read(tree, size)
+    except NotFoundError as error:
+        raise TamperedError(f"{error.message}, though a checkpoint was published over it") from error
