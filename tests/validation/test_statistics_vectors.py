@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from strongroom.validation import bins, calibration, discrimination, fairness, migration, parity, stability
-from strongroom.validation.evaluation import evaluable
+from strongroom.validation.results import evaluable
 
 VECTORS = {
     v["id"]: v for v in json.loads((Path(__file__).parents[1] / "vectors" / "validation.json").read_text())["vectors"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, special, stats
 
-from strongroom.validation.evaluation import NotEvaluable
+from strongroom.validation.results import NotEvaluable
 
 Floats = npt.NDArray[np.float64]
 NORMAL_LIMIT = 12.0

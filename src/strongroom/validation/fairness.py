@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from strongroom.validation.evaluation import NotEvaluable
+from strongroom.validation.results import NotEvaluable
 
 Bools = npt.NDArray[np.bool_]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strongroom.validation.bins import quantile_edges
-from strongroom.validation.evaluation import NotEvaluable
+from strongroom.validation.results import NotEvaluable
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from strongroom.validation.evaluation import NotEvaluable
+from strongroom.validation.results import NotEvaluable
 
 
 @dataclass(frozen=True, slots=True)

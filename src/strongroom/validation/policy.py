@@ -15,7 +15,7 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import bound
 from strongroom.validation.bins import Floor
-from strongroom.validation.evaluation import Role, TestResult, Verdict
+from strongroom.validation.results import Role, TestResult, Verdict
 
 BatteryVerdict = Literal["pass", "amber", "fail"]
 
@@ -151,7 +151,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
             ExpiredError: it is not yet, or no longer, in force.
         """
         if not self.effective_from_us <= at_us < self.effective_until_us:
-            raise ExpiredError(f"the validation policy `{self.version}` is not in force at this time; publish one that is")
+            raise ExpiredError(f"the validation policy `{self.version}` is not in force now; publish one that is")
         return self
 
     def battery(self, kind: str, tier: int) -> Battery:

@@ -185,7 +185,7 @@ class ProfileProof(_Document, frozen=True, kw_only=True):
     comparisons: int
     differ_alone: int
     differ_padded: int
-    differ_column_order: int
+    differ_layout: int
     differ_session: int
     note: str
 

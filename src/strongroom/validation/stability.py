@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from strongroom.validation.bins import Floor, contributions
-from strongroom.validation.evaluation import NotEvaluable
+from strongroom.validation.results import NotEvaluable
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,354 @@
+"""Every test that a battery can give: what it computes, where it comes from, when it has no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from strongroom.errors import InvalidInputError
+from strongroom.validation.results import Detail, NotEvaluable, Section, TestResult, decimal
+from strongroom.vocabulary import Digest
+
+ECB = "ECB, Instructions for reporting the validation results of internal models (2019)"
+WP14 = "BCBS working paper 14 (2005)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One test of the catalogue; `docs/reference/validation-tests.md` says the same, and a test compares them."""
+
+    rule: str
+    title: str
+    section: Section
+    unit: str
+    better: Literal["higher", "lower"]
+    formula: str
+    source: str
+    edge_cases: str
+
+
+ENTRIES = (
+    Entry(
+        rule="discrimination.auc",
+        title="Area under the ROC curve",
+        section="discrimination",
+        unit="AUC",
+        better="higher",
+        formula="probability that a defaulter scores above a non-defaulter, ties a half; DeLong variance by "
+        "midranks; "
+        "normal interval cut at 0 and 1",
+        source=f"{ECB}, Annex 3.1; DeLong et al. 1988; Sun and Xu 2014",
+        edge_cases="one outcome class: not evaluable; fewer than two rows in a class, or perfect separation: no "
+        "interval",
+    ),
+    Entry(
+        rule="discrimination.gini",
+        title="Gini coefficient",
+        section="discrimination",
+        unit="Gini",
+        better="higher",
+        formula="2 AUC - 1, with the interval of the AUC carried over",
+        source=f"{ECB}, Annex 3.1",
+        edge_cases="as the AUC",
+    ),
+    Entry(
+        rule="discrimination.ks",
+        title="Kolmogorov-Smirnov distance",
+        section="discrimination",
+        unit="distance",
+        better="higher",
+        formula="largest distance between the distributions of the scores of defaulters and others, and where it lies",
+        source="Kolmogorov 1933; Smirnov 1948",
+        edge_cases="one outcome class: not evaluable; several maxima: the lowest score is named",
+    ),
+    Entry(
+        rule="discrimination.auc-change",
+        title="Loss of discrimination since development",
+        section="discrimination",
+        unit="AUC",
+        better="lower",
+        formula="AUC on the development sample less AUC on the validation sample; p = 1 - Phi(S), S = fall / "
+        "standard error "
+        "of the validation AUC, the development AUC taken as known",
+        source=f"{ECB}, section 2.5.4.1; the cut-offs on the fall are house policy",
+        edge_cases="one outcome class in either sample: not evaluable; no variance: no p-value",
+    ),
+    Entry(
+        rule="calibration.jeffreys-portfolio",
+        title="Jeffreys test, portfolio",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="Beta distribution function at the mean PD with parameters defaults + 1/2 and others + 1/2; small "
+        "when PDs were too low",
+        source=f"{ECB}, section 2.5.3.1; the 5 %/1 % lights are house policy",
+        edge_cases="no rows: not evaluable; no defaults: works",
+    ),
+    Entry(
+        rule="calibration.jeffreys-grades",
+        title="Jeffreys test, worst grade",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="the same per grade of the rating scale; the smallest p after Holm's adjustment for the number of "
+        "filled grades",
+        source=f"{ECB}, section 2.5.3.1; Holm 1979 (the adjustment is house policy)",
+        edge_cases="an empty grade is left out and shown as empty; all empty: not evaluable",
+    ),
+    Entry(
+        rule="calibration.binomial",
+        title="Binomial test, portfolio",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="probability of at least as many defaults at the mean PD, defaults taken as independent",
+        source=WP14,
+        edge_cases="no rows: not evaluable; dependence between defaults makes it too strict",
+    ),
+    Entry(
+        rule="calibration.hosmer-lemeshow",
+        title="Hosmer-Lemeshow test",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="sum over grades of (defaults - n PD)^2 / (n PD (1 - PD)), chi-square with as many degrees of "
+        "freedom as filled grades, "
+        "since the PDs were not fitted on this sample",
+        source=f"Hosmer and Lemeshow 1980; {WP14}",
+        edge_cases="a grade with PD 0 or 1, or expecting fewer defaults or non-defaults than the policy's minimum: "
+        "not evaluable",
+    ),
+    Entry(
+        rule="calibration.spiegelhalter",
+        title="Spiegelhalter test",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="z = sum (y - p)(1 - 2p) / root of sum (1 - 2p)^2 p (1 - p), two-sided",
+        source="Spiegelhalter 1986",
+        edge_cases="every p is 0, 0.5 or 1: not evaluable",
+    ),
+    Entry(
+        rule="calibration.line",
+        title="Calibration line",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="logistic regression of the outcome on the logit of the PD by Newton's method; Wald test that "
+        "intercept is 0 and slope is 1",
+        source="Cox 1958; Van Calster et al. 2019",
+        edge_cases="one outcome class, equal predictions, or predictions that separate the classes: not evaluable; "
+        "p of 0 or 1 is clipped, and how many were is shown",
+    ),
+    Entry(
+        rule="calibration.brier",
+        title="Brier score",
+        section="calibration",
+        unit="score",
+        better="lower",
+        formula="mean squared distance of PD and outcome by row; over grades of one PD each: reliability - "
+        "resolution + uncertainty, "
+        "skill = 1 - score / uncertainty",
+        source="Brier 1950; Murphy 1973",
+        edge_cases="no rows: not evaluable; one outcome class: no skill",
+    ),
+    Entry(
+        rule="calibration.inversions",
+        title="Grade inversions",
+        section="calibration",
+        unit="count",
+        better="lower",
+        formula="neighbouring filled grades whose default rate falls although the PD rises",
+        source="house rule; ECB guide to internal models (2024), on the monotony of grades",
+        edge_cases="no rows: not evaluable; empty grades are skipped",
+    ),
+    Entry(
+        rule="stability.psi-score",
+        title="Population stability of the score",
+        section="stability",
+        unit="PSI",
+        better="lower",
+        formula="sum over quantile bins of the development scores of (actual - expected) ln(actual / expected); the "
+        "95 % point of chance "
+        "is chi2(B - 1) (1/n + 1/m)",
+        source="Siddiqi 2006 (0.10 and 0.25 are a convention); Yurdakul and Naranjo 2020",
+        edge_cases="empty bin: the policy's floor, stored with the result; one bin only: not evaluable",
+    ),
+    Entry(
+        rule="stability.psi-features",
+        title="Population stability of the features",
+        section="stability",
+        unit="PSI",
+        better="lower",
+        formula="the same for each feature, missing values as a bin of their own where there are any; the largest is "
+        "judged",
+        source="as for the score",
+        edge_cases="a constant feature is left out; no feature with two bins: not evaluable",
+    ),
+    Entry(
+        rule="fairness.air",
+        title="Adverse impact ratio",
+        section="fairness",
+        unit="ratio",
+        better="higher",
+        formula="share of favourable decisions of each group over that of the group with the highest share; the "
+        "lowest ratio is judged; "
+        "two-proportion z test, Fisher's exact test, Katz interval",
+        source="29 CFR 1607.4(D), four-fifths rule (made for employment); Katz et al. 1978",
+        edge_cases="groups below the policy's size are suppressed; fewer than two groups left, too many groups, no "
+        "protected attribute, "
+        "or no favourable decision: not evaluable",
+    ),
+    Entry(
+        rule="implementation.parity",
+        title="Distance to the source model",
+        section="implementation",
+        unit="probability",
+        better="lower",
+        formula="largest absolute difference between the source model's predictions and the ONNX artifact's on the "
+        "reference sample; "
+        "share of rows beyond the policy's tolerance",
+        source="house rule; SR 26-2 on implementation verification",
+        edge_cases="numbers of rows differ, or a prediction is not finite: not evaluable",
+    ),
+    Entry(
+        rule="implementation.flips",
+        title="Decisions changed by conversion",
+        section="implementation",
+        unit="count",
+        better="lower",
+        formula="rows of the reference sample that the source model and the artifact put on two sides of a cut-off",
+        source="house rule",
+        edge_cases="as the distance to the source model; rows within the tolerance of a cut-off are counted beside it",
+    ),
+    Entry(
+        rule="implementation.bounds",
+        title="Answers outside the output contract",
+        section="implementation",
+        unit="count",
+        better="lower",
+        formula="rows of the validation sample whose answer is not finite or not within the contract's bounds",
+        source="house rule; the gateway refuses such answers",
+        edge_cases="none: a sample has rows",
+    ),
+    Entry(
+        rule="data.contract",
+        title="Rows outside the input contract",
+        section="data",
+        unit="share",
+        better="lower",
+        formula="share of the validation sample that the gateway would refuse: missing, out of range, not whole, not "
+        "an allowed code",
+        source="house rule",
+        edge_cases="none: a sample has rows",
+    ),
+    Entry(
+        rule="data.overlap",
+        title="Validation rows known from development",
+        section="data",
+        unit="share",
+        better="lower",
+        formula="share of validation rows whose features and outcome, as float32, stand in the development sample too",
+        source="house rule against leakage",
+        edge_cases="models with few coarse features repeat rows by nature: advisory",
+    ),
+    Entry(
+        rule="data.defaults",
+        title="Defaults in the validation sample",
+        section="data",
+        unit="count",
+        better="higher",
+        formula="number of defaults: below the policy's minimum the other tests have no power to fail",
+        source="house rule",
+        edge_cases="none",
+    ),
+)
+
+CATALOGUE = {entry.rule: entry for entry in ENTRIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The sample that a figure stands on."""
+
+    role: str
+    sha256: Digest
+    rows: int
+
+
+def answer(
+    rule: str,
+    figure: float | int | NotEvaluable,
+    sentence: str,
+    basis: Basis,
+    *,
+    suffix: str = "",
+    interval: tuple[float, float] | NotEvaluable | None = None,
+    p_value: float | None = None,
+    details: Sequence[tuple[str, float | int | str]] = (),
+) -> TestResult:
+    """A test's result in the words of the catalogue, not yet judged.
+
+    Args:
+        rule: of the catalogue.
+        figure: the figure, or why there is none.
+        sentence: in plain language; replaced by the reason when there is no figure.
+        basis: the sample.
+        suffix: tells several answers to one rule apart.
+        interval, p_value, details: as `TestResult` says.
+
+    Raises:
+        InvalidInputError: the catalogue has no such rule.
+    """
+    entry = CATALOGUE.get(rule)
+    if entry is None:
+        raise InvalidInputError(f"the catalogue has no test `{rule}`", rule="catalogue")
+    missing = figure if isinstance(figure, NotEvaluable) else None
+    return TestResult(
+        id=f"{rule}/{suffix}" if suffix else rule,
+        rule=rule,
+        title=f"{entry.title}: {suffix}" if suffix else entry.title,
+        section=entry.section,
+        sentence=f"Not evaluable: {missing.reason}." if missing else sentence,
+        figure=None if isinstance(figure, NotEvaluable) else _text(figure),
+        unit=entry.unit,
+        better=entry.better,
+        source=entry.source,
+        sample=basis.role,
+        sample_sha256=basis.sha256,
+        n=basis.rows,
+        interval=(decimal(interval[0]), decimal(interval[1])) if isinstance(interval, tuple) else None,
+        p_value=None if p_value is None else decimal(p_value),
+        reason=missing.reason if missing else None,
+        details=tuple(Detail(name=name, value=v if isinstance(v, str) else _text(v)) for name, v in details),
+    )
+
+
+def reference_page() -> str:
+    """The text of `docs/reference/validation-tests.md`."""
+    lines = [
+        "# Validation tests", "",
+        "Every test that a battery can give. The page is made from `strongroom.validation.catalogue` (`python -m "
+        "pytest tests/validation` "
+        "compares them). Which of them block, warn or inform, and at which figure, says the signed validation policy "
+        "(`src/strongroom/policies/validation.json`), per kind and tier. A test without an answer is `not-evaluable` "
+        "with its reason, "
+        "never a NaN; where it is a gate, the battery fails.", "",
+    ]  # fmt: skip
+    section = ""
+    for entry in ENTRIES:
+        if entry.section != section:
+            section = entry.section
+            lines += [f"## {section.capitalize()}", ""]
+        lines += [
+            f"### `{entry.rule}`: {entry.title}", "",
+            f"- **Figure:** {entry.formula} (unit: {entry.unit}; {entry.better} is better)",
+            f"- **Source:** {entry.source}",
+            f"- **Edge cases:** {entry.edge_cases}", "",
+        ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _text(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else decimal(value)

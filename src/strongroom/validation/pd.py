@@ -1,0 +1,440 @@
+"""The battery for probabilities of default: from scores, outcomes and groups to results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from strongroom.registry.contract import ModelContract, bound
+from strongroom.validation import calibration, discrimination, fairness
+from strongroom.validation.bins import Floor, count_bins, quantile_edges
+from strongroom.validation.catalogue import Basis, answer
+from strongroom.validation.grading import GradeTable, Scale, grade_table
+from strongroom.validation.parity import parity
+from strongroom.validation.policy import ValidationPolicy
+from strongroom.validation.results import (
+    AirRow,
+    GradeRow,
+    Histogram,
+    NotEvaluable,
+    Plots,
+    PsiRow,
+    TestResult,
+    decimal,
+)
+from strongroom.validation.stability import psi
+from strongroom.validation.tables import Rows, outside
+
+Outcomes = npt.NDArray[np.int64]
+HISTOGRAM_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A sample with the artifact's answers.
+
+    Attributes:
+        basis: which sample.
+        rows: features, float32, shape [rows, features].
+        scores: the artifact's output, float32, shape [rows].
+        outcome: 0 or 1, shape [rows].
+    """
+
+    basis: Basis
+    rows: Rows
+    scores: Rows
+    outcome: Outcomes
+
+    @property
+    def pd(self) -> npt.NDArray[np.float64]:
+        """Scores as probabilities; what is not one counts in `implementation.bounds` and is moved to the nearest."""
+        clean = np.nan_to_num(self.scores.astype(np.float64), nan=1.0, posinf=1.0, neginf=0.0)
+        return np.clip(clean, 0.0, 1.0)
+
+
+def discrimination_tests(development: Scored, validation: Scored, level: float) -> list[TestResult]:
+    """AUC, Gini, KS and the change since development."""
+    basis = validation.basis
+    now, then = (discrimination.auc(s.outcome, s.pd) for s in (validation, development))
+    found = []
+    if isinstance(now, NotEvaluable):
+        found += [answer(rule, now, "", basis) for rule in ("discrimination.auc", "discrimination.gini")]
+    else:
+        interval = now.interval(level)
+        gini = interval if isinstance(interval, NotEvaluable) else (2 * interval[0] - 1, 2 * interval[1] - 1)
+        counts = [("defaults", now.defaults), ("others", now.others)]
+        sentence = (
+            "Of a defaulter and another applicant drawn at random, the model ranks the defaulter as riskier "
+            f"{now.auc:.1%} of the time."
+        )
+        details = counts if now.variance is None else [*counts, ("standard error", math.sqrt(now.variance))]
+        found.append(answer("discrimination.auc", now.auc, sentence, basis, interval=interval, details=details))
+        sentence = f"The model delivers {now.gini:.1%} of the separation that a perfect ranking would."
+        found.append(answer("discrimination.gini", now.gini, sentence, basis, interval=gini))
+    distance = discrimination.ks(validation.outcome, validation.pd)
+    if isinstance(distance, NotEvaluable):
+        found.append(answer("discrimination.ks", distance, "", basis))
+    else:
+        sentence = (
+            f"At a PD of {distance.at:.2%} the model separates best: the shares of defaulters and others above it "
+            f"differ by {distance.distance:.1%}."
+        )
+        found.append(answer("discrimination.ks", distance.distance, sentence, basis, details=[("at PD", distance.at)]))
+    if isinstance(now, NotEvaluable) or isinstance(then, NotEvaluable):
+        missing = (
+            now
+            if isinstance(now, NotEvaluable)
+            else NotEvaluable("the development sample holds only one outcome class")
+        )
+        return [*found, answer("discrimination.auc-change", missing, "", basis)]
+    change = discrimination.auc_change(then.auc, now)
+    p = None if isinstance(change, NotEvaluable) else change.p_value
+    fall = then.auc - now.auc
+    sentence = f"The AUC was {then.auc:.3f} on the development sample and is {now.auc:.3f} on the validation sample."
+    details = [("development AUC", then.auc)]
+    return [*found, answer("discrimination.auc-change", fall, sentence, basis, p_value=p, details=details)]
+
+
+def calibration_tests(
+    validation: Scored, scale: Scale, level: float, minimum: float
+) -> tuple[list[TestResult], tuple[GradeRow, ...]]:
+    """Tests of the PD's height, and the table of grades."""
+    basis, y, p = validation.basis, validation.outcome, validation.pd
+    table = grade_table(scale, y, p)
+    if isinstance(table, NotEvaluable):
+        rules = ("jeffreys-portfolio", "jeffreys-grades", "binomial", "hosmer-lemeshow", "inversions")
+        return [answer(f"calibration.{rule}", table, "", basis) for rule in rules], ()
+    jeffreys = calibration.jeffreys_scale(table.n, table.defaults, table.mean_pd)
+    rows = _grade_rows(scale, table, jeffreys, level)
+    defaults, mean = int(y.sum()), float(p.mean())
+    sentence = f"The model expected {mean * y.size:,.0f} defaults among {y.size:,} obligors, and {defaults:,} came."
+    details = [("mean PD", mean), ("default rate", defaults / y.size)]
+    found = [answer("calibration.jeffreys-portfolio", jeffreys.portfolio, sentence, basis, details=details)]
+    filled = [(i + 1, q) for i, q in enumerate(jeffreys.grades) if not isinstance(q, NotEvaluable)]
+    adjusted = calibration.holm([q for _, q in filled])
+    worst = min(range(len(adjusted)), key=lambda i: (adjusted[i], i))
+    raw = sum(q < 0.05 for _, q in filled)
+    sentence = (
+        f"Of {len(filled)} filled grades, {raw} would be called too low at 5 % one by one; grade "
+        f"{filled[worst][0]} is the worst."
+    )
+    found.append(
+        answer(
+            "calibration.jeffreys-grades",
+            adjusted[worst],
+            sentence,
+            basis,
+            details=[("grade", filled[worst][0]), ("unadjusted p", filled[worst][1])],
+        )
+    )
+    tail = calibration.binomial(int(y.size), defaults, mean)
+    sentence = "Chance of at least as many defaults if each obligor defaulted independently at the mean PD."
+    found.append(answer("calibration.binomial", tail, sentence, basis))
+    chi = calibration.hosmer_lemeshow(table.n, table.defaults, table.mean_pd, minimum=minimum)
+    if isinstance(chi, NotEvaluable):
+        found.append(answer("calibration.hosmer-lemeshow", chi, "", basis))
+    else:
+        sentence = "A small p-value says that default rates differ from the PDs, grade by grade, by more than chance."
+        figures = [("chi-square", chi.statistic), ("degrees of freedom", chi.freedom)]
+        found.append(answer("calibration.hosmer-lemeshow", chi.p_value, sentence, basis, details=figures))
+    z = calibration.spiegelhalter(y, p)
+    if isinstance(z, NotEvaluable):
+        found.append(answer("calibration.spiegelhalter", z, "", basis))
+    else:
+        sentence = (
+            f"The squared errors are {'larger' if z.z > 0 else 'smaller'} than these PDs would give by "
+            "themselves; a small p-value says by more than chance."
+        )
+        found.append(answer("calibration.spiegelhalter", z.two_sided, sentence, basis, details=[("z", z.z)]))
+    found += [_line(validation), _brier(validation, table)]
+    sentence = (
+        f"Default rates fall {table.inversions} time(s) where the grade gets worse."
+        if table.inversions
+        else "Default rates rise with every grade."
+    )
+    found.append(
+        answer("calibration.inversions", table.inversions, sentence, basis, details=[("grades", len(table.n))])
+    )
+    return found, rows
+
+
+def stability_tests(
+    development: Scored, validation: Scored, contract: ModelContract, policy: ValidationPolicy
+) -> tuple[list[TestResult], tuple[PsiRow, ...]]:
+    """Shift of the score and of each feature from development to validation."""
+    floor, basis = Floor.parse(policy.psi_floor), validation.basis
+    rows: list[PsiRow] = []
+
+    def shift(name: str, old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> float | NotEvaluable:
+        edges = quantile_edges(old, policy.psi_bins)
+        (expected, gone), (actual, lost) = count_bins(old, edges), count_bins(new, edges)
+        if gone or lost:
+            expected, actual = np.append(expected, gone), np.append(actual, lost)
+        found = psi(expected, actual, floor)
+        if isinstance(found, NotEvaluable):
+            return found
+        rows.append(
+            PsiRow(
+                name=name, psi=decimal(found.value), sampling_point=decimal(found.sampling_point), bins=len(expected)
+            )
+        )
+        return found.value
+
+    score = shift(contract.output.name, development.pd, validation.pd)
+    floors: list[tuple[str, float | int | str]] = [("empty bins", policy.psi_floor), ("bins", policy.psi_bins)]
+    sentence = "How far the distribution of scores moved from the development to the validation sample."
+    found = [answer("stability.psi-score", score, sentence, basis, details=floors)]
+    columns = {
+        f.name: (development.rows[:, i].astype(np.float64), validation.rows[:, i].astype(np.float64))
+        for i, f in enumerate(contract.input.features)
+    }
+    shifts = {
+        name: value for name, pair in columns.items() if not isinstance(value := shift(name, *pair), NotEvaluable)
+    }
+    if not shifts:
+        return [*found, answer("stability.psi-features", NotEvaluable("no feature has two bins"), "", basis)], tuple(
+            rows
+        )
+    worst = max(shifts, key=lambda name: shifts[name])
+    sentence = f"Of {len(shifts)} features, `{worst}` moved most."
+    return [
+        *found,
+        answer("stability.psi-features", shifts[worst], sentence, basis, details=[("feature", worst), *floors]),
+    ], tuple(rows)
+
+
+def fairness_tests(
+    scores: Rows,
+    groups: Mapping[str, Sequence[str]],
+    basis: Basis,
+    contract: ModelContract,
+    policy: ValidationPolicy,
+    level: float,
+) -> tuple[list[TestResult], tuple[AirRow, ...]]:
+    """Adverse impact ratio for each protected attribute that the contract names."""
+    rule, limits = "fairness.air", policy.fairness
+    if not contract.protected:
+        return [answer(rule, NotEvaluable("the contract names no protected attribute"), "", basis)], ()
+    first = bound(contract.cut_offs[0].below)
+    if first is None:
+        return [answer(rule, NotEvaluable("the contract has one decision only, so none is favourable"), "", basis)], ()
+    favoured = scores.astype(np.float64) < first
+    found, rows = [], []
+    for attribute in contract.protected:
+        labels = groups.get(attribute)
+        if labels is None:
+            found.append(answer(rule, NotEvaluable(f"no sample carries `{attribute}`"), "", basis, suffix=attribute))
+            continue
+        if len(set(labels)) > limits.max_groups:
+            reason = NotEvaluable(f"`{attribute}` has more than {limits.max_groups} groups; band it")
+            found.append(answer(rule, reason, "", basis, suffix=attribute))
+            continue
+        table = fairness.by_group(favoured, labels, limits.min_group, level)
+        if isinstance(table, NotEvaluable):
+            found.append(answer(rule, table, "", basis, suffix=attribute))
+            continue
+        rows += [_air_row(attribute, group) for group in table]
+        found.append(_air(attribute, table, contract.cut_offs[0].decision, basis))
+    return found, tuple(rows)
+
+
+def implementation_tests(
+    source: npt.NDArray[np.float64],
+    artifact: Rows,
+    reference: Basis,
+    validation: Scored,
+    contract: ModelContract,
+    tolerance: float,
+) -> list[TestResult]:
+    """Parity with the source model, and answers outside the output contract."""
+    cuts = [bound(c.below) or 0.0 for c in contract.cut_offs[:-1]]
+    same = parity(source, artifact, tolerance, cuts)
+    if isinstance(same, NotEvaluable):
+        found = [answer(f"implementation.{name}", same, "", reference) for name in ("parity", "flips")]
+    else:
+        sentence = (
+            f"The ONNX file and the source model differ by at most {same.largest:.2e} on {same.n:,} rows; "
+            f"{same.beyond:.2%} of them by more than {tolerance:g}."
+        )
+        found = [
+            answer(
+                "implementation.parity",
+                same.largest,
+                sentence,
+                reference,
+                details=[("share beyond tolerance", same.beyond), ("tolerance", tolerance)],
+            )
+        ]
+        sentence = (
+            f"Conversion changed {same.flips} decisions out of {same.n:,}."
+            if same.flips
+            else f"Conversion changed none of {same.n:,} decisions."
+        )
+        found.append(
+            answer(
+                "implementation.flips",
+                same.flips,
+                sentence,
+                reference,
+                details=[("rows within tolerance of a cut-off", same.near)],
+            )
+        )
+    low, high = bound(contract.output.minimum), bound(contract.output.maximum)
+    answers = validation.scores.astype(np.float64)
+    good = np.isfinite(answers) & (answers >= (low or 0.0)) & (answers <= (math.inf if high is None else high))
+    sentence = (
+        "Every answer is finite and within the contract."
+        if good.all()
+        else f"{int((~good).sum()):,} answers would be refused by the gateway."
+    )
+    return [*found, answer("implementation.bounds", int((~good).sum()), sentence, validation.basis)]
+
+
+def data_tests(development: Scored, validation: Scored, contract: ModelContract) -> list[TestResult]:
+    """Does the sample fit the contract, and is it new to the model?"""
+    basis = validation.basis
+    refused = float(outside(validation.rows, contract.input).mean())
+    known = set(_lines(development))
+    seen = sum(line in known for line in _lines(validation)) / basis.rows
+    defaults = int(validation.outcome.sum())
+    return [
+        answer("data.contract", refused, f"The gateway would refuse {refused:.2%} of the validation sample.", basis),
+        answer("data.overlap", seen, f"{seen:.2%} of the validation rows stand in the development sample too.", basis),
+        answer(
+            "data.defaults",
+            defaults,
+            f"The validation sample holds {defaults:,} defaults among {basis.rows:,} rows.",
+            basis,
+        ),
+    ]
+
+
+def plots(validation: Scored) -> Plots:
+    """What the report draws beyond its tables. Bins with few rows hold counts only, never a row's values."""
+    curve = discrimination.roc(validation.outcome, validation.pd)
+    points = () if isinstance(curve, NotEvaluable) else tuple((decimal(x), decimal(y)) for x, y in curve)
+    p = validation.pd
+    high = max(float(np.quantile(p, 0.995)), 1e-6)
+    place = np.minimum((p / high * HISTOGRAM_BINS).astype(int), HISTOGRAM_BINS - 1)
+    counts = [np.bincount(place[validation.outcome == k], minlength=HISTOGRAM_BINS) for k in (0, 1)]
+    others, defaults = (tuple(int(x) for x in count) for count in counts)
+    return Plots(roc=points, scores=Histogram(low="0.0", high=decimal(high), others=others, defaults=defaults))
+
+
+def scale_of(policy: ValidationPolicy, development: Scored) -> Scale:
+    """The policy's rating scale; quantiles are those of the development sample, never of the one that is tested."""
+    if policy.grades.edges is not None:
+        return Scale(tuple(bound(edge) or 0.0 for edge in policy.grades.edges))
+    return Scale.from_quantiles(development.pd, policy.grades.quantiles or 2)
+
+
+def _grade_rows(scale: Scale, table: GradeTable, jeffreys: calibration.Jeffreys, level: float) -> tuple[GradeRow, ...]:
+    rows = []
+    for i, (n, bad, mean, p) in enumerate(zip(table.n, table.defaults, table.mean_pd, jeffreys.grades, strict=True)):
+        around = calibration.jeffreys_interval(n, bad, level)
+        rows.append(
+            GradeRow(
+                grade=i + 1,
+                upper=decimal(scale.edges[i]) if i < len(scale.edges) else None,
+                n=n,
+                defaults=bad,
+                mean_pd=decimal(mean) if n else None,
+                rate=decimal(bad / n) if n else None,
+                interval=None if isinstance(around, NotEvaluable) else (decimal(around[0]), decimal(around[1])),
+                jeffreys_p=None if isinstance(p, NotEvaluable) else decimal(p),
+            )
+        )
+    return tuple(rows)
+
+
+def _line(validation: Scored) -> TestResult:
+    line = calibration.calibration_line(validation.outcome, validation.pd)
+    if isinstance(line, NotEvaluable):
+        return answer("calibration.line", line, "", validation.basis)
+    lean = "spread too far apart" if line.slope < 1 else "too close together"
+    doubt = "no further off than chance would bring" if line.joint_p >= 0.05 else f"beyond chance, the PDs are {lean}"
+    sentence = f"Slope {line.slope:.3f} (1 is perfect), intercept {line.intercept:.3f} (0 is perfect): {doubt}."
+    details: list[tuple[str, float | int | str]] = [
+        ("slope", line.slope), ("standard error of slope", line.slope_se), ("intercept", line.intercept),
+        ("standard error of intercept", line.intercept_se), ("intercept at slope 1", line.offset),
+        ("clipped rows", line.clipped),
+    ]  # fmt: skip
+    return answer("calibration.line", line.joint_p, sentence, validation.basis, details=details)
+
+
+def _brier(validation: Scored, table: GradeTable) -> TestResult:
+    score = calibration.brier(validation.outcome, validation.pd)
+    parts = calibration.murphy(table.n, table.defaults, table.mean_pd)
+    details: list[tuple[str, float | int | str]] = []
+    sentence = "Mean squared error of the PDs."
+    if not isinstance(parts, NotEvaluable):
+        details = [
+            ("reliability by grade", parts.reliability),
+            ("resolution by grade", parts.resolution),
+            ("uncertainty", parts.uncertainty),
+        ]
+        if not isinstance(parts.skill, NotEvaluable):
+            details.append(("skill by grade", parts.skill))
+            sentence = (
+                f"Mean squared error of the PDs; the grades explain {parts.skill:.1%} of what there was to explain."
+            )
+    return answer("calibration.brier", score, sentence, validation.basis, details=details)
+
+
+def _air(attribute: str, table: Sequence[fairness.Group], decision: str, basis: Basis) -> TestResult:
+    measured = [(g, g.impact) for g in table if isinstance(g.impact, fairness.AdverseImpact)]
+    lead = next(g for g in table if g.reference)
+    if not measured:
+        return answer(
+            "fairness.air", NotEvaluable("no one in the reference group was favoured"), "", basis, suffix=attribute
+        )
+    group, impact = min(measured, key=lambda pair: pair[1].ratio)
+    sentence = (
+        f"Group `{group.name}` gets `{decision}` {group.rate or 0.0:.1%} of the time, group `{lead.name}` "
+        f"{lead.rate or 0.0:.1%}: "
+        f"a ratio of {impact.ratio:.3f}."
+    )
+    details: list[tuple[str, float | int | str]] = [
+        ("group", group.name),
+        ("reference group", lead.name),
+        ("Fisher p", impact.fisher_p),
+    ]
+    hidden = sum(g.suppressed for g in table)
+    if hidden:
+        details.append(("suppressed groups", hidden))
+    return answer(
+        "fairness.air",
+        impact.ratio,
+        sentence,
+        basis,
+        suffix=attribute,
+        interval=impact.interval,
+        p_value=impact.z_p if impact.z_p is not None else impact.fisher_p,
+        details=details,
+    )
+
+
+def _air_row(attribute: str, group: fairness.Group) -> AirRow:
+    impact = group.impact if isinstance(group.impact, fairness.AdverseImpact) else None
+    between = impact.interval if impact else None
+    return AirRow(
+        attribute=attribute,
+        group=group.name,
+        # the size of a suppressed group is not told either: with the total it would give it away
+        n=0 if group.suppressed else group.n,
+        rate=None if group.rate is None else decimal(group.rate),
+        ratio=decimal(impact.ratio) if impact else None,
+        interval=(decimal(between[0]), decimal(between[1])) if isinstance(between, tuple) else None,
+        p_value=decimal(impact.fisher_p) if impact else None,
+        reference=group.reference,
+        suppressed=group.suppressed,
+    )
+
+
+def _lines(sample: Scored) -> list[bytes]:
+    table = np.column_stack([sample.rows, sample.outcome.astype(np.float32)]) + np.float32(0.0)  # -0.0 becomes 0.0
+    return [line.tobytes() for line in table]

@@ -1,0 +1,96 @@
+"""Samples as bytes of Parquet, read into arrays in the contract's order. No value is ever quoted in a message."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import Feature, InputContract, bound
+
+Rows = npt.NDArray[np.float32]
+
+
+def read_table(data: bytes, what: str) -> pa.Table:
+    """Read a sample.
+
+    Args:
+        data: bytes of a Parquet file.
+        what: its role, for messages.
+
+    Raises:
+        InvalidInputError: not Parquet, or without rows.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidInputError(f"the {what} sample is not a Parquet file", field=what, rule="parquet") from error
+    if table.num_rows == 0:
+        raise InvalidInputError(f"the {what} sample has no rows", field=what, rule="rows")
+    return table
+
+
+def numbers(table: pa.Table, column: str, what: str) -> npt.NDArray[np.float64]:
+    """A numeric column as float64; missing is NaN.
+
+    Raises:
+        InvalidInputError: absent, twice there, or not numeric.
+    """
+    if table.column_names.count(column) != 1:
+        raise InvalidInputError(f"the {what} sample needs one column `{column}`", field=column, rule="column")
+    values = table.column(column)
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
+        raise InvalidInputError(f"column `{column}` of the {what} sample is not numeric", field=column, rule="type")
+    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy().astype(np.float64)
+    return array
+
+
+def feature_rows(table: pa.Table, contract: InputContract, what: str) -> Rows:
+    """The features in the contract's order, float32, shape [rows, features]; missing is NaN."""
+    columns = [numbers(table, feature.name, what) for feature in contract.features]
+    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float32)
+
+
+def outcomes(table: pa.Table, column: str, what: str) -> npt.NDArray[np.int64]:
+    """The outcome column: 1 default, 0 none.
+
+    Raises:
+        InvalidInputError: some row has neither.
+    """
+    values = numbers(table, column, what)
+    if not np.isin(values, (0.0, 1.0)).all():
+        raise InvalidInputError(f"outcome `{column}` of the {what} sample is not 0 or 1 in every row", field=column)
+    return values.astype(np.int64)
+
+
+def labels(table: pa.Table, column: str, what: str) -> list[str]:
+    """A column of groups as text; missing is a group of its own."""
+    if table.column_names.count(column) != 1:
+        raise InvalidInputError(f"the {what} sample needs one column `{column}`", field=column, rule="column")
+    return ["missing" if value is None else str(value) for value in table.column(column).to_pylist()]
+
+
+def outside(rows: Rows, contract: InputContract) -> npt.NDArray[np.bool_]:
+    """Rows that the gateway would refuse, shape [rows]."""
+    refused = np.zeros(len(rows), dtype=np.bool_)
+    for place, feature in enumerate(contract.features):
+        refused |= _outside(rows[:, place].astype(np.float64), feature)
+    return refused
+
+
+def _outside(values: npt.NDArray[np.float64], feature: Feature) -> npt.NDArray[np.bool_]:
+    missing = np.isnan(values)
+    low, high = bound(feature.minimum), bound(feature.maximum)
+    bad = np.isinf(values)
+    bad |= values < (-math.inf if low is None else low)
+    bad |= values > (math.inf if high is None else high)
+    if feature.type != "float":
+        whole = np.where(np.isfinite(values), values, 0.0)
+        bad |= (whole != np.rint(whole)) | (np.abs(whole) > 2**24)
+    if feature.allowed is not None:
+        bad |= ~np.isin(values, np.asarray(feature.allowed, dtype=np.float64))
+    return np.where(missing, feature.missing == "refuse", bad)

@@ -1,0 +1,125 @@
+"""A real PD package for tests: the credit card clients' data, an XGBoost model and a logistic regression, as ONNX."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strongroom.encoding import canonical
+from strongroom.registry.contract import (
+    CutOff, Feature, InputContract, Lineage, ModelContract, OutputContract, Samples,
+)  # fmt: skip
+
+OUTCOME = "default.payment.next.month"
+PROTECTED = ("SEX",)
+LEFT_OUT = ("ID", "SEX", "MARRIAGE", "EDUCATION", "AGE")
+POLICY = Path(__file__).parents[2] / "src" / "strongroom" / "policies" / "validation.json"
+
+
+@dataclass(frozen=True)
+class Package:
+    contract: ModelContract
+    inputs: dict[str, bytes]
+
+
+@cache
+def clients() -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """The 30,000 x 25 table, found in the installed package without importing it."""
+    files = metadata.files("mercury-robust") or []
+    path = next(file for file in files if file.name == "UCI_Credit_card.csv").locate()
+    with Path(str(path)).open(newline="") as lines:
+        reader = csv.reader(lines)
+        head = tuple(next(reader))
+        return head, np.array([[float(cell) for cell in row] for row in reader])
+
+
+def parquet(columns: dict[str, npt.ArrayLike]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def contract(names: tuple[str, ...], title: str, name: str, tier: Literal[1, 2, 3] = 1, max_rows: int = 1000) -> ModelContract:
+    def feature(column: str) -> Feature:
+        status = column.startswith("PAY_") and not column.startswith("PAY_AMT")
+        return Feature(
+            name=column, type="integer" if status else "float", unit="months late" if status else "NT dollar",
+            purpose="credit risk", legal_basis="GDPR Art. 6(1)(b)",
+            minimum="-2" if status else "-2000000", maximum="12" if status else "3000000",
+        )  # fmt: skip
+
+    return ModelContract(
+        v=1, name=name, kind="pd", tier=tier, title=title, owner="retail credit risk", product="credit card",
+        process="origination", purposes=("credit-decision",), jurisdictions=("EU",), environments=("production",),
+        input=InputContract(tensor="input", features=tuple(feature(n) for n in names), max_rows=max_rows),
+        output=OutputContract(tensor="probabilities", name="pd", unit="probability", minimum="0", maximum="1"),
+        cut_offs=(CutOff(decision="accept", below="0.3"), CutOff(decision="refer", below="0.5"), CutOff(decision="decline")),
+        samples=Samples(
+            model="model.onnx", development="development.parquet", reference="reference.parquet",
+            predictions="predictions.parquet", outcome=OUTCOME, protected="protected.parquet",
+        ),
+        lineage=Lineage(data={}, code_commit="unversioned", environment={}, parameters={}),
+        protected=PROTECTED,
+    )  # fmt: skip
+
+
+@cache
+def package(kind: Literal["xgboost", "logistic"]) -> Package:
+    """12,000 development, 6,000 reference and 12,000 validation rows; the model never sees the protected columns."""
+    head, table = clients()
+    order = np.random.default_rng(7).permutation(len(table))
+    parts = {"development": order[:12000], "reference": order[12000:18000], "validation": order[18000:]}
+    names = tuple(column for column in head if column not in LEFT_OUT and column != OUTCOME)
+    x = table[:, [head.index(n) for n in names]].astype(np.float32)
+    y = table[:, head.index(OUTCOME)].astype(np.int64)
+    model, source = (_boosted if kind == "xgboost" else _logistic)(x[parts["development"]], y[parts["development"]])
+    about = contract(names, "Default of credit card clients", f"card-pd-{kind}")
+    policy = POLICY.read_bytes()
+    inputs = {
+        role + ".parquet": parquet({**{n: x[rows, i] for i, n in enumerate(names)}, OUTCOME: y[rows]})
+        for role, rows in parts.items()
+    }
+    sex = table[:, head.index("SEX")].astype(int)
+    inputs["validation-protected.parquet"] = parquet({"SEX": sex[parts["validation"]]})
+    inputs["protected.parquet"] = parquet({"SEX": sex[parts["reference"]]})
+    inputs["predictions.parquet"] = parquet({"prediction": source(x[parts["reference"]]).astype(np.float64)})
+    inputs |= {"model.onnx": model, "contract.json": canonical(about), "policy.json": policy}
+    return Package(about, inputs)
+
+
+def _boosted(x, y):  # type: ignore[no-untyped-def]  # the libraries have no types
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+    from xgboost import XGBClassifier
+
+    model = XGBClassifier(
+        n_estimators=120, max_depth=3, learning_rate=0.08, subsample=0.8, n_jobs=1, random_state=0, tree_method="hist"
+    ).fit(x, y)
+    onnx = convert_xgboost(model, initial_types=[("input", FloatTensorType([None, x.shape[1]]))], target_opset=15)
+    return onnx.SerializeToString(), lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def _logistic(x, y):  # type: ignore[no-untyped-def]  # the libraries have no types
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(x, y)
+    onnx = to_onnx(model, x[:1], options={"zipmap": False}, target_opset=15)
+    for node in onnx.graph.input:
+        assert node.name == "X"
+    text = onnx
+    for node in text.graph.node:
+        node.input[:] = ["input" if name == "X" else name for name in node.input]
+    text.graph.input[0].name = "input"
+    return text.SerializeToString(), lambda rows: model.predict_proba(rows)[:, 1]
