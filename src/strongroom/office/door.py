@@ -106,7 +106,7 @@ class Office(Generic[B]):
             raise
         except Exception as error:
             raise NotDurableError(
-                f"`{act.verb}` took place, but its entry is not in the governance log yet; it follows with the next act",
+                f"`{act.verb}` took place, but its entry is not in the governance log yet; the next act appends it",
                 act_id=act_id,
             ) from error
 

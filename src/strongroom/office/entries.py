@@ -9,12 +9,14 @@ import msgspec
 
 from strongroom.access.verbs import VERBS, Verb
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import StrongroomError
+from strongroom.errors import InvalidInputError, StrongroomError, TooLargeError
+from strongroom.ledger.entries import CloseEntry, OpenEntry
 from strongroom.office.acts import Act, Scalar
 from strongroom.vocabulary import micros
 
 ENTRY_LIMIT_BYTES = 64 * 1024
 REASON_LIMIT = 2_000
+DETAILS_LIMIT = 16
 UNEXPECTED = "the act failed inside; its state is unchanged and the details stand in the operator's log"
 
 
@@ -68,8 +70,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def done(act_id: str, act: Act, facts: Mapping[str, Scalar]) -> Entry:
-    """The entry of an act that took place."""
-    return Entry(
+    """The entry of an act that took place.
+
+    What the log could not take is refused here, while the act can still be undone.
+
+    Raises:
+        TooLargeError: the facts take more than 64 KiB.
+        InvalidInputError: the facts of an opening or closing are not those of format 10.
+    """
+    entry = Entry(
         type=VERBS[Verb(act.verb)].entry,
         act_id=act_id,
         who=act.who.id,
@@ -81,6 +90,27 @@ def done(act_id: str, act: Act, facts: Mapping[str, Scalar]) -> Entry:
         reason="",
         facts=dict(facts),
     )
+    if len(entry.encode()) > ENTRY_LIMIT_BYTES:
+        raise TooLargeError(f"the facts of `{act.verb}` take more than {ENTRY_LIMIT_BYTES} bytes", rule="size")
+    public_part(entry)
+    return entry
+
+
+def public_part(entry: Entry) -> bytes | None:
+    """What anyone may read of an entry: the opening or closing of a log as format 10 has it, else nothing.
+
+    Raises:
+        InvalidInputError: the facts do not make such a document.
+    """
+    if entry.type not in ("open", "close"):
+        return None
+    kind = OpenEntry if entry.type == "open" else CloseEntry
+    try:
+        return kind.decode(canonical({**entry.facts, "type": entry.type, "v": 1})).encode()
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"`{entry.verb}` needs the facts of an {entry.type} entry of format 10: {error.message}", rule="entry"
+        ) from error
 
 
 def refused(act_id: str, act: Act, error: BaseException) -> Entry:
@@ -110,6 +140,6 @@ def _plain(details: Mapping[str, str | int]) -> dict[str, Any]:
     # an integer beyond 2**53 cannot stand in a signed document, and a refusal must never fail to be written
     return {
         name: value[:REASON_LIMIT] if isinstance(value, str) else value if abs(value) < 2**53 else str(value)
-        for name, value in details.items()
+        for name, value in list(details.items())[:DETAILS_LIMIT]
         if name.isascii()
     }
