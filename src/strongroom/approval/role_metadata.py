@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ HALTS_ROLE = "halts"
 DRAFTS_FIELD = "x-strongroom-drafts"
 """In a model role's signed part: digests of the signed parts of its earlier versions, oldest first."""
 
+_WILD = set("*?[")
 EXPIRES_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -74,13 +75,9 @@ class Delegation:
     paths: tuple[str, ...]
     keys: Mapping[str, PublicKey]
 
-    def covers(self, path: str) -> bool:
-        """Whether a client would ask this role for `path` (segment by segment, as TUF matches)."""
-        parts = path.split("/")
-        return any(
-            len(parts) == len(pattern.split("/")) and all(map(fnmatch.fnmatchcase, parts, pattern.split("/")))
-            for pattern in self.paths
-        )
+    def meets(self, paths: Sequence[str]) -> bool:
+        """Whether a client might ask this role for something that `paths` cover as well. In doubt, yes."""
+        return any(_meet(mine.split("/"), theirs.split("/")) for mine in self.paths for theirs in paths)
 
 
 def model_role(model: str) -> str:
@@ -213,6 +210,14 @@ def valid_signers(role: RoleMetadata, delegation: Delegation) -> dict[KeyId, Pub
         # By fingerprint: the same key under a second id does not count twice.
         found[key.key_id] = key
     return found
+
+
+def _meet(one: list[str], two: list[str]) -> bool:
+    # TUF matches segment by segment. Two patterns that both have wildcards are taken to meet.
+    return len(one) == len(two) and all(
+        fnmatch.fnmatchcase(a, b) or fnmatch.fnmatchcase(b, a) or bool(_WILD & set(a) and _WILD & set(b))
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 def _load(data: bytes) -> Any:

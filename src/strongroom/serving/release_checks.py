@@ -1,0 +1,360 @@
+"""The single checks of admission, one noun each. `admission.admit` says in which order and why.
+
+Every check returns what it checked, or raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from strongroom.access.people import PeopleRegister
+from strongroom.approval.four_eyes import Voice, check_four_eyes, try_voice, voice_of
+from strongroom.approval.release import Release
+from strongroom.approval.role_metadata import (
+    OPERATIONS_ROLE,
+    Delegation,
+    RoleMetadata,
+    TargetEntry,
+    model_role,
+    read_role,
+    release_path,
+    valid_signers,
+)
+from strongroom.approval.statements import Approval, MachineVerdict, Review
+from strongroom.approval.trust_policy import FLOOR, GRANTS_PATH
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import (
+    EvidenceError,
+    ExpiredError,
+    FourEyesError,
+    InvalidInputError,
+    NotAuthenticatedError,
+    NotFoundError,
+    RefusedError,
+    TamperedError,
+)
+from strongroom.sealing.dsse import envelope_signers, open_envelope
+from strongroom.sealing.keys import PublicKey
+from strongroom.sealing.manifest import Manifest
+from strongroom.sealing.model_signature import verify_model
+from strongroom.sealing.statements import APPROVAL, REVIEW, read_statement
+from strongroom.serving.admission_ports import Evidence, TrustedState
+from strongroom.vocabulary import Digest, KeyId, ModelRef, digest_of, micros
+
+T = TypeVar("T")
+
+SKEW_US = 300 * 1_000_000
+"""How far ahead of ours a signer's clock may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The people register with its keys ready for verification."""
+
+    people: PeopleRegister
+    keys: Mapping[KeyId, PublicKey]
+
+    @classmethod
+    def read(cls, data: bytes | None) -> Register:
+        """Read `people.json`.
+
+        Raises:
+            TamperedError: the custodians' metadata vouches for bytes that are no register, or for none.
+        """
+        if data is None:
+            raise TamperedError("the release repository has no `people.json`")
+        try:
+            people = PeopleRegister.decode(data)
+            keys = {key.id: PublicKey(key.spki) for person in people.people for key in person.keys}
+        except InvalidInputError as error:
+            raise TamperedError(f"the people register does not read: {error.message}") from error
+        return cls(people, keys)
+
+    def open(self, envelope: bytes) -> tuple[bytes, KeyId]:
+        """Payload and key of an envelope with exactly one signature, by a key of the register.
+
+        Raises:
+            TamperedError: the signature does not verify, or there are several.
+            NotAuthenticatedError: nobody in the register has this key.
+        """
+        signers = envelope_signers(envelope)
+        if len(signers) != 1:
+            raise TamperedError("a statement is signed by exactly one key")
+        if signers[0] not in self.keys:
+            raise NotAuthenticatedError(f"key `{signers[0][:12]}` stands nowhere in the people register")
+        return open_envelope(envelope, self.keys).payload, signers[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A version whose document, evidence and signatures hold; not yet opened."""
+
+    release: Release
+    digest: Digest
+    author: PublicKey
+    bundle: bytes
+    manifest: Manifest
+
+
+def check_delegation(name: str, delegations: Mapping[str, Delegation], paths: Sequence[str]) -> Delegation:
+    """The delegation of a role, if it has our form and nobody else can speak for its paths.
+
+    Raises:
+        TamperedError: missing, other paths, not terminating, or another role covers the same paths.
+    """
+    found = delegations.get(name)
+    if found is None:
+        raise NotFoundError(f"the custodians have not delegated `{name}`")
+    if found.paths != tuple(paths) or not found.terminating:
+        raise TamperedError(f"the delegation of `{name}` is not terminating for exactly {', '.join(paths)}")
+    for other in delegations.values():
+        if other.name != name and other.meets(paths):
+            raise TamperedError(f"role `{other.name}` is delegated paths of `{name}`")
+    return found
+
+
+def check_operations(
+    state: TrustedState, delegations: Mapping[str, Delegation], register: Register
+) -> Mapping[str, TargetEntry]:
+    """Targets of the operators' role; empty before the first pointer.
+
+    Raises:
+        TamperedError, NotFoundError: the delegation has not our form.
+        EvidenceError: no operator of the register signed it.
+    """
+    delegation = check_delegation(OPERATIONS_ROLE, delegations, ["pointers/*", GRANTS_PATH])
+    if state.operations is None:
+        return {}
+    role = read_role(state.operations)
+    at_us = micros(state.at)
+    signers = valid_signers(role, delegation)
+    if not any(try_voice(register.people, key_id, at_us, "operator") for key_id in signers):
+        raise EvidenceError("the pointers are not signed by an operator of the people register")
+    _check_age(role, state, OPERATIONS_ROLE)
+    if state.grants is not None:
+        check_target(role.targets, GRANTS_PATH, state.grants)
+    return role.targets
+
+
+def check_role(
+    state: TrustedState, model: str, delegations: Mapping[str, Delegation]
+) -> tuple[RoleMetadata, Delegation]:
+    """A model's role metadata, read, in the form that we publish.
+
+    Raises:
+        FourEyesError: the delegation asks for fewer than two signatures.
+        TamperedError, ExpiredError, NotFoundError: as named.
+    """
+    delegation = check_delegation(model_role(model), delegations, [f"models/{model}/*"])
+    if delegation.threshold < 2:
+        raise FourEyesError(f"`{delegation.name}` is delegated with threshold {delegation.threshold}; two must sign")
+    fingerprints = [key.key_id for key in delegation.keys.values()]
+    if len(set(fingerprints)) != len(fingerprints) or any(kid != key.key_id for kid, key in delegation.keys.items()):
+        raise FourEyesError(f"`{delegation.name}` lists a key twice or under a name that is not its own")
+    data = state.roles.get(model)
+    if data is None:
+        raise NotFoundError(f"no version of `{model}` has been approved")
+    role = read_role(data)
+    if role.delegates:
+        raise TamperedError(f"the metadata of `{model}` hands its rights on")
+    _check_age(role, state, delegation.name)
+    return role, delegation
+
+
+def role_voices(state: TrustedState, role: RoleMetadata, delegation: Delegation, register: Register) -> list[Voice]:
+    """Approvers of the register whose signature covers the role's metadata now.
+
+    Raises:
+        FourEyesError: fewer than two different persons, or than the metadata itself demands.
+    """
+    at_us = micros(state.at)
+    found = [try_voice(register.people, key_id, at_us, "approver") for key_id in valid_signers(role, delegation)]
+    voices = [voice for voice in found if voice is not None]
+    persons = {voice.person for voice in voices}
+    wanted = max(2, delegation.threshold)
+    if len(persons) < wanted:
+        raise FourEyesError(f"`{delegation.name}` is signed by {len(persons)} approver(s), and {wanted} must sign")
+    return voices
+
+
+def check_target(targets: Mapping[str, TargetEntry], path: str, content: bytes) -> TargetEntry:
+    """A target whose bytes are those that the metadata names.
+
+    Raises:
+        TamperedError: unlisted, or other length or digest.
+    """
+    entry = targets.get(path)
+    if entry is None or entry.length != len(content) or entry.sha256 != digest_of(content):
+        raise TamperedError(f"`{path}` is not the file that its metadata names")
+    return entry
+
+
+def check_document(role: RoleMetadata, ref: ModelRef, content: bytes | None) -> Release:
+    """The release document: exactly what approvers signed, once as file and once as `custom`.
+
+    Raises:
+        NotFoundError: the version is not approved.
+        TamperedError: file, `custom` and path do not say the same.
+    """
+    path = release_path(ref.name, ref.manifest)
+    if path not in role.targets or content is None:
+        raise NotFoundError(f"version {ref} is not among the approved versions")
+    entry = check_target(role.targets, path, content)
+    try:
+        if canonical(entry.custom) != content:
+            raise TamperedError(f"the two copies of the release document of {ref} differ")
+        release = parse_as(content, Release)
+    except (InvalidInputError, msgspec.MsgspecError) as error:
+        raise TamperedError(f"the release document of {ref} does not read") from error
+    if release.model != ref.name or release.manifest != ref.manifest:
+        raise TamperedError(f"the release document at `{path}` is about another version")
+    return release
+
+
+def check_evidence(
+    release: Release, demands: Mapping[str, str], register: Register, evidence: Evidence, at_us: int
+) -> tuple[Voice, Voice, Approved]:
+    """Author and validator of a version, and that machine and validator found it fit.
+
+    The submission bears no date: author and services count as of the review, which is dated by the validator.
+
+    Raises:
+        EvidenceError: a type is missing, unknown, twice, negative, or about something else.
+        FourEyesError, NotAuthenticatedError, TamperedError: as named.
+    """
+    ref = ModelRef(release.model, release.manifest)
+    listed = {item.type: item.sha256 for item in release.evidence}
+    missing, unknown = sorted(set(demands) - set(listed)), sorted(set(listed) - set(demands))
+    if missing:
+        raise EvidenceError(f"version {ref} lacks {missing[0]} evidence, which tier {release.tier} needs")
+    if unknown or len(listed) != len(release.evidence):
+        raise EvidenceError(f"version {ref} lists evidence twice or of a type that the trust policy does not know")
+    data = {kind: _evidence(evidence, digest) for kind, digest in listed.items()}
+
+    review, validator_key = _statement(data["review"], register, ref, REVIEW, Review)
+    if review.at_us > at_us + SKEW_US:
+        raise EvidenceError(f"the review of {ref} is dated in the future")
+    validator = voice_of(register.people, validator_key, review.at_us, demands["review"])
+    if review.person != validator.person:
+        raise EvidenceError(f"the review of {ref} names another person than the one who signed it")
+
+    manifest = Manifest.decode(evidence.package(ref).manifest, ref.manifest)
+    author_key = _author(data["submission"], ref, manifest, register)
+    author = voice_of(register.people, author_key.key_id, review.at_us, demands["submission"])
+
+    verdicts: dict[str, MachineVerdict] = {}
+    for kind in sorted(set(demands) - {"submission", "review"}):
+        predicate = f"urn:strongroom:predicate:{kind}:v1"
+        shape: type[Any] = MachineVerdict if kind in FLOOR else dict
+        verdicts[kind], key_id = _statement(data[kind], register, ref, predicate, shape)
+        voice_of(register.people, key_id, review.at_us, demands[kind])
+    for kind in ("scan", "validation"):
+        if verdicts[kind].verdict != "pass":
+            raise EvidenceError(f"the {kind} of {ref} ended with `{verdicts[kind].verdict[:40]}`, not `pass`")
+    if review.opinion != "fit":
+        raise EvidenceError(f"the validator found {ref} unfit")
+    judged = verdicts["validation"]
+    if (review.sample, review.results, review.validation) != (judged.sample, judged.results, listed["validation"]):
+        raise EvidenceError(f"the review of {ref} judges another validation, sample or result")
+    approved = Approved(release, digest_of(canonical(release)), author_key, data["submission"], manifest)
+    return author, validator, approved
+
+
+def check_approvals(
+    approved: Approved, role: RoleMetadata, register: Register, evidence: Evidence, at_us: int
+) -> list[Voice]:
+    """Approvers whose signed decision (format 9) is about exactly this release.
+
+    Raises:
+        EvidenceError: an approver rejected it.
+        RefusedError, TamperedError: the reason why the last approval did not count, when none is left.
+    """
+    ref = ModelRef(approved.release.model, approved.release.manifest)
+    voices: list[Voice] = []
+    reason: RefusedError | TamperedError | None = None
+    for envelope in evidence.approvals(ref):
+        try:
+            decision, key_id = _statement(envelope, register, ref, APPROVAL, Approval)
+            voice = voice_of(register.people, key_id, decision.at_us, "approver")
+            _check_decision(decision, voice, approved, role, at_us)
+        except (RefusedError, TamperedError) as error:
+            # Others may have put it there: it does not count, and it does not stop those that do.
+            reason = error
+            continue
+        if decision.decision == "reject":
+            raise EvidenceError(f"`{voice.person}` rejected version {ref}")
+        voices.append(voice)
+    if not voices and reason is not None:
+        raise reason
+    return voices
+
+
+def check_parties(
+    author: Voice, validator: Voice, signers: Sequence[Voice], approvals: Sequence[Voice], wanted: int
+) -> None:
+    """Four eyes over both: who signed the metadata and who signed the approvals.
+
+    Metadata lists all versions of a model, so that somebody may sign it who wrote one of them; such a signature counts
+    for the other versions only.
+
+    Raises:
+        FourEyesError: see `four_eyes.check_four_eyes`.
+    """
+    check_four_eyes(author, validator, approvals, wanted)
+    others = [voice for voice in signers if voice.person not in (author.person, validator.person)]
+    check_four_eyes(author, validator, others, wanted)
+
+
+def _check_decision(decision: Approval, voice: Voice, approved: Approved, role: RoleMetadata, at_us: int) -> None:
+    release = approved.release
+    same = (
+        (decision.person == voice.person, "person"),
+        (decision.manifest == release.manifest, "manifest"),
+        (decision.release == approved.digest, "release document"),
+        (decision.evidence == release.evidence, "evidence"),
+        (decision.policies == release.policies, "policies"),
+        (decision.diagram == release.diagram, "diagram"),
+        (decision.case == release.case, "case"),
+        (decision.plan == release.plan, "plan"),
+        (decision.tuf_draft is None or decision.tuf_draft in (role.digest, *role.drafts), "metadata draft"),
+        (decision.at_us <= at_us + SKEW_US, "time"),
+    )
+    for holds, what in same:
+        if not holds:
+            raise EvidenceError(f"the approval of `{voice.person}` has another {what} than the release")
+
+
+def _evidence(evidence: Evidence, digest: Digest) -> bytes:
+    try:
+        data = evidence.evidence(digest)
+    except NotFoundError as error:
+        raise EvidenceError(f"evidence {digest[:12]} is not in the repository") from error
+    if digest_of(data) != digest:
+        raise TamperedError(f"evidence {digest[:12]} has other bytes than its name says")
+    return data
+
+
+def _statement(data: bytes, register: Register, ref: ModelRef, predicate_type: str, kind: type[T]) -> tuple[T, KeyId]:
+    payload, key_id = register.open(data)
+    subject, predicate = read_statement(payload, predicate_type, kind)
+    if subject != ref:
+        raise EvidenceError(f"a {predicate_type.split(':')[3]} statement is about {subject}, not about {ref}")
+    return predicate, key_id
+
+
+def _author(bundle: bytes, ref: ModelRef, manifest: Manifest, register: Register) -> PublicKey:
+    for key in register.keys.values():
+        # The bundle names its key by the digest of the PEM; `verify_model` then holds every byte against that key.
+        if digest_of(key.pem).encode() in bundle:
+            verify_model(bundle, ref.name, manifest, key)
+            return key
+    raise EvidenceError(f"the submission of {ref} is signed by nobody in the people register")
+
+
+def _check_age(role: RoleMetadata, state: TrustedState, name: str) -> None:
+    if role.expires <= state.at:
+        raise ExpiredError(f"the metadata of `{name}` expired on {role.expires:%Y-%m-%d}")
