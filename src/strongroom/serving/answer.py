@@ -1,0 +1,138 @@
+"""The answer document: what was asked and answered, in canonical JSON, one for each row.
+
+Built from byte templates, since it is made for every decision; it equals `encoding.canonical` of the same document
+(property test), so that an offline verifier needs nothing of ours.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from strongroom.encoding import canonical, parse
+from strongroom.errors import InvalidInputError, TamperedError
+from strongroom.registry.contract import InputContract, OutputContract
+from strongroom.vocabulary import Digest, ModelRef
+
+VERSION: Final = 1
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a request was refused: an error's code, the field and the rule; never a value."""
+
+    code: str
+    field: str
+    rule: str
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One tensor of a document; `data` is raw little-endian bytes, base64 in JSON."""
+
+    data: bytes
+    datatype: str
+    name: str
+    shape: tuple[int, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document as read back.
+
+    Attributes:
+        decision: of the cut-offs, None when refused.
+        decision_id: 32 hexadecimal digits.
+        inputs, outputs: tensors of one row; both empty when refused.
+        manifest, model, release: which version answered under which release; None when the request reached none.
+        reasons: why it was refused.
+        status: `answered` or `refused`.
+    """
+
+    decision: str | None
+    decision_id: str
+    inputs: tuple[Tensor, ...]
+    manifest: Digest | None
+    model: str | None
+    outputs: tuple[Tensor, ...]
+    reasons: tuple[Reason, ...]
+    release: Digest | None
+    status: str
+    v: int = VERSION
+
+
+def read_answer(document: bytes) -> Answer:
+    """Read an answer document out of a record.
+
+    Raises:
+        TamperedError: it is not one; our own key sealed it.
+    """
+    try:
+        answer = msgspec.convert(parse(document), Answer)
+    except (InvalidInputError, msgspec.ValidationError) as error:
+        raise TamperedError("a record does not hold an answer document") from error
+    if answer.v != VERSION or answer.status not in ("answered", "refused"):
+        raise TamperedError("a record holds an answer document of an unknown version or status")
+    return answer
+
+
+_text = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTemplate:
+    """The constant parts of every answer of one release."""
+
+    ref: ModelRef
+    release: Digest
+    _decisions: dict[str, bytes]
+    _between_input_and_output: bytes
+    _end: bytes
+
+    @classmethod
+    def make(
+        cls, ref: ModelRef, release: Digest, contract: InputContract, output: OutputContract, decisions: Iterable[str]
+    ) -> AnswerTemplate:
+        """Prepare the parts."""
+        middle = b'","datatype":"FP32","name":%b,"shape":[1,%d]}],"manifest":"%b","model":"%b","outputs":[{"data":"' % (
+            _text(contract.tensor), len(contract.features), ref.manifest.encode(), ref.name.encode(),
+        )  # fmt: skip
+        end = b'","datatype":"FP32","name":%b,"shape":[1]}],"reasons":[],"release":"%b","status":"answered","v":1}' % (
+            _text(output.name), release.encode(),
+        )  # fmt: skip
+        starts = {decision: b'{"decision":%b,"decision_id":"' % _text(decision) for decision in decisions}
+        return cls(ref, release, starts, middle, end)
+
+    def answered(self, decision_id: str, row: bytes, score: bytes, decision: str) -> bytes:
+        """The document of one answered row.
+
+        Args:
+            decision_id: 32 hexadecimal digits.
+            row: the features, float32 little-endian.
+            score: 4 bytes, float32 little-endian.
+            decision: one of the cut-offs' decisions.
+        """
+        return b"".join(
+            (
+                self._decisions[decision], decision_id.encode(), b'","inputs":[{"data":"', b64encode(row),
+                self._between_input_and_output, b64encode(score), self._end,
+            )
+        )  # fmt: skip
+
+
+def refused_document(decision_id: str, reason: Reason, ref: ModelRef | None, release: Digest | None) -> bytes:
+    """The document of a refusal: which rule of which field, no values."""
+    document: dict[str, Any] = {
+        "decision": None,
+        "decision_id": decision_id,
+        "inputs": [],
+        "manifest": ref.manifest if ref else None,
+        "model": ref.name if ref else None,
+        "outputs": [],
+        "reasons": [msgspec.to_builtins(reason)],
+        "release": release,
+        "status": "refused",
+        "v": VERSION,
+    }
+    return canonical(document)

@@ -1,0 +1,180 @@
+"""Requests board while the last batch is being made durable; the next batch departs as soon as that one has landed.
+
+No timer: under load the sync itself sets the size of the batch, without load a request departs at the end of the
+loop turn that read it. One batch is in flight at a time, so answers and records keep one order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from strongroom.errors import NotDurableError, StrongroomError, TooManyRequestsError, UnavailableError
+from strongroom.serving.decision import Asked, Batch, Committed, Decider, answer_of
+from strongroom.serving.ports import Runner
+
+log = logging.getLogger(__name__)
+
+ROWS_WAITING: Final = 50_000
+ROWS_A_BATCH: Final = 8_192
+
+
+class Board:
+    """The waiting room before the decision path. Lives on the loop.
+
+    Args:
+        decider: predicts and commits.
+        runner: runs the commit away from the loop.
+        soon: schedules a call at the end of this turn of the loop.
+        clock_us: microseconds since 1970.
+        on_broken: called once when the log can take no more records; the worker must end.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        runner: Runner,
+        soon: Callable[[Callable[[], None]], object],
+        clock_us: Callable[[], int],
+        on_broken: Callable[[StrongroomError], None],
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._decider = decider
+        self._runner = runner
+        self._soon = soon
+        self._clock_us = clock_us
+        self._on_broken = on_broken
+        self._on_batch = on_batch
+        self._waiting: deque[Asked] = deque()
+        self._rows = 0
+        self._busy = False
+        self._scheduled = False
+        self._broken: StrongroomError | None = None
+        self._idle: list[Callable[[], None]] = []
+
+    def board(self, asked: Asked) -> None:
+        """Take a request along with the next batch.
+
+        Raises:
+            TooManyRequestsError: too many rows wait already.
+            UnavailableError: the log is broken and this worker is ending.
+        """
+        if self._broken is not None:
+            raise UnavailableError("this worker can write no more records and is ending; try again")
+        if self._rows + asked.rows > ROWS_WAITING:
+            raise TooManyRequestsError("too many rows are waiting for a decision; try again later")
+        self._rows += asked.rows
+        self._waiting.append(asked)
+        if not self._busy and not self._scheduled:
+            self._scheduled = True
+            self._soon(self._depart)
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call once nothing waits and nothing is in flight."""
+        if self._busy or self._waiting:
+            self._idle.append(call)
+        else:
+            call()
+
+    def _depart(self) -> None:
+        self._scheduled = False
+        if self._busy or not self._waiting:
+            return
+        waiting = self._waiting
+        if self._rows <= ROWS_A_BATCH:
+            batch = list(waiting)
+            waiting.clear()
+            self._rows = 0
+        else:
+            batch, rows = [], 0
+            while waiting and (not batch or rows + waiting[0].rows <= ROWS_A_BATCH):
+                rows += waiting[0].rows
+                batch.append(waiting.popleft())
+            self._rows -= rows
+        self._busy = True
+        now = self._clock_us()
+        try:
+            predicted = self._decider.predict(batch)
+        except Exception:
+            # a defect of ours: nobody of this batch is answered, the next one departs
+            log.exception("a batch of %d requests could not be predicted", len(batch))
+            self._busy = False
+            for asked in batch:
+                _tell(asked, UnavailableError("an internal error; nothing was decided and it was logged"), None)
+            self._next()
+            return
+        if self._on_batch is not None:
+            self._on_batch(len(batch))
+        decider = self._decider
+        self._runner.run(
+            lambda: decider.commit(predicted.outcomes, now),
+            lambda result, error: self._landed(predicted, result, error),
+        )
+
+    def _landed(self, batch: Batch, result: Any, error: BaseException | None) -> None:
+        self._busy = False
+        outcomes = batch.outcomes
+        if error is None:
+            committed: Committed = result
+            for outcome in outcomes:
+                asked = outcome.asked
+                if asked.error is not None:
+                    _tell(asked, asked.error, outcome.lines[0].decision_id)
+                    continue
+                try:
+                    asked.caller.answered(answer_of(outcome, committed))
+                except Exception:
+                    # its record stands; an answer that cannot be made or delivered costs nobody else anything
+                    log.exception("an answer could not be given")
+                    _tell(asked, UnavailableError("an internal error after the decision was recorded"), None)
+            try:
+                self._decider.watch(batch)
+            except Exception:
+                log.exception("the drift counters failed")
+        else:
+            reason: StrongroomError
+            if isinstance(error, NotDurableError):
+                reason = error
+                if error.details.get("rule") != RETRY:
+                    self._break(error)
+            elif isinstance(error, StrongroomError):
+                log.warning("a batch was not recorded: %s", error.message)
+                reason = error if isinstance(error, UnavailableError) else UnavailableError("nothing was recorded")
+            else:
+                # unknown: whether the log took the batch is unknown too, so it must not take another
+                log.error("the commit failed", exc_info=error)
+                reason = NotDurableError("the record could not be written, so there is no answer")
+                self._break(reason)
+            for outcome in outcomes:
+                _tell(outcome.asked, reason, None)
+        self._next()
+
+    def _break(self, error: StrongroomError) -> None:
+        if self._broken is None:
+            self._broken = error
+            waiting, self._waiting = list(self._waiting), deque()
+            self._rows = 0
+            for asked in waiting:
+                _tell(asked, error, None)
+            self._on_broken(error)
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._depart()
+        elif not self._busy:
+            calls, self._idle = self._idle, []
+            for call in calls:
+                call()
+
+
+RETRY: Final = "space"
+"""The rule named by a `NotDurableError` after which the log is sound and may be asked again: a full disk."""
+
+
+def _tell(asked: Asked, error: StrongroomError, decision_id: str | None) -> None:
+    try:
+        asked.caller.refused(error, decision_id)
+    except Exception:
+        log.exception("a refusal could not be given")

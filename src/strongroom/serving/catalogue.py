@@ -1,0 +1,81 @@
+"""Which models answer now, and until when: one immutable value, swapped as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from strongroom.errors import HaltedError, NotFoundError, UnavailableError
+from strongroom.serving.served import ServedModel
+
+ANSWERING = ("champion", "fallback")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The admitted models.
+
+    Attributes:
+        models: by name; every admitted version, champion first.
+        halted: why a model may not answer, by name.
+        fresh_until_us: when the release metadata expires; from then on nothing is answered.
+        trouble: why nothing can be answered at all just now, or None.
+    """
+
+    models: Mapping[str, tuple[ServedModel, ...]] = field(default_factory=dict)
+    halted: Mapping[str, str] = field(default_factory=dict)
+    fresh_until_us: int = 0
+    trouble: str | None = None
+
+    @classmethod
+    def of(cls, models: Iterable[ServedModel], halted: Mapping[str, str], fresh_until_us: int) -> Catalogue:
+        """Arrange admitted models by name, champions first."""
+        by_name: dict[str, tuple[ServedModel, ...]] = {}
+        for model in sorted(models, key=lambda one: (one.ref.name, one.role != "champion", one.ref.manifest)):
+            by_name[model.ref.name] = (*by_name.get(model.ref.name, ()), model)
+        return cls(MappingProxyType(by_name), MappingProxyType(dict(halted)), fresh_until_us)
+
+    def demand_fresh(self, now_us: int) -> None:
+        """Raises UnavailableError when nothing may be answered: no metadata yet, or expired."""
+        if self.trouble is not None:
+            raise UnavailableError(self.trouble, rule="trouble")
+        if now_us >= self.fresh_until_us:
+            raise UnavailableError(
+                "the release metadata has expired and could not be refreshed, so nothing is answered", rule="expired"
+            )
+
+    def find(self, name: str, version: str | None) -> ServedModel:
+        """The model that answers.
+
+        Raises:
+            NotFoundError: no such model or version is released here, or that version does not answer callers.
+            HaltedError: a named person has halted it.
+        """
+        versions = self.models.get(name)
+        if name in self.halted:
+            raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
+        for served in versions or ():
+            if (served.role == "champion") if version is None else (
+                served.version == version and served.role in ANSWERING
+            ):
+                return served
+        raise NotFoundError(
+            f"no model `{name}` is released here" if version is None else f"model `{name}` has no such version here",
+            rule="released",
+        )
+
+    def find_any(self, name: str, version: str | None) -> ServedModel:
+        """The model whether or not it is halted; for metadata.
+
+        Raises:
+            NotFoundError: no such model or version answers callers here.
+        """
+        for served in self.models.get(name, ()):
+            if served.role in ANSWERING and version in (None, served.version):
+                return served
+        raise NotFoundError(f"no model `{name}`, or no such version of it, is released here", rule="released")
+
+    def ready(self, now_us: int) -> bool:
+        """Whether any model could answer now."""
+        return self.trouble is None and now_us < self.fresh_until_us and any(n not in self.halted for n in self.models)

@@ -1,0 +1,390 @@
+"""From a batch of questions to records and answers: predict, then commit, and only then tell.
+
+`predict` computes and makes documents; it runs where the requests are read. `commit` gets keys, seals, and appends; it
+blocks on the disk and runs on the committing thread. Nothing of an answer may leave between the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.errors import ErasedError, InvalidInputError, StrongroomError, TamperedError, UnavailableError
+from strongroom.ledger.leaf import Leaf, commitment
+from strongroom.ledger.ports import Appended, Record, Shard
+from strongroom.sealing.records import (
+    NONCE_SIZE,
+    RELEASE_SIZE,
+    SALT_SIZE,
+    DecisionRecord,
+    Labels,
+    encode_record,
+    seal_record,
+)
+from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
+from strongroom.serving.answer import Reason, refused_document
+from strongroom.serving.question import Question, Values
+from strongroom.serving.receipt import make_receipt
+from strongroom.serving.served import ServedModel
+from strongroom.vocabulary import Digest
+
+ID_BITS: Final = 128
+NOBODY: Final = "\0refusals"
+"""Stands for the data subject of a refused request that named none; no caller can send a NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the caller is told, once it is durable.
+
+    Attributes:
+        decision_ids: one for each row.
+        scores: float32, shape [rows].
+        decisions: one for each row.
+        receipts: one for each row if asked for, canonical JSON.
+    """
+
+    served: ServedModel
+    question: Question
+    decision_ids: list[str]
+    scores: NDArray[np.float32]
+    decisions: list[str]
+    receipts: list[bytes] | None
+
+
+class Caller(Protocol):
+    """Whoever waits for an answer. Called exactly once, on the loop; must not raise for a client that has gone."""
+
+    def answered(self, answered: Answered) -> None: ...
+
+    def refused(self, error: StrongroomError, decision_id: str | None) -> None:
+        """`decision_id` is that of the recorded refusal, None where nothing was recorded."""
+
+
+class Asked:
+    """One authenticated request on its way. `error` set means: record the refusal, then tell it.
+
+    Attributes:
+        served: the model that answers; None for a refusal that reached none.
+        question: None for a refusal.
+        subject: of a refused request, as far as it was read.
+        policy: digest of the policies in force.
+    """
+
+    __slots__ = ("caller", "error", "labels", "policy", "principal", "question", "rows", "served", "subject")
+
+    def __init__(
+        self,
+        caller: Caller,
+        principal: str,
+        labels: Labels,
+        policy: Digest,
+        served: ServedModel | None,
+        question: Question | None,
+        error: StrongroomError | None = None,
+        subject: str = "",
+    ) -> None:
+        self.caller = caller
+        self.principal = principal
+        self.labels = labels
+        self.policy = policy
+        self.served = served
+        self.question = question
+        self.error = error
+        self.subject = subject
+        self.rows = question.rows if question is not None else 1
+
+
+class Line:
+    """One record to be: a row answered, or a request refused."""
+
+    __slots__ = ("asked", "decision_id", "document", "outcome", "salt", "subject")
+
+    def __init__(
+        self, asked: Asked, decision_id: str, document: bytes, salt: bytes, subject: str, outcome: str
+    ) -> None:
+        self.asked = asked
+        self.decision_id = decision_id
+        self.document = document
+        self.salt = salt
+        self.subject = subject
+        self.outcome = outcome
+
+
+class Outcome:
+    """One request after prediction: its lines, and its answer unless refused."""
+
+    __slots__ = ("asked", "decisions", "first", "lines", "scores")
+
+    def __init__(
+        self, asked: Asked, lines: list[Line], scores: NDArray[np.float32] | None, decisions: list[str]
+    ) -> None:
+        self.asked = asked
+        self.lines = lines
+        self.scores = scores
+        self.decisions = decisions
+        self.first = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A durable batch, with the leaves that receipts need."""
+
+    appended: Appended
+    leaves: list[bytes]
+
+
+Watch = Callable[[ServedModel, NDArray[np.float32], NDArray[np.float32]], None]
+"""Sees the rows and scores of one model in one batch, after they are durable, for drift counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A predicted batch: one outcome for each request, and what was scored for the drift counters."""
+
+    outcomes: list[Outcome]
+    scored: list[tuple[ServedModel, NDArray[np.float32], NDArray[np.float32]]]
+
+
+class Decider:
+    """The decision path of one worker.
+
+    Args:
+        shard: this worker's log.
+        keys: subject keys of this region.
+        index_key: 32 secret bytes for subject tags.
+        region: of the key store.
+        random: gives fresh random bytes.
+        retain_us: how long a payload is kept at least.
+        watch: sees what was scored.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        keys: SubjectKeys,
+        index_key: bytes,
+        region: str,
+        random: Callable[[int], bytes],
+        retain_us: int,
+        watch: Watch | None = None,
+    ) -> None:
+        self._shard = shard
+        self._keys = keys
+        self._index_key = index_key
+        self._region = region
+        self._random = random
+        self._retain_us = retain_us
+        self._watch = watch
+
+    # --- on the loop
+
+    def predict(self, batch: Sequence[Asked]) -> Batch:
+        """Check, score and document a batch; one runtime call for each model in it.
+
+        A request that breaks its contract becomes a refusal. A model that fails, or answers outside its output
+        contract, costs its own requests an `UnavailableError`, recorded as a refusal, and no one else's.
+        """
+        groups: dict[ServedModel, list[Asked]] = {}
+        for asked in batch:
+            if asked.error is None and asked.served is not None:
+                groups.setdefault(asked.served, []).append(asked)
+        outcomes: dict[int, Outcome] = {}
+        scored: list[tuple[ServedModel, NDArray[np.float32], NDArray[np.float32]]] = []
+        for served, group in groups.items():
+            result = self._predict_group(served, group, outcomes)
+            if result is not None:
+                scored.append((served, *result))
+        return Batch([outcomes.get(id(asked)) or self._refusal(asked) for asked in batch], scored)
+
+    def watch(self, batch: Batch) -> None:
+        """Count what was scored; called after the batch is durable."""
+        if self._watch is not None:
+            for served, matrix, scores in batch.scored:
+                self._watch(served, matrix, scores)
+
+    def _predict_group(
+        self, served: ServedModel, group: list[Asked], outcomes: dict[int, Outcome]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        values = _stack(group, len(served.inputs.names))
+        matrix, faults = served.inputs.check(values)
+        if faults:
+            starts: list[int] = []
+            total = 0
+            for asked in group:
+                starts.append(total)
+                total += asked.rows
+            for fault in faults:
+                place = int(np.searchsorted(starts, fault.row, side="right")) - 1
+                asked = group[place]
+                if asked.error is None:
+                    where = f" in row {fault.row - starts[place]}" if asked.rows > 1 else ""
+                    asked.error = InvalidInputError(fault.message + where, field=fault.field, rule=fault.rule)
+            kept = [(asked, start) for asked, start in zip(group, starts, strict=True) if asked.error is None]
+            if not kept:
+                return None
+            matrix = np.concatenate([matrix[start : start + asked.rows] for asked, start in kept])
+            group = [asked for asked, _ in kept]
+        try:
+            scores = served.output.scores(served.scorer.score(matrix), len(matrix))
+        except Exception as error:  # the runtime has errors of its own kind; none may cost other models' requests
+            refusal = UnavailableError(f"model `{served.ref.name}` failed to answer; nothing was decided", rule="runtime")
+            refusal.__cause__ = error
+            for asked in group:
+                asked.error = refusal
+            return None
+        good = served.output.good(scores)
+        decisions = served.output.decide(scores)
+        rows_bytes, scores_bytes = matrix.tobytes(), scores.tobytes()
+        width = matrix.shape[1] * 4
+        rows = len(matrix)
+        random = self._random(16 * len(group) + SALT_SIZE * rows)
+        salts = 16 * len(group)
+        all_good = bool(good.all())
+        row = 0
+        answered = served.template.answered
+        for place, asked in enumerate(group):
+            end = row + asked.rows
+            if not all_good and not good[row:end].all():
+                name = served.release.output.name
+                asked.error = UnavailableError(
+                    f"output `{name}` is outside its contract; nothing was decided", field=name, rule="output-contract"
+                )
+                row = end
+                continue
+            base = int.from_bytes(random[16 * place : 16 * place + 16], "big")
+            question = asked.question
+            lines = []
+            for place_in, subject in enumerate(question.subjects if question is not None else ()):
+                decision_id = f"{(base + place_in) % (1 << ID_BITS):032x}"
+                document = answered(
+                    decision_id, rows_bytes[row * width : (row + 1) * width], scores_bytes[row * 4 : row * 4 + 4],
+                    decisions[row],
+                )  # fmt: skip
+                salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * (row + 1)]
+                lines.append(Line(asked, decision_id, document, salt, subject, "answered"))
+                row += 1
+            outcomes[id(asked)] = Outcome(asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end])
+        return (matrix, scores) if all_good else (matrix[good], scores[good])
+
+    def _refusal(self, asked: Asked) -> Outcome:
+        """The line of a request that is refused: code, field and rule, no value."""
+        error = asked.error
+        if error is None:
+            raise ValueError("a request that was answered is not refused")
+        random = self._random(16 + SALT_SIZE)
+        decision_id = random[:16].hex()
+        reason = Reason(error.code, str(error.details.get("field", "")), str(error.details.get("rule", "")))
+        served = asked.served
+        document = refused_document(
+            decision_id, reason, served.ref if served else None, served.release_digest if served else None
+        )
+        subject = asked.question.subjects[0] if asked.question is not None else asked.subject
+        return Outcome(asked, [Line(asked, decision_id, document, random[16:], subject, "refused")], None, [])
+
+    # --- on the committing thread
+
+    def commit(self, outcomes: list[Outcome], time_us: int) -> Committed:
+        """Make the batch durable: keys first, then the records. Sets `error` on requests whose key cannot be had.
+
+        Raises:
+            NotDurableError: not written; no answer may leave.
+            UnavailableError: the key store cannot be reached.
+        """
+        keys = self._subject_keys(outcomes)
+        leaves: list[bytes] = []
+        records: list[Record] = []
+        lines = [line for outcome in outcomes for line in outcome.lines]
+        nonces = self._random(NONCE_SIZE * len(lines))
+        retain = time_us + self._retain_us
+        place = 0
+        for outcome in outcomes:
+            outcome.first = len(records)
+            for line in outcome.lines:
+                nonce = nonces[NONCE_SIZE * place : NONCE_SIZE * (place + 1)]
+                record = self._record(line, keys[line.subject], nonce, time_us, retain)
+                records.append(record)
+                leaves.append(record.leaf)
+                place += 1
+        return Committed(self._shard.append(records), leaves)
+
+    def _record(self, line: Line, key: SubjectKey, nonce: bytes, time_us: int, retain: int) -> Record:
+        asked, served = line.asked, line.asked.served
+        answered = line.outcome == "answered"
+        release = served.release_bytes if served is not None else bytes(RELEASE_SIZE)
+        plain = encode_record(
+            DecisionRecord(
+                outcome="answered" if answered else "refused",
+                answer=line.document,
+                salt=line.salt,
+                subject=line.subject if line.subject != NOBODY else "",
+                principal=asked.principal,
+                labels=asked.labels,
+                numeric_profile=served.profile if answered and served is not None else {},
+            )
+        )
+        payload = seal_record(plain, key.aead, key.key_id, nonce, bytes.fromhex(line.decision_id), release)
+        leaf = Leaf(
+            commitment=commitment(line.salt, line.document),
+            decision_id=line.decision_id,
+            key_id=key.key_id.hex(),
+            payload_sha256=Digest(hashlib.sha256(payload).hexdigest()),
+            payload_size=len(payload),
+            policy=asked.policy,
+            release=served.release_digest if served is not None else None,
+            retain_until_us=retain,
+            time_us=time_us,
+            type="decision" if answered else "refusal",
+        )
+        return Record(leaf.encode(), payload)
+
+    def _subject_keys(self, outcomes: list[Outcome]) -> dict[str, SubjectKey]:
+        for outcome in outcomes:
+            for line in outcome.lines:
+                if not line.subject:
+                    line.subject = NOBODY
+        subjects = list({line.subject: None for outcome in outcomes for line in outcome.lines})
+        tags = [subject_tag(self._index_key, self._region, subject) for subject in subjects]
+        try:
+            return dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
+        except (ErasedError, TamperedError) as error:
+            # somebody's key is damaged or going: nobody is told which, and the batch is asked again without a record
+            raise UnavailableError("the key of a data subject could not be had; nothing was decided, try again") from error
+
+
+def answer_of(outcome: Outcome, committed: Committed) -> Answered:
+    """What a request is told after its lines are durable. For answered outcomes only."""
+    asked, lines = outcome.asked, outcome.lines
+    question, served, scores = asked.question, asked.served, outcome.scores
+    if question is None or served is None or scores is None:
+        raise ValueError("a refused request has no answer")
+    receipts = None
+    if question.receipt:
+        appended, first = committed.appended, outcome.first
+        receipts = [
+            make_receipt(
+                committed.leaves[first + place], line.salt, line.document, appended.first_index + first + place,
+                appended.proof(appended.first_index + first + place), appended.checkpoint,
+            )
+            for place, line in enumerate(lines)
+        ]  # fmt: skip
+    return Answered(served, question, [line.decision_id for line in lines], scores, outcome.decisions, receipts)
+
+
+def _stack(group: list[Asked], width: int) -> Values:
+    """The rows of a group as one matrix; None becomes NaN."""
+    values = [asked.question.values for asked in group if asked.question is not None]
+    if all(isinstance(one, list) for one in values):
+        return np.array(values, np.float64)
+    parts: list[Values] = [
+        np.array(one, np.float64).reshape(1, width) if isinstance(one, list) else one for one in values
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    stacked: Values = np.concatenate(parts)
+    return stacked

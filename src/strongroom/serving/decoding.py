@@ -1,0 +1,470 @@
+"""Open Inference Protocol V2 inference requests, JSON and binary tensor extension, into a `Question`.
+
+The usual request (numbers as JSON) takes one typed msgspec decode. JSON lets a key appear twice and decoders then
+disagree about which one counts; the number of colons in the body tells cheaply whether that can be the case, and
+only then the slow reader looks. Every refusal names the field and the rule, never the value.
+
+Source: Open Inference Protocol, inference_rest.md; binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.errors import InvalidInputError, TooLargeError
+from strongroom.serving.contract_check import InputCheck
+from strongroom.serving.question import Question, Values, WantedOutput
+
+SUBJECT_TENSOR: Final = "strongroom.subject"
+DECISION_OUTPUT: Final = "decision"
+SUBJECT_LIMIT: Final = 256
+LABEL_LIMIT: Final = 64
+ID_LIMIT: Final = 128
+INPUTS_LIMIT: Final = 4200
+
+DATATYPES: Final[dict[str, np.dtype[Any]]] = {
+    name: np.dtype(code)
+    for name, code in (
+        ("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8"),
+        ("INT8", "<i1"), ("INT16", "<i2"), ("INT32", "<i4"), ("INT64", "<i8"),
+        ("UINT8", "<u1"), ("UINT16", "<u2"), ("UINT32", "<u4"), ("UINT64", "<u8"),
+    )
+}  # fmt: skip
+
+Scalar = str | int | float | bool | None
+
+
+class InputTensor(msgspec.Struct, forbid_unknown_fields=True):
+    """`$request_input` with numbers in a flat list: the usual form."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float | None] | None = None
+    parameters: dict[str, Scalar] | None = None
+
+
+class OutputWish(msgspec.Struct, forbid_unknown_fields=True):
+    """`$request_output`."""
+
+    name: str
+    parameters: dict[str, Scalar] | None = None
+
+
+class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`$inference_request`, the usual form."""
+
+    inputs: list[InputTensor]
+    id: str | None = None
+    parameters: dict[str, Scalar] | None = None
+    outputs: list[OutputWish] | None = None
+
+
+class _LooseTensor(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Scalar] | None = None
+
+
+class _LooseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    inputs: list[_LooseTensor]
+    id: str | None = None
+    parameters: dict[str, Scalar] | None = None
+    outputs: list[OutputWish] | None = None
+
+
+_usual: Final = msgspec.json.Decoder(InferRequest)
+
+
+def decode(body: bytes, header_length: int | None, check: InputCheck, outputs: tuple[str, ...]) -> Question:
+    """Read one request.
+
+    Args:
+        body: of the HTTP request.
+        header_length: value of `Inference-Header-Content-Length`, or None when the body is JSON alone.
+        check: of the model that is asked; gives names and order of the features.
+        outputs: names of the outputs that the model offers.
+
+    Raises:
+        InvalidInputError: the request breaks the protocol or does not fit the model; `field` and `rule` say where.
+        TooLargeError: more rows than the model takes.
+    """
+    if header_length is None:
+        text, rest = body, b""
+    elif 0 < header_length <= len(body):
+        text, rest = body[:header_length], body[header_length:]
+    else:
+        raise InvalidInputError(
+            "inference-header-content-length is not a length inside the body", field="body", rule="length"
+        )
+    request: InferRequest | _LooseRequest
+    try:
+        request = _usual.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        request = _loose(text)
+    else:
+        if text.count(b":") != _colons(request):
+            _refuse_duplicates(text)
+    return _question(request, rest, check, outputs)
+
+
+def _colons(request: InferRequest) -> int:
+    """How many key-value pairs the request has: fewer than its colons if a key repeats (or a string holds a colon)."""
+    count = 1 + (request.id is not None)
+    if request.parameters is not None:
+        count += 1 + len(request.parameters)
+    for tensor in request.inputs:
+        count += 3 + (tensor.data is not None)
+        if tensor.parameters is not None:
+            count += 1 + len(tensor.parameters)
+    if request.outputs is not None:
+        count += 1
+        for wish in request.outputs:
+            count += 1 if wish.parameters is None else 2 + len(wish.parameters)
+    return count
+
+
+def _loose(text: bytes) -> _LooseRequest:
+    """The forms that the usual decoder does not read (nested lists, texts), or a precise refusal."""
+    plain = _refuse_duplicates(text)
+    try:
+        return msgspec.convert(plain, _LooseRequest)
+    except msgspec.ValidationError as error:
+        # msgspec's message names types and a path of keys and places, no values
+        message, _, path = str(error).partition(" - at `")
+        field = path.rstrip("`") or "$"
+        raise InvalidInputError(
+            f"the request is not as the protocol says: {message[0].lower()}{message[1:]} at {field}", field=field,
+            rule="schema",
+        ) from None
+
+
+def _refuse_duplicates(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+    except InvalidInputError:
+        raise
+    except RecursionError:
+        raise InvalidInputError("the JSON of the request nests too deep", field="body", rule="depth") from None
+    except ValueError:
+        raise InvalidInputError("the body is not JSON", field="body", rule="json") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidInputError(f"the key {_quoted(twice)} appears twice in one object", field=_safe(twice), rule="unique")
+    return result
+
+
+def _no_constant(_name: str) -> float:
+    raise InvalidInputError("NaN and infinity are not JSON numbers", field="body", rule="finite")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise InvalidInputError("a number in the body is too large", field="body", rule="finite")
+    return value
+
+
+def _question(
+    request: InferRequest | _LooseRequest, rest: bytes, check: InputCheck, outputs: tuple[str, ...]
+) -> Question:
+    contract = check.contract
+    subjects: list[str] | None = None
+    tensors: list[InputTensor | _LooseTensor] = []
+    offset = 0
+    if len(request.inputs) > INPUTS_LIMIT:
+        raise TooLargeError(f"a request has at most {INPUTS_LIMIT} input tensors", field="inputs", rule="count")
+    chunks: dict[str, bytes] = {}
+    for tensor in request.inputs:
+        size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
+        if tensor.parameters and (unknown := tensor.parameters.keys() - {"binary_data_size"}):
+            raise _unknown(f"parameter of input {_quoted(tensor.name)}", min(unknown))
+        if size is not None:
+            if not isinstance(size, int) or isinstance(size, bool) or size < 0 or tensor.data is not None:
+                raise InvalidInputError(
+                    f"input {_quoted(tensor.name)} has a binary_data_size that is no length, or data beside it",
+                    field=_safe(tensor.name), rule="binary",
+                )
+            if tensor.name in chunks:
+                raise _twice(tensor.name)
+            chunks[tensor.name] = rest[offset : offset + size]
+            offset += size
+        elif tensor.data is None:
+            raise InvalidInputError(f"input {_quoted(tensor.name)} has no data", field=_safe(tensor.name), rule="data")
+        if tensor.name == SUBJECT_TENSOR:
+            if subjects is not None:
+                raise _twice(tensor.name)
+            subjects = _texts(tensor, chunks.get(tensor.name))
+        else:
+            tensors.append(tensor)
+    if offset != len(rest):
+        raise InvalidInputError(
+            "the binary part of the body is not as long as the sizes of its inputs", field="body", rule="binary"
+        )
+    if not tensors:
+        raise InvalidInputError("the request has no input tensor", field="inputs", rule="count")
+    values: Values | list[float | None]
+    first = tensors[0]
+    if len(tensors) == 1 and first.name == contract.tensor and first.name not in check.places:
+        values, rows = _matrix(first, chunks.get(first.name), check)
+    else:
+        values, rows = _columns(tensors, chunks, check)
+    parameters: Mapping[str, Scalar] = request.parameters or {}
+    if unknown := parameters.keys() - _PARAMETERS:
+        raise _unknown("request parameter", min(unknown))
+    one = _text(parameters, "subject", SUBJECT_LIMIT)
+    if subjects is None:
+        if rows != 1:
+            raise InvalidInputError(
+                f"{rows} rows need a BYTES input `{SUBJECT_TENSOR}` of shape [{rows}] that names the subject of each",
+                field=SUBJECT_TENSOR, rule="required",
+            )
+        if one is None:
+            raise InvalidInputError(
+                "the request names no data subject; send the parameter `subject`", field="subject", rule="required"
+            )
+        subjects = [one]
+    elif one is not None:
+        raise InvalidInputError(
+            f"subjects come as the parameter or as the input `{SUBJECT_TENSOR}`, not both", field="subject", rule="unique"
+        )
+    if len(subjects) != rows:
+        raise InvalidInputError(
+            f"`{SUBJECT_TENSOR}` does not name one subject for each row", field=SUBJECT_TENSOR, rule="shape"
+        )
+    for subject in subjects:
+        if not (0 < len(subject) <= SUBJECT_LIMIT and subject.isprintable()):
+            raise InvalidInputError(
+                f"a subject has 1 to {SUBJECT_LIMIT} printable characters", field="subject", rule="length"
+            )
+    request_id = request.id
+    if request_id is not None and not (len(request_id) <= ID_LIMIT and request_id.isprintable()):
+        raise InvalidInputError(f"an id has at most {ID_LIMIT} printable characters", field="id", rule="length")
+    return Question(
+        rows=rows,
+        values=values,
+        subjects=tuple(subjects),
+        purpose=_text(parameters, "purpose", LABEL_LIMIT),
+        jurisdiction=_text(parameters, "jurisdiction", LABEL_LIMIT),
+        environment=_text(parameters, "environment", LABEL_LIMIT),
+        receipt=_flag(parameters, "receipt"),
+        request_id=request_id,
+        outputs=_wishes(request.outputs, outputs, _flag(parameters, "binary_data_output")),
+        binary=_flag(parameters, "binary_data_output"),
+    )
+
+
+_PARAMETERS: Final = frozenset(("subject", "purpose", "jurisdiction", "environment", "receipt", "binary_data_output"))
+
+
+def _matrix(
+    tensor: InputTensor | _LooseTensor, chunk: bytes | None, check: InputCheck
+) -> tuple[Values | list[float | None], int]:
+    """The form with one tensor of shape [rows, features]."""
+    width = len(check.names)
+    shape = tensor.shape
+    if len(shape) != 2 or shape[1] != width:
+        raise InvalidInputError(
+            f"input `{check.contract.tensor}` has shape [rows, {width}]", field=check.contract.tensor, rule="shape"
+        )
+    rows = _rows(shape[0], check)
+    if chunk is None and rows == 1 and isinstance(tensor, InputTensor) and tensor.datatype in ("FP32", "FP64"):
+        data = tensor.data
+        if data is None or len(data) != width:
+            raise _length(tensor.name, width)
+        return data, 1
+    return _numbers(tensor, chunk, rows, check.names).reshape(rows, width), rows
+
+
+def _columns(
+    tensors: list[InputTensor | _LooseTensor], chunks: dict[str, bytes], check: InputCheck
+) -> tuple[Values, int]:
+    """The form with one tensor for each feature, of shape [rows] or [rows, 1], in any order."""
+    seen: set[str] = set()
+    for tensor in tensors:
+        if tensor.name not in check.places:
+            raise InvalidInputError(
+                f"{_quoted(tensor.name)} is neither a feature of this model nor its input tensor "
+                f"`{check.contract.tensor}`", field=_safe(tensor.name), rule="unknown",
+            )
+        if tensor.name in seen:
+            raise _twice(tensor.name)
+        seen.add(tensor.name)
+    if len(seen) != len(check.names):
+        absent = next(name for name in check.names if name not in seen)
+        raise InvalidInputError(f"feature `{absent}` is not in the request", field=absent, rule="required")
+    first = tensors[0]
+    rows = _rows(first.shape[0] if first.shape else 0, check)
+    result = np.empty((rows, len(check.names)), np.float64)
+    for tensor in tensors:
+        if tensor.shape != [rows] and tensor.shape != [rows, 1]:
+            raise InvalidInputError(
+                f"feature `{tensor.name}` has shape [rows] or [rows, 1], with the same rows as the others",
+                field=tensor.name, rule="shape",
+            )
+        result[:, check.places[tensor.name]] = _numbers(tensor, chunks.get(tensor.name), rows, (tensor.name,))
+    return result, rows
+
+
+def _numbers(
+    tensor: InputTensor | _LooseTensor, chunk: bytes | None, rows: int, names: tuple[str, ...]
+) -> Values:
+    """The numbers of one tensor, flat: float32 when they came as binary FP32, else float64."""
+    count = rows * len(names)
+    kind = DATATYPES.get(tensor.datatype)
+    if kind is None:
+        raise InvalidInputError(
+            f"input {_quoted(tensor.name)} has a datatype that is not a number: use FP32, FP64, FP16 (binary), INT or "
+            "UINT", field=_safe(tensor.name), rule="datatype",
+        )
+    if chunk is not None:
+        if len(chunk) != count * kind.itemsize:
+            raise _length(tensor.name, count)
+        raw = np.frombuffer(chunk, kind)
+        return raw.astype(np.float32, copy=False) if kind.itemsize == 4 and kind.kind == "f" else raw.astype(np.float64)
+    data = tensor.data or []
+    flat: list[Any] = data
+    if any(isinstance(item, list) for item in data):
+        flat = []
+        for item in data:
+            if not isinstance(item, list) or len(item) * len(data) != count:
+                raise _length(tensor.name, count)
+            flat.extend(item)
+    if len(flat) != count:
+        raise _length(tensor.name, count)
+    if not isinstance(tensor, InputTensor):
+        for place, item in enumerate(flat):
+            if item is not None and (isinstance(item, bool) or not isinstance(item, int | float)):
+                raise InvalidInputError(
+                    f"feature `{names[place % len(names)]}` is not a number", field=names[place % len(names)], rule="type"
+                )
+    try:
+        values: NDArray[np.float64] = np.array(flat, np.float64)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"input {_quoted(tensor.name)} holds a number that is too large", field=_safe(tensor.name), rule="finite"
+        ) from None
+    if kind.kind != "f":
+        with np.errstate(invalid="ignore"):
+            info = np.iinfo(kind)
+            bad = (np.floor(values) != values) | (values < info.min) | (values > info.max)
+            bad &= ~np.isnan(values)
+        if bad.any():
+            name = names[int(np.argmax(bad)) % len(names)]
+            raise InvalidInputError(f"feature `{name}` is no {tensor.datatype}", field=name, rule="datatype")
+    return values
+
+
+def _texts(tensor: InputTensor | _LooseTensor, chunk: bytes | None) -> list[str]:
+    """The subjects of a BYTES tensor: JSON strings, or 4-byte lengths with UTF-8."""
+    if tensor.datatype != "BYTES":
+        raise InvalidInputError(f"`{SUBJECT_TENSOR}` has datatype BYTES", field=SUBJECT_TENSOR, rule="datatype")
+    if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
+        raise InvalidInputError(f"`{SUBJECT_TENSOR}` has shape [rows]", field=SUBJECT_TENSOR, rule="shape")
+    result: list[str] = []
+    if chunk is None:
+        for item in tensor.data or []:
+            text = item[0] if isinstance(item, list) and len(item) == 1 else item
+            if not isinstance(text, str):
+                raise InvalidInputError(f"`{SUBJECT_TENSOR}` holds texts", field=SUBJECT_TENSOR, rule="type")
+            result.append(text)
+    else:
+        place = 0
+        while place + 4 <= len(chunk):
+            size = int.from_bytes(chunk[place : place + 4], "little")
+            place += 4
+            try:
+                result.append(chunk[place : place + size].decode())
+            except UnicodeDecodeError:
+                raise InvalidInputError(f"`{SUBJECT_TENSOR}` is UTF-8", field=SUBJECT_TENSOR, rule="type") from None
+            place += size
+        if place != len(chunk):
+            raise _length(SUBJECT_TENSOR, tensor.shape[0])
+    if len(result) != tensor.shape[0]:
+        raise _length(SUBJECT_TENSOR, tensor.shape[0])
+    return result
+
+
+def _wishes(wishes: list[OutputWish] | None, offered: tuple[str, ...], binary_default: bool) -> tuple[WantedOutput, ...]:
+    if not wishes:
+        return ()
+    result: list[WantedOutput] = []
+    for wish in wishes:
+        if wish.name not in offered:
+            raise InvalidInputError(
+                f"{_quoted(wish.name)} is no output of this model; it has {', '.join(offered)}",
+                field=_safe(wish.name), rule="unknown",
+            )
+        if any(wish.name == other.name for other in result):
+            raise _twice(wish.name)
+        parameters = wish.parameters or {}
+        if unknown := parameters.keys() - {"binary_data"}:
+            raise _unknown(f"parameter of output `{wish.name}`", min(unknown))
+        binary = parameters.get("binary_data", binary_default)
+        if not isinstance(binary, bool):
+            raise InvalidInputError("binary_data is true or false", field=wish.name, rule="type")
+        result.append(WantedOutput(wish.name, binary))
+    return tuple(result)
+
+
+def _rows(rows: int, check: InputCheck) -> int:
+    if rows < 1:
+        raise InvalidInputError("the request has no rows", field=check.contract.tensor, rule="rows")
+    if rows > check.contract.max_rows:
+        raise TooLargeError(
+            f"a request to this model has at most {check.contract.max_rows} rows", field=check.contract.tensor, rule="rows"
+        )
+    return rows
+
+
+def _text(parameters: Mapping[str, Scalar], name: str, limit: int) -> str | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not (0 < len(value) <= limit and value.isprintable()):
+        raise InvalidInputError(
+            f"the parameter `{name}` is a text of 1 to {limit} printable characters", field=name, rule="type"
+        )
+    return value
+
+
+def _flag(parameters: Mapping[str, Scalar], name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"the parameter `{name}` is true or false", field=name, rule="type")
+    return value
+
+
+def _twice(name: str) -> InvalidInputError:
+    return InvalidInputError(f"{_quoted(name)} appears twice", field=_safe(name), rule="unique")
+
+
+def _unknown(what: str, name: str) -> InvalidInputError:
+    return InvalidInputError(f"{_quoted(name)} is no {what} that we know", field=_safe(name), rule="unknown")
+
+
+def _length(name: str, count: int) -> InvalidInputError:
+    return InvalidInputError(f"{_quoted(name)} does not hold {count} values as its shape says", field=_safe(name), rule="shape")
+
+
+def _safe(name: str) -> str:
+    """A name from outside, fit for a message: short and printable, else only called `input`."""
+    return name if len(name) <= ID_LIMIT and name.isprintable() else "input"
+
+
+def _quoted(name: str) -> str:
+    return f"`{_safe(name)}`"

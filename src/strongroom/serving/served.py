@@ -1,0 +1,71 @@
+"""An admitted model made ready: session, checks and templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from strongroom.approval.release import Release
+from strongroom.serving.admitted import AdmittedModel
+from strongroom.serving.answer import AnswerTemplate
+from strongroom.serving.contract_check import InputCheck, OutputCheck
+from strongroom.serving.decoding import DECISION_OUTPUT
+from strongroom.serving.ports import Runtime
+from strongroom.serving.profile import Scorer, demand_profile
+from strongroom.vocabulary import Digest, ModelRef
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """What the decision path needs of one model. Compared by identity."""
+
+    ref: ModelRef
+    release: Release
+    release_digest: Digest
+    release_bytes: bytes
+    policy_digest: Digest
+    role: str
+    canary_percent: int
+    profile: dict[str, str | int]
+    scorer: Scorer = field(repr=False)
+    inputs: InputCheck = field(repr=False)
+    output: OutputCheck = field(repr=False)
+    template: AnswerTemplate = field(repr=False)
+
+    @property
+    def version(self) -> str:
+        """The version in the protocol's sense: the manifest digest."""
+        return self.ref.manifest
+
+    @property
+    def outputs(self) -> tuple[str, str]:
+        """Names of the outputs that callers see."""
+        return (self.release.output.name, DECISION_OUTPUT)
+
+
+def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
+    """Load an admitted model.
+
+    Raises:
+        NumericProfileError: this machine cannot honour its profile.
+        UnsafeArtifactError: the artifact does not load.
+    """
+    release = model.release
+    demand_profile(release.numeric_profile, runtime.machine, model.ref.name)
+    session = runtime.load(model.artifact, release.input.tensor, release.output.tensor, len(release.input.features))
+    output = OutputCheck(release.output, release.cut_offs)
+    return ServedModel(
+        ref=model.ref,
+        release=release,
+        release_digest=model.release_digest,
+        release_bytes=bytes.fromhex(model.release_digest),
+        policy_digest=model.policy_digest,
+        role=model.role,
+        canary_percent=model.canary_percent,
+        profile=msgspec.to_builtins(release.numeric_profile),
+        scorer=Scorer(session, release.numeric_profile),
+        inputs=InputCheck(release.input),
+        output=output,
+        template=AnswerTemplate.make(model.ref, model.release_digest, release.input, release.output, output.decisions),
+    )

@@ -1,0 +1,354 @@
+"""The data plane's door: routes, authentication before anything else, and the way onto the decision path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from strongroom.access.principals import Principal
+from strongroom.access.verbs import Verb
+from strongroom.errors import (
+    ConflictError,
+    HaltedError,
+    InvalidInputError,
+    NotAuthenticatedError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    StrongroomError,
+    TooManyRequestsError,
+    UnavailableError,
+)
+from strongroom.office.acts import Act, Resource
+from strongroom.sealing.records import Labels
+from strongroom.serving.batching import Board
+from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.decision import Answered, Asked
+from strongroom.serving.decoding import decode
+from strongroom.vocabulary import Digest, instant
+from strongroom.web import v2
+from strongroom.web.doorkeeper import Doorkeeper
+from strongroom.web.http import Exchange, Request
+from strongroom.web.statuses import status_of
+
+log = logging.getLogger(__name__)
+
+NAME_LIMIT: Final = 63
+RETRY_AFTER_S: Final = 1
+OPEN_ROUTES: Final = (b"/v2/health/live", b"/v2/health/ready")
+"""The only targets that answer without a credential, and only to GET."""
+
+
+class Authenticator(Protocol):
+    """Who sends this credential? Raises NotAuthenticatedError, always in the same words."""
+
+    def authenticate(self, authorization: bytes | None, at_us: int) -> Principal: ...
+
+
+class Authorisation(Protocol):
+    """May they? Raises NotPermittedError unless some policy permits."""
+
+    @property
+    def digest(self) -> Digest: ...
+
+    def check(self, act: Act) -> None: ...
+
+    def check_score(
+        self, principal: Principal, model: str, environment: str, jurisdiction: str | None, purpose: str | None,
+        release: Digest, at_us: int,
+    ) -> None: ...  # fmt: skip
+
+
+class Counters(Protocol):
+    """What the metrics want to know. Low cardinality, nothing personal."""
+
+    def answered(self, model: str, rows: int, began_us: int) -> None: ...
+
+    def refused(self, code: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that comes from the release repository, swapped as one value: who, may they, which models."""
+
+    catalogue: Catalogue
+    authenticator: Authenticator
+    authorisation: Authorisation
+
+
+class Gateway:
+    """Handles exchanges. Lives on the loop.
+
+    Args:
+        rules: in force until `swap`.
+        board: the way onto the decision path.
+        environment: of this gateway, for example `production`.
+        clock_us: microseconds since 1970.
+        doorkeeper: counts failed authentications.
+        counters: metrics.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        board: Board,
+        environment: str,
+        clock_us: Callable[[], int],
+        doorkeeper: Doorkeeper,
+        counters: Counters,
+    ) -> None:
+        self._rules = rules
+        self._board = board
+        self._environment = environment
+        self._clock_us = clock_us
+        self._doorkeeper = doorkeeper
+        self._counters = counters
+        self._stopping = False
+
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    def swap(self, rules: Rules) -> None:
+        """Put new rules in force. Requests on their way keep the model that they boarded for."""
+        self._rules = rules
+
+    def stop(self) -> None:
+        """Say `not ready` from now on; requests that still come are answered."""
+        self._stopping = True
+
+    def ready(self) -> bool:
+        """Whether this worker can give answers."""
+        return not self._stopping and self._rules.catalogue.ready(self._clock_us())
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one exchange, now or when its record is durable."""
+        request = exchange.request
+        began_us = self._clock_us()
+        rules = self._rules
+        if request.target in OPEN_ROUTES and request.method == b"GET":
+            self._health(exchange)
+            return
+        try:
+            principal = rules.authenticator.authenticate(request.headers.get(b"authorization"), began_us)
+        except NotAuthenticatedError as error:
+            self._unknown(exchange, error)
+            return
+        try:
+            name, version, what = _route(request)
+            if what == "infer":
+                self._infer(exchange, rules, principal, name, version, began_us)
+                return
+            if what == "server":
+                exchange.reply(200, v2.server_metadata())
+                return
+            rules.authorisation.check(Act(principal, Verb.METADATA, Resource("Model", name), instant(began_us)))
+            self._about_model(exchange, rules.catalogue, name, version, what, began_us)
+        except _NotAllowedError as error:
+            self._counters.refused(error.code)
+            exchange.reply(405, v2.error_body(error), extra=b"allow: %b\r\n" % error.allow)
+        except StrongroomError as error:
+            self.tell(exchange, error)
+
+    def note_unauthenticated(self) -> None:
+        """Record how many unauthenticated requests the finished windows had; called now and then."""
+        count = self._doorkeeper.take_finished()
+        if count:
+            error = NotAuthenticatedError("requests without a valid credential", field=str(count), rule="count-a-window")
+            labels = Labels(purpose="", jurisdiction="", environment=self._environment)
+            digest = self._rules.authorisation.digest
+            self._board.board(Asked(_Nobody(), "nobody", labels, digest, None, None, error))
+
+    def tell(self, exchange: Exchange, error: StrongroomError, decision_id: str | None = None) -> None:
+        """Answer with an error."""
+        self._counters.refused(error.code)
+        status = status_of(error)
+        extra = b"retry-after: %d\r\n" % RETRY_AFTER_S if status in (429, 503) else b""
+        exchange.reply(status, v2.error_body(error, decision_id), extra=extra)
+
+    def _health(self, exchange: Exchange) -> None:
+        if exchange.request.target.endswith(b"live"):
+            exchange.reply(200, b'{"live":true}')
+        elif self.ready():
+            exchange.reply(200, b'{"live":true,"ready":true}')
+        else:
+            exchange.reply(503, b'{"live":true,"ready":false}', extra=b"retry-after: 1\r\n")
+
+    def _unknown(self, exchange: Exchange, error: NotAuthenticatedError) -> None:
+        self._counters.refused(error.code)
+        wait_s = self._doorkeeper.failed(exchange.request.peer.address)
+        if wait_s is not None:
+            slow = TooManyRequestsError("too many requests without a valid credential; wait")
+            exchange.reply(429, v2.error_body(slow), extra=b"retry-after: %d\r\n" % wait_s)
+            return
+        exchange.reply(401, v2.error_body(error), extra=b"www-authenticate: Bearer\r\n")
+
+    def _about_model(
+        self, exchange: Exchange, catalogue: Catalogue, name: str, version: str | None, what: str, now_us: int
+    ) -> None:
+        if what == "ready":
+            catalogue.find_any(name, version)
+            try:
+                catalogue.demand_fresh(now_us)
+                catalogue.find(name, version)
+                ready = not self._stopping
+            except (UnavailableError, HaltedError, NotFoundError):
+                ready = False
+            body = b'{"name":"%b","ready":%b}' % (name.encode(), b"true" if ready else b"false")
+            exchange.reply(200 if ready else 503, body)
+            return
+        exchange.reply(200, v2.model_metadata(catalogue.find_any(name, version), catalogue))
+
+    def _infer(
+        self, exchange: Exchange, rules: Rules, principal: Principal, name: str, version: str | None, began_us: int
+    ) -> None:
+        catalogue = rules.catalogue
+        catalogue.demand_fresh(began_us)
+        caller = _Waiting(self, exchange, began_us)
+        served = question = None
+        environment = self._environment
+        try:
+            # before the body is looked at: whoever may not use this model learns nothing of its contract
+            if name not in principal.grants.get("models", ()):
+                raise NotPermittedError(f"`{principal.id}` was not granted model `{name}`", field="model", rule="grant")
+            served = catalogue.find(name, version)
+            request = exchange.request
+            header_length = _framing(request)
+            question = decode(request.body, header_length, served.inputs, served.outputs)
+            if question.environment is not None and question.environment != environment:
+                raise NotPermittedError(
+                    f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
+                )
+            rules.authorisation.check_score(
+                principal, name, environment, question.jurisdiction, question.purpose, served.release_digest, began_us
+            )
+        except RefusedError as error:
+            labels = Labels(
+                purpose=(question and question.purpose) or "",
+                jurisdiction=(question and question.jurisdiction) or "",
+                environment=environment,
+            )
+            digest = rules.authorisation.digest
+            self._board.board(Asked(caller, principal.id, labels, digest, served, question, error))
+            return
+        labels = Labels(
+            purpose=question.purpose or "", jurisdiction=question.jurisdiction or "", environment=environment
+        )
+        self._board.board(Asked(caller, principal.id, labels, served.policy_digest, served, question))
+
+    def answered(self, exchange: Exchange, answered: Answered, began_us: int) -> None:
+        """Give an answer whose record is durable."""
+        body, content_type, extra = v2.answer(answered)
+        exchange.reply(200, body, content_type, extra)
+        self._counters.answered(answered.served.ref.name, answered.question.rows, began_us)
+
+
+class _Waiting:
+    """The caller of one exchange."""
+
+    __slots__ = ("_began_us", "_exchange", "_gateway")
+
+    def __init__(self, gateway: Gateway, exchange: Exchange, began_us: int) -> None:
+        self._gateway = gateway
+        self._exchange = exchange
+        self._began_us = began_us
+
+    def answered(self, answered: Answered) -> None:
+        self._gateway.answered(self._exchange, answered, self._began_us)
+
+    def refused(self, error: StrongroomError, decision_id: str | None) -> None:
+        self._gateway.tell(self._exchange, error, decision_id)
+
+
+class _Nobody:
+    """Nobody waits for the entry of a window."""
+
+    def answered(self, answered: Answered) -> None: ...
+
+    def refused(self, error: StrongroomError, decision_id: str | None) -> None: ...
+
+
+class _NotAllowedError(ConflictError):
+    """The route exists, the verb does not."""
+
+    code = "method-not-allowed"
+
+    def __init__(self, allow: bytes) -> None:
+        super().__init__(f"this route answers {allow.decode()} only")
+        self.allow = allow
+
+
+def _route(request: Request) -> tuple[str, str | None, str]:
+    """Model, version and what is asked.
+
+    The target is matched as it came: no decoding, no dots, no double slashes, so there is one spelling for each route.
+
+    Raises:
+        NotFoundError: no such route.
+        InvalidInputError: a query where none is understood.
+        _NotAllowedError: the route has no such verb.
+    """
+    target, method = request.target, request.method
+    path, mark, _ = target.partition(b"?")
+    parts = path.split(b"/")
+    name, version, what = "", None, ""
+    if parts == [b"", b"v2"]:
+        what = "server"
+    elif path in OPEN_ROUTES:
+        what = "health"
+    elif len(parts) >= 4 and parts[:3] == [b"", b"v2", b"models"]:
+        rest = parts[4:]
+        if len(rest) >= 2 and rest[0] == b"versions" and rest[1]:
+            version, rest = rest[1][:64].decode("latin-1"), rest[2:]
+        if rest == []:
+            what = "metadata"
+        elif rest == [b"infer"] or rest == [b"ready"]:
+            what = rest[0].decode()
+        if not parts[3] or len(parts[3]) > NAME_LIMIT or not _is_name(parts[3]):
+            what = ""
+        name = parts[3][:NAME_LIMIT].decode("latin-1")
+    if not what:
+        raise NotFoundError("there is no such route")
+    allow = b"POST" if what == "infer" else b"GET"
+    if method != allow:
+        raise _NotAllowedError(allow)
+    if mark:
+        raise InvalidInputError("this route takes no query", field="query", rule="known")
+    return name, version, what
+
+
+_NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def _is_name(name: bytes) -> bool:
+    return _NAME_BYTES.issuperset(name)
+
+
+def _framing(request: Request) -> int | None:
+    """Check type and coding of the body; the length of its JSON part if binary tensors follow.
+
+    Raises:
+        InvalidInputError: a content type or coding that is not understood here.
+    """
+    headers = request.headers
+    if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
+        raise InvalidInputError("the body must not be compressed", field="content-encoding", rule="coding")
+    length = headers.get(v2.HEADER_LENGTH)
+    kind = headers.get(b"content-type")
+    if kind is not None:
+        # tritonclient sends none, curl's default is a form
+        kind = kind.partition(b";")[0].strip().lower()
+        if kind != b"application/json" and not (kind == b"application/octet-stream" and length is not None):
+            raise InvalidInputError(
+                "the content type is application/json, or application/octet-stream with "
+                "inference-header-content-length", field="content-type", rule="media-type",
+            )
+    if length is None:
+        return None
+    if not (length.isdigit() and len(length) <= 10):
+        raise InvalidInputError(
+            "inference-header-content-length is not a number", field="inference-header-content-length", rule="type"
+        )
+    return int(length)

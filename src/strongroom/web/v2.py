@@ -1,0 +1,118 @@
+"""The Open Inference Protocol V2 in HTTP bodies: metadata, answers (JSON and binary tensors), errors.
+
+Source: Open Inference Protocol, inference_rest.md; binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from strongroom import __version__
+from strongroom.errors import StrongroomError
+from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.decision import Answered
+from strongroom.serving.decoding import DECISION_OUTPUT, SUBJECT_TENSOR
+from strongroom.serving.question import WantedOutput
+from strongroom.serving.served import ServedModel
+
+EXTENSIONS: Final = ("binary_tensor_data",)
+PLATFORM: Final = "onnx_onnxv1"
+HEADER_LENGTH: Final = b"inference-header-content-length"
+BINARY_TYPE: Final = b"application/octet-stream"
+JSON_TYPE: Final = b"application/json"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def error_body(error: StrongroomError, decision_id: str | None = None) -> bytes:
+    """`{"error"}` as the protocol says; `code`, `field`, `rule` and the refusal's id beside it for machines."""
+    body: dict[str, Any] = {"error": error.message, "code": error.code}
+    for name in ("field", "rule"):
+        if name in error.details:
+            body[name] = str(error.details[name])
+    if decision_id is not None:
+        body["decision_id"] = decision_id
+    return _encode(body)
+
+
+def server_metadata() -> bytes:
+    """`$metadata_server_response`."""
+    return _encode({"name": "strongroom", "version": __version__, "extensions": EXTENSIONS})
+
+
+def model_metadata(served: ServedModel, catalogue: Catalogue) -> bytes:
+    """`$metadata_model_response`; the input is one tensor, features may also come as one tensor each."""
+    contract = served.release.input
+    versions = [one.version for one in catalogue.models.get(served.ref.name, ()) if one.role != "challenger"]
+    return _encode(
+        {
+            "name": served.ref.name,
+            "versions": versions,
+            "platform": PLATFORM,
+            "inputs": [{"name": contract.tensor, "datatype": "FP32", "shape": [-1, len(contract.features)]}],
+            "outputs": [
+                {"name": served.release.output.name, "datatype": "FP32", "shape": [-1]},
+                {"name": DECISION_OUTPUT, "datatype": "BYTES", "shape": [-1]},
+            ],
+            "parameters": {
+                "features": [feature.name for feature in contract.features],
+                "subjects": SUBJECT_TENSOR,
+                "max_rows": contract.max_rows,
+            },
+        }
+    )
+
+
+def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
+    """Body, content type and extra header lines of `$inference_response`."""
+    question, served = answered.question, answered.served
+    parameters: dict[str, Any] = {
+        "decision_id": answered.decision_ids[0],
+        "model_version": served.version,
+        "release": served.release_digest,
+    }
+    if answered.receipts is not None:
+        if len(answered.receipts) == 1:
+            parameters["receipt"] = answered.receipts[0].decode()
+        else:
+            parameters["receipts"] = "[" + ",".join(receipt.decode() for receipt in answered.receipts) + "]"
+    document: dict[str, Any] = {"model_name": served.ref.name, "model_version": served.version}
+    if question.request_id is not None:
+        document["id"] = question.request_id
+    document["parameters"] = parameters
+    wanted = question.outputs or tuple(WantedOutput(name, question.binary) for name in served.outputs)
+    outputs: list[dict[str, Any]] = []
+    chunks: list[bytes] = []
+    for output in wanted:
+        is_score = output.name == served.release.output.name
+        tensor: dict[str, Any] = {
+            "name": output.name,
+            "datatype": "FP32" if is_score else "BYTES",
+            "shape": [question.rows],
+        }
+        if output.binary:
+            chunk = answered.scores.astype("<f4", copy=False).tobytes() if is_score else _texts(answered.decisions)
+            tensor["parameters"] = {"binary_data_size": len(chunk)}
+            chunks.append(chunk)
+        else:
+            # a float32 as the shortest decimal of its float64: reads back to the same bits
+            tensor["data"] = np.asarray(answered.scores, np.float64).tolist() if is_score else answered.decisions
+        outputs.append(tensor)
+    document["outputs"] = outputs
+    body = _encode(document)
+    if not chunks:
+        return body, JSON_TYPE, b""
+    return b"".join((body, *chunks)), BINARY_TYPE, b"%b: %d\r\n" % (HEADER_LENGTH, len(body))
+
+
+def _texts(texts: list[str]) -> bytes:
+    """BYTES elements: 4-byte little-endian length, then the bytes."""
+    parts = []
+    for text in texts:
+        data = text.encode()
+        parts.append(len(data).to_bytes(4, "little"))
+        parts.append(data)
+    return b"".join(parts)
