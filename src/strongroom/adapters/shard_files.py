@@ -261,7 +261,10 @@ class FileShard:
         try:
             self._prepare()
         except OSError as error:
-            raise NotDurableError(f"no space for the next segment of `{self.origin}`: {error.strerror}") from error
+            # `space` says: the shard is as it was and may be asked again, unlike after a failed write
+            raise NotDurableError(
+                f"no space for the next segment of `{self.origin}`: {error.strerror}", rule="space"
+            ) from error
 
     def publish(self) -> int:
         """Write tiles, entry bundles and then the checkpoint for all that is durable now; returns the size.
