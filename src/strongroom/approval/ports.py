@@ -55,7 +55,7 @@ class EvidenceShelf(Protocol):
     def put_approval(self, ref: ModelRef, key_id: KeyId, envelope: bytes) -> None:
         """Durable on return; a later approval by the same key replaces the earlier one."""
 
-    def approvals(self, ref: ModelRef) -> Mapping[KeyId, bytes]: ...
+    def approvals_by_key(self, ref: ModelRef) -> Mapping[KeyId, bytes]: ...
 
 
 class ReleasePublisher(Protocol):

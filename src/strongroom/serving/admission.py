@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from strongroom.approval.evidence import Register, check_evidence
 from strongroom.approval.pointers import Pointer, check_pointer
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import halts_path, pointer_path, read_delegations
@@ -33,21 +34,21 @@ from strongroom.errors import (
     StrongroomError,
     TamperedError,
 )
+from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.ports import Blobs, KeyRing
 from strongroom.sealing.sealed import check_content, open_sealed
 from strongroom.serving.admission_ports import Evidence, HaltMemory, TrustedState
 from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.halting import check_not_halted, read_halts
 from strongroom.serving.release_checks import (
-    Register,
     check_approvals,
     check_delegation,
     check_document,
-    check_evidence,
     check_operations,
     check_parties,
     check_role,
     check_target,
+    gather_evidence,
     role_voices,
 )
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
@@ -190,23 +191,25 @@ def admit(
                 # 11
                 _check_numeric_profile(release, node)
                 # 12
-                author, validator, found = check_evidence(
-                    release, policy.demands(release.tier), register, evidence, micros(state.at)
+                package = evidence.package(ref)
+                manifest_of = Manifest.decode(package.manifest, manifest)
+                data = gather_evidence(release, evidence)
+                judged = check_evidence(
+                    ref, data, manifest_of, policy.demands(release.tier), register, micros(state.at)
                 )
                 # 13
-                approvals = check_approvals(found, role, register, evidence, micros(state.at))
+                approvals = check_approvals(release, role, register, evidence, micros(state.at))
                 # 14
-                check_parties(author, validator, signers, approvals, policy.approvers)
+                check_parties(judged.author, judged.validator, signers, approvals, policy.approvers)
                 # 15
-                entry = found.manifest.entry(release.artifact)
+                entry = manifest_of.entry(release.artifact)
                 artifact = (opened or {}).get(ref)
                 if artifact is None:
-                    package = evidence.package(ref)
                     whole = open_sealed(
                         package,
                         ref,
-                        bundle=found.bundle,
-                        author=found.author,
+                        bundle=data["submission"],
+                        author=judged.author_key,
                         ring=ring,
                         blobs=blobs,
                         only=[release.artifact],
@@ -218,7 +221,8 @@ def admit(
                 if part == "champion":
                     break
                 continue
-            admitted.append(AdmittedModel(ref, release, found.digest, policy_digest, artifact, part, percent))
+            digest = digest_of(documents[manifest])
+            admitted.append(AdmittedModel(ref, release, digest, policy_digest, artifact, part, percent))
     return admitted
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from strongroom.access.people import Person
+from strongroom.approval.evidence import Register
 from strongroom.approval.statements import Halt, Lift, halt_id
 from strongroom.approval.trust_policy import TrustPolicy
 from strongroom.errors import HaltedError, NotAuthenticatedError, StrongroomError, TamperedError
 from strongroom.sealing.statements import HALT, LIFT, read_statement
 from strongroom.serving.admission_ports import HaltMemory
-from strongroom.serving.release_checks import Register
 from strongroom.vocabulary import Digest, KeyId, PersonId
 
 ENVELOPES_LIMIT = 10_000

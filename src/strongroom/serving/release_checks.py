@@ -6,12 +6,10 @@ Every check returns what it checked, or raises.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import msgspec
 
-from strongroom.access.people import PeopleRegister
+from strongroom.approval.evidence import SKEW_US, Register
 from strongroom.approval.four_eyes import Voice, check_four_eyes, try_voice, voice_of
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import (
@@ -24,80 +22,21 @@ from strongroom.approval.role_metadata import (
     release_path,
     valid_signers,
 )
-from strongroom.approval.statements import Approval, MachineVerdict, Review
-from strongroom.approval.trust_policy import FLOOR, GRANTS_PATH
+from strongroom.approval.statements import Approval
+from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import (
     EvidenceError,
     ExpiredError,
     FourEyesError,
     InvalidInputError,
-    NotAuthenticatedError,
     NotFoundError,
     RefusedError,
     TamperedError,
 )
-from strongroom.sealing.dsse import envelope_signers, open_envelope
-from strongroom.sealing.keys import PublicKey
-from strongroom.sealing.manifest import Manifest
-from strongroom.sealing.model_signature import verify_model
-from strongroom.sealing.statements import APPROVAL, REVIEW, read_statement
+from strongroom.sealing.statements import APPROVAL
 from strongroom.serving.admission_ports import Evidence, TrustedState
-from strongroom.vocabulary import Digest, KeyId, ModelRef, digest_of, micros
-
-T = TypeVar("T")
-
-SKEW_US = 300 * 1_000_000
-"""How far ahead of ours a signer's clock may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """The people register with its keys ready for verification."""
-
-    people: PeopleRegister
-    keys: Mapping[KeyId, PublicKey]
-
-    @classmethod
-    def read(cls, data: bytes | None) -> Register:
-        """Read `people.json`.
-
-        Raises:
-            TamperedError: the custodians' metadata vouches for bytes that are no register, or for none.
-        """
-        if data is None:
-            raise TamperedError("the release repository has no `people.json`")
-        try:
-            people = PeopleRegister.decode(data)
-            keys = {key.id: PublicKey(key.spki) for person in people.people for key in person.keys}
-        except InvalidInputError as error:
-            raise TamperedError(f"the people register does not read: {error.message}") from error
-        return cls(people, keys)
-
-    def open(self, envelope: bytes) -> tuple[bytes, KeyId]:
-        """Payload and key of an envelope with exactly one signature, by a key of the register.
-
-        Raises:
-            TamperedError: the signature does not verify, or there are several.
-            NotAuthenticatedError: nobody in the register has this key.
-        """
-        signers = envelope_signers(envelope)
-        if len(signers) != 1:
-            raise TamperedError("a statement is signed by exactly one key")
-        if signers[0] not in self.keys:
-            raise NotAuthenticatedError(f"key `{signers[0][:12]}` stands nowhere in the people register")
-        return open_envelope(envelope, self.keys).payload, signers[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A version whose document, evidence and signatures hold; not yet opened."""
-
-    release: Release
-    digest: Digest
-    author: PublicKey
-    bundle: bytes
-    manifest: Manifest
+from strongroom.vocabulary import ModelRef, digest_of, micros
 
 
 def check_delegation(name: str, delegations: Mapping[str, Delegation], paths: Sequence[str]) -> Delegation:
@@ -215,57 +154,28 @@ def check_document(role: RoleMetadata, ref: ModelRef, content: bytes | None) -> 
     return release
 
 
-def check_evidence(
-    release: Release, demands: Mapping[str, str], register: Register, evidence: Evidence, at_us: int
-) -> tuple[Voice, Voice, Approved]:
-    """Author and validator of a version, and that machine and validator found it fit.
-
-    The submission bears no date: author and services count as of the review, which is dated by the validator.
+def gather_evidence(release: Release, evidence: Evidence) -> dict[str, bytes]:
+    """Evidence envelopes by type, each with the digest that the release names.
 
     Raises:
-        EvidenceError: a type is missing, unknown, twice, negative, or about something else.
-        FourEyesError, NotAuthenticatedError, TamperedError: as named.
+        EvidenceError: a type is listed twice, or a file is not in the mirror.
+        TamperedError: other bytes lie there.
     """
-    ref = ModelRef(release.model, release.manifest)
-    listed = {item.type: item.sha256 for item in release.evidence}
-    missing, unknown = sorted(set(demands) - set(listed)), sorted(set(listed) - set(demands))
-    if missing:
-        raise EvidenceError(f"version {ref} lacks {missing[0]} evidence, which tier {release.tier} needs")
-    if unknown or len(listed) != len(release.evidence):
-        raise EvidenceError(f"version {ref} lists evidence twice or of a type that the trust policy does not know")
-    data = {kind: _evidence(evidence, digest) for kind, digest in listed.items()}
-
-    review, validator_key = _statement(data["review"], register, ref, REVIEW, Review)
-    if review.at_us > at_us + SKEW_US:
-        raise EvidenceError(f"the review of {ref} is dated in the future")
-    validator = voice_of(register.people, validator_key, review.at_us, demands["review"])
-    if review.person != validator.person:
-        raise EvidenceError(f"the review of {ref} names another person than the one who signed it")
-
-    manifest = Manifest.decode(evidence.package(ref).manifest, ref.manifest)
-    author_key = _author(data["submission"], ref, manifest, register)
-    author = voice_of(register.people, author_key.key_id, review.at_us, demands["submission"])
-
-    verdicts: dict[str, MachineVerdict] = {}
-    for kind in sorted(set(demands) - {"submission", "review"}):
-        predicate = f"urn:strongroom:predicate:{kind}:v1"
-        shape: type[Any] = MachineVerdict if kind in FLOOR else dict
-        verdicts[kind], key_id = _statement(data[kind], register, ref, predicate, shape)
-        voice_of(register.people, key_id, review.at_us, demands[kind])
-    for kind in ("scan", "validation"):
-        if verdicts[kind].verdict != "pass":
-            raise EvidenceError(f"the {kind} of {ref} ended with `{verdicts[kind].verdict[:40]}`, not `pass`")
-    if review.opinion != "fit":
-        raise EvidenceError(f"the validator found {ref} unfit")
-    judged = verdicts["validation"]
-    if (review.sample, review.results, review.validation) != (judged.sample, judged.results, listed["validation"]):
-        raise EvidenceError(f"the review of {ref} judges another validation, sample or result")
-    approved = Approved(release, digest_of(canonical(release)), author_key, data["submission"], manifest)
-    return author, validator, approved
+    found: dict[str, bytes] = {}
+    for item in release.evidence:
+        if item.type in found:
+            raise EvidenceError(f"`{release.model}` lists {item.type} evidence twice")
+        try:
+            found[item.type] = evidence.evidence(item.sha256)
+        except NotFoundError as error:
+            raise EvidenceError(f"{item.type} evidence {item.sha256[:12]} is not in the repository") from error
+        if digest_of(found[item.type]) != item.sha256:
+            raise TamperedError(f"{item.type} evidence {item.sha256[:12]} has other bytes than its name says")
+    return found
 
 
 def check_approvals(
-    approved: Approved, role: RoleMetadata, register: Register, evidence: Evidence, at_us: int
+    release: Release, role: RoleMetadata, register: Register, evidence: Evidence, at_us: int
 ) -> list[Voice]:
     """Approvers whose signed decision (format 9) is about exactly this release.
 
@@ -273,14 +183,14 @@ def check_approvals(
         EvidenceError: an approver rejected it.
         RefusedError, TamperedError: the reason why the last approval did not count, when none is left.
     """
-    ref = ModelRef(approved.release.model, approved.release.manifest)
+    ref = ModelRef(release.model, release.manifest)
     voices: list[Voice] = []
     reason: RefusedError | TamperedError | None = None
     for envelope in evidence.approvals(ref):
         try:
-            decision, key_id = _statement(envelope, register, ref, APPROVAL, Approval)
+            decision, key_id = register.statement(envelope, ref, APPROVAL, Approval)
             voice = voice_of(register.people, key_id, decision.at_us, "approver")
-            _check_decision(decision, voice, approved, role, at_us)
+            _check_decision(decision, voice, release, role, at_us)
         except (RefusedError, TamperedError) as error:
             # Others may have put it there: it does not count, and it does not stop those that do.
             reason = error
@@ -309,12 +219,11 @@ def check_parties(
     check_four_eyes(author, validator, others, wanted)
 
 
-def _check_decision(decision: Approval, voice: Voice, approved: Approved, role: RoleMetadata, at_us: int) -> None:
-    release = approved.release
+def _check_decision(decision: Approval, voice: Voice, release: Release, role: RoleMetadata, at_us: int) -> None:
     same = (
         (decision.person == voice.person, "person"),
         (decision.manifest == release.manifest, "manifest"),
-        (decision.release == approved.digest, "release document"),
+        (decision.release == digest_of(canonical(release)), "release document"),
         (decision.evidence == release.evidence, "evidence"),
         (decision.policies == release.policies, "policies"),
         (decision.diagram == release.diagram, "diagram"),
@@ -326,33 +235,6 @@ def _check_decision(decision: Approval, voice: Voice, approved: Approved, role: 
     for holds, what in same:
         if not holds:
             raise EvidenceError(f"the approval of `{voice.person}` has another {what} than the release")
-
-
-def _evidence(evidence: Evidence, digest: Digest) -> bytes:
-    try:
-        data = evidence.evidence(digest)
-    except NotFoundError as error:
-        raise EvidenceError(f"evidence {digest[:12]} is not in the repository") from error
-    if digest_of(data) != digest:
-        raise TamperedError(f"evidence {digest[:12]} has other bytes than its name says")
-    return data
-
-
-def _statement(data: bytes, register: Register, ref: ModelRef, predicate_type: str, kind: type[T]) -> tuple[T, KeyId]:
-    payload, key_id = register.open(data)
-    subject, predicate = read_statement(payload, predicate_type, kind)
-    if subject != ref:
-        raise EvidenceError(f"a {predicate_type.split(':')[3]} statement is about {subject}, not about {ref}")
-    return predicate, key_id
-
-
-def _author(bundle: bytes, ref: ModelRef, manifest: Manifest, register: Register) -> PublicKey:
-    for key in register.keys.values():
-        # The bundle names its key by the digest of the PEM; `verify_model` then holds every byte against that key.
-        if digest_of(key.pem).encode() in bundle:
-            verify_model(bundle, ref.name, manifest, key)
-            return key
-    raise EvidenceError(f"the submission of {ref} is signed by nobody in the people register")
 
 
 def _check_age(role: RoleMetadata, state: TrustedState, name: str) -> None:
