@@ -1,0 +1,237 @@
+"""On the author's side: turn a trained model and its samples into the folder that `strongroom submit` takes.
+
+Converters are heavy and come with the extra `package`; they are imported when a model needs them, never at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strongroom.adapters.model_toml import write_contract
+from strongroom.adapters.package_folder import write_folder
+from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.packages import Package, read_package
+from strongroom.vocabulary import digest_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPSET: Final = 15
+"""ONNX operator set that converters and runtime of today and of some years ago all know."""
+
+_TENSOR: Final = "input"
+_FILES: Final = {
+    "model": "model.onnx",
+    "development": "development.parquet",
+    "reference": "reference.parquet",
+    "predictions": "predictions.parquet",
+}
+_PROTECTED_FILE: Final = "protected.parquet"
+
+
+def package(
+    model: Any,
+    folder: str | Path,
+    *,
+    contract: Mapping[str, Any],
+    outcome: str,
+    development: pd.DataFrame,
+    reference: pd.DataFrame,
+    predictions: npt.ArrayLike | None = None,
+) -> Package:
+    """Write a package: `model.toml`, `model.onnx`, development and reference samples, predictions of the source model.
+
+    Args:
+        model: an XGBoost classifier, a scikit-learn classifier or pipeline with `predict_proba`, or the bytes of an
+            ONNX file whose input is float [rows, features].
+        folder: new or empty.
+        contract: what `model.toml` says, as nested dicts and lists. Left out and filled in: `v`, `samples`,
+            `input.tensor`, `output.tensor` (for converted models), `lineage.environment`, `lineage.parameters`, and in
+            `lineage.data` the digest of the development sample.
+        outcome: column with 1 for default and 0 for none.
+        development: features, outcome and protected attributes; other columns are left out.
+        reference: the same columns, other rows: what live data is compared with.
+        predictions: of the source model on `reference`, shape [rows]; needed for ONNX bytes, else computed.
+
+    Returns:
+        The package, as the registry will read it.
+
+    Raises:
+        InvalidInputError: a column or key is missing, or the contract breaks a rule.
+        UnsafeArtifactError: the model is of no kind that we convert.
+        UnavailableError: a converter is not installed; install `strongroom[package]`.
+        ConflictError: the folder is not empty.
+    """
+    plain = {key: value for key, value in contract.items() if key != "samples"}
+    names = _feature_names(plain)
+    protected = list(plain.get("protected", ()))
+    rows = _rows(reference, names)
+    onnx_bytes, tensor = _convert(model, rows)
+    files = {
+        _FILES["model"]: onnx_bytes,
+        _FILES["development"]: _sample(development, names, outcome, "development"),
+        _FILES["reference"]: _sample(reference, names, outcome, "reference"),
+        _FILES["predictions"]: _predictions(model, rows, plain, predictions),
+    }
+    samples: dict[str, str] = {**_FILES, "outcome": outcome}
+    if protected:
+        files[_PROTECTED_FILE] = _parquet({name: _column(reference, name, "reference") for name in protected})
+        samples["protected"] = _PROTECTED_FILE
+    lineage = dict(plain.get("lineage", {}))
+    lineage.setdefault("code_commit", "unversioned")
+    lineage.setdefault("environment", _environment())
+    lineage.setdefault("parameters", _parameters(model))
+    lineage["data"] = {"development": digest_of(files[_FILES["development"]]), **lineage.get("data", {})}
+    output = dict(plain.get("output", {}))
+    if tensor is not None:
+        output.setdefault("tensor", tensor)
+    document = {
+        **plain,
+        "v": 1,
+        "input": {"tensor": _TENSOR, **plain["input"]},
+        "output": output,
+        "samples": samples,
+        "lineage": lineage,
+    }
+    try:
+        stated = msgspec.convert(document, ModelContract)
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(f"the contract does not hold: {error}", field="contract", rule="schema") from error
+    files["model.toml"] = write_contract(stated)
+    checked = read_package(files)
+    write_folder(Path(folder), files)
+    return checked
+
+
+def _convert(model: Any, rows: pd.DataFrame) -> tuple[bytes, str | None]:
+    """ONNX bytes, and the name of the probabilities tensor, float [rows, 2], where we made it."""
+    if isinstance(model, (bytes, bytearray)):
+        return bytes(model), None
+    origin = type(model).__module__.partition(".")[0]
+    width = rows.shape[1]
+    try:
+        if origin == "xgboost":
+            return _convert_xgboost(model, width), "probabilities"
+        if origin == "sklearn":
+            return _convert_sklearn(model, width), "probabilities"
+    except ImportError as error:
+        raise UnavailableError(f"`{error.name}` is not installed; install strongroom[package]") from error
+    raise UnsafeArtifactError(
+        f"a model of `{origin}` is not converted; give an XGBoost or scikit-learn classifier, or the bytes of ONNX"
+    )
+
+
+def _convert_xgboost(model: Any, width: int) -> bytes:
+    import onnxmltools
+    from onnxmltools.convert.common.data_types import FloatTensorType
+    from xgboost import XGBClassifier
+
+    if not isinstance(model, XGBClassifier):
+        raise UnsafeArtifactError("of XGBoost, classifiers are converted; fit an XGBClassifier")
+    # The converter accepts no feature names but f0, f1, ...; a copy forgets them, the author's model keeps them.
+    copy = XGBClassifier()
+    copy.load_model(model.get_booster().save_raw("ubj"))
+    copy.get_booster().feature_names = None
+    converted = onnxmltools.convert_xgboost(
+        copy, name="model", initial_types=[(_TENSOR, FloatTensorType([None, width]))], target_opset=OPSET
+    )
+    return bytes(converted.SerializeToString())
+
+
+def _convert_sklearn(model: Any, width: int) -> bytes:
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    converted = to_onnx(
+        model,
+        name="model",
+        initial_types=[(_TENSOR, FloatTensorType([None, width]))],
+        # Without this the output is a list of dicts, one per row, which no contract describes.
+        options={id(model): {"zipmap": False}},
+        target_opset=OPSET,
+    )
+    return bytes(converted.SerializeToString())
+
+
+def _predictions(model: Any, rows: pd.DataFrame, contract: Mapping[str, Any], given: npt.ArrayLike | None) -> bytes:
+    if given is None:
+        if isinstance(model, (bytes, bytearray)):
+            raise InvalidInputError(
+                "an ONNX file needs the predictions of the model it was made from", field="predictions", rule="missing"
+            )
+        # A model that was fitted on arrays refuses frames, and the other way round.
+        source = rows if getattr(model, "feature_names_in_", None) is not None else rows.to_numpy()
+        given = np.asarray(model.predict_proba(source))[:, int(contract.get("output", {}).get("column", 1))]
+    values = np.asarray(given, dtype=np.float64)
+    if values.shape != (len(rows),) or not np.isfinite(values).all():
+        raise InvalidInputError(
+            "there is one finite prediction for each reference row", field="predictions", rule="shape"
+        )
+    return _parquet({"prediction": pa.array(values)})
+
+
+def _sample(frame: pd.DataFrame, names: Sequence[str], outcome: str, what: str) -> bytes:
+    rows = _rows(frame, names)
+    columns: dict[str, pa.Array] = {name: pa.array(rows[name].to_numpy(), from_pandas=False) for name in names}
+    answer = _column(frame, outcome, what)
+    if answer.null_count or not set(answer.unique().to_pylist()) <= {0, 1}:
+        raise InvalidInputError(f"the outcome of the {what} sample is 0 or 1", field=outcome, rule="outcome")
+    return _parquet({**columns, outcome: answer.cast(pa.int8())})
+
+
+def _rows(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The features as float32, in the contract's order: what the gateway will hand to the model."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise InvalidInputError(f"the sample lacks feature `{missing[0]}`", field=missing[0], rule="column")
+    return frame[list(names)].astype(np.float32)
+
+
+def _column(frame: pd.DataFrame, name: str, what: str) -> pa.Array:
+    if name not in frame.columns:
+        raise InvalidInputError(f"the {what} sample lacks column `{name}`", field=name, rule="column")
+    return pa.array(frame[name])
+
+
+def _parquet(columns: Mapping[str, pa.Array]) -> bytes:
+    sink = pa.BufferOutputStream()
+    # No pandas metadata: it would name index and versions that are no part of the sample.
+    pq.write_table(pa.table(dict(columns)), sink, compression="zstd", store_schema=False)
+    return bytes(sink.getvalue())
+
+
+def _feature_names(contract: Mapping[str, Any]) -> list[str]:
+    try:
+        return [str(feature["name"]) for feature in contract["input"]["features"]]
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError(
+            "the contract lists `input.features`, each with a name", field="input.features", rule="missing"
+        ) from error
+
+
+def _environment() -> dict[str, str]:
+    wanted = ["numpy", "onnx", "onnxmltools", "skl2onnx", "scikit-learn", "xgboost-cpu", "xgboost"]
+    found = {}
+    for name in wanted:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _parameters(model: Any) -> dict[str, str]:
+    if not hasattr(model, "get_params"):
+        return {}
+    plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float, bool))}
+    return {name: str(value) for name, value in sorted(plain.items())}

@@ -1,0 +1,121 @@
+"""What `strongroom.package` writes: a package that the registry takes, and a model that answers as the source does."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pyarrow.parquet as pq
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
+
+import strongroom
+from strongroom.adapters.package_folder import read_folder
+from strongroom.errors import ConflictError, InvalidInputError, UnsafeArtifactError
+from strongroom.registry.packages import read_package
+from tests.registry.models import FEATURES, contract, frame
+
+DEVELOPMENT, REFERENCE = frame(400, 1), frame(300, 2)
+
+
+def fitted(kind: str, names: bool) -> Any:
+    rows = DEVELOPMENT[list(FEATURES)].astype("float32")
+    model = (
+        XGBClassifier(n_estimators=12, max_depth=3, n_jobs=1, random_state=1)
+        if kind == "xgboost"
+        else make_pipeline(StandardScaler(), LogisticRegression())
+    )
+    return model.fit(rows if names else rows.to_numpy(), DEVELOPMENT["default"])
+
+
+def write(model: Any, folder: Path, **changes: Any) -> Any:
+    given: dict[str, Any] = {
+        "contract": contract(),
+        "outcome": "default",
+        "development": DEVELOPMENT,
+        "reference": REFERENCE,
+    }
+    return strongroom.package(model, folder, **{**given, **changes})
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["frame", "array"])
+@pytest.mark.parametrize("kind", ["xgboost", "sklearn"])
+def test_package_is_taken_and_answers_like_its_source(kind: str, names: bool, tmp_path: Path) -> None:
+    model = fitted(kind, names)
+    made = write(model, tmp_path / "package")
+    files = read_folder(tmp_path / "package")
+    assert read_package(files).ref == made.ref
+    samples = {f"{name}.parquet" for name in ("development", "reference", "predictions", "protected")}
+    assert set(files) == {"model.toml", "model.onnx"} | samples
+    stated = made.contract
+    assert stated.lineage.parameters["random_state" if kind == "xgboost" else "verbose"]
+    assert stated.lineage.environment["numpy"]
+    assert stated.lineage.code_commit == "unversioned"
+
+    session = ort.InferenceSession(files["model.onnx"], providers=["CPUExecutionProvider"])
+    rows = REFERENCE[list(FEATURES)].to_numpy("float32")
+    (answer,) = session.run([stated.output.tensor], {stated.input.tensor: rows})
+    assert answer.dtype == np.float32
+    assert answer.shape == (len(rows), 2)
+    source = pq.read_table(io.BytesIO(files["predictions.parquet"]))["prediction"].to_numpy()
+    assert np.abs(answer[:, 1] - source).max() < 1e-5
+    assert source.std() > 0.05
+
+    reference = pq.read_table(io.BytesIO(files["reference.parquet"]))
+    assert reference.column_names == [*FEATURES, "default"]
+    assert pq.read_table(io.BytesIO(files["protected.parquet"])).column_names == ["sex"]
+
+
+def test_the_authors_model_keeps_its_feature_names(tmp_path: Path) -> None:
+    model = fitted("xgboost", True)
+    write(model, tmp_path / "package")
+    assert model.get_booster().feature_names == list(FEATURES)
+
+
+def test_same_inputs_give_the_same_identity(tmp_path: Path) -> None:
+    model = fitted("sklearn", True)
+    assert write(model, tmp_path / "one").ref == write(model, tmp_path / "two").ref
+
+
+def test_onnx_bytes_need_predictions_of_their_source(tmp_path: Path) -> None:
+    made = write(fitted("sklearn", True), tmp_path / "first")
+    given = contract()
+    given["output"]["tensor"] = "probabilities"
+    with pytest.raises(InvalidInputError, match="predictions of the model"):
+        write(made.files["model.onnx"], tmp_path / "second", contract=given)
+    again = write(made.files["model.onnx"], tmp_path / "third", contract=given, predictions=np.full(300, 0.5))
+    assert again.contract.output.tensor == "probabilities"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"outcome": "age"}, "0 or 1"),
+        ({"outcome": "nowhere"}, "lacks column"),
+        ({"reference": REFERENCE.drop(columns="age")}, "lacks feature `age`"),
+        ({"reference": REFERENCE.drop(columns="sex")}, "lacks column `sex`"),
+        ({"predictions": [0.1]}, "one finite prediction"),
+        ({"contract": {**contract(), "tier": "two"}}, "contract does not hold"),
+        ({"contract": {**contract(), "colour": "red"}}, "contract does not hold"),
+        ({"contract": {"name": "x"}}, "input.features"),
+    ],
+)
+def test_what_is_missing_is_named(change: dict[str, Any], error: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=error):
+        write(fitted("sklearn", True), tmp_path / "package", **change)
+    assert not (tmp_path / "package").exists()
+
+
+def test_other_kinds_of_model_and_full_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeArtifactError, match="not converted"):
+        write({"weights": [1, 2]}, tmp_path / "package")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(ConflictError, match="not an empty folder"):
+        write(fitted("sklearn", True), tmp_path / "full")
