@@ -12,7 +12,14 @@ from xgboost import XGBClassifier
 
 from demo.data import OUTCOME
 
-BOOSTING = {"n_estimators": 120, "max_depth": 4, "learning_rate": 0.08, "subsample": 0.8, "random_state": 7, "n_jobs": 1}
+BOOSTING = {
+    "n_estimators": 120,
+    "max_depth": 4,
+    "learning_rate": 0.08,
+    "subsample": 0.8,
+    "random_state": 7,
+    "n_jobs": 1,
+}
 
 
 def boosted(sample: pd.DataFrame) -> Any:
