@@ -1,0 +1,198 @@
+"""A sandbox job: is there anything in this package that must not be opened, does the model have its contract's form?
+
+Inputs: `contract.json`, and `file-0`, `file-1` ... the files of the package.
+Parameters: `files`, a list of [input name, path, role].
+Outputs: `scan.json` (ScanResult).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import ModelContract
+from strongroom.validation.onnx_scan import scan_model
+from strongroom.validation.scan import (
+    FINDINGS_LIMIT,
+    RULES,
+    Finding,
+    ModelFacts,
+    SampleFacts,
+    ScanResult,
+    Severity,
+    plain,
+    rules_digest,
+)
+from strongroom.validation.tables import numbers, read_table
+
+TEXT_SUFFIXES = (".json", ".md", ".toml", ".txt")
+
+# the first bytes of what is never loaded: pickles of every protocol since 2, archives, programs
+_FOREIGN = (
+    (re.compile(rb"\x80[\x02-\x05]"), "a pickle"),
+    (re.compile(rb"PK(\x03\x04|\x05\x06)"), "a ZIP archive (or what is kept in one: joblib, PyTorch, Keras, NumPy)"),
+    (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!"), "a compressed archive"),
+    (re.compile(rb"\x89HDF\r\n"), "an HDF5 file"),
+    (re.compile(rb"\x7fELF|MZ|#!"), "a program"),
+    (re.compile(rb"\x93NUMPY"), "a NumPy array file, which may hold pickles"),
+)
+# Forms that their issuers document; chance hits are rare. Only credentials that open something by themselves.
+_SECRETS: Final = (
+    ("private key", re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    ("AWS access key", re.compile(rb"(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
+    ("GitHub token", re.compile(rb"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{82})\b")),
+    ("GitLab token", re.compile(rb"glpat-[A-Za-z0-9_-]{20,}")),
+    ("Slack token", re.compile(rb"xox[abeprs]-[A-Za-z0-9-]{10,}")),
+    ("Google API key", re.compile(rb"AIza[A-Za-z0-9_-]{35}")),
+    ("Stripe key", re.compile(rb"[rs]k_live_[A-Za-z0-9]{20,}")),
+    ("JSON Web Token", re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")),
+    ("password in an address", re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@[A-Za-z0-9]")),
+)
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self.all: list[Finding] = []
+
+    def add(self, rule: str, file: str, message: str, severity: Severity = "refuse") -> None:
+        finding = Finding(rule=rule, severity=severity, file=plain(file), message=message)
+        if len(self.all) < FINDINGS_LIMIT and finding not in self.all:
+            self.all.append(finding)
+
+
+def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:
+    """See the module's docstring.
+
+    Raises:
+        InvalidInputError: contract or parameters are malformed; findings about the package do not raise.
+    """
+    contract = parse_as(inputs["contract.json"], ModelContract)
+    files = {path: inputs[name] for name, path, _ in parameters["files"]}
+    findings = _Findings()
+    model: ModelFacts | None = None
+    for path, data in files.items():
+        if not _familiar(path, data, contract, findings):
+            continue
+        if path == contract.samples.model:
+            refuse = _refusal(findings, path)
+            model = scan_model(data, contract.input, contract.output, RULES, refuse)
+        _secrets(path, data, findings)
+    samples = _samples(files, contract, findings)
+    for path in _expected(contract):
+        if path not in files:
+            findings.add("package-missing", path, "the contract names a file that the package does not have")
+    result = ScanResult(
+        v=1,
+        rules=RULES,
+        rules_sha256=rules_digest(),
+        tools={name: version(name) for name in ("onnx", "pyarrow")},
+        findings=tuple(findings.all),
+        model=model,
+        samples=samples,
+    )
+    return {"scan.json": canonical(result)}
+
+
+def _refusal(findings: _Findings, path: str) -> Any:
+    return lambda rule, message: findings.add(rule, path, message)
+
+
+def _expected(contract: ModelContract) -> list[str]:
+    samples = contract.samples
+    named = [samples.model, samples.development, samples.reference, samples.predictions, samples.protected]
+    return ["model.toml", *(path for path in named if path is not None)]
+
+
+def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findings) -> bool:
+    """A file of a kind that a package may hold, by name and by content."""
+    lower = path.lower()
+    for form, name in _FOREIGN:
+        if form.match(data):
+            findings.add("foreign-file", path, f"the file is {name}; a package holds ONNX, Parquet and text only")
+            return False
+    if len(data) > RULES.file_bytes:
+        findings.add("file-size", path, f"the file has more than {RULES.file_bytes} bytes")
+        return False
+    if lower.endswith(".onnx"):
+        if path != contract.samples.model:
+            findings.add("foreign-file", path, "the contract names another model file; a package holds one model")
+        return path == contract.samples.model
+    if path == contract.samples.model:
+        findings.add("foreign-file", path, "the model file's name must end with .onnx")
+        return False
+    if lower.endswith(".parquet"):
+        if path not in _expected(contract):
+            findings.add("foreign-file", path, "the contract names no such sample")
+        return path in _expected(contract)
+    if not lower.endswith(TEXT_SUFFIXES):
+        findings.add("foreign-file", path, "a package holds ONNX, Parquet, and text (.json .md .toml .txt) only")
+        return False
+    if len(data) > RULES.text_bytes:
+        findings.add("file-size", path, f"a text file has more than {RULES.text_bytes} bytes")
+        return False
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        findings.add("foreign-file", path, "the text file is not UTF-8")
+        return False
+    if "\0" in text:
+        findings.add("foreign-file", path, "the text file holds binary data")
+        return False
+    return True
+
+
+def _secrets(path: str, data: bytes, findings: _Findings) -> None:
+    """Look for credentials, in model files too: exporters write comments and paths into them."""
+    for kind, form in _SECRETS:
+        found = form.search(data)
+        if found:
+            line = data.count(b"\n", 0, found.start()) + 1
+            where = f"in line {line}" if path.lower().endswith(TEXT_SUFFIXES) else f"at byte {found.start()}"
+            findings.add("secret", path, f"this looks like a {kind} ({where}); withdraw it and remove it")
+
+
+def _samples(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> tuple[SampleFacts, ...]:
+    paths = contract.samples
+    features = [feature.name for feature in contract.input.features]
+    wanted = {
+        paths.development: ("development", [*features, paths.outcome]),
+        paths.reference: ("reference", [*features, paths.outcome]),
+        paths.predictions: ("predictions", ["prediction"]),
+    }
+    if paths.protected is not None:
+        wanted[paths.protected] = ("protected", list(contract.protected))
+    facts: list[SampleFacts] = []
+    rows: dict[str, int] = {}
+    for path, (what, columns) in wanted.items():
+        if path not in files:
+            continue
+        try:
+            table = read_table(files[path], what)
+            if table.num_rows > RULES.rows or table.num_columns > RULES.columns:
+                findings.add("sample-size", path, f"more than {RULES.rows} rows or {RULES.columns} columns")
+                continue
+            for column in columns if what != "protected" else ():
+                numbers(table, column, what)
+        except InvalidInputError as error:
+            findings.add("sample", path, plain(error.message))
+            continue
+        names = list(table.column_names)
+        if len(set(names)) != len(names):
+            findings.add("sample-columns", path, "column names repeat")
+        if what == "protected" and set(names) != set(columns):
+            findings.add("sample-columns", path, "the protected sample has exactly the protected attributes as columns")
+        leaked = sorted(set(names) & set(contract.protected)) if what != "protected" else []
+        if leaked:
+            findings.add("sample-protected", path, f"protected attributes are kept apart: {plain(', '.join(leaked))}")
+        elif set(names) - set(columns):
+            findings.add("sample-columns", path, f"{len(set(names) - set(columns))} columns have no purpose", "note")
+        rows[what] = table.num_rows
+        facts.append(SampleFacts(file=plain(path), rows=table.num_rows, columns=table.num_columns))
+    for what in ("predictions", "protected"):
+        if what in rows and "reference" in rows and rows[what] != rows["reference"]:
+            findings.add("sample-rows", "", f"{what} and reference sample have different numbers of rows")
+    return tuple(facts)
