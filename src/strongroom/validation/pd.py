@@ -119,7 +119,7 @@ def calibration_tests(
     worst = min(range(len(adjusted)), key=lambda i: (adjusted[i], i))
     raw = sum(q < 0.05 for _, q in filled)
     sentence = (
-        f"Of {len(filled)} filled grades, {raw} would be called too low at 5 % one by one; grade "
+        f"Of {len(filled)} filled grades, {raw} would be called too low at 5% one by one; grade "
         f"{filled[worst][0]} is the worst."
     )
     found.append(
@@ -200,7 +200,7 @@ def stability_tests(
             rows
         )
     worst = max(shifts, key=lambda name: shifts[name])
-    sentence = f"Of {len(shifts)} features, `{worst}` moved most."
+    sentence = f"Of {len(shifts)} features, {worst} moved most."
     return [
         *found,
         answer("stability.psi-features", shifts[worst], sentence, basis, details=[("feature", worst), *floors]),
@@ -394,7 +394,7 @@ def _air(attribute: str, table: Sequence[fairness.Group], decision: str, basis: 
         )
     group, impact = min(measured, key=lambda pair: pair[1].ratio)
     sentence = (
-        f"Group `{group.name}` gets `{decision}` {group.rate or 0.0:.1%} of the time, group `{lead.name}` "
+        f"Group {group.name} gets “{decision}” {group.rate or 0.0:.1%} of the time, group {lead.name} "
         f"{lead.rate or 0.0:.1%}: "
         f"a ratio of {impact.ratio:.3f}."
     )

@@ -197,9 +197,9 @@ def conclude(battery: Battery, tests: Sequence[TestResult]) -> tuple[BatteryVerd
                 line = f"`{test.id}` could not be evaluated: {test.reason}"
                 (failed if rule.role == "gate" else warned).append(line)
             elif test.verdict == "fail":
-                failed.append(f"`{test.id}` is {test.figure}, beyond {test.fail}")
+                failed.append(f"`{test.id}` is {float(test.figure or 0):.4g}, beyond {test.fail}")
             elif test.verdict == "amber":
-                warned.append(f"`{test.id}` is {test.figure}, beyond {test.amber}")
+                warned.append(f"`{test.id}` is {float(test.figure or 0):.4g}, beyond {test.amber}")
     if failed:
         return "fail", (*failed, *warned)
     return ("amber" if warned else "pass"), tuple(warned)

@@ -203,6 +203,7 @@ class BatteryResults(_Document, frozen=True, kw_only=True):
     v: Literal[1]
     battery: Literal["pd"]
     model: str
+    manifest: Digest
     title: str
     owner: str
     kind: str

@@ -28,18 +28,21 @@ from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.results import BatteryResults, ProfileProof, SampleRef, TestResult
 from strongroom.validation.tables import feature_rows, labels, numbers, outcomes, read_table
-from strongroom.vocabulary import digest_of
+from strongroom.vocabulary import digest_of, parse_digest
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:
-    """See the module's docstring. `parameters` is empty: nothing but the digested inputs can move a figure.
+    """See the module's docstring.
+
+    `parameters` holds `manifest`, the digest that names the model's version; nothing but the inputs moves a figure.
 
     Raises:
         InvalidInputError: a sample, the model or a document breaks its contract.
         EvidenceError: the policy has no battery for this kind and tier.
     """
-    if parameters:
-        raise InvalidInputError("the PD battery takes no parameters", rule="parameters")
+    if set(parameters) != {"manifest"}:
+        raise InvalidInputError("the PD battery takes the parameter `manifest` and no other", rule="parameters")
+    manifest = parse_digest(str(parameters["manifest"]))
     contract = parse_as(inputs["contract.json"], ModelContract)
     policy = ValidationPolicy.decode(inputs["policy.json"])
     proof = parse_as(inputs["profile.json"], ProfileProof)
@@ -75,6 +78,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         v=1,
         battery="pd",
         model=contract.name,
+        manifest=manifest,
         title=contract.title,
         owner=contract.owner,
         kind=contract.kind,

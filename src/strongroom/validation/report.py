@@ -1,0 +1,176 @@
+"""The validation report: one self-contained page, drawn from the signed results and from nothing else.
+
+No script, no outside resource, a content security policy that allows exactly the page's own style sheet; the same
+results give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from strongroom.validation import drawing
+from strongroom.validation.results import BatteryResults, Section, TestResult
+from strongroom.vocabulary import digest_of
+
+SECTIONS: tuple[tuple[Section, str], ...] = (
+    ("discrimination", "Discrimination"),
+    ("calibration", "Calibration"),
+    ("stability", "Stability"),
+    ("fairness", "Fairness"),
+    ("implementation", "Implementation"),
+    ("data", "Data"),
+)
+BANNERS = {
+    "pass": ("Passed", "Every gate of the policy is passed, without a warning."),
+    "amber": (
+        "Passed with warnings",
+        "Every gate of the policy is passed; the warnings below ask for a human judgement.",
+    ),
+    "fail": (
+        "Not passed",
+        "At least one gate of the policy is not passed. The model cannot be released on this evidence.",
+    ),
+}
+VERDICTS = {
+    "pass": "pass",
+    "amber": "amber",
+    "fail": "fail",
+    "not-evaluable": "not evaluable",
+    "information": "for information",
+}
+MODES = {
+    "batch-invariant": "A row has the same bits alone and in any batch: the gateway may batch freely.",
+    "padded": "A row alone would have other bits than in a batch: the gateway pads a single row to two.",
+    "by-row": "A row's bits hang on its batch: the gateway runs each row alone.",
+}
+
+
+class Line(NamedTuple):
+    """A test as the verdict table shows it."""
+
+    test: TestResult
+    figure: str
+    interval: str
+    p_value: str
+    asked: str
+    verdict: str
+
+
+def render(data: bytes) -> bytes:
+    """The page, UTF-8.
+
+    Args:
+        data: `results.json` as signed.
+
+    Raises:
+        InvalidInputError: the bytes are not a battery's results.
+    """
+    results = BatteryResults.decode(data)
+    by_rule = {test.rule: test for test in results.tests}
+    level = f"{float(results.confidence):.0%}"
+    area = by_rule.get("discrimination.auc")
+    shifts, ratios = _cuts(by_rule.get("stability.psi-features")), _cuts(by_rule.get("fairness.air"))
+    pictures = {
+        "discrimination": [drawing.roc(results.plots.roc, shown(area)), drawing.distributions(results.plots.scores)]
+        if results.plots.roc and area
+        else [],
+        "calibration": [drawing.calibration(results.grades, level)] if results.grades else [],
+        "stability": [drawing.stability(results.psi, *shifts)] if results.psi else [],
+        "fairness": [drawing.impact(results.air, *ratios)] if results.air else [],
+    }
+    environment = Environment(
+        loader=PackageLoader("strongroom.validation", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style = environment.get_template("report.css").render()
+    sections = [
+        (key, name, [_line(test) for test in results.tests if test.section == key], pictures.get(key, []))
+        for key, name in SECTIONS
+    ]
+    counts = {name: sum(test.verdict == name for test in results.tests) for name in VERDICTS}
+    page = environment.get_template("report.html").render(
+        r=results,
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        banner=BANNERS[results.verdict],
+        sections=sections,
+        counts=counts,
+        verdicts=VERDICTS,
+        level=level,
+        missing=[test for test in results.tests if test.verdict == "not-evaluable"],
+        mode=MODES[results.numeric.profile.mode],
+        results_sha256=digest_of(data),
+        percent=percent,
+        p_text=p_text,
+        number=number,
+    )
+    return page.encode()
+
+
+def shown(test: TestResult | None) -> str:
+    """A figure as people write it, by its unit; the full figure stands in results.json."""
+    if test is None or test.figure is None:
+        return "–"  # noqa: RUF001  # an en dash for 'none' is what a reader expects
+    return _by_unit(test.figure, test.unit)
+
+
+def percent(text: str | None) -> str:
+    """A share as a percentage."""
+    return "–" if text is None else f"{float(text) * 100:.2f}%"  # noqa: RUF001  # as above
+
+
+def p_text(text: str | None) -> str:
+    """A p-value; very small ones by their bound."""
+    if text is None:
+        return "–"  # noqa: RUF001  # as above
+    value = float(text)
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def number(count: int) -> str:
+    """A count in groups of three."""
+    return f"{count:,}"
+
+
+def _cuts(test: TestResult | None) -> tuple[str | None, str | None]:
+    return (test.amber, test.fail) if test else (None, None)
+
+
+def _line(test: TestResult) -> Line:
+    interval = "–"  # noqa: RUF001  # as above
+    if test.interval:
+        interval = f"{_by_unit(test.interval[0], test.unit)} to {_by_unit(test.interval[1], test.unit)}"
+    word = "at least" if test.better == "higher" else "at most"
+    asked = "–"  # noqa: RUF001  # as above
+    if test.amber is not None:
+        asked = f"{word} {_limit(test.amber, test.unit)}"
+        if test.role == "advisory":
+            asked += ", else a warning"
+        elif test.fail is not None and test.fail != test.amber:
+            asked += f"; fails {'below' if test.better == 'higher' else 'above'} {_limit(test.fail, test.unit)}"
+    return Line(test, shown(test), interval, p_text(test.p_value), asked, VERDICTS[test.verdict])
+
+
+def _by_unit(text: str, unit: str) -> str:
+    value = float(text)
+    if unit == "count":
+        return number(int(value))
+    if unit == "share":
+        return percent(text)
+    if unit == "p-value":
+        return p_text(text)
+    if unit == "probability":
+        return f"{value:.1e}"
+    return f"{value:.4f}" if unit in ("PSI", "score") else f"{value:.3f}"
+
+
+def _limit(text: str, unit: str) -> str:
+    return f"{float(text) * 100:g}%" if unit == "share" else text
