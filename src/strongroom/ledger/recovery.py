@@ -196,7 +196,7 @@ def _lost_sector(data: bytes, low: int, high: int, start: int, broken: bool) -> 
         first = _next_sector(low)
         if first >= low + HEADER_BYTES:  # the header is in one written sector, so its length can be believed
             reach = min(high, low + HEADER_BYTES + int.from_bytes(data[low : low + 4], "big"))
-    if low == start and not any(data[low : _next_sector(low)]):
+    if low == start and low % SECTOR_BYTES and not any(data[low : _next_sector(low)]):
         return True  # the sector that the last checkpoint ends in was not written again
     return any(not any(data[s : s + SECTOR_BYTES]) for s in range(_next_sector(low), reach, SECTOR_BYTES))
 
