@@ -159,13 +159,13 @@ class Authorisation:
             )
         try:
             ruling = self._engine.rule_on(question)
+            allowed, rules = ruling.allowed is True, ruling.rules
         except Exception as error:  # whatever breaks an evaluation is a no, not a yes and not a crash
             raise NotPermittedError(
                 f"the policies could not be evaluated for `{question.verb}`, so the answer is no"
             ) from error
-        if ruling.allowed is True:
-            return
-        raise NotPermittedError(_why(question, ruling.rules, sorted(who.roles)))
+        if not allowed:
+            raise NotPermittedError(_why(question, rules, sorted(who.roles)))
 
 
 def _why(question: Question, rules: tuple[str, ...], roles: list[str]) -> str:

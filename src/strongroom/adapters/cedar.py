@@ -144,7 +144,7 @@ def _text(data: bytes, what: str) -> str:
 
 
 def _names(rules: dict[str, Any]) -> dict[str, str]:
-    names = {policy: str(rule["annotations"].get("id") or "") for policy, rule in rules.items()}
+    names = {policy: str(rule.get("annotations", {}).get("id") or "") for policy, rule in rules.items()}
     if not all(names.values()) or len(set(names.values())) != len(names):
         raise InvalidInputError(
             'every access rule needs an @id("...") of its own, which refusals can name', rule="cedar"
@@ -155,7 +155,7 @@ def _names(rules: dict[str, Any]) -> dict[str, str]:
 def _timed(rules: dict[str, Any]) -> Iterator[str]:
     """Verbs whose decisions may change with the clock alone; `*` for all."""
     for rule in rules.values():
-        if not any(_reads_time(condition["body"]) for condition in rule["conditions"]):
+        if not any(_reads_time(condition["body"]) for condition in rule.get("conditions", [])):
             continue
         scope = rule["action"]
         if scope["op"] == "==":
