@@ -42,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The document as read back.
 
     Attributes:
+        columns: names of the features in the order of the input, when the caller sent one tensor for each; else empty.
         decision: of the cut-offs, None when refused.
         decision_id: 32 hexadecimal digits.
         inputs, outputs: tensors of one row; both empty when refused.
@@ -50,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         status: `answered` or `refused`.
     """
 
+    columns: tuple[str, ...]
     decision: str | None
     decision_id: str
     inputs: tuple[Tensor, ...]
@@ -86,7 +88,7 @@ class AnswerTemplate:
 
     ref: ModelRef
     release: Digest
-    _decisions: dict[str, bytes]
+    _decisions: tuple[dict[str, bytes], dict[str, bytes]]
     _between_input_and_output: bytes
     _end: bytes
 
@@ -101,10 +103,17 @@ class AnswerTemplate:
         end = b'","datatype":"FP32","name":%b,"shape":[1]}],"reasons":[],"release":"%b","status":"answered","v":1}' % (
             _text(output.name), release.encode(),
         )  # fmt: skip
-        starts = {decision: b'{"decision":%b,"decision_id":"' % _text(decision) for decision in decisions}
-        return cls(ref, release, starts, middle, end)
+        names = [feature.name for feature in contract.features]
+        matrix, columns = (
+            {
+                decision: b'{"columns":%b,"decision":%b,"decision_id":"' % (_text(listed), _text(decision))
+                for decision in decisions
+            }
+            for listed in ([], names)
+        )
+        return cls(ref, release, (matrix, columns), middle, end)
 
-    def answered(self, decision_id: str, row: bytes, score: bytes, decision: str) -> bytes:
+    def answered(self, decision_id: str, row: bytes, score: bytes, decision: str, by_column: bool = False) -> bytes:
         """The document of one answered row.
 
         Args:
@@ -112,10 +121,11 @@ class AnswerTemplate:
             row: the features, float32 little-endian.
             score: 4 bytes, float32 little-endian.
             decision: one of the cut-offs' decisions.
+            by_column: whether the caller sent one tensor for each feature.
         """
         return b"".join(
             (
-                self._decisions[decision], decision_id.encode(), b'","inputs":[{"data":"', b64encode(row),
+                self._decisions[by_column][decision], decision_id.encode(), b'","inputs":[{"data":"', b64encode(row),
                 self._between_input_and_output, b64encode(score), self._end,
             )
         )  # fmt: skip
@@ -124,6 +134,7 @@ class AnswerTemplate:
 def refused_document(decision_id: str, reason: Reason, ref: ModelRef | None, release: Digest | None) -> bytes:
     """The document of a refusal: which rule of which field, no values."""
     document: dict[str, Any] = {
+        "columns": [],
         "decision": None,
         "decision_id": decision_id,
         "inputs": [],

@@ -259,12 +259,15 @@ class Decider:
                 continue
             base = int.from_bytes(random[16 * place : 16 * place + 16], "big")
             question = asked.question
+            if question is None:
+                raise ValueError("a request without a question cannot be answered")
+            by_column = question.by_column
             lines = []
-            for place_in, subject in enumerate(question.subjects if question is not None else ()):
+            for place_in, subject in enumerate(question.subjects):
                 decision_id = f"{(base + place_in) % (1 << ID_BITS):032x}"
                 document = answered(
                     decision_id, rows_bytes[row * width : (row + 1) * width], scores_bytes[row * 4 : row * 4 + 4],
-                    decisions[row],
+                    decisions[row], by_column,
                 )  # fmt: skip
                 salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * (row + 1)]
                 lines.append(Line(asked, decision_id, document, salt, subject, "answered"))
@@ -386,5 +389,4 @@ def _stack(group: list[Asked], width: int) -> Values:
     ]
     if len(parts) == 1:
         return parts[0]
-    stacked: Values = np.concatenate(parts)
-    return stacked
+    return np.concatenate(parts)  # type: ignore[return-value]  # numpy's stubs lose the element type

@@ -219,7 +219,8 @@ def _question(
         raise InvalidInputError("the request has no input tensor", field="inputs", rule="count")
     values: Values | list[float | None]
     first = tensors[0]
-    if len(tensors) == 1 and first.name == contract.tensor and first.name not in check.places:
+    by_column = not (len(tensors) == 1 and first.name == contract.tensor and first.name not in check.places)
+    if not by_column:
         values, rows = _matrix(first, chunks.get(first.name), check)
     else:
         values, rows = _columns(tensors, chunks, check)
@@ -263,6 +264,7 @@ def _question(
         environment=_text(parameters, "environment", LABEL_LIMIT),
         receipt=_flag(parameters, "receipt"),
         request_id=request_id,
+        by_column=by_column,
         outputs=_wishes(request.outputs, outputs, _flag(parameters, "binary_data_output")),
         binary=_flag(parameters, "binary_data_output"),
     )

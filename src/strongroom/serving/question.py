@@ -31,6 +31,7 @@ class Question:
         receipt: whether the answer carries one.
         request_id: echoed.
         outputs: as asked for; empty means all.
+        by_column: whether the features came as one tensor each.
         binary: whether outputs come as binary when `outputs` is empty.
     """
 
@@ -43,4 +44,5 @@ class Question:
     receipt: bool = False
     request_id: str | None = None
     outputs: tuple[WantedOutput, ...] = ()
+    by_column: bool = False
     binary: bool = False
