@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from strongroom.access.people import PeopleRegister
 from strongroom.approval.four_eyes import Voice, voice_of
 from strongroom.approval.statements import MachineVerdict, Review
-from strongroom.approval.trust_policy import FLOOR
+from strongroom.approval.trust_policy import FLOOR, TrustPolicy
 from strongroom.errors import (
     EvidenceError,
     FourEyesError,
@@ -107,14 +107,15 @@ def author_of(bundle: bytes, ref: ModelRef, manifest: Manifest, register: Regist
 
 
 def check_machines(
-    ref: ModelRef, data: Mapping[str, bytes], demands: Mapping[str, str], register: Register, at_us: int
+    ref: ModelRef, data: Mapping[str, bytes], tier: int, policy: TrustPolicy, register: Register, at_us: int
 ) -> MachineVerdict:
-    """Everything but submission and review: signed by the demanded roles, about `ref`, verdicts `pass`.
+    """Everything but submission and review: signed by the demanded roles, about `ref`, verdicts good enough.
 
     Args:
         ref: the version.
         data: envelopes by type.
-        demands: role by type.
+        tier: of the model.
+        policy: which roles and verdicts that tier needs.
         register: the people register.
         at_us: when the keys must have counted: machine evidence bears no date that binds; the review does.
 
@@ -124,6 +125,7 @@ def check_machines(
     Raises:
         EvidenceError, NotAuthenticatedError, TamperedError: as named.
     """
+    demands = policy.demands(tier)
     verdicts: dict[str, MachineVerdict] = {}
     for kind in sorted(set(demands) - {"submission", "review"}):
         shape: type[Any] = MachineVerdict if kind in FLOOR else dict
@@ -131,8 +133,9 @@ def check_machines(
         voice_of(register.people, key_id, at_us, demands[kind])
         if kind in FLOOR:
             verdicts[kind] = found
-            if found.verdict != "pass":
-                raise EvidenceError(f"the {kind} of {ref} ended with `{found.verdict[:40]}`, not `pass`")
+            allowed = policy.validation_verdicts if kind == "validation" else ("pass",)
+            if found.verdict not in allowed:
+                raise EvidenceError(f"the {kind} of {ref} ended with verdict `{found.verdict[:40]}`")
     return verdicts["validation"]
 
 
@@ -140,7 +143,8 @@ def check_evidence(
     ref: ModelRef,
     data: Mapping[str, bytes],
     manifest: Manifest,
-    demands: Mapping[str, str],
+    tier: int,
+    policy: TrustPolicy,
     register: Register,
     at_us: int,
 ) -> Judged:
@@ -152,7 +156,8 @@ def check_evidence(
         ref: the version.
         data: envelopes by type; the caller held each against the digest that a signed document names.
         manifest: of the version, digest checked.
-        demands: role by type, from the trust policy.
+        tier: of the model, as the release says.
+        policy: what that tier needs.
         register: the people register.
         at_us: now, in microseconds.
 
@@ -161,6 +166,7 @@ def check_evidence(
         FourEyesError: the validator is the author.
         NotAuthenticatedError, TamperedError: a signature does not count or does not verify.
     """
+    demands = policy.demands(tier)
     missing, foreign = sorted(set(demands) - set(data)), sorted(set(data) - set(demands))
     if missing:
         raise EvidenceError(f"version {ref} lacks {missing[0]} evidence, which its tier needs")
@@ -176,7 +182,7 @@ def check_evidence(
     author = voice_of(register.people, author_key.key_id, review.at_us, demands["submission"])
     if author.person == validator.person:
         raise FourEyesError(f"`{author.person}` is author and validator; the review needs someone else")
-    judged = check_machines(ref, data, demands, register, review.at_us)
+    judged = check_machines(ref, data, tier, policy, register, review.at_us)
     if review.opinion != "fit":
         raise EvidenceError(f"the validator found {ref} unfit")
     named = (review.sample, review.results, review.validation)

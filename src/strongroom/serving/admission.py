@@ -118,7 +118,8 @@ def admit(
     12. every type of evidence that policy and floor demand for its tier is there, once, and nothing else; each is
         signed by one key of the register whose owner holds the demanded role, and is about this manifest;
         the submission is the author's model signature over exactly the files of the manifest;
-        scan and validation say what the policy accepts (`pass`; `fail` never); the validator's review says `fit` of that very validation, sample and results;
+        scan and validation say what the policy accepts (`pass`; `fail` never);
+        the validator's review says `fit` of that very validation, sample and results;
     13. approvals (format 9) name exactly this document, evidence, policies, diagram, case, plan and metadata draft;
         no approver rejected it;
     14. author, validator and approvers are different persons with different keys, at least two approvers, both over
