@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from strongroom.adapters import database_tables as tables
 from strongroom.adapters.database_shelves import SqlCases, SqlGrants, SqlPointers, SqlVersions
+from strongroom.adapters.database_subjects import SqlErasures, SqlOutcomes
 from strongroom.errors import ConflictError, UnavailableError
 from strongroom.office.acts import EntryRef
 from strongroom.office.notebook import Notebook
@@ -37,6 +38,8 @@ class SqlBooks(Notebook):
         self.pointers = SqlPointers(connection)
         self.cases = SqlCases(connection)
         self.grants = SqlGrants(connection)
+        self.erasures = SqlErasures(connection)
+        self.outcomes = SqlOutcomes(connection)
 
 
 class SqlTransaction:

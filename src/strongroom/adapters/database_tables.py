@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that makes exactly these tables; a test holds both together."""
 
 metadata = MetaData(
@@ -76,4 +76,23 @@ nonces = Table(
     Column("key_id", String(64), primary_key=True),
     Column("nonce", String(32), primary_key=True),
     Column("until_us", BigInteger, nullable=False, index=True),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("region", String(6), primary_key=True),
+    Column("tag", String(64), primary_key=True),
+    Column("requested_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("decision_id", String(32), primary_key=True),
+    Column("outcome", Integer, nullable=False),
+    Column("observed_us", BigInteger, nullable=False),
 )

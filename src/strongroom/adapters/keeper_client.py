@@ -29,10 +29,13 @@ from strongroom.adapters.keeper_wire import (
     send,
     wipe,
 )
+from strongroom.adapters.keystore_backup import Backups
+from strongroom.adapters.keystore_direct import open_owned, store_name
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.errors import RefusedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
 from strongroom.sealing.subjects import TAG_BYTES, Candidate, Forgotten
+from strongroom.vocabulary import Clock
 
 REQUEST_S: Final = 10.0
 ERASE_S: Final = 60.0
@@ -236,6 +239,35 @@ def forget_through_keeper(folder: Path, tag: bytes) -> Forgotten:
         UnavailableError: no keeper answers, or a cache has not confirmed.
     """
     return msgspec.json.decode(_once(folder / SOCKET, Kind.FORGET, tag), type=Forgotten)
+
+
+class NodeStore:
+    """The key store of one node as an erasure sees it: through its keeper, or directly while none runs.
+
+    Args:
+        folder: the node's.
+        backups: of its key store.
+        region: of its key store.
+        clock: for the direct way.
+    """
+
+    def __init__(self, folder: Path, backups: Backups, region: str, clock: Clock) -> None:
+        self._folder = folder
+        self._backups = backups
+        self._region = region
+        self._clock = clock
+        self.name = store_name(folder, region)
+
+    def forget(self, tag: bytes) -> Forgotten:
+        """Raises UnavailableError where a keeper runs and does not confirm; the store's lock decides if one runs."""
+        try:
+            owned = open_owned(self._folder, self._backups, self._clock, self._region)
+        except UnavailableError:
+            return forget_through_keeper(self._folder, tag)
+        try:
+            return owned.erase(tag, lambda _tag, _key_ids: 0)
+        finally:
+            owned.close()
 
 
 def back_up_through_keeper(folder: Path) -> Path:

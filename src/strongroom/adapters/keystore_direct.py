@@ -174,9 +174,14 @@ def open_owned(folder: Path, backups: Backups, clock: Clock, region: str) -> Own
     if store.region != region:
         store.close()
         raise UnavailableError(f"the key store in `{folder}` is of region `{store.region}`, not `{region}`")
-    owned = OwnedStore(store, backups, clock, f"keystore/{region}/{folder.name}")
+    owned = OwnedStore(store, backups, clock, store_name(folder, region))
     owned.reconcile()
     return owned
+
+
+def store_name(folder: Path, region: str) -> str:
+    """What certificates call the key store of a node."""
+    return f"keystore/{region}/{folder.name}"
 
 
 def direct_keys(owned: OwnedStore, kek: AESGCM, *, grace_s: float = 1.0) -> CachedSubjectKeys:

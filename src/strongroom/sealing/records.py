@@ -13,6 +13,7 @@ checks it before it hands anything back.
 
 from __future__ import annotations
 
+import hmac
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 
 from strongroom.encoding import parse_as
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError
+from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.vocabulary import Digest, digest_of
 
 MAGIC: Final = b"SRP3"
@@ -195,3 +197,38 @@ def read_header(payload: bytes) -> Header:
     elif alg != ALG_AES_256_GCM or len(payload) < HEADER_SIZE + TAG_SIZE:
         raise TamperedError(f"a payload has algorithm {alg} or lacks its tag")
     return Header(alg, payload[8 : 8 + KEY_ID_SIZE], payload[8 + KEY_ID_SIZE : HEADER_SIZE])
+
+
+def open_decision(leaf: Leaf, payload: bytes, key: Aead | None) -> DecisionRecord:
+    """Open one decision's record and hold it against its leaf.
+
+    1. The payload is the one that the leaf names, by digest and size.
+    2. Its header names the leaf's key.
+    3. It decrypts under that key, the leaf's decision id and release.
+    4. It is a record.
+    5. The leaf's commitment opens to its salt and answer: AES-GCM alone would let one ciphertext mean two things.
+
+    Args:
+        leaf: already proven to be in the log.
+        payload: as stored beside it.
+        key: of the leaf's `key_id`, None when destroyed.
+
+    Raises:
+        ErasedError: there is no key any more.
+        TamperedError: any of the five fails.
+    """
+    # 1
+    if len(payload) != leaf.payload_size or digest_of(payload) != leaf.payload_sha256:
+        raise TamperedError(f"the payload of decision `{leaf.decision_id}` is not the one that its leaf names")
+    # 2
+    if read_header(payload).key_id.hex() != leaf.key_id:
+        raise TamperedError(f"the payload of decision `{leaf.decision_id}` names another key than its leaf")
+    # 3
+    release = bytes(RELEASE_SIZE) if leaf.release is None else bytes.fromhex(leaf.release)
+    plain = open_record(payload, key, bytes.fromhex(leaf.decision_id), release)
+    # 4
+    record = decode_record(plain)
+    # 5
+    if not hmac.compare_digest(commitment(record.salt, record.answer), leaf.commitment):
+        raise TamperedError(f"the record of decision `{leaf.decision_id}` is not what its leaf commits to")
+    return record

@@ -1,0 +1,111 @@
+"""The shelves of compliance and monitoring over SQL: requests to erase, and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from strongroom.adapters import database_tables as tables
+from strongroom.compliance.subjects import ErasureRequest
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import ConflictError, InvalidInputError, TamperedError
+from strongroom.monitoring.outcomes import Outcome
+
+_PIECE = 500
+
+
+class SqlErasures:
+    """`compliance.ports.Erasures`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, request: ErasureRequest) -> None:
+        table = tables.erasures
+        document = canonical(request)
+        done = self._connection.execute(
+            update(table)
+            .where(
+                table.c.region == request.region,
+                table.c.tag == request.tag,
+                table.c.requested_us == request.requested_us,
+            )
+            .values(state=request.state, document=document)
+        )
+        if done.rowcount == 0:
+            self._connection.execute(
+                insert(table).values(
+                    region=request.region,
+                    tag=request.tag,
+                    requested_us=request.requested_us,
+                    state=request.state,
+                    document=document,
+                )
+            )
+
+    def pending(self) -> Sequence[ErasureRequest]:
+        table = tables.erasures
+        query = select(table.c.document).where(table.c.state == "pending").order_by(table.c.requested_us, table.c.tag)
+        return [_request(row.document) for row in self._connection.execute(query)]
+
+    def of_tag(self, region: str, tag: str) -> Sequence[ErasureRequest]:
+        table = tables.erasures
+        query = (
+            select(table.c.document).where(table.c.region == region, table.c.tag == tag).order_by(table.c.requested_us)
+        )
+        return [_request(row.document) for row in self._connection.execute(query)]
+
+
+class SqlOutcomes:
+    """`monitoring.ports.Outcomes`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, model: str, outcomes: Sequence[Outcome]) -> None:
+        known: dict[str, int] = {}
+        table = tables.outcomes
+        ids = [one.decision_id for one in outcomes]
+        for start in range(0, len(ids), _PIECE):
+            query = select(table.c.decision_id, table.c.outcome).where(
+                table.c.model == model, table.c.decision_id.in_(ids[start : start + _PIECE])
+            )
+            known.update((row.decision_id, row.outcome) for row in self._connection.execute(query))
+        for one in outcomes:
+            if known.get(one.decision_id, one.outcome) != one.outcome:
+                raise ConflictError(f"decision `{one.decision_id}` has another outcome already")
+        new = [
+            {"model": model, "decision_id": one.decision_id, "outcome": one.outcome, "observed_us": one.observed_at_us}
+            for one in outcomes
+            if one.decision_id not in known
+        ]
+        if new:
+            self._connection.execute(insert(table), new)
+
+    def of_model(self, model: str) -> Sequence[Outcome]:
+        table = tables.outcomes
+        query = select(table).where(table.c.model == model).order_by(table.c.decision_id)
+        return [
+            msgspec.convert(
+                {"decision_id": row.decision_id, "outcome": row.outcome, "observed_at_us": row.observed_us}, Outcome
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def forget(self, decision_ids: Sequence[str]) -> int:
+        table = tables.outcomes
+        gone = 0
+        for start in range(0, len(decision_ids), _PIECE):
+            piece = list(decision_ids[start : start + _PIECE])
+            gone += self._connection.execute(delete(table).where(table.c.decision_id.in_(piece))).rowcount
+        return gone
+
+
+def _request(document: object) -> ErasureRequest:
+    try:
+        return parse_as(cast("bytes", document), ErasureRequest)
+    except InvalidInputError as error:
+        raise TamperedError("the database holds something that is not a request to erase") from error

@@ -1,0 +1,51 @@
+"""The shelves of compliance and monitoring in memory, for tests and trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strongroom.compliance.subjects import ErasureRequest
+from strongroom.errors import ConflictError
+from strongroom.monitoring.outcomes import Outcome
+
+
+class MemoryErasures:
+    """`compliance.ports.Erasures`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, int], ErasureRequest] = {}
+
+    def put(self, request: ErasureRequest) -> None:
+        self._rows[(request.region, request.tag, request.requested_us)] = request
+
+    def pending(self) -> Sequence[ErasureRequest]:
+        rows = [row for row in self._rows.values() if row.state == "pending"]
+        return sorted(rows, key=lambda row: (row.requested_us, row.tag))
+
+    def of_tag(self, region: str, tag: str) -> Sequence[ErasureRequest]:
+        rows = [row for row in self._rows.values() if (row.region, row.tag) == (region, tag)]
+        return sorted(rows, key=lambda row: row.requested_us)
+
+
+class MemoryOutcomes:
+    """`monitoring.ports.Outcomes`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], Outcome] = {}
+
+    def add(self, model: str, outcomes: Sequence[Outcome]) -> None:
+        for one in outcomes:
+            known = self._rows.get((model, one.decision_id))
+            if known is not None and known.outcome != one.outcome:
+                raise ConflictError(f"decision `{one.decision_id}` has another outcome already")
+        for one in outcomes:
+            self._rows.setdefault((model, one.decision_id), one)
+
+    def of_model(self, model: str) -> Sequence[Outcome]:
+        return [row for (name, _), row in sorted(self._rows.items()) if name == model]
+
+    def forget(self, decision_ids: Sequence[str]) -> int:
+        gone = [key for key in self._rows if key[1] in set(decision_ids)]
+        for key in gone:
+            del self._rows[key]
+        return len(gone)

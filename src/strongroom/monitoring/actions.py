@@ -1,0 +1,141 @@
+"""The verbs of monitoring: post outcomes, look at drift from the ledger, raise alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from strongroom.access.principals import Principal
+from strongroom.approval.release import Release
+from strongroom.errors import NotFoundError
+from strongroom.monitoring.alerts import Alert, alerts_of
+from strongroom.monitoring.outcomes import Joined, OutcomeBatch, by_id, join
+from strongroom.monitoring.ports import DecisionReader, Door, MonitoringBooks
+from strongroom.monitoring.psi import Drift, DriftCounter
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.vocabulary import Clock, Digest, ModelRef, digest_of, micros
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """Drift of one release, rebuilt from the ledger.
+
+    Attributes:
+        drifts: every feature, the score last.
+        window_us: time of the first and the last decision counted.
+        rows: decisions counted.
+    """
+
+    ref: ModelRef
+    release: Digest
+    drifts: tuple[Drift, ...]
+    window_us: tuple[int, int]
+    rows: int
+
+
+def post_outcomes(office: Door[MonitoringBooks], who: Principal, batch: OutcomeBatch, clock: Clock) -> EntryRef:
+    """Enter what became of decisions.
+
+    Raises:
+        NotPermittedError: the caller may not for this model.
+        ConflictError: a decision has another outcome already.
+    """
+    act = Act(who, "outcomes", _model(batch.model), clock())
+    with office.open(act) as books:
+        books.outcomes.add(batch.model, batch.outcomes)
+        books.note(outcomes=len(batch.outcomes), events=sum(one.outcome for one in batch.outcomes))
+    return books.receipt
+
+
+def read_outcomes(
+    office: Door[MonitoringBooks], reader: DecisionReader, who: Principal, model: str, clock: Clock
+) -> Joined:
+    """Decisions of a model beside their outcomes; recorded, because it reads people's decisions."""
+    with office.open(Act(who, "monitor", _model(model), clock())) as books:
+        joined = join(reader.decided(model), by_id(books.outcomes.of_model(model)))
+        books.note(what="outcomes", rows=len(joined.scores))
+    return joined
+
+
+def read_drift(
+    office: Door[MonitoringBooks],
+    reader: DecisionReader,
+    who: Principal,
+    release: Release,
+    release_digest: Digest,
+    clock: Clock,
+    since_us: int = 0,
+) -> DriftReport:
+    """Drift of one release, counted again from the records; recorded, because it reads people's decisions.
+
+    Args:
+        office: the door.
+        reader: of the ledger.
+        who: asks.
+        release: with the monitors.
+        release_digest: its digest, as records name it.
+        clock: for the entry.
+        since_us: leave earlier decisions out.
+
+    Raises:
+        NotPermittedError: the policies do not allow it.
+        NotFoundError: there is no decision in the window.
+    """
+    with office.open(Act(who, "monitor", _model(release.model), clock())) as books:
+        report = rebuild_drift(reader, release, release_digest, since_us)
+        books.note(what="drift", rows=report.rows, release=release_digest)
+    return report
+
+
+def rebuild_drift(reader: DecisionReader, release: Release, release_digest: Digest, since_us: int = 0) -> DriftReport:
+    """Count a release's decisions again.
+
+    Raises:
+        NotFoundError: there is no decision in the window.
+    """
+    counter = DriftCounter(release.monitors)
+    first, last, rows = 0, 0, 0
+    for one in reader.decided(release.model, release_digest):
+        if one.time_us < since_us:
+            continue
+        counter.observe(one.row.reshape(1, -1), np.array([one.score], np.float32))
+        first = one.time_us if rows == 0 else min(first, one.time_us)
+        last = max(last, one.time_us)
+        rows += 1
+    if rows == 0:
+        raise NotFoundError(f"no decision of `{release.model}` stands in this window")
+    ref = ModelRef(release.model, release.manifest)
+    return DriftReport(ref, release_digest, tuple(counter.drift()), (first, last), rows)
+
+
+def raise_alerts(
+    office: Door[MonitoringBooks], who: Principal, report: DriftReport, clock: Clock
+) -> Sequence[tuple[Alert, EntryRef]]:
+    """Record one alert for each column beyond its limit.
+
+    Raises:
+        NotPermittedError: not the monitor's own service or someone on duty.
+    """
+    at = clock()
+    recorded = []
+    for alert in alerts_of(report.ref, report.release, report.drifts, report.window_us, micros(at)):
+        with office.open(Act(who, "alert", _model(alert.model), at)) as books:
+            books.note(
+                monitor=alert.monitor,
+                column=alert.column,
+                value=alert.value,
+                error=alert.error,
+                limit=alert.limit,
+                by_chance=alert.by_chance,
+                rows=alert.rows,
+                manifest=alert.manifest,
+                alert=digest_of(alert.encode()),
+            )
+        recorded.append((alert, books.receipt))
+    return recorded
+
+
+def _model(name: str) -> Resource:
+    return Resource("Model", name)

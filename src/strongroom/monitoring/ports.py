@@ -1,0 +1,85 @@
+"""What monitoring needs from outside: past decisions, a shelf for outcomes, the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.office.acts import Act, EntryRef
+from strongroom.office.ports import Notes
+from strongroom.vocabulary import Digest
+
+if TYPE_CHECKING:
+    from strongroom.monitoring.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One answered decision, read back from its record.
+
+    Attributes:
+        row: the features, float32, as the model saw them.
+        score: exactly the float32 that was answered.
+    """
+
+    decision_id: str
+    time_us: int
+    model: str
+    manifest: Digest
+    release: Digest
+    row: NDArray[np.float32] = field(repr=False, compare=False)
+    score: float
+    decision: str
+
+
+class DecisionReader(Protocol):
+    """Reads decisions from the ledger; a projection can always be made again."""
+
+    def decided(self, model: str, release: Digest | None = None) -> Iterator[Decided]:
+        """Answered decisions of a model that can still be opened, in the order of the log.
+
+        Raises:
+            TamperedError: a record is not what its leaf says.
+            UnavailableError: ledger or keys cannot be reached.
+        """
+
+
+class Outcomes(Protocol):
+    """Outcomes on the shelf. Part of the books: what is put here commits with the act."""
+
+    def add(self, model: str, outcomes: Sequence[Outcome]) -> None:
+        """Enter outcomes; the same again changes nothing.
+
+        Raises:
+            ConflictError: a decision has another outcome already.
+        """
+
+    def of_model(self, model: str) -> Sequence[Outcome]:
+        """All of them, by decision id."""
+
+    def forget(self, decision_ids: Sequence[str]) -> int:
+        """Delete, for retention or with an erased subject; returns how many there were."""
+
+
+class MonitoringBooks(Notes, Protocol):
+    """What the books of an act must offer to this room."""
+
+    @property
+    def outcomes(self) -> Outcomes: ...
+
+    @property
+    def receipt(self) -> EntryRef: ...
+
+
+M_co = TypeVar("M_co", bound=MonitoringBooks, covariant=True)
+
+
+class Door(Protocol[M_co]):
+    """The office's door."""
+
+    def open(self, act: Act) -> AbstractContextManager[M_co]: ...
