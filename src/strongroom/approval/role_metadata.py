@@ -9,11 +9,10 @@ Source: TUF specification 1.0.31, section 4; OLPC canonical JSON for the signed 
 
 from __future__ import annotations
 
-import binascii
 import fnmatch
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,13 +130,13 @@ def read_role(data: bytes) -> RoleMetadata:
     """
     document = _load(data)
     try:
-        role = read_signed(signed_part(document["signed"]))
+        role = _read_signed(document["signed"], signed_part(document["signed"]))
         signatures = {item["keyid"]: bytes.fromhex(item["sig"]) for item in document["signatures"]}
         if len(signatures) != len(document["signatures"]):
             raise TamperedError("one key id signs the metadata twice")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise TamperedError("the metadata has not the form of TUF metadata") from error
-    return RoleMetadata(role.version, role.expires, role.signed, signatures, role.targets, role.drafts, role.delegates)
+    return replace(role, signatures=signatures)
 
 
 def read_signed(signed: bytes) -> RoleMetadata:
@@ -146,24 +145,11 @@ def read_signed(signed: bytes) -> RoleMetadata:
     Raises:
         TamperedError: the bytes are not the canonical signed part of targets metadata.
     """
-    document = _load(signed)
-    try:
-        if document["_type"] != "targets":
-            raise TamperedError("the metadata is not of type targets")
-        if signed_part(document) != signed:
-            raise TamperedError("the draft is not in canonical form")
-        targets = {path: _target(entry) for path, entry in document["targets"].items()}
-        return RoleMetadata(
-            version=_integer(document["version"]),
-            expires=datetime.strptime(document["expires"], EXPIRES_FORMAT).replace(tzinfo=UTC),
-            signed=signed,
-            signatures={},
-            targets=targets,
-            drafts=tuple(parse_digest(item) for item in document.get(DRAFTS_FIELD, [])),
-            delegates=document.get("delegations") is not None,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError, RecursionError) as error:
-        raise TamperedError("the metadata has not the form of TUF metadata") from error
+    # OLPC canonical JSON leaves control characters as they are, which strict JSON forbids.
+    document = _load(signed, strict=False)
+    if signed_part(document) != signed:
+        raise TamperedError("the draft is not in canonical form")
+    return _read_signed(document, signed)
 
 
 def read_delegations(data: bytes) -> dict[str, Delegation]:
@@ -220,9 +206,26 @@ def _meet(one: list[str], two: list[str]) -> bool:
     )
 
 
-def _load(data: bytes) -> Any:
+def _read_signed(document: Any, signed: bytes) -> RoleMetadata:
     try:
-        return json.loads(data, object_pairs_hook=_unique)
+        if document["_type"] != "targets":
+            raise TamperedError("the metadata is not of type targets")
+        return RoleMetadata(
+            version=_integer(document["version"]),
+            expires=datetime.strptime(document["expires"], EXPIRES_FORMAT).replace(tzinfo=UTC),
+            signed=signed,
+            signatures={},
+            targets={path: _target(entry) for path, entry in document["targets"].items()},
+            drafts=tuple(parse_digest(item) for item in document.get(DRAFTS_FIELD, [])),
+            delegates=document.get("delegations") is not None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError, RecursionError) as error:
+        raise TamperedError("the metadata has not the form of TUF metadata") from error
+
+
+def _load(data: bytes, *, strict: bool = True) -> Any:
+    try:
+        return json.loads(data, object_pairs_hook=_unique, strict=strict)
     except (ValueError, RecursionError) as error:
         raise TamperedError("the metadata is not JSON") from error
 

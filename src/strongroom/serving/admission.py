@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from strongroom.approval.evidence import Register, check_evidence
 from strongroom.approval.pointers import Pointer, check_pointer
 from strongroom.approval.release import Release
-from strongroom.approval.role_metadata import halts_path, pointer_path, read_delegations
+from strongroom.approval.role_metadata import HALTS_ROLE, pointer_path, read_delegations
 from strongroom.approval.trust_policy import (
     ACCESS_PATH,
     ACCESS_SCHEMA_PATH,
@@ -157,7 +157,7 @@ def admit(
     delegations = read_delegations(state.targets)
     # 4
     operations = check_operations(state, delegations, register)
-    check_delegation("halts", delegations, [halts_path("*")])
+    check_delegation(HALTS_ROLE, delegations, ["halts/*"])
 
     admitted: list[AdmittedModel] = []
     for model in sorted(state.pointers):
