@@ -190,6 +190,25 @@ class ProfileProof(_Document, frozen=True, kw_only=True):
     note: str
 
 
+class ReferenceBins(_Document, frozen=True, kw_only=True):
+    """Reference distribution of one feature or of the score, field for field as format 6's `Bins`."""
+
+    name: str
+    edges: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int = 0
+
+
+class MonitorBins(_Document, frozen=True, kw_only=True):
+    """What is watched live, field for field as format 6's `Monitors`."""
+
+    features: tuple[ReferenceBins, ...]
+    score: ReferenceBins
+    psi_alert: str
+    psi_floor: str
+    min_rows: int
+
+
 class Plots(_Document, frozen=True, kw_only=True):
     """Data of the report's pictures that no table carries."""
 
@@ -236,3 +255,38 @@ class BatteryResults(_Document, frozen=True, kw_only=True):
             InvalidInputError: not canonical, or not this document.
         """
         return parse_as(data, cls)
+
+
+class ValidationPredicate(_Document, frozen=True, kw_only=True):
+    """Predicate of the `validation` statement, signed by the validation service.
+
+    Attributes:
+        verdict: `pass` when every gate is passed, with or without warnings; else `fail`.
+        warnings: what asks for a human judgement although it passed.
+        results, report: digests of `results.json` and of the page that is drawn from it.
+        sample: the validator's sample, by its manifest digest.
+        samples: every sample that was used, by the digest of its file.
+        contract_sha256, artifact_sha256: what was tested, by file.
+        policy_sha256, policy_version: what it was judged by.
+        profile, monitors: what the release will carry.
+        tools: versions of what computed.
+        isolation: how the sandbox held the model.
+        at_us: when, by the control plane's clock.
+    """
+
+    v: Literal[1]
+    verdict: Literal["pass", "fail"]
+    warnings: tuple[str, ...]
+    results: Digest
+    report: Digest
+    sample: Digest
+    samples: tuple[SampleRef, ...]
+    contract_sha256: Digest
+    artifact_sha256: Digest
+    policy_sha256: Digest
+    policy_version: str
+    profile: Profile
+    monitors: MonitorBins
+    tools: dict[str, str]
+    isolation: str
+    at_us: int

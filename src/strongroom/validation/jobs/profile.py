@@ -20,7 +20,7 @@ from strongroom.registry.contract import InputContract, ModelContract, bound
 from strongroom.validation.artifact import PROVIDER, Predict, Rows, open_session, predictor
 from strongroom.validation.bins import count_bins, quantile_edges
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.results import Profile, ProfileProof, decimal
+from strongroom.validation.results import MonitorBins, Profile, ProfileProof, ReferenceBins, decimal
 from strongroom.validation.tables import feature_rows, outside, read_table
 
 Bits = npt.NDArray[np.uint32]
@@ -176,27 +176,29 @@ def score(predict: Predict, rows: Rows, profile: Profile) -> Rows:
 
 def monitors(
     reference: Rows, scores: Rows, contract: InputContract, output: str, policy: ValidationPolicy
-) -> dict[str, Any]:
-    """Reference bins per feature and of the score: the fields of format 6's Monitors."""
-    features = [_bins(f.name, reference[:, i], policy.drift.bins) for i, f in enumerate(contract.features)]
-    return {
-        "features": features,
-        "score": _bins(output, scores, policy.drift.bins),
-        "psi_alert": policy.drift.alert,
-        "psi_floor": policy.psi_floor,
-        "min_rows": policy.drift.min_rows,
-    }
+) -> MonitorBins:
+    """Reference bins per feature and of the score: what format 6 calls Monitors."""
+    return MonitorBins(
+        features=tuple(
+            _bins(feature.name, reference[:, place], policy.drift.bins)
+            for place, feature in enumerate(contract.features)
+        ),
+        score=_bins(output, scores, policy.drift.bins),
+        psi_alert=policy.drift.alert,
+        psi_floor=policy.psi_floor,
+        min_rows=policy.drift.min_rows,
+    )
 
 
-def _bins(name: str, values: npt.NDArray[np.float32], bins: int) -> dict[str, Any]:
+def _bins(name: str, values: npt.NDArray[np.float32], bins: int) -> ReferenceBins:
     edges = quantile_edges(values, bins)
     counts, missing = count_bins(values, edges)
-    return {
-        "name": name,
-        "edges": [decimal(edge) for edge in edges],
-        "counts": [int(count) for count in counts],
-        "missing": missing,
-    }
+    return ReferenceBins(
+        name=name,
+        edges=tuple(decimal(edge) for edge in edges),
+        counts=tuple(int(count) for count in counts),
+        missing=missing,
+    )
 
 
 def _mode(off_alone: int, off_pairs: int, max_batch: int) -> tuple[Any, int, str]:

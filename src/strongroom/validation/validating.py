@@ -1,0 +1,243 @@
+"""The verb `validate`: run the battery on a sealed version and the validator's sample, sign what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from strongroom.access.people import PeopleRegister
+from strongroom.access.principals import Principal
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import ConflictError, EvidenceError, InvalidInputError, SandboxError
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.registry.actions import Vault, open_sample, open_version
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.ports import Door, RegistryBooks
+from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
+from strongroom.sealing.dsse import sign_envelope
+from strongroom.sealing.keys import Signer
+from strongroom.sealing.statements import VALIDATION, make_statement
+from strongroom.validation.policy import ValidationPolicy, conclude, judge
+from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
+from strongroom.validation.report import render
+from strongroom.validation.results import BatteryResults, MonitorBins, ProfileProof, ValidationPredicate
+from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
+
+PROFILE = "strongroom.validation.jobs.profile"
+BATTERIES: Mapping[str, str] = {"pd": "strongroom.validation.jobs.pd_battery"}
+LIMITS = Limits(cpu_s=300, wall_s=600)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the sandbox gave, held against what went in.
+
+    Attributes:
+        results: `results.json`, as it came.
+        found: the same, read.
+        monitors: reference bins.
+        isolation: how the sandbox held the jobs.
+    """
+
+    results: bytes
+    found: BatteryResults
+    monitors: MonitorBins
+    isolation: Isolation
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A validation whose gates are all passed.
+
+    Attributes:
+        ref: what was validated.
+        evidence: digest of the signed statement.
+        predicate: what it says.
+        entry: where the act stands in the governance log.
+    """
+
+    ref: ModelRef
+    evidence: Digest
+    predicate: ValidationPredicate
+    entry: EntryRef
+
+
+def validate(
+    door: Door[RegistryBooks],
+    by: Principal,
+    at: datetime,
+    *,
+    ref: ModelRef,
+    people: PeopleRegister,
+    vault: Vault,
+    sandbox: Sandbox,
+    signer: Signer,
+    policy: bytes,
+    isa: str,
+) -> Validated:
+    """Validate a scanned version on the sample that its validator registered.
+
+    Results and report go into the vault's blobs, in the clear: figures and counts, no rows.
+
+    Args:
+        by: who asks; the statement is signed by the service, whoever asked.
+        people: the register in force.
+        vault: where version and sample lie; receives results, report and statement.
+        sandbox: where the model is run.
+        signer: the validation service's key.
+        policy: `policy/validation.json` as the custodians signed it.
+        isa: instruction-set class of this machine.
+
+    Raises:
+        EvidenceError: a gate is not passed, or the policy has no battery for this kind and tier. In the first case the
+            act stands in the log with its signed evidence (`details["evidence"]`, `["report"]`) and the version stays
+            where it was.
+        ExpiredError: the policy is not in force.
+        ConflictError: no sample is registered, or the version is past validation.
+        SandboxError: a job failed, or its results are not those of these inputs.
+        TamperedError: version or sample are not what their people signed.
+        NotFoundError, NotPermittedError, UnavailableError: as usual.
+    """
+    with door.open(Act(by, "validate", Resource("Model", ref.name), at)) as books:
+        version = books.versions.get(ref)
+        version.advanced("validated")  # refuses before minutes are spent on it
+        if version.sample is None:
+            raise ConflictError(f"version {ref} has no validation sample; the validator registers one first")
+        rules = ValidationPolicy.decode(policy).in_force(micros(at))
+        rules.battery(version.contract.kind, version.contract.tier)
+        model, _ = open_version(version, people=people, vault=vault)
+        inputs = job_inputs(version.contract, model.files, open_sample(version, vault=vault), policy)
+        outcome = examine(ref, version.contract, inputs, sandbox=sandbox, isa=isa)
+        predicate = ValidationPredicate(
+            v=1,
+            verdict="fail" if outcome.found.verdict == "fail" else "pass",
+            warnings=outcome.found.reasons,
+            results=vault.blobs.put(outcome.results),
+            report=vault.blobs.put(render(outcome.results)),
+            sample=version.sample.sealed.manifest,
+            samples=outcome.found.samples,
+            contract_sha256=outcome.found.contract_sha256,
+            artifact_sha256=outcome.found.artifact_sha256,
+            policy_sha256=outcome.found.policy_sha256,
+            policy_version=outcome.found.policy_version,
+            profile=outcome.found.numeric.profile,
+            monitors=outcome.monitors,
+            tools=outcome.found.tools,
+            isolation=outcome.isolation,
+            at_us=micros(at),
+        )
+        evidence = vault.blobs.put(sign_envelope(make_statement(ref, VALIDATION, predicate), signer))
+        books.note(
+            manifest=ref.manifest,
+            evidence=evidence,
+            verdict=predicate.verdict,
+            warnings=len(predicate.warnings),
+            results=predicate.results,
+            sample=predicate.sample,
+            policy=predicate.policy_sha256,
+            isolation=predicate.isolation,
+        )
+        if predicate.verdict == "pass":
+            books.versions.save(version.advanced("validated", validation=evidence))
+    if predicate.verdict != "pass":
+        error = EvidenceError(
+            f"the validation of version {ref} is not passed: {predicate.warnings[0]}; read the report",
+            evidence=evidence,
+            results=predicate.results,
+            report=predicate.report,
+        )
+        error.entry = books.receipt
+        raise error
+    return Validated(ref, evidence, predicate, books.receipt)
+
+
+def job_inputs(
+    contract: ModelContract, package: Mapping[str, bytes], sample: Mapping[str, bytes], policy: bytes
+) -> dict[str, bytes]:
+    """What the jobs are given, by the names that they know.
+
+    Args:
+        contract: of the package.
+        package: the package's files by path.
+        sample: the validator's files by path.
+        policy: the policy's bytes.
+    """
+    named = contract.samples
+    inputs = {
+        "contract.json": canonical(contract),
+        "policy.json": policy,
+        "model.onnx": package[named.model],
+        "development.parquet": package[named.development],
+        "reference.parquet": package[named.reference],
+        "predictions.parquet": package[named.predictions],
+        "validation.parquet": sample[VALIDATION_FILE],
+    }
+    if named.protected is not None:
+        inputs["protected.parquet"] = package[named.protected]
+    if PROTECTED_FILE in sample:
+        inputs["validation-protected.parquet"] = sample[PROTECTED_FILE]
+    return inputs
+
+
+def examine(
+    ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], *, sandbox: Sandbox, isa: str
+) -> Outcome:
+    """Run the two jobs and hold what they gave against what went in.
+
+    A hostile model may have taken over the sandbox, so the verdict is judged again out here, by the same policy.
+
+    Raises:
+        EvidenceError: no battery for this kind.
+        SandboxError: a job failed, or its results name other inputs, rules or verdicts than these.
+        UnavailableError: this machine cannot isolate.
+    """
+    battery = BATTERIES.get(contract.kind)
+    if battery is None:
+        raise EvidenceError(f"there is no battery for models of kind `{contract.kind}`")
+    wanted = ("model.onnx", "contract.json", "policy.json", "reference.parquet")
+    first = sandbox.run(
+        Job(entry=PROFILE, inputs={name: inputs[name] for name in wanted}, parameters={"isa": isa}, limits=LIMITS)
+    )
+    try:
+        profile = first.files["profile.json"]
+        proof = parse_as(profile, ProfileProof)
+        monitors = parse_as(first.files["monitors.json"], MonitorBins)
+        second = sandbox.run(
+            Job(
+                entry=battery,
+                inputs={**inputs, "profile.json": profile},
+                parameters={"manifest": ref.manifest},
+                limits=LIMITS,
+            )
+        )
+        results = second.files["results.json"]
+        found = BatteryResults.decode(results)
+    except (KeyError, InvalidInputError) as error:
+        raise SandboxError("the battery left no readable results", reason="output") from error
+    if proof.profile.isa != isa or found.numeric != proof:
+        raise SandboxError("the battery names another numeric profile than was proven", reason="output")
+    _check(ref, contract, inputs, found)
+    held: Isolation = first.isolation if first.isolation == second.isolation else "none"
+    return Outcome(results, found, monitors, held)
+
+
+def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], found: BatteryResults) -> None:
+    policy = ValidationPolicy.decode(inputs["policy.json"])
+    about = (found.model, found.manifest, found.kind, found.tier, found.policy_version, found.confidence)
+    if about != (ref.name, ref.manifest, contract.kind, contract.tier, policy.version, policy.confidence):
+        raise SandboxError("the results are about something else", reason="output")
+    named = {
+        "contract.json": found.contract_sha256,
+        "model.onnx": found.artifact_sha256,
+        "policy.json": found.policy_sha256,
+        **{f"{sample.role}.parquet": sample.sha256 for sample in found.samples},
+    }
+    if named != {name: digest_of(data) for name, data in inputs.items()}:
+        raise SandboxError("the results name other inputs than were given", reason="output")
+    battery = policy.battery(contract.kind, contract.tier)
+    rules = {rule.test: rule for rule in battery.rules}
+    judged = tuple(judge(test, rules.get(test.rule)) for test in found.tests)
+    verdict, reasons = conclude(battery, judged)
+    if (judged, verdict, reasons) != (found.tests, found.verdict, found.reasons):
+        raise SandboxError("the results carry other verdicts than the policy gives", reason="output")
