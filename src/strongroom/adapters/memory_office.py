@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -83,9 +82,19 @@ class MemoryBooks(Notebook):
 
     def fresh(self) -> MemoryBooks:
         """A copy to work on, with an empty notebook."""
-        books = copy.deepcopy(self)
-        Notebook.__init__(books)
+        books = MemoryBooks()
+        for name in ("versions", "pointers", "cases", "grants"):
+            vars(getattr(books, name)).update(
+                {field: _copied(value) for field, value in vars(getattr(self, name)).items()}
+            )
         return books
+
+
+def _copied(value: object) -> object:
+    """Containers anew, their immutable contents as they are."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, list) else value
 
 
 class MemoryTransaction:
