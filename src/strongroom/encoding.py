@@ -77,10 +77,10 @@ def pretty(document: Any) -> str:
 
 
 def _check(value: Any, depth: int) -> None:
-    if depth > DEPTH_LIMIT:
-        raise InvalidInputError(f"the document nests more than {DEPTH_LIMIT} deep", rule="depth")
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return
+    if depth >= DEPTH_LIMIT and isinstance(value, (dict, list, tuple)):
+        raise InvalidInputError(f"the document nests more than {DEPTH_LIMIT} deep", rule="depth")
     if isinstance(value, int):
         if not -INTEGER_LIMIT < value < INTEGER_LIMIT:
             raise InvalidInputError("an integer in a signed document stays below 2**53", rule="integer")

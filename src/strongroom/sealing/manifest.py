@@ -157,11 +157,12 @@ def check_path(path: str) -> str:
 
     Raises:
         InvalidInputError: it is empty, absolute, too long or deep, not NFC, or has a segment `.` or `..`, a backslash,
-            a colon, a control, format, private or unassigned character, or a segment that starts or ends with a space
-            or ends with a dot.
+            a colon, a control, format, private or unassigned character, a space other than the plain one, or a segment
+            that starts or ends with a space or ends with a dot.
     """
     segments = path.split("/")
-    odd = any(unicodedata.category(c)[0] == "C" or unicodedata.category(c) in ("Zl", "Zp") or c in "\\:" for c in path)
+    # Categories C and Z: controls, formats, private, unassigned; separators, of which the plain space alone may stay.
+    odd = any((unicodedata.category(c)[0] in "CZ" and c != " ") or c in "\\:" for c in path)
     if odd or not path or not unicodedata.is_normalized("NFC", path):
         raise InvalidInputError(
             "a path is NFC text without control characters, backslash or colon", field="path", rule="path-characters"

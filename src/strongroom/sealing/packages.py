@@ -16,7 +16,7 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.sealing.dsse import decode64, encode64
 from strongroom.sealing.ports import Blobs, KeyRing, WrappedKey
-from strongroom.vocabulary import Digest
+from strongroom.vocabulary import Digest, parse_digest
 
 DOCUMENT_LIMIT = 4 * 1024 * 1024
 WRAPPINGS_LIMIT = 64
@@ -41,7 +41,7 @@ class ContainerIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Wrapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The data key under one key-encryption key; `blob` is base64."""
+    """The data key under one key-encryption key, whose id is 64 hexadecimal digits; `blob` is base64."""
 
     kek_id: str
     blob: str
@@ -101,6 +101,8 @@ def read_index(data: bytes, manifest: Digest) -> ContainerIndex:
     """
     try:
         index = parse_as(data, ContainerIndex, DOCUMENT_LIMIT)
+        for file in index.files:
+            parse_digest(file.sha256)
     except InvalidInputError as error:
         raise TamperedError(f"the container index does not read: {error.message}") from error
     if index.manifest != manifest:
@@ -123,7 +125,7 @@ def read_wrapped(data: bytes, manifest: Digest) -> tuple[WrappedKey, ...]:
     """
     try:
         document = parse_as(data, WrappedKeys, DOCUMENT_LIMIT)
-        found = tuple(WrappedKey(one.kek_id, decode64(one.blob)) for one in document.keys)
+        found = tuple(WrappedKey(parse_digest(one.kek_id), decode64(one.blob)) for one in document.keys)
     except InvalidInputError as error:
         raise TamperedError(f"the wrapped keys do not read: {error.message}") from error
     ids = [one.kek_id for one in found]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from strongroom.encoding import canonical
-from strongroom.errors import InvalidInputError, TamperedError
+from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
 from strongroom.sealing.container import DATA_KEY_BYTES, SCHEME, open_file, seal_file
 from strongroom.sealing.keys import PublicKey
 from strongroom.sealing.manifest import FileEntry, Manifest
@@ -118,9 +118,9 @@ def open_sealed(
         only: paths to decrypt; None for all.
 
     Raises:
-        TamperedError: one of these fails.
+        TamperedError: one of these fails, or a ciphertext is missing.
         InvalidInputError: `only` names a path that is not in the manifest.
-        NotFoundError, UnavailableError: a blob or key is not here.
+        UnavailableError: the ring holds no KEK that the wrapped keys name, or the store does not answer.
     """
     # 1
     manifest = Manifest.decode(package.manifest, ref.manifest)
@@ -159,7 +159,11 @@ def open_files(
     for entry in wanted:
         # 5
         place = places[entry.path]
-        ciphertext = blobs.get(place.sha256)
+        try:
+            ciphertext = blobs.get(place.sha256)
+        except NotFoundError as error:
+            # The documents are here and what they name is not: index changed or ciphertext removed, nobody can tell.
+            raise TamperedError(f"a sealed file of version {expected[:12]} is not in the store") from error
         if len(ciphertext) != place.size_bytes or digest_of(ciphertext) != place.sha256:
             raise TamperedError(f"a sealed file of version {expected[:12]} is not the one that its container names")
         plaintext = open_file(ciphertext, data_key, expected, entry.path)

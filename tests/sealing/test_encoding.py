@@ -1,0 +1,63 @@
+"""Format 1: what is canonical and what is not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.encoding import canonical, parse
+from strongroom.errors import InvalidInputError, TooLargeError
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "encoding.json").read_text())
+DOCUMENTS: Any = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("case", VECTORS["accept"], ids=lambda case: bytes.fromhex(case["hex"])[:20].decode())
+def test_accept(case: dict[str, str]) -> None:
+    data = bytes.fromhex(case["hex"])
+    assert canonical(parse(data)) == data
+
+
+@pytest.mark.parametrize("case", VECTORS["reject"], ids=lambda case: f"{case['rule']}-{case['hex'][:24]}")
+def test_reject(case: dict[str, str]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse(bytes.fromhex(case["hex"]))
+    assert caught.value.details["rule"] == case["rule"]
+
+
+@given(DOCUMENTS)
+def test_what_is_written_is_read_and_equals_the_standard_library(document: Any) -> None:
+    data = canonical(document)
+    assert parse(data) == document
+    # The offline verifier has only the standard library; format 1 is the same bytes there.
+    assert json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == data
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(InvalidInputError):
+        assert canonical(parse(data)) == data
+
+
+def test_limits_and_kinds() -> None:
+    with pytest.raises(TooLargeError):
+        parse(b'"' + b"a" * 100 + b'"', 50)
+    for wrong in (0.5, {"a": 1.0}, {1: 2}, "\ud800", {"ü": 1}, 2**53):
+        with pytest.raises(InvalidInputError):
+            canonical(wrong)
+    assert canonical({"a": (1, 2)}) == b'{"a":[1,2]}'
