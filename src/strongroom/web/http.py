@@ -383,7 +383,9 @@ class Connection(asyncio.Protocol):
         """Answer a request that never reached the handler, after those before it; then close."""
         if self._refused:
             return
-        self._refused = self._lingering = True
+        self._refused = True
+        # one that was too slow is not sending a body that could make the kernel reset the connection
+        self._lingering = status != 408
         self.phase, self.since = _IDLE, self._server.now
         self._body.clear()
         self._server.note_refused(status)
