@@ -246,8 +246,8 @@ def calibration_line(outcome: npt.ArrayLike, probability: npt.ArrayLike, clip: f
     x = special.logit(moved)
     if float(np.ptp(x)) < 1e-12:
         return NotEvaluable("all predictions are equal: no slope can be fitted")
-    fitted = _newton(np.column_stack([np.ones_like(x), x]), y, np.zeros_like(x))
-    level = _newton(np.ones((x.size, 1)), y, x)
+    fitted = _newton([np.ones_like(x), x], y, np.zeros_like(x))
+    level = _newton([np.ones_like(x)], y, x)
     if isinstance(fitted, NotEvaluable):
         return fitted
     if isinstance(level, NotEvaluable):
@@ -329,15 +329,20 @@ def normal_test(default_rates: npt.ArrayLike, pd: npt.ArrayLike, minimum_years: 
     return ZTest(z, float(2.0 * stats.norm.sf(abs(z))), float(stats.norm.sf(z)))
 
 
-def _newton(design: Floats, y: Floats, offset: Floats) -> tuple[Floats, Floats] | NotEvaluable:
-    beta = np.zeros(design.shape[1])
+def _newton(columns: Sequence[Floats], y: Floats, offset: Floats) -> tuple[Floats, Floats] | NotEvaluable:
+    """Coefficients and covariance of a logistic regression.
+
+    Sums are numpy's own and not BLAS's, whose threads add up in another order and would change the last digit.
+    """
+    beta = np.zeros(len(columns))
     for _ in range(100):
-        mean = special.expit(design @ beta + offset)
+        linear = offset + sum((b * column for b, column in zip(beta, columns, strict=True)), np.zeros_like(offset))
+        mean = special.expit(linear)
         weight = mean * (1.0 - mean)
-        information = (design * weight[:, None]).T @ design
+        information = np.array([[float((a * weight * b).sum()) for b in columns] for a in columns])
         if not np.isfinite(information).all() or np.linalg.cond(information) > 1e14:
             return NotEvaluable("the fit does not converge: the predictions separate the classes")
-        step = np.linalg.solve(information, design.T @ (y - mean))
+        step = np.linalg.solve(information, np.array([float((a * (y - mean)).sum()) for a in columns]))
         # a damped step keeps Newton from leaping over the maximum when predictions are extreme
         largest = float(np.abs(step).max())
         beta = beta + (step if largest <= 5.0 else step * (5.0 / largest))
