@@ -153,6 +153,9 @@ def open_record(payload: bytes, key: Aead | None, decision_id: bytes, release: b
     header = read_header(payload)
     if header.alg != ALG_AES_256_GCM:
         raise TamperedError("a plain payload stands where a sealed record belongs")
+    if len(decision_id) != DECISION_ID_SIZE or len(release) != RELEASE_SIZE:
+        # else bytes could move from one to the other under the same tag
+        raise TamperedError("a record is opened with a decision id of 16 and a release digest of 32 bytes")
     if key is None:
         raise ErasedError("the key of this record is destroyed; nobody can read it any more")
     associated = _CONTEXT + payload[:HEADER_SIZE] + decision_id + release

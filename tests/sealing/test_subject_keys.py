@@ -1,0 +1,67 @@
+"""Rules of subject keys: tags that tell nothing, wrapping that binds a key to its id."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.errors import ErasedError, InvalidInputError, TamperedError
+from strongroom.sealing.subjects import CANDIDATE_RANDOM_SIZE, WRAPPED_SIZE, make_candidate, subject_tag, unwrap
+
+KEK = AESGCM(b"k" * 32)
+INDEX = b"i" * 32
+
+
+@given(
+    one=st.tuples(st.sampled_from(["EU", "US", "US-NY", "E"]), st.text(min_size=1, max_size=256)),
+    two=st.tuples(st.sampled_from(["EU", "US", "US-NY", "E"]), st.text(min_size=1, max_size=256)),
+)
+def test_tags_differ_exactly_when_region_or_subject_do(one: tuple[str, str], two: tuple[str, str]) -> None:
+    first, second = subject_tag(INDEX, *one), subject_tag(INDEX, *two)
+    assert (first == second) == (one == two)
+    assert len(first) == 32
+    assert subject_tag(b"j" * 32, *one) != first
+
+
+def test_a_subject_needs_a_name_of_bounded_length() -> None:
+    for name in ("", "x" * 257):
+        with pytest.raises(InvalidInputError):
+            subject_tag(INDEX, "EU", name)
+    with pytest.raises(ValueError, match="32 bytes"):
+        subject_tag(b"short", "EU", "x")
+
+
+def test_a_wrapped_key_opens_under_its_own_id_only() -> None:
+    candidate = make_candidate(KEK, os.urandom(CANDIDATE_RANDOM_SIZE))
+    key = unwrap(KEK, candidate.key_id, candidate.wrapped)
+    again = unwrap(KEK, candidate.key_id, candidate.wrapped)
+    sealed = key.aead.encrypt(b"n" * 12, b"x", None)
+    assert again.aead.decrypt(b"n" * 12, sealed, None) == b"x"
+    with pytest.raises(TamperedError):
+        unwrap(KEK, b"o" * 16, candidate.wrapped)
+    with pytest.raises(TamperedError):
+        unwrap(AESGCM(b"l" * 32), candidate.key_id, candidate.wrapped)
+    with pytest.raises(TamperedError):
+        unwrap(KEK, candidate.key_id, candidate.wrapped[:-1])
+
+
+def test_every_changed_byte_of_a_wrapped_key_is_refused() -> None:
+    candidate = make_candidate(KEK, os.urandom(CANDIDATE_RANDOM_SIZE))
+    for place in range(WRAPPED_SIZE):
+        changed = bytearray(candidate.wrapped)
+        changed[place] ^= 1
+        with pytest.raises(TamperedError):
+            unwrap(KEK, candidate.key_id, changed)
+
+
+def test_a_forgotten_key_says_so() -> None:
+    candidate = make_candidate(KEK, os.urandom(CANDIDATE_RANDOM_SIZE))
+    key = unwrap(KEK, candidate.key_id, candidate.wrapped)
+    key.forget()
+    assert key.forgotten
+    with pytest.raises(ErasedError):
+        _ = key.aead
