@@ -61,7 +61,10 @@ class Checkpoint:
         Raises:
             InvalidInputError: not exactly origin, size and root, each in its one spelling.
         """
-        lines = text.decode().split("\n")
+        try:
+            lines = text.decode().split("\n")
+        except UnicodeDecodeError as error:
+            raise InvalidInputError("a checkpoint is UTF-8", rule="checkpoint") from error
         if len(lines) != 4 or lines[3]:
             raise InvalidInputError("a checkpoint has three lines: origin, size and root", rule="checkpoint")
         origin, size, root = lines[:3]

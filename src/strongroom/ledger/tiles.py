@@ -203,9 +203,14 @@ class TileEdge:
                         self._rows.append([])
                     self._rows[level].append(subtree(row))
                     touched = max(touched, level)
+        return files | self.partials(touched)
+
+    def partials(self, up_to: int = 7) -> dict[str, bytes]:
+        """The partial files of this size, for tile levels 0 to `up_to`."""
+        files: dict[str, bytes] = {}
         if self._leaves:
             files[entries_path(self.size // WIDTH, len(self._leaves))] = encode_bundle(self._leaves)
-        for level, row in enumerate(self._rows[: touched + 1]):
+        for level, row in enumerate(self._rows[: up_to + 1]):
             if row:
                 files[tile_path(level, self.size >> (HEIGHT * (level + 1)), len(row))] = b"".join(row)
         return files

@@ -1,0 +1,174 @@
+"""Reading back: published against durable, retention, proofs from tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_name
+from strongroom.errors import ConflictError, InvalidInputError, NotDurableError, NotFoundError, TamperedError
+from strongroom.ledger.actions import close_shard, fsck, open_shard
+from strongroom.ledger.checkpoint import CosignerKey, Note, open_checkpoint
+from strongroom.ledger.tree import leaf_hash, verify_inclusion
+from tests.ledger.samples import ORIGIN, decision_id, log_key, record, records
+
+KEY = log_key()
+SEGMENT = 64 * 1024
+
+
+def make(folder: Path, count: int = 700) -> FileShard:
+    shard = FileShard.create(folder, ORIGIN, KEY, segment_bytes=SEGMENT)
+    for number in range(0, count, 50):
+        shard.append(records(number, 50, 60))
+    return shard
+
+
+def test_only_published_records_are_seen_from_outside(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log", 100)
+    outside = ShardReader(tmp_path / "log", KEY.verifier)
+    assert (outside.size, list(outside)) == (0, [])
+    with pytest.raises(NotFoundError):
+        outside.get(0)
+    assert shard.reader().get(99)[1:] == record(99, 60)
+    assert shard.publish() == shard.published_size == 100
+    assert [stored.place for stored in outside] == list(range(100))
+    for number in range(100, 700, 50):
+        shard.append(records(number, 50, 20))
+    assert outside.size == 100
+    shard.publish()
+    assert outside.get(699)[1:] == record(699, 20)
+    assert outside.find(decision_id(650)).place == 650
+
+
+def test_every_published_leaf_is_proven_from_tiles(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log")
+    shard.publish()
+    reader = ShardReader(tmp_path / "log", KEY.verifier)
+    for index in range(0, 700, 9):
+        note, proof = reader.prove(index)
+        checkpoint = open_checkpoint(note, KEY.verifier)
+        verify_inclusion(leaf_hash(record(index, 60).leaf), index, 700, proof, checkpoint.root)
+    with pytest.raises(NotFoundError):
+        reader.prove(700)
+
+
+def test_retention_removes_payloads_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    shard = make(folder)
+    shard.publish()
+    segments = sorted(path.name for path in (folder / "segments").glob("0*.seg"))
+    assert len(segments) >= 4
+    removed = int(segments[2][:20])
+    for name in segments[:2]:
+        (folder / "segments" / name).unlink()
+    reader = ShardReader(folder, KEY.verifier)
+    for index, leaf, payload in reader:
+        assert leaf == record(index, 60).leaf
+        assert payload == (None if index < removed else record(index, 60).payload)
+    assert reader.find(decision_id(3)).payload is None
+    assert reader.find(decision_id(699)).payload is not None
+    shard.append(records(700, 10))
+    shard.close()
+    for depth in ("full", "published"):
+        again = FileShard.open(folder, KEY, segment_bytes=SEGMENT, depth=depth)
+        assert again.size == 710
+        again.close()
+    kinds = {(finding.kind, finding.damage) for finding in fsck(FolderView(folder), KEY.verifier)}
+    assert kinds == {("retained-out", False), ("unpublished", False)}
+
+
+def test_a_broken_record_is_refused_when_read(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    make(folder, 100).publish()
+    path = folder / "segments" / segment_name(0)
+    data = path.read_bytes()
+    payload = record(5, 60).payload
+    path.write_bytes(data.replace(payload, payload[:-1] + bytes([payload[-1] ^ 1])))
+    reader = ShardReader(folder, KEY.verifier)
+    assert reader.get(4)[1:] == record(4, 60)
+    with pytest.raises(TamperedError):
+        reader.get(5)
+
+
+def test_tiles_grow_as_c2sp_says_and_old_partials_go(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    shard = FileShard.create(folder, ORIGIN, KEY, segment_bytes=1024 * 1024)
+    shard.append(records(0, 255, 0))
+    shard.publish()
+    public = folder / "public"
+    assert (public / "tile/0/000.p/255").stat().st_size == 255 * 32
+    shard.append(records(255, 1, 0))
+    shard.publish()
+    assert (public / "tile/0/000").stat().st_size == 8192
+    assert (public / "tile/1/000.p/1").stat().st_size == 32
+    assert (public / "tile/entries/000").exists()
+    assert not list((public / "tile/0").glob("*.p/*"))
+    assert not list((public / "tile/entries").glob("*.p/*"))
+    shard.append(records(256, 44, 0))
+    shard.publish()
+    assert (public / "tile/0/001.p/44").stat().st_size == 44 * 32
+    assert (public / "tile/entries/001.p/44").exists()
+    assert fsck(FolderView(folder), KEY.verifier) == []
+
+
+def test_cosignatures_are_merged_into_the_published_checkpoint(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log", 50)
+    shard.publish()
+    witness = CosignerKey("witness.example", bytes(32))
+    reader = ShardReader(tmp_path / "log", KEY.verifier)
+    note = Note.parse(reader.note())
+    cosigned = note.with_lines([witness.sign(note.text, 1_790_000_000)])
+    shard.publish_cosigned(cosigned.encode())
+    shard.publish_cosigned(cosigned.encode())
+    published = Note.parse(reader.note())
+    assert published.cosigned_by([witness.verifier]) == {"witness.example": 1_790_000_000}
+    assert len(published.signatures) == 2
+    shard.append(records(50, 1))
+    shard.publish()
+    with pytest.raises(ConflictError):
+        shard.publish_cosigned(cosigned.encode())
+    shard.close()
+    FileShard.open(tmp_path / "log", KEY).close()
+    with pytest.raises(NotDurableError):
+        shard.append(records(51, 1))
+
+
+def test_opening_and_closing_entries_name_the_log(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log", 50)
+    opened = open_shard(shard.verifier, 17)
+    assert type(opened).decode(opened.encode()) == opened
+    assert (opened.origin, opened.generation, opened.verifier()) == (ORIGIN, 1, shard.verifier)
+    closed = close_shard(shard.checkpoint, opened.verifier(), 18)
+    assert type(closed).decode(closed.encode()) == closed
+    assert (closed.origin, closed.size) == (ORIGIN, 50)
+    assert closed.root == open_checkpoint(shard.checkpoint, shard.verifier).root.hex()
+    with pytest.raises(TamperedError):
+        close_shard(shard.checkpoint, log_key(seed=2).verifier, 18)
+    other = str(log_key(seed=2, origin=ORIGIN.replace("/1", "/2")).verifier).encode()
+    for data in (
+        opened.encode().replace(b'"generation":1', b'"generation":2'),
+        opened.encode().replace(str(shard.verifier).encode(), other),
+        opened.encode().replace(b'"v":1', b'"v":2'),
+        closed.encode(),
+        b"{}",
+    ):
+        with pytest.raises(InvalidInputError):
+            type(opened).decode(data)
+
+
+def test_a_missing_tile_shows(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    shard = make(folder)
+    shard.publish()
+    shard.close()
+    for path in ("tile/0/000", "tile/1/000.p/2", "tile/entries/002.p/188", "tile/0/002.p/188"):
+        file = folder / "public" / path
+        content = file.read_bytes()
+        file.unlink()
+        findings = fsck(FolderView(folder), KEY.verifier)
+        assert findings, path
+        assert all(finding.damage for finding in findings)
+        file.write_bytes(content)
+    assert fsck(FolderView(folder), KEY.verifier) == []

@@ -1,0 +1,210 @@
+"""The tree against an independent recursive reading of RFC 6962 and against pymerkle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pymerkle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strongroom.errors import InvalidInputError, TamperedError
+from strongroom.ledger.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    MemoryTree,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    node_hash,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
+
+
+def mth(leaves: Sequence[bytes]) -> bytes:
+    """Section 2.1, word by word."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return hashlib.sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
+
+
+def path(m: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """Section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    if m < k:
+        return [*path(m, leaves[:k]), mth(leaves[k:])]
+    return [*path(m - k, leaves[k:]), mth(leaves[:k])]
+
+
+def subproof(m: int, leaves: Sequence[bytes], complete: bool) -> list[bytes]:
+    """Section 2.1.2."""
+    if m == len(leaves):
+        return [] if complete else [mth(leaves)]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    if m <= k:
+        return [*subproof(m, leaves[:k], complete), mth(leaves[k:])]
+    return [*subproof(m - k, leaves[k:], False), mth(leaves[:k])]
+
+
+def made(size: int) -> list[bytes]:
+    return [b"leaf %d" % number for number in range(size)]
+
+
+def tree_of(leaves: Sequence[bytes]) -> MemoryTree:
+    tree = MemoryTree()
+    for leaf in leaves:
+        tree.append(leaf_hash(leaf))
+    return tree
+
+
+def test_the_empty_root_and_domain_separation() -> None:
+    assert Frontier().root() == EMPTY_ROOT == mth([]) == MemoryTree().root()
+    assert leaf_hash(b"a" * 64) != node_hash(b"a" * 32, b"a" * 32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 33])
+def test_every_proof_equals_the_definition(size: int) -> None:
+    leaves = made(size)
+    tree = tree_of(leaves)
+    root = mth(leaves)
+    assert tree.root() == root_of(tree, size) == root
+    for index in range(size):
+        proof = inclusion_proof(tree, index, size)
+        assert proof == path(index, leaves)
+        verify_inclusion(leaf_hash(leaves[index]), index, size, proof, root)
+    for old in range(1, size + 1):
+        proof = consistency_proof(tree, old, size)
+        assert proof == subproof(old, leaves, True)
+        verify_consistency(old, size, mth(leaves[:old]), root, proof)
+    verify_consistency(0, size, EMPTY_ROOT, root, consistency_proof(tree, 0, size))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=12))
+def test_a_frontier_in_batches_equals_one_leaf_at_a_time(counts: list[int]) -> None:
+    batched, single, tree = Frontier(), Frontier(), MemoryTree()
+    number = 0
+    for count in counts:
+        hashes = [leaf_hash(b"%d" % n) for n in range(number, number + count)]
+        span = batched.extend(hashes)
+        for hash_ in hashes:
+            single.append(hash_)
+            tree.append(hash_)
+        number += count
+        root = batched.root()
+        assert root == single.root() == tree.root()
+        assert batched.size == single.size == number
+        assert (span.start, span.end) == (number - count, number)
+        assert list(span.completed(0)) == hashes
+        for index in range(span.start, span.end):
+            proof = span.proof(index)
+            assert proof == inclusion_proof(tree, index, number)
+            verify_inclusion(hashes[index - span.start], index, number, proof, root)
+        assert Frontier.read(tree, number).root() == root
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 70), st.data())
+def test_pymerkle_agrees(size: int, data: st.DataObject) -> None:
+    leaves = made(size)
+    other = pymerkle.InmemoryTree(algorithm="sha256")
+    for leaf in leaves:
+        other.append_entry(leaf)
+    tree = tree_of(leaves)
+    assert other.get_root() == tree.root()
+    old = data.draw(st.integers(1, size))
+    assert other.get_root(old) == tree.root(old)
+    index = data.draw(st.integers(0, size - 1))
+    theirs = other.prove_inclusion(index + 1, size)
+    pymerkle.verify_inclusion(leaf_hash(leaves[index]), tree.root(), theirs)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_a_changed_inclusion_proof_is_refused(size: int, data: st.DataObject) -> None:
+    leaves = made(size)
+    tree = tree_of(leaves)
+    index = data.draw(st.integers(0, size - 1))
+    proof = inclusion_proof(tree, index, size)
+    hash_, root = leaf_hash(leaves[index]), tree.root()
+    how = data.draw(st.sampled_from(["index", "size", "longer", "shorter", "step", "leaf", "root"]))
+    if how == "index":
+        index = data.draw(st.integers(-1, size).filter(lambda other: other != index))
+    elif how == "size":
+        # a larger tree may have the same path shape, but then another root belongs to it
+        size = data.draw(st.integers(0, size - 1))
+        root = tree.root(size)
+    elif how == "longer":
+        proof = [*proof, bytes(32)]
+    elif how == "shorter" and proof:
+        proof = proof[:-1]
+    elif how == "step" and proof:
+        place = data.draw(st.integers(0, len(proof) - 1))
+        proof = [bytes(32) if n == place else step for n, step in enumerate(proof)]
+    elif how == "leaf":
+        hash_ = bytes(32)
+    else:
+        root = bytes(32)
+    with pytest.raises(TamperedError):
+        verify_inclusion(hash_, index, size, proof, root)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(2, 40), st.data())
+def test_a_changed_consistency_proof_is_refused(size: int, data: st.DataObject) -> None:
+    tree = tree_of(made(size))
+    old = data.draw(st.integers(1, size - 1))
+    proof = consistency_proof(tree, old, size)
+    old_root, new_root = tree.root(old), tree.root()
+    how = data.draw(st.sampled_from(["longer", "shorter", "step", "old", "new", "size", "backwards", "empty"]))
+    new = size
+    if how == "longer":
+        proof = [*proof, bytes(32)]
+    elif how == "shorter":
+        proof = proof[:-1]
+    elif how == "step":
+        place = data.draw(st.integers(0, len(proof) - 1))
+        proof = [bytes(32) if n == place else step for n, step in enumerate(proof)]
+    elif how == "old":
+        old_root = bytes(32)
+    elif how == "new":
+        new_root = bytes(32)
+    elif how == "size":
+        old = data.draw(st.integers(0, size + 1).filter(lambda other: other != old))
+    elif how == "backwards":
+        old, new = new, old
+    else:
+        proof = []
+    with pytest.raises(TamperedError):
+        verify_consistency(old, new, old_root, new_root, proof)
+
+
+def test_proofs_of_what_is_not_there_are_refused() -> None:
+    tree = tree_of(made(5))
+    for index, size in ((5, 5), (-1, 5), (0, 0)):
+        with pytest.raises(InvalidInputError):
+            inclusion_proof(tree, index, size)
+    for old, new in ((6, 5), (-1, 5)):
+        with pytest.raises(InvalidInputError):
+            consistency_proof(tree, old, new)
+    with pytest.raises(KeyError):
+        tree.node(1, 2)
+    with pytest.raises(TamperedError):
+        verify_consistency(0, 5, bytes(32), tree.root(), [])
+    with pytest.raises(TamperedError):
+        verify_consistency(5, 5, tree.root(), bytes(32), [])
