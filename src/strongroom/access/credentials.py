@@ -20,6 +20,9 @@ from strongroom.vocabulary import Digest
 ID_BYTES = 10
 SECRET_BYTES = 32
 PEPPER_BYTES = 32
+SECRETS_LIMIT = 4
+"""How many secrets one key id may have at a time, a rotation in progress included."""
+
 KEY_LIMIT = 256
 """Longest API key that is looked at."""
 
@@ -103,15 +106,20 @@ def parse_key_id(text: str) -> str:
 def match_secret(key: ApiKey, stored: Sequence[StoredSecret], pepper: bytes, at_us: int) -> StoredSecret | None:
     """The stored secret that this key has, if it counts at `at_us`.
 
-    Every stored digest is compared in constant time and none is skipped; with nothing stored (unknown id) a digest that
-    nobody has is compared, so that an unknown id costs what a wrong secret costs.
+    Four digests are compared in constant time whatever is stored, missing ones replaced by one that nobody has, so that
+    an unknown id, a wrong secret and a rotation in progress all cost the same.
     """
     digest = key.digest(pepper)
     matched: StoredSecret | None = None
-    hmac.compare_digest(digest, _NOBODY)
-    for secret in stored:
-        same = hmac.compare_digest(digest, secret.digest)
-        if same and secret.from_us <= at_us and (secret.until_us is None or at_us < secret.until_us):
+    for place in range(max(SECRETS_LIMIT, len(stored))):
+        secret = stored[place] if place < len(stored) else None
+        same = hmac.compare_digest(digest, secret.digest if secret is not None else _NOBODY)
+        if (
+            same
+            and secret is not None
+            and secret.from_us <= at_us
+            and (secret.until_us is None or at_us < secret.until_us)
+        ):
             matched = secret
     return matched
 

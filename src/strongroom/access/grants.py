@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.access.credentials import parse_key_id
+from strongroom.access.credentials import SECRETS_LIMIT, parse_key_id
 from strongroom.access.principals import Principal
 from strongroom.access.tokens import Issuer
 from strongroom.access.verbs import ROLES
@@ -18,7 +18,6 @@ from strongroom.errors import ConflictError, InvalidInputError
 from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdiction, parse_name
 
 LIMIT_BYTES = 8 * 1024 * 1024
-SECRETS_LIMIT = 4
 MACHINE_ROLES = frozenset({"alerter", "caller", "gateway"})
 
 
