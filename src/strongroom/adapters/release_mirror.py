@@ -24,6 +24,7 @@ from strongroom.approval.release import Release
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
 from strongroom.sealing.packages import DOCUMENT_LIMIT, Sealed, SealedPackage, read_index
+from strongroom.sealing.ports import Blobs
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import Digest, KeyId, ModelRef, digest_of, parse_digest
 
@@ -78,6 +79,15 @@ class ReleaseShelf:
         """Say which container and wrapped keys belong to a version; again after its keys were wrapped anew."""
         document = {"container": sealed.container, "wrapped": sealed.wrapped}
         self._write(self._folder / version_path(sealed.manifest), canonical(document))
+
+    def publish_version(self, sealed: Sealed, blobs: Blobs, path: str) -> None:
+        """See `EvidenceShelf`."""
+        for digest in (sealed.manifest, sealed.container, sealed.wrapped):
+            self.sealed_blobs.put(blobs.get(digest))
+        for place in read_index(blobs.get(sealed.container), sealed.manifest).files:
+            if place.path == path:
+                self.sealed_blobs.put(blobs.get(place.sha256))
+        self.put_version(sealed)
 
     def package(self, ref: ModelRef) -> SealedPackage:
         """See `Evidence`."""

@@ -13,7 +13,9 @@ from strongroom.approval.cases import Case
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Release
 from strongroom.approval.statements import GovernanceSeen
-from strongroom.office.ports import Notes
+from strongroom.registry.ports import RegistryBooks
+from strongroom.sealing.packages import Sealed
+from strongroom.sealing.ports import Blobs
 from strongroom.vocabulary import Digest, KeyId, ModelRef
 
 
@@ -30,8 +32,8 @@ class Cases(Protocol):
         """Insert or replace; raises ConflictError when `case.revision` is not the stored one plus one."""
 
 
-class ApprovalBooks(Notes, Protocol):
-    """What the books of an act must offer to this room."""
+class ApprovalBooks(RegistryBooks, Protocol):
+    """What the books of an act must offer to this room: the registry's and its own."""
 
     @property
     def cases(self) -> Cases: ...
@@ -44,7 +46,7 @@ class GovernanceHead(Protocol):
 
 
 class EvidenceShelf(Protocol):
-    """Evidence envelopes and approvals of the release repository, by digest."""
+    """What the release repository offers beside its metadata: evidence, approvals, sealed files."""
 
     def put_evidence(self, data: bytes) -> Digest:
         """Durable on return; the same bytes twice are the same file."""
@@ -54,6 +56,12 @@ class EvidenceShelf(Protocol):
 
     def put_approval(self, ref: ModelRef, key_id: KeyId, envelope: bytes) -> None:
         """Durable on return; a later approval by the same key replaces the earlier one."""
+
+    def publish_version(self, sealed: Sealed, blobs: Blobs, path: str) -> None:
+        """Copy manifest, container, wrapped keys and the ciphertext of `path`. Durable on return; may be repeated.
+
+        Samples stay in the room: gateways need none.
+        """
 
     def approvals_by_key(self, ref: ModelRef) -> Mapping[KeyId, bytes]: ...
 
