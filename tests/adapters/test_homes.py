@@ -1,0 +1,107 @@
+"""A person's home: their key, under their passphrase, outside every room."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from strongroom.adapters.homes import Home
+from strongroom.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotAuthenticatedError,
+    NotFoundError,
+    TamperedError,
+)
+from strongroom.sealing.keys import PublicKey
+
+PASS = b"ann's passphrase"
+
+
+def test_create_open_and_sign(tmp_path: Path) -> None:
+    public = Home.create(tmp_path / "homes" / "ann", "ann", PASS)
+    home = Home.open(tmp_path / "homes" / "ann", PASS)
+    assert (home.person, home.public) == ("ann", public)
+    public.verify(home.sign(b"data"), b"data")
+    assert Home.look(tmp_path / "homes" / "ann") == ("ann", public)
+    assert (tmp_path / "homes" / "ann").stat().st_mode & 0o777 == 0o700
+    for path in (tmp_path / "homes" / "ann").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert "signer" not in repr(home)
+
+
+def test_openssl_reads_the_key(tmp_path: Path) -> None:
+    public = Home.create(tmp_path / "ann", "ann", PASS)
+    command = [
+        "openssl",
+        "pkey",
+        "-in",
+        str(tmp_path / "ann" / "key.pem"),
+        "-passin",
+        f"pass:{PASS.decode()}",
+        "-pubout",
+    ]
+    result = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert result.returncode == 0, result.stderr
+    assert PublicKey.from_pem(result.stdout) == public
+    shown = subprocess.run(
+        ["openssl", "asn1parse", "-in", str(tmp_path / "ann" / "key.pem")], capture_output=True, timeout=30, check=False
+    )
+    # PBKDF2 with HMAC-SHA-256, 600,000 (0x0927C0) iterations, AES-256-CBC
+    for part in (b"PBES2", b"PBKDF2", b":0927C0", b"hmacWithSHA256", b"aes-256-cbc"):
+        assert part in shown.stdout
+
+
+def test_wrong_passphrase_and_missing_home(tmp_path: Path) -> None:
+    Home.create(tmp_path / "ann", "ann", PASS)
+    for wrong in (b"", b"wrong passphrase"):
+        with pytest.raises(NotAuthenticatedError):
+            Home.open(tmp_path / "ann", wrong)
+    with pytest.raises(NotFoundError, match="no home"):
+        Home.open(tmp_path / "ben", PASS)
+    with pytest.raises(ConflictError):
+        Home.create(tmp_path / "ann", "ann", PASS)
+    with pytest.raises(InvalidInputError):
+        Home.create(tmp_path / "cy", "cy", b"short")
+    with pytest.raises(InvalidInputError):
+        Home.create(tmp_path / "cy", "../cy", PASS)
+
+
+def test_a_home_inside_a_room_is_refused(tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "room.toml").write_text("")
+    (tmp_path / "way-in").symlink_to(room)
+    for inside in (
+        room,
+        room / "ann",
+        room / "a" / "b" / "ann",
+        tmp_path / "way-in" / "ann",
+        room / "x" / ".." / "ann",
+    ):
+        with pytest.raises(InvalidInputError, match="inside room `room`"):
+            Home.create(inside, "ann", PASS)
+    Home.create(tmp_path / "ann", "ann", PASS)
+    (tmp_path / "room.toml").write_text("")
+    with pytest.raises(InvalidInputError, match="inside room"):
+        Home.open(tmp_path / "ann", PASS)
+
+
+def test_a_swapped_key_or_card_is_noticed(tmp_path: Path) -> None:
+    Home.create(tmp_path / "ann", "ann", PASS)
+    Home.create(tmp_path / "ben", "ben", PASS)
+    (tmp_path / "ben" / "key.pem").replace(tmp_path / "ann" / "key.pem")
+    with pytest.raises(TamperedError, match="another key"):
+        Home.open(tmp_path / "ann", PASS)
+    (tmp_path / "ann" / "home.json").write_bytes(b'{"v":1}')
+    with pytest.raises(TamperedError, match="does not read"):
+        Home.open(tmp_path / "ann", PASS)
+
+
+def test_a_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:
+    Home.create(tmp_path / "ann", "ann", PASS)
+    (tmp_path / "ann" / "key.pem").chmod(0o644)
+    with pytest.raises(InvalidInputError, match="chmod 600"):
+        Home.open(tmp_path / "ann", PASS)
