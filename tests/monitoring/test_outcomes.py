@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -149,8 +148,8 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(house: House) -> Iterator[Ledger]:
-    yield Ledger(house)
+def ledger(house: House) -> Ledger:
+    return Ledger(house)
 
 
 def _batch(*pairs: tuple[str, int]) -> OutcomeBatch:
