@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -18,7 +19,9 @@ from strongroom.adapters import database, database_tables
 from strongroom.adapters.database import SqlDesk, open_desk
 from strongroom.adapters.memory_office import MemoryDesk, MemoryNonces
 from strongroom.approval.cases import Case
+from strongroom.compliance.subjects import ErasureRequest
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError
+from strongroom.monitoring.outcomes import Outcome
 from strongroom.office.acts import EntryRef
 from strongroom.office.ports import Pending
 from strongroom.registry.versions import PointerChange, Sample, Sealed, Version
@@ -268,3 +271,50 @@ def test_sql_two_writers_do_not_mix(tmp_path, monkeypatch):
     put(second, Pending("b" * 32, b"2"))
     assert len(second.pending()) == 2
     assert isinstance(second, SqlDesk)
+
+
+def outcome(number, value=0):
+    return Outcome(decision_id=f"{number:032x}", outcome=value, observed_at_us=number)
+
+
+def test_outcomes_are_entered_once(desk):
+    with desk.begin() as transaction:
+        shelf = transaction.books.outcomes
+        shelf.add("pd-cards", [outcome(2), outcome(1, 1)])
+        shelf.add("pd-cards", [outcome(2), outcome(3)])
+        shelf.add("other", [outcome(1)])
+        with pytest.raises(ConflictError):
+            shelf.add("pd-cards", [outcome(4), outcome(1, 0)])
+        transaction.commit()
+    with desk.begin() as transaction:
+        shelf = transaction.books.outcomes
+        assert list(shelf.of_model("pd-cards")) == [outcome(1, 1), outcome(2), outcome(3)]
+        assert shelf.forget([outcome(1).decision_id, outcome(3).decision_id, "f" * 32]) == 3
+        assert list(shelf.of_model("pd-cards")) == [outcome(2)]
+        assert list(shelf.of_model("other")) == []
+
+
+def test_many_outcomes_are_taken_at_once(desk):
+    many = [outcome(number) for number in range(25_000)]
+    with desk.begin() as transaction:
+        transaction.books.outcomes.add("pd-cards", many)
+        transaction.books.outcomes.add("pd-cards", many)
+        assert transaction.books.outcomes.forget([one.decision_id for one in many]) == len(many)
+
+
+def test_erasures_wait_until_they_are_done(desk):
+    first = ErasureRequest(region="eu", tag="a" * 64, requested_by="dora", requested_us=5)
+    second = ErasureRequest(region="eu", tag="b" * 64, requested_by="dora", requested_us=3)
+    done = msgspec.structs.replace(first, state="done", certificate="c" * 64)
+    with desk.begin() as transaction:
+        shelf = transaction.books.erasures
+        shelf.put(first)
+        shelf.put(second)
+        assert list(shelf.pending()) == [second, first]
+        transaction.commit()
+    with desk.begin() as transaction:
+        shelf = transaction.books.erasures
+        shelf.put(done)
+        assert list(shelf.pending()) == [second]
+        assert list(shelf.of_tag("eu", "a" * 64)) == [done]
+        assert list(shelf.of_tag("us", "a" * 64)) == []

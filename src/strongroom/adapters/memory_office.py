@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from strongroom.access.grants import Grants
 from strongroom.adapters.memory_registry import MemoryPointers, MemoryVersions
+from strongroom.adapters.memory_subjects import MemoryErasures, MemoryOutcomes
 from strongroom.approval.cases import Case
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.office.acts import EntryRef
@@ -79,11 +80,13 @@ class MemoryBooks(Notebook):
         self.pointers = MemoryPointers()
         self.cases = MemoryCases()
         self.grants = MemoryGrants()
+        self.outcomes = MemoryOutcomes()
+        self.erasures = MemoryErasures()
 
     def fresh(self) -> MemoryBooks:
         """A copy to work on, with an empty notebook."""
         books = MemoryBooks()
-        for name in ("versions", "pointers", "cases", "grants"):
+        for name in ("versions", "pointers", "cases", "grants", "outcomes", "erasures"):
             vars(getattr(books, name)).update(
                 {field: _copied(value) for field, value in vars(getattr(self, name)).items()}
             )
