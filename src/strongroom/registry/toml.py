@@ -40,7 +40,8 @@ def read_contract(data: bytes) -> ModelContract:
         if any(line.count(".") > KEY_PARTS_LIMIT for line in _keys(text)):
             raise InvalidInputError(f"{FILE} has a key of more than {KEY_PARTS_LIMIT} parts", field=FILE, rule="toml")
         document = tomllib.loads(text, parse_float=_Fraction)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    # ValueError: not UTF-8, not TOML, or a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{FILE} is not TOML: {error}", field=FILE, rule="toml") from error
     plain = _plain(document, ())
     try:
