@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 
 from strongroom.encoding import canonical
 from strongroom.registry.contract import (
-    CutOff, Feature, InputContract, Lineage, ModelContract, OutputContract, Samples,
+    CutOff,
+    Feature,
+    InputContract,
+    Lineage,
+    ModelContract,
+    OutputContract,
+    Samples,
 )  # fmt: skip
 
 OUTCOME = "default.payment.next.month"
@@ -48,7 +54,9 @@ def parquet(columns: dict[str, npt.ArrayLike]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def contract(names: tuple[str, ...], title: str, name: str, tier: Literal[1, 2, 3] = 1, max_rows: int = 1000) -> ModelContract:
+def contract(
+    names: tuple[str, ...], title: str, name: str, tier: Literal[1, 2, 3] = 1, max_rows: int = 1000
+) -> ModelContract:
     def feature(column: str) -> Feature:
         status = column.startswith("PAY_") and not column.startswith("PAY_AMT")
         return Feature(
