@@ -10,7 +10,8 @@ from typing import Any
 from strongroom.serving.batching import Board
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
-from strongroom.web.gateway import Gateway, Rules
+from strongroom.serving.rules import Rules
+from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from tests.serving.house import ENVIRONMENT, GOOD, House, now_us
 from tests.web.lines import Running, read_reply, running

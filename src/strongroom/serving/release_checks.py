@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from strongroom.approval.evidence import SKEW_US, Register
+from strongroom.approval.evidence import Register, check_decision
 from strongroom.approval.four_eyes import Voice, check_four_eyes, try_voice, voice_of
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import (
@@ -190,7 +190,7 @@ def check_approvals(
         try:
             decision, key_id = register.statement(envelope, ref, APPROVAL, Approval)
             voice = voice_of(register.people, key_id, decision.at_us, "approver")
-            _check_decision(decision, voice, release, role, at_us)
+            check_decision(decision, voice, release, role, at_us)
         except (RefusedError, TamperedError) as error:
             # Others may have put it there: it does not count, and it does not stop those that do.
             reason = error
@@ -217,24 +217,6 @@ def check_parties(
     check_four_eyes(author, validator, approvals, wanted)
     others = [voice for voice in signers if voice.person not in (author.person, validator.person)]
     check_four_eyes(author, validator, others, wanted)
-
-
-def _check_decision(decision: Approval, voice: Voice, release: Release, role: RoleMetadata, at_us: int) -> None:
-    same = (
-        (decision.person == voice.person, "person"),
-        (decision.manifest == release.manifest, "manifest"),
-        (decision.release == digest_of(canonical(release)), "release document"),
-        (decision.evidence == release.evidence, "evidence"),
-        (decision.policies == release.policies, "policies"),
-        (decision.diagram == release.diagram, "diagram"),
-        (decision.case == release.case, "case"),
-        (decision.plan == release.plan, "plan"),
-        (decision.tuf_draft is None or decision.tuf_draft in (role.digest, *role.drafts), "metadata draft"),
-        (decision.at_us <= at_us + SKEW_US, "time"),
-    )
-    for holds, what in same:
-        if not holds:
-            raise EvidenceError(f"the approval of `{voice.person}` has another {what} than the release")
 
 
 def _check_age(role: RoleMetadata, state: TrustedState, name: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import Verb
 from strongroom.errors import (
     ConflictError,
+    ExpiredError,
     HaltedError,
     InvalidInputError,
     NotAuthenticatedError,
@@ -27,7 +27,8 @@ from strongroom.serving.batching import Board
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Answered, Asked
 from strongroom.serving.decoding import decode
-from strongroom.vocabulary import Digest, instant
+from strongroom.serving.rules import Rules
+from strongroom.vocabulary import instant
 from strongroom.web import v2
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
@@ -41,41 +42,12 @@ OPEN_ROUTES: Final = (b"/v2/health/live", b"/v2/health/ready")
 """The only targets that answer without a credential, and only to GET."""
 
 
-class Authenticator(Protocol):
-    """Who sends this credential? Raises NotAuthenticatedError, always in the same words."""
-
-    def authenticate(self, authorization: bytes | None, at_us: int) -> Principal: ...
-
-
-class Authorisation(Protocol):
-    """May they? Raises NotPermittedError unless some policy permits."""
-
-    @property
-    def digest(self) -> Digest: ...
-
-    def check(self, act: Act) -> None: ...
-
-    def check_score(
-        self, principal: Principal, model: str, environment: str, jurisdiction: str | None, purpose: str | None,
-        release: Digest, at_us: int,
-    ) -> None: ...  # fmt: skip
-
-
 class Counters(Protocol):
     """What the metrics want to know. Low cardinality, nothing personal."""
 
     def answered(self, model: str, rows: int, began_us: int) -> None: ...
 
     def refused(self, code: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Everything that comes from the release repository, swapped as one value: who, may they, which models."""
-
-    catalogue: Catalogue
-    authenticator: Authenticator
-    authorisation: Authorisation
 
 
 class Gateway:
@@ -214,6 +186,8 @@ class Gateway:
             if name not in principal.grants.get("models", ()):
                 raise NotPermittedError(f"`{principal.id}` was not granted model `{name}`", field="model", rule="grant")
             served = catalogue.find(name, version)
+            if began_us >= served.release.review_due_us:
+                raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
             request = exchange.request
             header_length = _framing(request)
             question = decode(request.body, header_length, served.inputs, served.outputs)

@@ -1,0 +1,204 @@
+"""`/metrics` for Prometheus, on an address of its own: counts, latencies and drift. Never a subject, never a value.
+
+Each worker counts for itself and leaves a snapshot in the node's state folder; the supervisor adds them up when it is
+asked, so that one address shows the whole node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from strongroom.monitoring.counters import BOUNDS_S, Counters, Histogram
+from strongroom.monitoring.watch import DriftWatch
+from strongroom.web.http import Exchange
+
+TEXT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+ABOUT: Final = {
+    "strongroom_answers": "Requests that were answered, by model.",
+    "strongroom_rows": "Rows that were decided, by model.",
+    "strongroom_refusals": "Requests that were refused, by error code.",
+    "strongroom_batches": "Batches that departed.",
+    "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
+    "strongroom_answer_seconds": "From the end of a request to its answer, record durable, by model.",
+}
+
+
+class WorkerCounters:
+    """What the gateway and the board tell; satisfies `web.gateway.Counters`. One thread."""
+
+    def __init__(self, clock_us: Callable[[], int]) -> None:
+        self.counters = Counters()
+        self._clock_us = clock_us
+
+    def answered(self, model: str, rows: int, began_us: int) -> None:
+        """One request was answered."""
+        self.counters.add("strongroom_answers", model=model)
+        self.counters.add("strongroom_rows", rows, model=model)
+        seconds = max(0, self._clock_us() - began_us) / 1e6
+        self.counters.observe("strongroom_answer_seconds", seconds, model=model)
+
+    def refused(self, code: str) -> None:
+        """One request was refused."""
+        self.counters.add("strongroom_refusals", code=code)
+
+    def batch(self, requests: int) -> None:
+        """A batch departed."""
+        self.counters.add("strongroom_batches")
+
+    def http_refused(self, status: int) -> None:
+        """One request was refused before it reached a route."""
+        self.counters.add("strongroom_http_refusals", status=str(status))
+
+
+class _Series(msgspec.Struct):
+    name: str
+    labels: list[tuple[str, str]]
+    count: int = 0
+    buckets: list[int] = []
+    total_s: float = 0.0
+
+
+class DriftFigure(msgspec.Struct):
+    """PSI of one column of one release, as one worker saw it."""
+
+    model: str
+    manifest: str
+    column: str
+    rows: int
+    psi: float
+    alert: bool
+
+
+class Snapshot(msgspec.Struct):
+    """What one worker leaves behind for the supervisor."""
+
+    slot: int
+    ready: bool
+    records: int
+    models: list[tuple[str, str, str]]
+    series: list[_Series]
+    drift: list[DriftFigure]
+
+
+def snapshot(
+    slot: int, ready: bool, records: int, models: Iterable[tuple[str, str, str]], counters: Counters, drift: DriftWatch
+) -> bytes:
+    """Encode a worker's figures. `models` are name, version and role."""
+    series = [
+        _Series(name, list(labels), number)
+        for name, family in counters.counts.items()
+        for labels, number in family.items()
+    ]
+    for name, histograms in counters.latencies.items():
+        for labels, one in histograms.items():
+            series.append(_Series(name, list(labels), 0, one.buckets, one.total_s))
+    figures = [
+        DriftFigure(ref.name, ref.manifest, figure.name, figure.rows, figure.psi, figure.verdict == "alert")
+        for (ref, _), found in drift.drift().items()
+        for figure in found
+        if figure.psi is not None
+    ]
+    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures))
+
+
+def render(snapshots: Iterable[bytes]) -> bytes:
+    """The exposition text of a node."""
+    return generate_latest(_registry([msgspec.json.decode(data, type=Snapshot) for data in snapshots]))
+
+
+class MetricsDoor:
+    """Handles exchanges on the metrics address: GET /metrics and nothing else."""
+
+    def __init__(self, snapshots: Callable[[], Iterable[bytes]]) -> None:
+        self._snapshots = snapshots
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one exchange."""
+        request = exchange.request
+        if request.target != b"/metrics":
+            exchange.reply(404, b'{"error":"there is no such route"}')
+        elif request.method != b"GET":
+            exchange.reply(405, b'{"error":"this route answers GET only"}', extra=b"allow: GET\r\n")
+        else:
+            exchange.reply(200, render(self._snapshots()), TEXT_TYPE)
+
+
+class _Collected:
+    def __init__(self, snapshots: list[Snapshot]) -> None:
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterator[Metric]:
+        total = Counters()
+        for one in self._snapshots:
+            total.merge([_counters(one)])
+        for name, family in total.counts.items():
+            names = sorted({label for key in family for label, _ in key})
+            counter = CounterMetricFamily(name, ABOUT[name], labels=names)
+            for key, number in family.items():
+                counter.add_metric([dict(key)[label] for label in names], number)
+            yield counter
+        for name, histograms in total.latencies.items():
+            names = sorted({label for key in histograms for label, _ in key})
+            metric = HistogramMetricFamily(name, ABOUT[name], labels=names)
+            for key, histogram in histograms.items():
+                metric.add_metric([dict(key)[label] for label in names], _cumulated(histogram), histogram.total_s)
+            yield metric
+        yield from self._gauges()
+
+    def _gauges(self) -> Iterator[Metric]:
+        ready = GaugeMetricFamily("strongroom_worker_ready", "Whether a worker can answer.", labels=["worker"])
+        records = GaugeMetricFamily("strongroom_ledger_records", "Durable records of a worker's log.", labels=["worker"])
+        models = GaugeMetricFamily("strongroom_model", "Admitted models.", labels=["model", "version", "role"])
+        psi = GaugeMetricFamily(
+            "strongroom_psi", "Population stability index against the reference.", labels=["model", "version", "column", "worker"]
+        )  # fmt: skip
+        alert = GaugeMetricFamily(
+            "strongroom_psi_alert", "Whether PSI is above limit and chance.", labels=["model", "version", "column", "worker"]
+        )  # fmt: skip
+        seen: set[tuple[str, str, str]] = set()
+        for one in self._snapshots:
+            worker = str(one.slot)
+            ready.add_metric([worker], float(one.ready))
+            records.add_metric([worker], one.records)
+            seen.update(one.models)
+            for figure in one.drift:
+                labels = [figure.model, figure.manifest[:12], figure.column, worker]
+                psi.add_metric(labels, figure.psi)
+                alert.add_metric(labels, float(figure.alert))
+        for name, version, role in sorted(seen):
+            models.add_metric([name, version[:12], role], 1)
+        yield from (ready, records, models, psi, alert)
+
+
+def _registry(snapshots: list[Snapshot]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Collected(snapshots))
+    return registry
+
+
+def _counters(one: Snapshot) -> Counters:
+    counters = Counters()
+    for series in one.series:
+        key = tuple(series.labels)
+        if series.buckets:
+            histogram = counters.latencies.setdefault(series.name, {}).setdefault(key, Histogram())
+            histogram.buckets, histogram.total_s = series.buckets, series.total_s
+        else:
+            counters.counts.setdefault(series.name, {})[key] = series.count
+    return counters
+
+
+def _cumulated(histogram: Histogram) -> list[tuple[str, float]]:
+    result: list[tuple[str, float]] = []
+    total = 0
+    for bound, number in zip((*map(str, BOUNDS_S), "+Inf"), histogram.buckets, strict=True):
+        total += number
+        result.append((bound, float(total)))
+    return result

@@ -1,0 +1,226 @@
+"""`strongroom serve`: one supervisor for a node. It owns the port, the key store's keeper and the refresh of releases;
+its workers answer. A worker that ends is started again, and recovers its log first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Final
+
+from strongroom.errors import ConflictError, StrongroomError, UnavailableError
+from strongroom.web.metrics import MetricsDoor
+from strongroom.web.server import Server, listen
+from strongroom.wiring.gateway import Refresher, keeper
+from strongroom.wiring.node import NodeLayout, NodeSettings, parse_address
+
+log = logging.getLogger(__name__)
+
+START_S: Final = 60.0
+STOP_S: Final = 30.0
+RESTART_S: Final = 1.0
+RESTART_LIMIT_S: Final = 30.0
+
+
+class Supervisor:
+    """A running node.
+
+    Args:
+        folder: of the node.
+        passphrase: of its key file; handed to each worker, kept in memory for restarts.
+        tell: gets one line for each thing worth telling.
+        batch_scheduling: run the workers under SCHED_BATCH.
+    """
+
+    def __init__(
+        self, folder: Path, passphrase: bytes, tell: Callable[[str], None] = print, *, batch_scheduling: bool = False
+    ) -> None:
+        self.layout = NodeLayout(folder)
+        self.settings: NodeSettings = self.layout.read()
+        self.port = 0
+        self.metrics_port: int | None = None
+        self._passphrase = passphrase
+        self._tell = tell
+        self._batch = batch_scheduling
+        self._stopping = asyncio.Event()
+        self._workers: dict[int, asyncio.subprocess.Process] = {}
+
+    def stop(self) -> None:
+        """Ask for a graceful stop."""
+        self._stopping.set()
+
+    async def run(self, started: Callable[[], None] | None = None) -> int:
+        """Serve until SIGTERM or `stop`. Returns 0, or 3 when a worker refuses to start at all.
+
+        Raises:
+            ConflictError: the node is served already, or the port is taken.
+            UnavailableError: the keeper or a worker did not start.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self.stop)
+        with _only_one(self.layout.lock), listen(*parse_address(self.settings.listen, "listen")) as sock:
+            self.port = sock.getsockname()[1]
+            os.set_inheritable(sock.fileno(), True)
+            refresher = Refresher(self.layout, self.settings)
+            await self._first_refresh(refresher)
+            with keeper(self.layout, self.settings):
+                metrics = await self._start_metrics()
+                refreshing = asyncio.create_task(self._refresh(refresher))
+                watchers: list[asyncio.Task[None]] = []
+                try:
+                    for slot in range(self.settings.workers):
+                        await self._start(slot, sock)
+                    watchers = [
+                        asyncio.create_task(self._keep(slot, sock)) for slot in range(self.settings.workers)
+                    ]
+                    self._tell(f"serving on port {self.port} with {self.settings.workers} worker(s)")
+                    if started is not None:
+                        started()
+                    await self._stopping.wait()
+                finally:
+                    self._stopping.set()
+                    refreshing.cancel()
+                    for watcher in watchers:
+                        watcher.cancel()
+                    await self._stop_workers()
+                    if metrics is not None:
+                        await metrics.stop(1.0)
+        return 0
+
+    async def _first_refresh(self, refresher: Refresher) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, refresher.refresh)
+        except StrongroomError as error:
+            if not self.layout.trusted_state.exists():
+                raise UnavailableError(f"no releases can be had yet: {error.message}") from error
+            # an earlier state is still here; workers hold it against its expiry
+            self._tell(f"the release repository was not refreshed: {error.message}")
+
+    async def _refresh(self, refresher: Refresher) -> None:
+        loop = asyncio.get_running_loop()
+        last = ""
+        while True:
+            await asyncio.sleep(self.settings.refresh_s)
+            try:
+                await loop.run_in_executor(None, refresher.refresh)
+                last = ""
+            except StrongroomError as error:
+                if error.message != last:
+                    self._tell(f"the release repository was not refreshed ({error.code}): {error.message}")
+                last = error.message
+            except Exception:
+                log.exception("refreshing failed")
+
+    async def _start_metrics(self) -> Server | None:
+        if self.settings.metrics is None:
+            return None
+        sock = listen(*parse_address(self.settings.metrics, "metrics"))
+        server = Server(MetricsDoor(self._snapshots))
+        self.metrics_port = await server.start(sock)
+        return server
+
+    def _snapshots(self) -> Iterable[bytes]:
+        for slot in range(self.settings.workers):
+            with contextlib.suppress(OSError):
+                yield self.layout.metrics(slot).read_bytes()
+
+    async def _start(self, slot: int, sock: socket.socket) -> None:
+        """Start one worker and wait for its first word.
+
+        Raises:
+            UnavailableError: it refused; the message is its own.
+        """
+        arguments = ["-m", "strongroom.web.worker", "--folder", str(self.layout.folder), "--slot", str(slot)]
+        arguments += ["--listen-fd", str(sock.fileno())]
+        if self._batch:
+            arguments.append("--batch-scheduling")
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            pass_fds=[sock.fileno()],
+        )  # fmt: skip
+        if child.stdin is None or child.stdout is None:
+            raise UnavailableError("a worker has no pipes")
+        child.stdin.write(self._passphrase + b"\n")
+        child.stdin.close()
+        try:
+            line = await asyncio.wait_for(child.stdout.readline(), START_S)
+        except TimeoutError as error:
+            child.kill()
+            raise UnavailableError(f"worker {slot} did not become ready within {START_S:.0f} s") from error
+        report = json.loads(line) if line else {"ready": False, "error": "it ended without a word"}
+        if not report["ready"]:
+            await child.wait()
+            raise UnavailableError(f"worker {slot} did not start: {report['error']}")
+        self._workers[slot] = child
+
+    async def _keep(self, slot: int, sock: socket.socket) -> None:
+        """Start a worker again whenever it ends, more slowly each time it fails at once."""
+        pause = RESTART_S
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            status = await self._workers[slot].wait()
+            if self._stopping.is_set():
+                return
+            self._tell(f"worker {slot} ended with status {status}; starting it again")
+            pause = RESTART_S if loop.time() - began > RESTART_LIMIT_S else min(2 * pause, RESTART_LIMIT_S)
+            while not self._stopping.is_set():
+                await asyncio.sleep(pause)
+                try:
+                    await self._start(slot, sock)
+                    break
+                except StrongroomError as error:
+                    self._tell(error.message)
+                    pause = min(2 * pause, RESTART_LIMIT_S)
+
+    async def _stop_workers(self) -> None:
+        for child in self._workers.values():
+            with contextlib.suppress(ProcessLookupError):
+                child.terminate()
+        for child in self._workers.values():
+            try:
+                await asyncio.wait_for(child.wait(), STOP_S)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+def serve(folder: Path, passphrase: bytes, tell: Callable[[str], None] = print) -> int:
+    """Serve a node until SIGTERM; what the command line calls."""
+    return asyncio.run(_serve(folder, passphrase, tell))
+
+
+async def _serve(folder: Path, passphrase: bytes, tell: Callable[[str], None]) -> int:
+    return await Supervisor(folder, passphrase, tell).run()
+
+
+class _only_one:  # noqa: N801  # reads as a statement: with _only_one(...)
+    """Holds a lock file while the node is served."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise ConflictError(f"`{self._path.parent.parent}` is being served already; stop that server first") from error
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

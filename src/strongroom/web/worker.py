@@ -1,0 +1,194 @@
+"""One worker process: its own log, the inherited listening socket, admission from the mirror, answers.
+
+Started by `web.serve`; the passphrase of the key file comes as one line on standard input. Ends with status 0 when
+asked to (SIGTERM), 3 when it refuses to start, 4 when its log can take no more records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from strongroom.adapters.safe_files import replace_atomically
+from strongroom.errors import StrongroomError
+from strongroom.serving.batching import Board
+from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.rules import Rules
+from strongroom.web.committer import Committer
+from strongroom.web.doorkeeper import Doorkeeper
+from strongroom.web.gateway import Gateway
+from strongroom.web.http import Limits
+from strongroom.web.metrics import WorkerCounters, snapshot
+from strongroom.web.server import Server, TlsFiles, tls_context
+from strongroom.wiring.gateway import WorkerParts
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.25
+READMIT_S: Final = 60.0
+SNAPSHOT_S: Final = 1.0
+GRACE_S: Final = 20.0
+EXIT_REFUSED: Final = 3
+EXIT_BROKEN: Final = 4
+
+
+def clock_us() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Worker:
+    """The parts of one worker on its loop."""
+
+    def __init__(self, parts: WorkerParts, loop: asyncio.AbstractEventLoop) -> None:
+        settings = parts.settings
+        self.parts = parts
+        self.broken: StrongroomError | None = None
+        self._loop = loop
+        self._ended = asyncio.Event()
+        self._counters = WorkerCounters(clock_us)
+        self._committer = Committer(loop)
+        self._board = Board(
+            parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch
+        )
+        self._admitted_at = 0.0
+        # until something is admitted nothing can be answered, and nobody is known
+        rules = parts.admission.admit()
+        self.gateway = Gateway(
+            rules, self._board, settings.environment, clock_us, Doorkeeper(loop.time), self._counters
+        )
+        self.server = Server(self.gateway, Limits(body_bytes=settings.body_bytes), self._counters.http_refused)
+
+    async def run(self, sock: socket.socket) -> int:
+        """Serve until told to stop; returns the exit status."""
+        tls = None
+        files = self.parts.settings.tls
+        if files is not None:
+            folder = self.parts.layout.folder
+            tls = tls_context(
+                TlsFiles(
+                    folder / files.certificate, folder / files.key,
+                    folder / files.client_ca if files.client_ca is not None else None, files.client,
+                )
+            )  # fmt: skip
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._ended.set)
+        self.parts.start_publishing()
+        await self.server.start(sock, tls)
+        # what was made so far lives as long as the process: the collector need not look at it again
+        gc.freeze()
+        tasks = [asyncio.create_task(self._watch_rules()), asyncio.create_task(self._leave_figures())]
+        _say(ready=True, slot=self.parts.slot, port=sock.getsockname()[1], pid=os.getpid())
+        await self._ended.wait()
+        self.gateway.stop()
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(StrongroomError):
+            self.gateway.note_unauthenticated()
+        await self.server.stop(GRACE_S)
+        idle = asyncio.Event()
+        self._board.when_idle(idle.set)
+        await idle.wait()
+        self._committer.close()
+        self._write_figures()
+        return EXIT_BROKEN if self.broken is not None else 0
+
+    def _on_broken(self, error: StrongroomError) -> None:
+        # the log does not know what is on its disk: only a fresh start, which recovers it, may write again
+        log.critical("this worker ends: %s", error.message)
+        self.broken = error
+        self._ended.set()
+
+    async def _watch_rules(self) -> None:
+        """Swap in new releases, pointers, grants and halts as they reach the mirror, without dropping a request."""
+        admission = self.parts.admission
+        while True:
+            await asyncio.sleep(POLL_S)
+            if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
+                continue
+            await self.readmit()
+
+    async def readmit(self) -> None:
+        """Judge again, off the loop, and swap. What is refused as a whole leaves the old rules until they expire."""
+        self._admitted_at = self._loop.time()
+        try:
+            rules = await self._loop.run_in_executor(None, self.parts.admission.admit)
+        except StrongroomError as error:
+            log.error("the release repository is refused: %s", error.message)
+            return
+        except Exception:
+            log.exception("admission failed")
+            return
+        self.gateway.swap(rules)
+
+    async def _leave_figures(self) -> None:
+        while True:
+            await asyncio.sleep(SNAPSHOT_S)
+            self._write_figures()
+            with contextlib.suppress(StrongroomError):
+                self.gateway.note_unauthenticated()
+
+    def _write_figures(self) -> None:
+        rules: Rules = self.gateway.rules
+        catalogue: Catalogue = rules.catalogue
+        models = [(one.ref.name, one.version, one.role) for many in catalogue.models.values() for one in many]
+        data = snapshot(
+            self.parts.slot, self.gateway.ready(), self.parts.shard.size, models, self._counters.counters, self.parts.drift
+        )
+        with contextlib.suppress(OSError):
+            path = self.parts.layout.metrics(self.parts.slot)
+            replace_atomically(path, data, 0o600)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one worker."""
+    parser = argparse.ArgumentParser(prog="strongroom-worker", description="one worker of a gateway")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--slot", type=int, required=True)
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--batch-scheduling", action="store_true", help="run under SCHED_BATCH")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
+    passphrase = sys.stdin.buffer.readline().rstrip(b"\n")
+    if chosen.batch_scheduling:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        parts = WorkerParts.open(chosen.folder, chosen.slot, passphrase)
+    except StrongroomError as error:
+        _say(ready=False, slot=chosen.slot, error=error.message)
+        return EXIT_REFUSED
+    sock = socket.socket(fileno=chosen.listen_fd)
+
+    async def run() -> int:
+        return await Worker(parts, asyncio.get_running_loop()).run(sock)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(run())
+    except StrongroomError as error:
+        _say(ready=False, slot=chosen.slot, error=error.message)
+        return EXIT_REFUSED
+    finally:
+        parts.close()
+
+
+def _say(**report: object) -> None:
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""The data plane, plugged together on a node's folder: the refresher's side and a worker's side."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from strongroom import __version__
+from strongroom.access.authentication import Authenticator
+from strongroom.access.authorisation import Authorisation, ReleaseTerms
+from strongroom.access.grants import Grants
+from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.halt_files import HaltFiles
+from strongroom.adapters.keeper_client import KeeperProcess, keeper_keys
+from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
+from strongroom.adapters.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.time_floor import TimeFloor
+from strongroom.adapters.trusted_state_files import read_state, state_digest, write_state
+from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
+from strongroom.errors import HaltedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.ledger.note import LogKey
+from strongroom.monitoring.watch import DriftWatch
+from strongroom.serving.admission import NodeTrust, Refusal, admit
+from strongroom.serving.admission_ports import TrustedState
+from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.decision import Decider
+from strongroom.serving.opening import check_opening
+from strongroom.serving.rules import Rules
+from strongroom.serving.served import ServedModel, make_ready
+from strongroom.vocabulary import Digest, ModelRef, micros
+from strongroom.wiring.node import INDEX_KEY, PEPPER, SUBJECT_KEK, NodeLayout, NodeSettings
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = timedelta(seconds=30)
+"""How old the moment in an otherwise unchanged state may grow before it is written again."""
+
+def now() -> datetime:
+    """Aware, UTC."""
+    return datetime.now(UTC)
+
+
+def fetcher_for(repository: str) -> ReleaseFetcher:
+    """A folder, or an http(s) address."""
+    if repository.startswith(("http://", "https://")):
+        return HttpFetcher(repository)
+    return FolderFetcher(Path(repository))
+
+
+class Refresher:
+    """Fetches and verifies the release repository for all workers of a node. One for each node.
+
+    Args:
+        layout, settings: of the node.
+        fetcher: where the repository is; by the settings when None.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        layout: NodeLayout,
+        settings: NodeSettings,
+        fetcher: ReleaseFetcher | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._layout = layout
+        self._fetcher = fetcher or fetcher_for(settings.repository)
+        root = (layout.trust / "root.json").read_bytes()
+        floor = TimeFloor(layout.time_floor)
+        self._client = ReleaseClient(self._fetcher, layout.metadata, root, floor)
+        self._mirror = ReleaseShelf(layout.mirror)
+        self._clock = clock
+        self._written: tuple[Digest, datetime] | None = None
+
+    def refresh(self) -> None:
+        """One look: verify the metadata, mirror what released versions need, hand the state to the workers.
+
+        Raises:
+            StrongroomError: nothing new was handed on; what the workers have stays in force until it expires.
+        """
+        state = self._client.refresh(self._clock())
+        for model, error in sync(state, self._fetcher, self._mirror).items():
+            log.warning("model `%s` could not be mirrored: %s", model, error)
+        digest = state_digest(state)
+        if self._written is None or self._written[0] != digest or state.at - self._written[1] > KEEP_ALIVE:
+            write_state(self._layout.trusted_state, state)
+            self._written = digest, state.at
+
+
+@dataclass(slots=True)
+class Admission:
+    """What a worker admits from the node's mirror, again whenever something changed.
+
+    Attributes:
+        refused: of the latest admission, for logs and health.
+    """
+
+    layout: NodeLayout
+    settings: NodeSettings
+    ring: KeyFile
+    runtime: OnnxRuntime
+    clock: Callable[[], datetime] = now
+    refused: list[Refusal] = field(default_factory=list)
+    _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
+    _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
+    _seen: tuple[object, ...] = ()
+
+    def changed(self) -> bool:
+        """Whether the refreshed state or the halt folders differ from what was admitted last. Cheap: a few stats."""
+        marks = [_mark(self.layout.trusted_state), _mark(self.layout.halt), _mark(self.layout.halts_seen)]
+        marks += [_mark(path) for path in sorted(self.layout.halt.glob("*.json"))]
+        seen = tuple(marks)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        return True
+
+    def admit(self) -> Rules:
+        """Judge everything again and make it ready.
+
+        Raises:
+            StrongroomError: the repository as a whole is refused; the caller keeps what is in force until it expires.
+        """
+        state = self._at_present(read_state(self.layout.trusted_state))
+        machine = self.runtime.machine
+        trust = NodeTrust(
+            environment=self.settings.environment,
+            jurisdictions=frozenset(self.settings.jurisdictions),
+            gateway_version=__version__,
+            runtime=machine.runtime,
+            runtime_version=machine.version,
+            provider=machine.provider,
+            isa=machine.isa,
+        )
+        refused: list[Refusal] = []
+        mirror = ReleaseShelf(self.layout.mirror)
+        halts = HaltFiles(self.layout.halts_seen, self.layout.halt)
+        admitted = admit(state, trust, mirror, halts, self.ring, mirror.sealed_blobs, refused.append, self._opened)
+        ready: dict[tuple[ModelRef, Digest, str, int], ServedModel] = {}
+        for model in admitted:
+            place = (model.ref, model.release_digest, model.role, model.canary_percent)
+            known = self._served.get(place)
+            try:
+                ready[place] = known if known is not None else make_ready(model, self.runtime)
+            except StrongroomError as error:
+                refused.append(Refusal(model.ref.name, model.ref.manifest, error))
+        for refusal in refused:
+            log.warning("model `%s` is not admitted: %s", refusal.model, refusal.error.message)
+        self.refused, self._served = refused, ready
+        self._opened = {model.ref: model.artifact for model in admitted}
+        authorisation = Authorisation(CedarEngine(_file(state, ACCESS_PATH), _file(state, ACCESS_SCHEMA_PATH)))
+        for served in ready.values():
+            release = served.release
+            authorisation.learn(
+                served.release_digest,
+                ReleaseTerms(
+                    release.model,
+                    frozenset(release.environments),
+                    frozenset(release.jurisdictions),
+                    frozenset(release.purposes),
+                ),
+            )
+        grants = Grants(sequence=1) if state.grants is None else Grants.decode(state.grants)
+        halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
+        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires))
+        return Rules(catalogue, Authenticator(grants, self.ring.get(PEPPER)), authorisation)
+
+    def _at_present(self, state: TrustedState) -> TrustedState:
+        """The state as of now; the refresher's moment counts when this clock is behind it."""
+        return replace(state, at=max(state.at, self.clock()))
+
+
+def _file(state: TrustedState, path: str) -> bytes:
+    data = state.files.get(path)
+    if data is None:
+        raise TamperedError(f"the release repository has no `{path}`")
+    return data
+
+
+def _mark(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (path.name, 0, 0)
+    return (path.name, stat.st_mtime_ns, stat.st_ino)
+
+
+@dataclass(slots=True)
+class WorkerParts:
+    """What one worker holds open."""
+
+    layout: NodeLayout
+    settings: NodeSettings
+    slot: int
+    ring: KeyFile
+    shard: FileShard
+    keys: CachedSubjectKeys
+    decider: Decider
+    drift: DriftWatch
+    admission: Admission
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def open(cls, folder: Path, slot: int, passphrase: bytes) -> WorkerParts:
+        """Open the log of one slot; refuses unless the governance log has opened it.
+
+        Raises:
+            NotAuthenticatedError: wrong passphrase.
+            UnavailableError: the shard's opening has not arrived in `trust/openings/`.
+            TamperedError: the opening is of another shard, or the log is not what was written.
+            ConflictError: another worker has this slot.
+        """
+        layout = NodeLayout(folder)
+        settings = layout.read()
+        ring = KeyFile.open(layout.keyring, passphrase)
+        key = LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot)))
+        demand_opening(layout, key)
+        shard = FileShard.open(layout.ledger(slot), key, segment_bytes=settings.segment_bytes, depth="published")
+        keys = keeper_keys(layout.keystore, AESGCM(ring.get(SUBJECT_KEK)))
+        drift = DriftWatch()
+        retain_us = settings.retention_days * 86_400 * 1_000_000
+        decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
+        admission = Admission(layout, settings, ring, OnnxRuntime())
+        return cls(layout, settings, slot, ring, shard, keys, decider, drift, admission)
+
+    def start_publishing(self, every_s: float = 0.5) -> None:
+        """Publish tiles and keep the next segment ready, on a thread of its own."""
+
+        def work() -> None:
+            while not self._stop.wait(every_s):
+                self.publish()
+
+        self._thread = threading.Thread(target=work, name="publish", daemon=True)
+        self._thread.start()
+
+    def publish(self) -> None:
+        """Publish what is durable. A failure leaves the publication late and nothing else."""
+        try:
+            self.shard.publish()
+            self.shard.prepare()
+        except StrongroomError as error:
+            log.warning("publishing the log is late: %s", error.message)
+
+    def close(self) -> None:
+        """Publish once more and let go."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.publish()
+        self.keys.close()
+        self.shard.close()
+
+
+def demand_opening(layout: NodeLayout, key: LogKey) -> None:
+    """See `serving.opening.check_opening`.
+
+    Raises:
+        UnavailableError: no opening has arrived yet.
+        TamperedError: it is not this shard's, or not in the trusted governance log.
+    """
+    slot = key.name.split("/")[4]
+    try:
+        disclosed = layout.opening(int(slot)).read_bytes()
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            f"the log `{key.name}` has not been opened by the control plane; have it opened and put the disclosed "
+            f"entry into trust/openings/{slot}.json"
+        ) from error
+    governance = [vkey for name, vkey in layout.trust_policy().logs.items() if name.split("/")[4:5] == ["governance"]]
+    if len(governance) != 1:
+        raise TamperedError("the trust policy of this node names no single governance log")
+    check_opening(disclosed, key.verifier, governance[0])
+
+
+def keeper(layout: NodeLayout, settings: NodeSettings) -> KeeperProcess:
+    """The process that owns the key store of a node; ends with its parent."""
+    return KeeperProcess(layout.keystore, layout.backups, layout.backup_keys, settings.region)

@@ -1,0 +1,265 @@
+"""Where things lie in a gateway's folder, what it calls itself, and how a new one is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.shard_files import SEGMENT_BYTES, FileShard
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
+from strongroom.ledger.note import LogKey, VerifierKey
+from strongroom.ledger.origin import Origin
+from strongroom.ledger.trust import TrustPolicy, read_trust
+from strongroom.vocabulary import parse_jurisdiction, parse_name
+
+NODE_FILE = "node.toml"
+INDEX_KEY = "subject-index"
+SUBJECT_KEK = "subject-kek"
+PEPPER = "api-key-pepper"
+WORKERS_LIMIT = 256
+
+
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[tls]`: paths, absolute or below the node's folder, and whether clients need a certificate."""
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+    client: Literal["none", "optional", "required"] = "none"
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`node.toml`.
+
+    Attributes:
+        org, room, region, node: the parts of the origins of this node's logs.
+        environment: which releases fit, for example `production`.
+        jurisdictions: labels that this node serves.
+        repository: the release repository, a folder or an http(s) address.
+        listen, metrics: `host:port` of the door and of the metrics; port 0 takes any free one.
+        workers: processes, each with a log of its own (slot 0, 1, ...).
+        generation: of the logs; one more after a restored backup or with new keys.
+        refresh_s: between looks at the repository.
+        retention_days: how long payloads are kept at least.
+        segment_bytes: of the write-ahead segments.
+        witness: witnesses' verifier keys are in `trust/log-policy`, not here.
+        tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
+    """
+
+    v: Literal[1]
+    org: str
+    room: str
+    region: str
+    node: str
+    environment: str
+    jurisdictions: tuple[str, ...]
+    repository: str
+    listen: str = "127.0.0.1:8080"
+    metrics: str | None = "127.0.0.1:9100"
+    workers: int = 1
+    generation: int = 1
+    refresh_s: float = 1.0
+    retention_days: int = 3660
+    segment_bytes: int = SEGMENT_BYTES
+    body_bytes: int = 2_000_000
+    tls: TlsSettings | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("node", "environment"):
+            parse_name(getattr(self, what), what)
+        for label in self.jurisdictions:
+            parse_jurisdiction(label)
+        if not self.jurisdictions:
+            raise InvalidInputError("a node serves at least one jurisdiction", field="jurisdictions", rule="count")
+        if not 1 <= self.workers <= WORKERS_LIMIT:
+            raise InvalidInputError(f"a node has 1 to {WORKERS_LIMIT} workers", field="workers", rule="range")
+        if not 0.1 <= self.refresh_s <= 600:
+            raise InvalidInputError("refresh_s is 0.1 to 600", field="refresh_s", rule="range")
+        if not 1 <= self.retention_days <= 36_600:
+            raise InvalidInputError("retention_days is 1 to 36600", field="retention_days", rule="range")
+        parse_address(self.listen, "listen")
+        if self.metrics is not None:
+            parse_address(self.metrics, "metrics")
+        self.origin(0)
+
+    def origin(self, slot: int) -> str:
+        """The name of a worker's log."""
+        return str(Origin(self.org, self.room, self.region, self.node, str(slot), self.generation))
+
+    def log_key_name(self, slot: int) -> str:
+        """Under which name the key file keeps a log's seed."""
+        return f"log-{slot}-{self.generation}"
+
+
+def parse_address(text: str, what: str) -> tuple[str, int]:
+    """`host:port`; IPv6 hosts in brackets.
+
+    Raises:
+        InvalidInputError: another form.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise InvalidInputError(f"`{what}` is host:port", field=what, rule="address")
+    return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLayout:
+    """The folders of a node."""
+
+    folder: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / NODE_FILE
+
+    @property
+    def keyring(self) -> Path:
+        return self.folder / "node.keyring"
+
+    @property
+    def mirror(self) -> Path:
+        return self.folder / "mirror"
+
+    @property
+    def metadata(self) -> Path:
+        return self.folder / "metadata"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def trusted_state(self) -> Path:
+        return self.state / "trusted-state"
+
+    @property
+    def time_floor(self) -> Path:
+        return self.state / "time-floor"
+
+    @property
+    def halts_seen(self) -> Path:
+        return self.state / "halts"
+
+    @property
+    def halt(self) -> Path:
+        """Where a person drops a signed halt."""
+        return self.folder / "halt"
+
+    @property
+    def trust(self) -> Path:
+        """Given out of band: root.json, log-policy; and openings/<slot>.json from the control plane."""
+        return self.folder / "trust"
+
+    @property
+    def keystore(self) -> Path:
+        return self.folder / "keystore"
+
+    @property
+    def backups(self) -> Path:
+        return self.folder / "backups"
+
+    @property
+    def backup_keys(self) -> Path:
+        return self.folder / "backup-keys"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "gateway.lock"
+
+    def ledger(self, slot: int) -> Path:
+        return self.folder / "ledger" / str(slot)
+
+    def opening(self, slot: int) -> Path:
+        return self.trust / "openings" / f"{slot}.json"
+
+    def metrics(self, slot: int) -> Path:
+        return self.state / f"metrics-{slot}"
+
+    def read(self) -> NodeSettings:
+        """Read `node.toml`.
+
+        Raises:
+            NotFoundError: this is no node.
+            InvalidInputError: the file is not understood.
+        """
+        try:
+            data = self.settings.read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError(f"`{self.folder}` is not a gateway's folder: it has no {NODE_FILE}") from error
+        try:
+            return msgspec.toml.decode(data, type=NodeSettings)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise InvalidInputError(f"{NODE_FILE} is not understood: {error}", field=NODE_FILE) from error
+
+    def trust_policy(self) -> TrustPolicy:
+        """The logs and witnesses that this node trusts."""
+        return read_trust((self.trust / "log-policy").read_bytes())
+
+
+def make_node(
+    folder: Path,
+    settings: NodeSettings,
+    passphrase: bytes,
+    *,
+    root: bytes,
+    log_policy: bytes,
+    pepper: bytes,
+    keks: Iterable[bytes],
+    profile: Literal["default", "fips"] = "default",
+) -> list[VerifierKey]:
+    """Make a gateway's folder: keys, empty logs, trust.
+
+    Args:
+        folder: new or empty.
+        settings: of the node.
+        passphrase: of its key file.
+        root: TUF root metadata, given out of band.
+        log_policy: trust policy with the governance log's key.
+        pepper: of the API keys, shared with the control plane that issues them.
+        keks: key-encryption keys of the models that it may open.
+        profile: of the key file.
+
+    Returns:
+        The verifier keys of its logs; the control plane opens each before the node can answer.
+
+    Raises:
+        ConflictError: something is there already.
+    """
+    layout = NodeLayout(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConflictError(f"`{folder}` is not empty; a node is made in a new folder")
+    read_trust(log_policy)
+    for path in (folder, layout.mirror, layout.metadata, layout.state, layout.halt, layout.trust / "openings",
+                 layout.keystore, layout.backups, layout.backup_keys, folder / "ledger"):  # fmt: skip
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_atomically(layout.trust / "root.json", root, 0o644)
+    replace_atomically(layout.trust / "log-policy", log_policy, 0o644)
+    ring = KeyFile.create(layout.keyring, passphrase, profile)
+    ring.new_secret(INDEX_KEY)
+    ring.new_secret(SUBJECT_KEK)
+    ring.put(PEPPER, pepper)
+    for kek in keks:
+        ring.import_kek(kek)
+    verifiers = [make_shard(layout, settings, ring, slot) for slot in range(settings.workers)]
+    plain = {name: value for name, value in msgspec.to_builtins(settings).items() if value is not None}
+    if "tls" in plain:
+        plain["tls"] = {name: value for name, value in plain["tls"].items() if value is not None}
+    # last: what has no node.toml is no node yet
+    replace_atomically(layout.settings, msgspec.toml.encode(plain), 0o644)
+    os.sync()
+    return verifiers
+
+
+def make_shard(layout: NodeLayout, settings: NodeSettings, ring: KeyFile, slot: int) -> VerifierKey:
+    """Make one worker's empty log with a key of its own."""
+    key = LogKey(settings.origin(slot), ring.new_secret(settings.log_key_name(slot)))
+    FileShard.create(layout.ledger(slot), key.name, key, segment_bytes=settings.segment_bytes).close()
+    return key.verifier
