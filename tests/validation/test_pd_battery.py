@@ -194,7 +194,7 @@ def test_the_page_is_self_contained_and_inert() -> None:
 
 def test_what_a_package_says_cannot_become_markup() -> None:
     evil = '<img src=x onerror="alert(1)">'
-    rows = [row for row in sound().psi]
+    rows = list(sound().psi)
     results = msgspec.structs.replace(
         sound(), title=evil, owner=evil, psi=(msgspec.structs.replace(rows[0], name=evil), *rows[1:])
     )

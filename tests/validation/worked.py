@@ -70,7 +70,9 @@ def contract(
         process="origination", purposes=("credit-decision",), jurisdictions=("EU",), environments=("production",),
         input=InputContract(tensor="input", features=tuple(feature(n) for n in names), max_rows=max_rows),
         output=OutputContract(tensor="probabilities", name="pd", unit="probability", minimum="0", maximum="1"),
-        cut_offs=(CutOff(decision="accept", below="0.3"), CutOff(decision="refer", below="0.5"), CutOff(decision="decline")),
+        cut_offs=(
+            CutOff(decision="accept", below="0.3"), CutOff(decision="refer", below="0.5"), CutOff(decision="decline"),
+        ),
         samples=Samples(
             model="model.onnx", development="development.parquet", reference="reference.parquet",
             predictions="predictions.parquet", outcome=OUTCOME, protected="protected.parquet",
