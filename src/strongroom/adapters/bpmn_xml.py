@@ -177,7 +177,7 @@ def _node(element: etree._Element, name: str, boxes: Mapping[str, Box]) -> Node:
             field=identity,
             rule="verb",
         )
-    shown = _text(element.get("name") or identity)
+    shown = _text(element.get("name") or "")
     return Node(identity, kind, shown, verb, element.get("default"), boxes.get(identity))
 
 

@@ -105,7 +105,8 @@ class Diagram:
 
     def decides(self, task: str) -> bool:
         """Whether a task can be rejected: a decision follows it at once."""
-        return all(self.nodes[flow.target].kind == "exclusive" for flow in self.outgoing(task))
+        after = [flow.target for flow in self.outgoing(task)]
+        return all(self.nodes[node].kind == "exclusive" and len(self.outgoing(node)) > 1 for node in after)
 
 
 @dataclass(frozen=True, slots=True)
