@@ -45,7 +45,8 @@ class MemoryOutcomes:
         return [row for (name, _), row in sorted(self._rows.items()) if name == model]
 
     def forget(self, decision_ids: Sequence[str]) -> int:
-        gone = [key for key in self._rows if key[1] in set(decision_ids)]
+        wanted = set(decision_ids)
+        gone = [key for key in self._rows if key[1] in wanted]
         for key in gone:
             del self._rows[key]
         return len(gone)
