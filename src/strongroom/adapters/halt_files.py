@@ -46,7 +46,9 @@ class HaltFiles:
         except OSError as error:
             raise UnavailableError(f"a halt could not be remembered: {error.strerror}") from error
         for envelope in envelopes:
-            replace_atomically(folder / f"{digest_of(envelope)}.json", envelope, 0o644)
+            path = folder / f"{digest_of(envelope)}.json"
+            if not path.exists():
+                replace_atomically(path, envelope, 0o644)
 
 
 def _model_of(envelope: bytes) -> str | None:

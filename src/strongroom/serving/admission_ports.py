@@ -79,4 +79,4 @@ class HaltMemory(Protocol):
         """Envelopes seen before, and files in the node's `halt/` folder."""
 
     def remember(self, model: str, envelopes: Sequence[bytes]) -> None:
-        """Durable on return."""
+        """Durable on return. What is remembered already stays as it is."""

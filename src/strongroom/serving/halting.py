@@ -57,7 +57,7 @@ def check_not_halted(
     listed = dict.fromkeys([*published, *sorted(known)])
     halts: dict[Digest, Halt] = {}
     lifts: dict[Digest, set[PersonId]] = {}
-    fresh: list[bytes] = []
+    counting: list[bytes] = []
     for envelope in listed:
         try:
             payload, key_id = register.open(envelope)
@@ -72,15 +72,14 @@ def check_not_halted(
                 # A file on this node's own disk that does not verify: somebody wanted to stop something.
                 raise HaltedError(f"a halt of `{model}` on this node does not verify; remove or replace it") from None
             raise
-        if envelope not in known:
-            fresh.append(envelope)
+        counting.append(envelope)
         if isinstance(found, Halt):
             halts[halt_id(payload)] = found
         else:
             lifts.setdefault(found.halt, set()).add(found.person)
     # 3
-    if fresh:
-        memory.remember(model, fresh)
+    # Also what was dropped on the disk: taking the file away again is not lifting.
+    memory.remember(model, counting)
     # 5
     for digest, halt in halts.items():
         if len(lifts.get(digest, ())) < LIFTERS:
