@@ -430,8 +430,21 @@ def parse_canonical(data: bytes) -> Any:
     def no_float(_: str) -> Any:
         raise TamperedError("a document with a float")
 
+    def whole(text: str) -> int:
+        if len(text) > 17 or not -(2**53) < int(text) < 2**53:
+            raise TamperedError("a document with an integer of 2**53 or more")
+        return int(text)
+
+    def nesting(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(nesting, inner), default=0)
+
     try:
-        value = json.loads(data, object_pairs_hook=members, parse_float=no_float, parse_constant=no_float)
+        value = json.loads(
+            data, object_pairs_hook=members, parse_float=no_float, parse_constant=no_float, parse_int=whole
+        )
+        if nesting(value) > 32:
+            raise TamperedError("a document that nests more than 32 deep")
         again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise TamperedError("a document that is not JSON") from error

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom import verify
 from strongroom.encoding import canonical, parse
 from strongroom.errors import InvalidInputError, TooLargeError
+from strongroom.verify import parse_canonical
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "encoding.json").read_text())
 DOCUMENTS: Any = st.recursive(
@@ -38,6 +40,26 @@ def test_reject(case: dict[str, str]) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse(bytes.fromhex(case["hex"]))
     assert caught.value.details["rule"] == case["rule"]
+
+
+def test_the_offline_verifier_reads_the_same_documents() -> None:
+    for case in VECTORS["accept"]:
+        data = bytes.fromhex(case["hex"])
+        assert parse_canonical(data) == parse(data)
+    for case in VECTORS["reject"]:
+        with pytest.raises(verify.TamperedError):
+            parse_canonical(bytes.fromhex(case["hex"]))
+
+
+@given(st.binary(max_size=40) | DOCUMENTS.map(canonical))
+def test_the_offline_verifier_agrees_on_any_bytes(data: bytes) -> None:
+    try:
+        here = parse(data)
+    except InvalidInputError:
+        with pytest.raises(verify.TamperedError):
+            parse_canonical(data)
+    else:
+        assert parse_canonical(data) == here
 
 
 @given(DOCUMENTS)
