@@ -15,7 +15,10 @@ import pandas as pd
 
 SOURCE = "mercury/robust/tutorials/data/credit/UCI_Credit_card.csv"
 OUTCOME = "default"
-PROTECTED = ("SEX", "AGE", "MARRIAGE")
+PROTECTED = ("SEX", "AGE_BAND", "MARRIAGE")
+AGE_BANDS = (30, 45)
+"""Lower bounds of the second and third age band."""
+
 PAST_MONTHS = ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")
 BILLS = tuple(f"BILL_AMT{month}" for month in range(1, 7))
 PAYMENTS = tuple(f"PAY_AMT{month}" for month in range(1, 7))
@@ -24,26 +27,24 @@ CONTRACT_BASIS = "GDPR Art. 6(1)(b): steps before a credit contract"
 
 @dataclass(frozen=True)
 class Samples:
-    """Five disjoint parts of the 30,000 clients, drawn once with a fixed seed."""
+    """Disjoint parts of the 30,000 clients, drawn once with a fixed seed; protected attributes are columns too."""
 
     development: pd.DataFrame
     reference: pd.DataFrame
     validation: pd.DataFrame
     held_out: pd.DataFrame
     second_development: pd.DataFrame
-    protected: pd.DataFrame
     source: Path
 
 
 def load() -> Samples:
-    """Read and split: 50 % development (plus 10 % for the second version), 10 % reference, 15 % validation, 15 % held out."""
+    """Read and split: 50 % development (10 % more for version two), 10 % reference, 15 % validation, 15 % held out."""
     source = Path(str(distribution("mercury-robust").locate_file(SOURCE)))
     frame = pd.read_csv(source).rename(columns={"default.payment.next.month": OUTCOME})
     if frame.shape[0] != 30_000:
         raise SystemExit(f"expected 30,000 clients in {source.name}, found {frame.shape[0]}")
-    frame = frame.drop(columns="ID").sample(frac=1.0, random_state=20_261_121).reset_index(drop=True)
-    protected = frame[list(PROTECTED)]
-    frame = frame.drop(columns=list(PROTECTED))
+    frame["AGE_BAND"] = np.digitize(frame["AGE"], AGE_BANDS)
+    frame = frame.drop(columns=["ID", "AGE"]).sample(frac=1.0, random_state=20_261_121).reset_index(drop=True)
     edges = np.cumsum([15_000, 3_000, 3_000, 4_500, 4_500])
     parts = np.split(np.arange(30_000), edges[:-1])
     development, extra, reference, validation, held_out = (frame.iloc[part].reset_index(drop=True) for part in parts)
@@ -53,9 +54,11 @@ def load() -> Samples:
         validation=validation,
         held_out=held_out,
         second_development=pd.concat([development, extra], ignore_index=True),
-        protected=protected.iloc[parts[2]].reset_index(drop=True),
         source=source,
     )
+
+
+FEATURES = ("LIMIT_BAL", "EDUCATION", *PAST_MONTHS, *BILLS, *PAYMENTS)
 
 
 def features() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from demo.data import OUTCOME
+from demo.data import FEATURES, OUTCOME
 
 BOOSTING = {
     "n_estimators": 120,
@@ -24,10 +24,10 @@ BOOSTING = {
 
 def boosted(sample: pd.DataFrame) -> Any:
     """Gradient-boosted trees."""
-    return XGBClassifier(**BOOSTING).fit(sample.drop(columns=OUTCOME).to_numpy("float32"), sample[OUTCOME])
+    return XGBClassifier(**BOOSTING).fit(sample[list(FEATURES)].to_numpy("float32"), sample[OUTCOME])
 
 
 def logistic(sample: pd.DataFrame) -> Any:
     """Logistic regression on scaled features: the simple benchmark."""
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return pipeline.fit(sample.drop(columns=OUTCOME).to_numpy("float32"), sample[OUTCOME])
+    return pipeline.fit(sample[list(FEATURES)].to_numpy("float32"), sample[OUTCOME])

@@ -296,6 +296,10 @@ class TufRepository:
         found = [parse_as(canonical(entry.unrecognized_fields["custom"]), Release) for entry in entries]
         return sorted(found, key=lambda release: (release.not_before_us, release.manifest))
 
+    def role_metadata(self, model: str) -> bytes | None:
+        """The model role's metadata as published, for approvers to hold a draft against; None before the first."""
+        return self.files.published_bytes(model_role(parse_name(model, "model name")))
+
     def target(self, path: str) -> bytes | None:
         """Published content of a target of `targets`, `operations` or `halts`, or None."""
         for role in ("targets", OPERATIONS_ROLE, HALTS_ROLE):

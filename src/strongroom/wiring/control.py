@@ -17,9 +17,12 @@ from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.database import SqlBooks, SqlDesk, open_desk
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.release_mirror import ReleaseShelf
 from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
+from strongroom.approval.actions import Means
 from strongroom.approval.resources import describe
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.ledger.note import LogKey
@@ -50,6 +53,8 @@ class ControlPlane:
         log: the governance log.
         office: the one door.
         vault: sealed things and the keys that open them.
+        shelf: evidence and ciphertext of the release repository.
+        engine: runs the process diagram.
         clock: time.
     """
 
@@ -62,6 +67,8 @@ class ControlPlane:
     log: ShardGovernanceLog
     office: Office[SqlBooks]
     vault: Vault
+    shelf: ReleaseShelf
+    engine: SpiffEngine
     clock: Callable[[], datetime]
 
     @classmethod
@@ -97,7 +104,8 @@ class ControlPlane:
             shard.close()
             raise
         vault = Vault(keys, BlobFiles(layout.blobs))
-        return cls(layout, settings, keys, repository, desk, shard, log, office, vault, clock)
+        shelf = ReleaseShelf(layout.repository)
+        return cls(layout, settings, keys, repository, desk, shard, log, office, vault, shelf, SpiffEngine(), clock)
 
     def close(self) -> None:
         """Publish the governance log and let the room go."""
@@ -133,6 +141,18 @@ class ControlPlane:
         if content is None:
             raise NotFoundError(f"`{path}` is not published in this room")
         return content
+
+    def means(self) -> Means:
+        """What the verbs of approval work with, as of now."""
+        return Means(
+            people=self.document(paths.PEOPLE_PATH),
+            trust=self.document(paths.TRUST_PATH),
+            publisher=self.repository,
+            shelf=self.shelf,
+            blobs=self.vault.blobs,
+            engine=self.engine,
+            governance=self.log,
+        )
 
     def authenticate(self, signed: SignedRequest, body: bytes) -> tuple[Principal, PersonRequest]:
         """Who asks, by their signature.

@@ -56,7 +56,7 @@ class Founding:
 
 
 def standard_documents() -> dict[str, bytes]:
-    """The policies and the process that ship with Strongroom, by target path. A bank brings its own by the same paths."""
+    """Policies and process that ship with Strongroom, by target path. A bank may bring its own."""
     package = files("strongroom")
     return {
         paths.ACCESS_PATH: (package / "policies" / "access.cedar").read_bytes(),

@@ -1,0 +1,108 @@
+"""What commands have in common: which room, whose home, and how passphrases come in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strongroom.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from strongroom.registry.versions import Version
+    from strongroom.vocabulary import ModelRef
+    from strongroom.wiring.control import ControlPlane
+    from strongroom.wiring.person import AtDesk
+
+RoomOption = Annotated[
+    Path, typer.Option("--room", envvar="STRONGROOM_ROOM", help="Folder of the room.", show_default=False)
+]
+RoomPassphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--room-passphrase-file",
+        envvar="STRONGROOM_ROOM_PASSPHRASE_FILE",
+        help="File with the passphrase of the room's key file; asked for when missing.",
+    ),
+]
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="STRONGROOM_HOME", help="Your home folder with your key.", show_default=False)
+]
+HomePassphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        envvar="STRONGROOM_PASSPHRASE_FILE",
+        help="File with your passphrase; asked for when missing.",
+    ),
+]
+ModelArgument = Annotated[str, typer.Argument(help="Model, or model@digits of one version.", show_default=False)]
+
+PASSPHRASE_LIMIT = 1024
+
+
+def passphrase(file: Path | None, what: str) -> bytes:
+    """A passphrase from a file that only its owner may read, or asked for on a terminal. Never from an argument.
+
+    Raises:
+        InvalidInputError: no file and no terminal, or others may read the file.
+        NotFoundError: the file is not there.
+    """
+    if file is not None:
+        from strongroom.adapters.safe_files import read_private
+
+        return read_private(file, PASSPHRASE_LIMIT).rstrip(b"\r\n")
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"the passphrase of {what} is needed; name a file that holds it", field="passphrase")
+    return str(typer.prompt(f"passphrase of {what}", hide_input=True)).encode()
+
+
+def new_passphrase(file: Path | None, what: str) -> bytes:
+    """Like `passphrase`, asked for twice on a terminal."""
+    if file is not None or not sys.stdin.isatty():
+        return passphrase(file, what)
+    return str(typer.prompt(f"new passphrase of {what}", hide_input=True, confirmation_prompt=True)).encode()
+
+
+@contextmanager
+def room_open(room: Path, file: Path | None) -> Iterator[ControlPlane]:
+    """The control plane of a room, let go at the end."""
+    from strongroom.wiring.control import ControlPlane
+
+    with ControlPlane.open(room, passphrase(file, "the room")) as control:
+        yield control
+
+
+@contextmanager
+def at_desk(room: Path, room_file: Path | None, home: Path, home_file: Path | None) -> Iterator[AtDesk]:
+    """A person at their desk with a room open."""
+    from strongroom.wiring.person import AtDesk
+
+    with room_open(room, room_file) as control:
+        yield AtDesk.sit_down(home, passphrase(home_file, f"home `{home.name}`"), control)
+
+
+def find_version(control: ControlPlane, text: str) -> Version:
+    """The version that `model` or `model@digits` names; without digits the newest.
+
+    Raises:
+        NotFoundError: none, or digits that fit several.
+    """
+    name, _, digits = text.partition("@")
+    with control.desk.begin() as transaction:
+        known = transaction.books.versions.of_model(name)
+    found = [version for version in known if version.ref.manifest.startswith(digits)]
+    if not found:
+        raise NotFoundError(f"no version fits `{text}`; `strongroom show` lists what there is")
+    if digits and len(found) > 1:
+        raise NotFoundError(f"`{text}` fits {len(found)} versions; give more digits")
+    return found[-1]
+
+
+def ref_text(ref: ModelRef) -> str:
+    """How tables name a version."""
+    return str(ref)

@@ -1,0 +1,312 @@
+"""Commands on a model's way in: package, submit, sample, scan, validate, show, history, unseal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    ModelArgument,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    find_version,
+)
+from strongroom.cli.output import Json, command, console, table, tell
+from strongroom.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from strongroom.registry.versions import Version
+
+
+@command
+def package(
+    folder: Annotated[Path, typer.Argument(help="New folder to write.", show_default=False)],
+    model: Annotated[Path, typer.Option(help="ONNX file, float [rows, features] in.", show_default=False)],
+    contract: Annotated[Path, typer.Option(help="TOML with what model.toml should say.", show_default=False)],
+    development: Annotated[Path, typer.Option(help="Development sample, Parquet.", show_default=False)],
+    reference: Annotated[Path, typer.Option(help="Reference sample, Parquet.", show_default=False)],
+    predictions: Annotated[
+        Path,
+        typer.Option(help="Parquet, column prediction: the source model on the reference sample.", show_default=False),
+    ],
+    outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Put a trained model and its samples into a package folder.
+
+    Example: strongroom package pd-cards-1 --model m.onnx --contract c.toml --development d.parquet
+    --reference r.parquet --predictions p.parquet
+    """
+    import tomllib
+
+    import pandas as pd
+
+    from strongroom.adapters.packaging import package as write_package
+
+    try:
+        stated = tomllib.loads(contract.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInputError(f"`{contract.name}` is not TOML: {error}", field="contract") from error
+    made = write_package(
+        model.read_bytes(),
+        folder,
+        contract=stated,
+        outcome=outcome,
+        development=pd.read_parquet(development),
+        reference=pd.read_parquet(reference),
+        predictions=pd.read_parquet(predictions)["prediction"].to_numpy(),
+    )
+    tell(
+        as_json,
+        {"model": made.ref.name, "manifest": made.ref.manifest, "folder": str(folder)},
+        [f"package {made.ref} in {folder}", f"next: strongroom submit {folder} --room ... --home ..."],
+    )
+
+
+@command
+def submit(
+    folder: Annotated[Path, typer.Argument(help="Package folder.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Sign a package with your key and hand it in; the room seals it at the door.
+
+    Example: strongroom submit pd-cards-1 --room credit --home ~/ann
+    """
+    from strongroom.wiring import submitting
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        version = submitting.submit(desk, folder)
+    tell(
+        as_json,
+        {"model": version.ref.name, "manifest": version.ref.manifest, "state": version.state},
+        [f"submitted {version.ref}", f"next: strongroom scan {version.ref.name}"],
+    )
+
+
+@command
+def sample(
+    model: ModelArgument,
+    validation: Annotated[Path, typer.Option(help="Validation sample, Parquet.", show_default=False)],
+    source: Annotated[str, typer.Option(help="Where the rows come from.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    protected: Annotated[Path | None, typer.Option(help="Protected attributes of the same rows, Parquet.")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Register and sign the validation sample, as an independent validator.
+
+    Example: strongroom sample pd-cards --validation v.parquet --protected p.parquet --source "drawn 2026-11"
+    """
+    from strongroom.wiring import submitting
+
+    files = {"validation.parquet": validation.read_bytes()}
+    if protected is not None:
+        files["protected.parquet"] = protected.read_bytes()
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        version = submitting.register_sample(desk, find_version(desk.room, model).ref, files, source)
+    digest = version.sample.sealed.manifest if version.sample else ""
+    tell(as_json, {"model": version.ref.name, "sample": digest}, [f"sample {digest[:12]} registered for {version.ref}"])
+
+
+@command
+def scan(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Have the scan service look for unsafe content, in the sandbox.
+
+    Example: strongroom scan pd-cards --room credit --home ~/ann
+    """
+    from strongroom.wiring import submitting
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        scanned = submitting.scan(desk, find_version(desk.room, model).ref)
+    tell(
+        as_json,
+        {"model": str(scanned.ref), "evidence": scanned.evidence, "entry": str(scanned.entry)},
+        [f"scan of {scanned.ref} passed, evidence {scanned.evidence[:12]}"],
+    )
+
+
+@command
+def validate(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    report: Annotated[Path | None, typer.Option(help="Also write the report (HTML) here.")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Run the battery of the model's kind on the registered sample, in the sandbox.
+
+    Example: strongroom validate pd-cards --report report.html --room credit --home ~/vera
+    """
+    from strongroom.errors import EvidenceError
+    from strongroom.wiring import submitting
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        ref = find_version(desk.room, model).ref
+        try:
+            with console.status("running the battery in the sandbox ..."):
+                validated = submitting.validate(desk, ref)
+        except EvidenceError as error:
+            if report is not None and "report" in error.details:
+                report.write_bytes(desk.room.vault.blobs.get(str(error.details["report"])))  # type: ignore[arg-type]
+            raise
+        if report is not None:
+            report.write_bytes(desk.room.vault.blobs.get(validated.predicate.report))
+    tell(
+        as_json,
+        {
+            "model": str(validated.ref),
+            "verdict": validated.predicate.verdict,
+            "warnings": list(validated.predicate.warnings),
+            "evidence": validated.evidence,
+            "entry": str(validated.entry),
+        },
+        [
+            f"validation of {validated.ref}: {validated.predicate.verdict}, evidence {validated.evidence[:12]}",
+            *(f"  warning: {warning}" for warning in validated.predicate.warnings),
+        ],
+    )
+
+
+def _line(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.ref.manifest,
+        "state": version.state,
+        "author": version.author,
+        "submitted": version.submitted_at.isoformat(timespec="seconds"),
+        "parent": version.parent,
+        "evidence": dict(version.evidence),
+        "sample": version.sample.sealed.manifest if version.sample else None,
+    }
+
+
+@command
+def show(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown) instead.")] = False,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Show one version: state, people, digests, lineage; or its generated model card.
+
+    Example: strongroom show pd-cards@50fe21 --card --room credit --home ~/audrey
+    """
+    from strongroom.wiring import reading
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        ref = find_version(desk.room, model).ref
+        version = reading.show(desk, ref)
+        text = reading.card(desk, version) if card else ""
+    if card:
+        tell(as_json, {"card": text}, [text])
+        return
+    facts = {
+        "model": version.ref.name,
+        "title": version.contract.title,
+        "tier": version.contract.tier,
+        **_line(version),
+    }
+    facts["lineage"] = {"code_commit": version.contract.lineage.code_commit, **version.contract.lineage.data}
+    if as_json:
+        tell(True, facts)
+        return
+    table(f"{version.ref}", ["what", "value"], list(facts.items()))
+
+
+@command
+def history(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    at: Annotated[str | None, typer.Option(help="Only: what was live at this time (ISO 8601).")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """All versions of a model and everything that was ever live; or what was live at a moment, and by whose decision.
+
+    Example: strongroom history pd-cards --at 2026-11-21T12:00:00+00:00 --room credit --home ~/audrey
+    """
+    from strongroom.wiring import reading
+
+    name = model.partition("@")[0]
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        if at is not None:
+            try:
+                moment = datetime.fromisoformat(at)
+            except ValueError as error:
+                raise InvalidInputError("a moment is written as 2026-11-21T12:00:00+00:00", field="at") from error
+            change = reading.what_was_live(desk, name, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            facts = {"champion": change.champion, "by": change.by, "since": change.at.isoformat(timespec="seconds")}
+            tell(as_json, facts, [f"live: {change.champion}, decided by {change.by} at {facts['since']}"])
+            return
+        known = reading.history(desk, name)
+    versions = [_line(version) for version in known.versions]
+    changes = [
+        {
+            "sequence": change.sequence,
+            "at": change.at.isoformat(timespec="seconds"),
+            "by": change.by,
+            "champion": change.champion,
+            "challenger": change.challenger,
+        }
+        for change in known.changes
+    ]
+    if as_json:
+        tell(True, {"model": name, "versions": versions, "pointers": changes})
+        return
+    rows = [(line["version"][:12], line["state"], line["author"], line["submitted"]) for line in versions]
+    table(f"versions of {name}", ["version", "state", "author", "submitted"], rows)
+    moves = [(c["sequence"], c["at"], c["by"], str(c["champion"])[:12]) for c in changes]
+    table(f"what was live of {name}", ["#", "since", "by", "champion"], moves)
+
+
+@command
+def unseal(
+    model: ModelArgument,
+    to: Annotated[Path, typer.Option(help="New folder to write the plain files to.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why; it goes on the record.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model's plain files and its author's signature to a folder, on the record.
+
+    The public tool then checks it: model_signing verify key TO --signature TO.sig --public_key author.pem
+
+    Example: strongroom unseal pd-cards --to /tmp/pd-cards --reason "supervisor's request 17" --room credit
+    """
+    from strongroom.wiring import reading
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        signature, key = reading.unseal(desk, find_version(desk.room, model).ref, to, reason)
+    tell(
+        as_json,
+        {"folder": str(to), "signature": str(signature), "public_key": str(key)},
+        [f"unsealed to {to}; signature {signature}; author's key {key}"],
+    )

@@ -1,0 +1,204 @@
+"""Commands that make a room and keep its people: init, people, policy, timestamp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    new_passphrase,
+    passphrase,
+    room_open,
+)
+from strongroom.cli.output import Json, command, table, tell
+from strongroom.errors import InvalidInputError
+
+people = typer.Typer(no_args_is_help=True, help="Keep the people register: who is who, with which key, in which role.")
+policy = typer.Typer(no_args_is_help=True, help="Check the policies.")
+
+
+@command
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder of the room.", show_default=False)],
+    org: Annotated[str, typer.Option(help="Organisation, such as first-bank.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The room's name, such as credit.", show_default=False)],
+    members: Annotated[
+        Path, typer.Option("--people", help="TOML file: person_id, roles, key_pem of everyone.", show_default=False)
+    ],
+    region: Annotated[str, typer.Option(help="Region in which keys and records stay.")] = "eu",
+    fips: Annotated[bool, typer.Option("--fips", help="Approved algorithms only (PBKDF2 in key files).")] = False,
+    witness: Annotated[list[str] | None, typer.Option(help="Verifier key of a witness (may repeat).")] = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Make a room. Nothing is in force until two custodians have signed root and targets.
+
+    Example: strongroom init credit --org first-bank --name credit --people people.toml
+    """
+    import msgspec
+
+    from strongroom.wiring.control import now
+    from strongroom.wiring.founding import Member, found
+    from strongroom.wiring.settings import Layout, RoomSettings
+
+    settings = RoomSettings(
+        v=1,
+        org=org,
+        room=name,
+        region=region,
+        profile="fips" if fips else "default",
+        witness_vkeys=tuple(witness or ()),
+    )
+    try:
+        listed = msgspec.toml.decode(members.read_bytes(), type=dict[str, list[Member]]).get("people", [])
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidInputError(f"`{members.name}` is not understood: {error}", field="people") from error
+    founding = found(Layout(folder), settings, listed, new_passphrase(room_passphrase, "the new room"), now())
+    tell(
+        as_json,
+        {"room": str(folder), "origin": settings.governance_origin, "missing_signatures": founding.waiting},
+        [
+            f"room [bold]{settings.org}/{settings.room}[/] made in {folder}; {len(listed)} people",
+            "next: two custodians sign, each with `strongroom people sign --room ... --home ...`",
+        ],
+    )
+
+
+@people.command("new")
+@command
+def people_new(
+    home: Annotated[Path, typer.Argument(help="New folder for your key, outside any room.", show_default=False)],
+    person: Annotated[str, typer.Option(help="Your name in the register, such as ann.", show_default=False)],
+    passphrase_file: HomePassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Make your key. The private half never leaves your home; hand the printed public key to the custodians.
+
+    Example: strongroom people new ~/strongroom-home --person ann
+    """
+    from strongroom.adapters.homes import Home
+
+    public = Home.create(home, person, new_passphrase(passphrase_file, f"home `{home.name}`"))
+    pem = public.pem.decode()
+    tell(as_json, {"person": person, "key_id": public.key_id, "key_pem": pem}, [f"key {public.key_id}", pem.strip()])
+
+
+@people.command("list")
+@command
+def people_list(room: RoomOption, room_passphrase: RoomPassphrase = None, as_json: Json = False) -> None:
+    """List the register in force."""
+    with room_open(room, room_passphrase) as control:
+        register = control.register
+    rows = [
+        (p.person_id, p.kind, ", ".join(p.roles), ", ".join(key.id[:12] for key in p.keys)) for p in register.people
+    ]
+    if as_json:
+        tell(
+            True,
+            {
+                "version": register.version,
+                "people": [dict(zip(("id", "kind", "roles", "keys"), row, strict=True)) for row in rows],
+            },
+        )
+        return
+    table(f"people register, version {register.version}", ["person", "kind", "roles", "keys"], rows)
+
+
+@people.command("sign")
+@command
+def people_sign(
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Sign, as a custodian, what waits: root, register, policies, delegations. The last signature publishes.
+
+    Example: strongroom people sign --room credit --home ~/strongroom-home
+    """
+    from strongroom.adapters.homes import Home
+    from strongroom.wiring.custody import sign_waiting
+
+    key = Home.open(home, passphrase(passphrase_file, f"home `{home.name}`"))
+    signed = sign_waiting(room, passphrase(room_passphrase, "the room"), key)
+    tell(
+        as_json,
+        [{"role": one.role, "missing": one.missing, "published": one.published} for one in signed],
+        [
+            f"{one.role}: signed, " + ("published" if one.published else f"{one.missing} more signature(s) needed")
+            for one in signed
+        ]
+        or ["nothing waits for a custodian's signature"],
+    )
+
+
+@people.command("delegate")
+@command
+def people_delegate(
+    model: Annotated[str, typer.Argument(help="Model name.", show_default=False)],
+    approver: Annotated[list[str], typer.Option(help="Person who may approve it (at least two).", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare the delegation of a model to its approvers; custodians then sign it.
+
+    Example: strongroom people delegate pd-cards --approver paul --approver petra --room credit --home ~/cora
+    """
+    from strongroom.wiring import submitting
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = submitting.delegate(desk, model, approver)
+    tell(as_json, {"model": model, "approvers": approver, "entry": str(entry)}, [f"`{model}` waits for two custodians"])
+
+
+@policy.command("check")
+@command
+def policy_check(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with access.cedar and access.cedarschema; the shipped ones if none.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Parse policies and validate them against their schema, and the process diagram against four eyes.
+
+    Example: strongroom policy check my-policies
+    """
+    from strongroom.wiring.custody import check_documents
+
+    checked = check_documents(folder)
+    tell(as_json, checked, [f"{name}: {what}" for name, what in checked.items()])
+
+
+@command
+def timestamp(
+    room: RoomOption,
+    every: Annotated[int, typer.Option(help="Repeat every so many seconds; 0 for once.", min=0)] = 0,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Sign a fresh timestamp, so that gateways know that nothing is withheld from them. Run it every few minutes.
+
+    Example: strongroom timestamp --room credit --every 600
+    """
+    import time
+
+    from strongroom.wiring.custody import renew_timestamp
+
+    secret = passphrase(room_passphrase, "the room")
+    while True:
+        expires = renew_timestamp(room, secret)
+        tell(as_json, {"expires": expires}, [f"timestamp signed; it expires {expires}"])
+        if not every:
+            return
+        time.sleep(every)

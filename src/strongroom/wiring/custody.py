@@ -1,0 +1,148 @@
+"""What custodians do: sign root and top-level targets. And what keeps the repository fresh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from strongroom.access.requests import Target, new_request, sign_request
+from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.homes import Home
+from strongroom.adapters.keyring import KeyFile
+from strongroom.approval import trust_policy as paths
+from strongroom.approval.role_metadata import read_signed
+from strongroom.errors import NotPermittedError
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.sealing.keys import PublicKey
+from strongroom.validation.policy import ValidationPolicy
+from strongroom.vocabulary import digest_of, micros, rfc3339
+from strongroom.wiring.control import ControlPlane, now
+from strongroom.wiring.founding import open_repository, standard_documents
+from strongroom.wiring.settings import Layout
+
+CUSTODIAN_ROLES = ("root", "targets")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One draft that was signed: how many signatures it still lacks, or that it was published."""
+
+    role: str
+    digest: str
+    missing: int
+    published: bool
+    entry: EntryRef | None = None
+
+
+def sign_waiting(folder: Path, passphrase: bytes, home: Home) -> list[Signed]:
+    """Sign every waiting draft of the custodians; publish those that are complete, root first.
+
+    The entry of a publication names the digest of what was published and who signed last.
+
+    Raises:
+        NotPermittedError: something waits, but this key has no say in it.
+    """
+    layout = Layout(folder)
+    layout.read()
+    repository = open_repository(layout, KeyFile.open(layout.keyring, passphrase))
+    founded = repository.target(paths.PEOPLE_PATH) is not None
+    done: list[tuple[str, bytes, int]] = []
+    refused: NotPermittedError | None = None
+    for role in CUSTODIAN_ROLES:
+        if role not in repository.waiting():
+            continue
+        draft = repository.draft(role)
+        try:
+            repository.sign(role, home.public.key_id, home.sign(draft))
+        except NotPermittedError as error:
+            refused = error
+            continue
+        missing = repository.waiting()[role][1]
+        if missing == 0:
+            repository.publish(role, now())
+        done.append((role, draft, missing))
+    if refused is not None and not done:
+        raise refused
+    complete = [(role, draft) for role, draft, missing in done if missing == 0]
+    entry = None
+    if complete and repository.target(paths.PEOPLE_PATH) is not None:
+        entry = _record(folder, passphrase, home, "people" if founded else "init", complete)
+    return [
+        Signed(role, digest_of(draft), missing, missing == 0, entry if missing == 0 else None)
+        for role, draft, missing in done
+    ]
+
+
+def _record(folder: Path, passphrase: bytes, home: Home, verb: str, published: Sequence[tuple[str, bytes]]) -> EntryRef:
+    with ControlPlane.open(folder, passphrase) as room:
+        kind, name = ("Room", room.settings.room) if verb == "init" else ("People", "register")
+        at = room.clock()
+        body = b"".join(draft for _, draft in published)
+        request = new_request(
+            room.settings.governance_origin, verb, Target(kind=kind, id=name), body, micros(at), os.urandom
+        )
+        who, _ = room.authenticate(sign_request(request, home.public.key_id, home), body)
+        with room.office.open(Act(who, verb, Resource(kind, name), at)) as books:
+            books.note(**{f"{role}_sha256": digest_of(draft) for role, draft in published})
+            books.note(people=room.register.digest)
+        return books.receipt
+
+
+def stage_delegation(room: ControlPlane, model: str, approvers: Sequence[str], at: datetime) -> bytes:
+    """Draft the delegation of a model to the keys of these persons, for the custodians to sign.
+
+    Raises:
+        NotFoundError: a person is not in the register.
+        NotPermittedError: a person is not an approver.
+        FourEyesError: fewer than two distinct keys.
+    """
+    register = room.register
+    keys = []
+    for name in approvers:
+        person = register.person(name)
+        if "approver" not in person.roles:
+            raise NotPermittedError(f"`{name}` is not an approver; custodians give roles in the people register")
+        keys += [PublicKey(key.spki) for key in person.keys if key.until_us is None or key.until_us > micros(at)]
+    return room.repository.stage_targets(at, models={model: keys})
+
+
+def renew_timestamp(folder: Path, passphrase: bytes) -> str:
+    """Sign a fresh timestamp and tell when it expires."""
+    layout = Layout(folder)
+    layout.read()
+    repository = open_repository(layout, KeyFile.open(layout.keyring, passphrase))
+    at = now()
+    repository.renew(at)
+    return rfc3339(at + repository.timestamp_life)
+
+
+def check_documents(folder: Path | None) -> dict[str, str]:
+    """Parse policies and validate them against their schema, and the validation policy against its rules.
+
+    Args:
+        folder: with files named as in the policies folder that ships; None for those.
+
+    Raises:
+        InvalidInputError: one does not hold; the message says where.
+    """
+    shipped = standard_documents()
+    documents = {
+        path: (folder / Path(path).name).read_bytes() if folder and (folder / Path(path).name).exists() else content
+        for path, content in shipped.items()
+    }
+    CedarEngine(documents[paths.ACCESS_PATH], documents[paths.ACCESS_SCHEMA_PATH])
+    paths.read_trust_policy(documents[paths.TRUST_PATH])
+    paths.read_jurisdictions(documents[paths.JURISDICTIONS_PATH])
+    ValidationPolicy.decode(documents[paths.VALIDATION_PATH])
+    return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}
+
+
+def targets_summary(draft: bytes) -> list[str]:
+    """What a custodian is about to sign, in lines."""
+    role = read_signed(draft)
+    lines = [f"version {role.version}, expires {rfc3339(role.expires)}"]
+    lines += [f"  {path}  {entry.sha256[:16]}" for path, entry in sorted(role.targets.items())]
+    return lines

@@ -1,0 +1,149 @@
+"""On a person's side: review, terms, approval, rejection. What is signed was recomputed here from bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from strongroom import __version__
+from strongroom.approval import actions as approval
+from strongroom.approval import trust_policy as paths
+from strongroom.approval.cases import Case
+from strongroom.approval.draft import Terms
+from strongroom.approval.release import Monitors, NumericProfile, Plan, Release
+from strongroom.approval.signing import (
+    CheckedApproval,
+    ReviewPapers,
+    check_approval_papers,
+    sign_approval,
+    sign_review,
+)
+from strongroom.approval.statements import Finding
+from strongroom.errors import ConflictError
+from strongroom.registry.versions import Version
+from strongroom.sealing.dsse import open_envelope
+from strongroom.sealing.signers import keys_with_role
+from strongroom.sealing.statements import VALIDATION, read_statement
+from strongroom.validation.results import ValidationPredicate
+from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
+from strongroom.wiring.person import AtDesk
+
+POLICY_PATHS = (
+    paths.ACCESS_PATH,
+    paths.ACCESS_SCHEMA_PATH,
+    paths.JURISDICTIONS_PATH,
+    paths.TRUST_PATH,
+    paths.VALIDATION_PATH,
+)
+"""Policies that every release names by digest."""
+
+
+def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding] = ()) -> Case:
+    """As the independent validator: recompute what the machines say, judge, sign.
+
+    Raises:
+        FourEyesError, EvidenceError, TamperedError: the papers do not hold; nothing was signed or sent.
+    """
+    room, at = desk.room, desk.room.clock()
+    version = version_of(desk, ref)
+    predicate = validation_of(desk, version)
+    if version.sample is None:
+        raise ConflictError(f"version {ref} has no validation sample; register one first")
+    papers = ReviewPapers(
+        ref=ref,
+        manifest=room.vault.blobs.get(version.sealed.manifest),
+        evidence={
+            "submission": room.vault.blobs.get(version.bundle),
+            **{kind: room.vault.blobs.get(digest) for kind, digest in version.evidence.items()},
+        },
+        results=room.vault.blobs.get(predicate.results),
+        sample=version.sample.sealed.manifest,
+        people=room.document(paths.PEOPLE_PATH),
+        trust=room.document(paths.TRUST_PATH),
+        tier=version.contract.tier,
+    )
+    envelope = sign_review(papers, desk.home, desk.person, micros(at), opinion=opinion, findings=findings)
+    who = desk.ask("review", "Model", ref.name, envelope)
+    return approval.review(room.office, who, at, ref=ref, envelope=envelope, means=room.means())
+
+
+def propose(
+    desk: AtDesk, ref: ModelRef, *, days: int, canary_percent: int = 10, fallback: Digest | None = None
+) -> Release:
+    """As the operator: write the terms of a reviewed version and stage the metadata for the approvers.
+
+    Args:
+        ref: the version.
+        days: until its review is due.
+        canary_percent: largest share that a challenger may answer.
+        fallback: approved version to roll back to, or None.
+    """
+    room, at = desk.room, desk.room.clock()
+    predicate = validation_of(desk, version_of(desk, ref))
+    terms = Terms(
+        not_before=at,
+        review_due=at + timedelta(days=days),
+        plan=Plan(stages=("shadow", "canary", "live"), max_canary_percent=canary_percent, fallback=fallback),
+        policies={path: digest_of(room.document(path)) for path in POLICY_PATHS},
+        min_gateway=__version__,
+        kek_id=room.keys.current_kek,
+    )
+    return approval.propose(
+        room.office,
+        desk.ask("release", "Model", ref.name),
+        at,
+        ref=ref,
+        profile=msgspec.convert(msgspec.to_builtins(predicate.profile), NumericProfile),
+        monitors=msgspec.convert(msgspec.to_builtins(predicate.monitors), Monitors),
+        terms=terms,
+        means=room.means(),
+    )
+
+
+def check_papers(desk: AtDesk, ref: ModelRef) -> CheckedApproval:
+    """As an approver: fetch the papers and recompute every digest. `summary()` of the result is what to read.
+
+    Raises:
+        TamperedError, EvidenceError, FourEyesError: they do not hold.
+    """
+    room, at = desk.room, desk.room.clock()
+    papers = approval.papers(
+        room.office,
+        desk.ask("show", "Model", ref.name),
+        at,
+        ref=ref,
+        policies={path: room.document(path) for path in POLICY_PATHS},
+        published=room.repository.role_metadata(ref.name),
+        means=room.means(),
+    )
+    return check_approval_papers(papers, micros(at))
+
+
+def approve(desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = ()) -> Case:
+    """As an approver: check, sign the approval and the metadata, hand the signatures over."""
+    room, at = desk.room, desk.room.clock()
+    signed = sign_approval(check_papers(desk, ref), desk.home, desk.person, micros(at), conditions)
+    who = desk.ask("approve", "Model", ref.name, signed.envelope)
+    return approval.approve(room.office, who, at, ref=ref, signed=signed, means=room.means())
+
+
+def reject(desk: AtDesk, ref: ModelRef, reason: str) -> Case:
+    """End the case of a version, with a reason."""
+    room, who = desk.room, desk.ask("reject", "Model", ref.name, reason.encode())
+    return approval.reject(room.office, who, room.clock(), ref=ref, reason=reason, means=room.means())
+
+
+def version_of(desk: AtDesk, ref: ModelRef) -> Version:
+    with desk.room.desk.begin() as transaction:
+        return transaction.books.versions.get(ref)
+
+
+def validation_of(desk: AtDesk, version: Version) -> ValidationPredicate:
+    if "validation" not in version.evidence:
+        raise ConflictError(f"version {version.ref} is not validated; `strongroom validate` comes first")
+    envelope = desk.room.vault.blobs.get(version.evidence["validation"])
+    keys = keys_with_role(desk.room.register, "validation-service", micros(desk.room.clock()))
+    _, predicate = read_statement(open_envelope(envelope, keys).payload, VALIDATION, ValidationPredicate)
+    return predicate

@@ -1,0 +1,58 @@
+"""A person at their own desk: a home with a key, and a room to work with.
+
+What needs the key happens here: requests, submissions, reviews, approvals, halts are checked from bytes and signed on
+this side. The control plane is handed signatures.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom.access.principals import Principal
+from strongroom.access.requests import Target, new_request, sign_request
+from strongroom.adapters.homes import Home
+from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.validation.ports import Sandbox
+from strongroom.vocabulary import PersonId, micros
+from strongroom.wiring.control import ControlPlane
+
+
+@dataclass(slots=True)
+class AtDesk:
+    """One person working with one room.
+
+    Attributes:
+        home: opened with the person's passphrase.
+        room: the control plane.
+        sandbox: where unapproved models run.
+    """
+
+    home: Home
+    room: ControlPlane
+    sandbox: Sandbox
+
+    @classmethod
+    def sit_down(cls, home: Path, passphrase: bytes, room: ControlPlane) -> AtDesk:
+        """Open the home. Raises as `Home.open` does."""
+        return cls(Home.open(home, passphrase), room, LinuxSandbox())
+
+    @property
+    def person(self) -> PersonId:
+        """Whose desk this is."""
+        return self.home.person
+
+    def ask(self, verb: str, kind: str, name: str, body: bytes = b"") -> Principal:
+        """Sign a request for one verb and have the room say who that is.
+
+        Raises:
+            NotAuthenticatedError: the key does not count in this room.
+        """
+        at_us = micros(self.room.clock())
+        request = new_request(
+            self.room.settings.governance_origin, verb, Target(kind=kind, id=name), body, at_us, os.urandom
+        )
+        signed = sign_request(request, self.home.public.key_id, self.home)
+        who, _ = self.room.authenticate(signed, body)
+        return who

@@ -1,0 +1,215 @@
+"""On a person's side: release, point within the plan, roll back, halt, lift; and let calling systems in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from strongroom.access.credentials import ApiKey, new_api_key
+from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, TokenSubject
+from strongroom.access.tokens import Issuer
+from strongroom.approval import actions as approval
+from strongroom.approval import standing
+from strongroom.approval.cases import Case
+from strongroom.approval.role_metadata import OPERATIONS_ROLE
+from strongroom.approval.signing import sign_halt, sign_lift
+from strongroom.approval.standing import draft_pointer, draft_rollback, open_halts
+from strongroom.approval.trust_policy import GRANTS_PATH
+from strongroom.errors import ConflictError, NotFoundError
+from strongroom.office.acts import Act, Resource
+from strongroom.registry.versions import PointerChange
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from strongroom.wiring.person import AtDesk
+
+ROTATION_OVERLAP = timedelta(days=7)
+
+
+def release(desk: AtDesk, ref: ModelRef) -> Case:
+    """As the operator: publish an approved version. Nothing answers from it before `point`."""
+    room, who = desk.room, desk.ask("release", "Model", ref.name)
+    return approval.release(room.office, who, room.clock(), ref=ref, means=room.means())
+
+
+def point(
+    desk: AtDesk,
+    model: str,
+    *,
+    champion: Digest | None,
+    challenger: Digest | None = None,
+    canary_percent: int = 0,
+    reason: str = "",
+) -> PointerChange:
+    """As the operator: say which approved version answers, and which runs beside it.
+
+    Raises:
+        NotPermittedError: outside the approved plan; nothing is staged then.
+    """
+    room, at = desk.room, desk.room.clock()
+    means = room.means()
+    room.repository.discard(OPERATIONS_ROLE)
+    pointer, draft = draft_pointer(
+        desk.person,
+        at,
+        model=model,
+        champion=champion,
+        challenger=challenger,
+        canary_percent=canary_percent,
+        reason=reason,
+        means=means,
+    )
+    who = desk.ask("release", "Model", model, draft)
+    return standing.point(
+        room.office,
+        who,
+        at,
+        pointer=pointer,
+        key_id=desk.home.public.key_id,
+        signature=desk.home.sign(draft),
+        means=means,
+    )
+
+
+def rollback(desk: AtDesk, model: str, reason: str) -> PointerChange:
+    """As the operator: point back at the champion's approved fallback, in one step."""
+    room, at = desk.room, desk.room.clock()
+    means = room.means()
+    room.repository.discard(OPERATIONS_ROLE)
+    pointer, draft = draft_rollback(desk.person, at, model=model, reason=reason, means=means)
+    who = desk.ask("rollback", "Model", model, draft)
+    return standing.point(
+        room.office,
+        who,
+        at,
+        pointer=pointer,
+        key_id=desk.home.public.key_id,
+        signature=desk.home.sign(draft),
+        means=means,
+        verb="rollback",
+    )
+
+
+def halt(desk: AtDesk, ref: ModelRef, reason: str) -> tuple[Digest, bytes]:
+    """Stop all versions of a model.
+
+    Returns:
+        The halt's name, and its envelope: dropped into a gateway's `halt/` folder it works there at once.
+    """
+    room, at = desk.room, desk.room.clock()
+    envelope = sign_halt(ref, desk.home, desk.person, micros(at), reason)
+    who = desk.ask("halt", "Model", ref.name, envelope)
+    return standing.halt(room.office, who, at, model=ref.name, envelope=envelope, means=room.means()), envelope
+
+
+def lift(desk: AtDesk, ref: ModelRef, reason: str, halt_name: Digest | None = None) -> bool:
+    """One of the two voices that end a halt; the newest open one unless it is named.
+
+    Returns:
+        Whether nothing halts the model any more.
+
+    Raises:
+        NotFoundError: the model is not halted.
+    """
+    room, at = desk.room, desk.room.clock()
+    means = room.means()
+    payloads = {digest_of(payload): payload for payload in _halt_payloads(ref.name, means)}
+    standing_halts = [name for name, persons in open_halts(ref.name, means).items() if len(persons) < standing.LIFTERS]
+    wanted = halt_name or (standing_halts[-1] if standing_halts else None)
+    if wanted is None or wanted not in payloads:
+        raise NotFoundError(f"`{ref.name}` is not halted")
+    envelope = sign_lift(ref, payloads[wanted], desk.home, desk.person, micros(at), reason)
+    who = desk.ask("lift", "Model", ref.name, envelope)
+    return standing.lift(room.office, who, at, model=ref.name, envelope=envelope, means=means)
+
+
+def _halt_payloads(model: str, means: approval.Means) -> list[bytes]:
+    return [means.register.open(envelope)[0] for envelope in means.publisher.halts(model)]
+
+
+def grant(
+    desk: AtDesk,
+    system: str,
+    *,
+    models: Sequence[str],
+    environments: Sequence[str],
+    jurisdictions: Sequence[str],
+    purposes: Sequence[str],
+    issuers: Sequence[Issuer] = (),
+    tokens: Sequence[TokenSubject] = (),
+) -> ApiKey:
+    """As the operator: let a calling system in, within bounds, and sign that.
+
+    Returns:
+        Its API key, shown this once.
+
+    Raises:
+        ConflictError: the system is known; rotate its key instead.
+    """
+    key = new_api_key(os.urandom)
+    at_us = micros(desk.room.clock())
+    made = CallingSystem(
+        id=PersonId(system),
+        roles=("caller",),
+        bounds=Bounds(
+            models=tuple(models),
+            environments=tuple(environments),
+            jurisdictions=tuple(jurisdictions),
+            purposes=tuple(purposes),
+        ),
+        key_id=key.id,
+        secrets=(Secret(digest=key.digest(desk.room.pepper), from_us=at_us),),
+        tokens=tuple(tokens),
+    )
+
+    def change(grants: Grants) -> Grants:
+        if any(known.id == system for known in grants.systems):
+            raise ConflictError(f"`{system}` has a grant already; rotate its key instead")
+        # issuers first: a token subject may only name one that is pinned
+        pinned = {issuer.issuer: issuer for issuer in (*grants.issuers, *issuers)}
+        wider = msgspec.structs.replace(grants, issuers=tuple(pinned[name] for name in sorted(pinned)))
+        return wider.with_system(made)
+
+    _change_grants(desk, "add-grant", system, change)
+    return key
+
+
+def rotate(desk: AtDesk, system: str) -> ApiKey:
+    """As the operator: a new secret for a calling system under the same id; the old one ends in a week.
+
+    Raises:
+        NotFoundError: no such system.
+    """
+    at_us = micros(desk.room.clock())
+    made: list[ApiKey] = []
+
+    def change(grants: Grants) -> Grants:
+        for known in grants.systems:
+            if known.id == system:
+                key = new_api_key(os.urandom, known.key_id)
+                made.append(key)
+                overlap_us = ROTATION_OVERLAP // timedelta(microseconds=1)
+                return grants.with_system(known.rotated(key.digest(desk.room.pepper), at_us, overlap_us))
+        raise NotFoundError(f"no calling system `{system}` has a grant")
+
+    _change_grants(desk, "rotate-key", system, change)
+    return made[0]
+
+
+def _change_grants(desk: AtDesk, verb: str, system: str, change: Callable[[Grants], Grants]) -> None:
+    """Books first, metadata after: a crash between leaves grants that the next change publishes too."""
+    room, at = desk.room, desk.room.clock()
+    who = desk.ask(verb, "Grant", system)
+    with room.office.open(Act(who, verb, Resource("Grant", system), at)) as books:
+        try:
+            grants = change(books.grants.current())
+        except NotFoundError:
+            # the first document; a change counts up by one, so it starts from one before the first
+            grants = msgspec.structs.replace(change(Grants(sequence=1)), sequence=1)
+        books.grants.put(grants)
+        room.repository.discard(OPERATIONS_ROLE)
+        draft = room.repository.stage_operations({GRANTS_PATH: grants.encode()}, at)
+        room.repository.sign(OPERATIONS_ROLE, desk.home.public.key_id, desk.home.sign(draft))
+        room.repository.publish(OPERATIONS_ROLE, at)
+        books.note(grants=digest_of(grants.encode()), sequence=grants.sequence)

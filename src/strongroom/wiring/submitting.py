@@ -1,0 +1,141 @@
+"""On a person's side: a model's way in, up to its validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from strongroom.access.principals import Principal
+from strongroom.adapters.cpu import isa_class
+from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.parquet import parquet_rows
+from strongroom.approval import actions as approval
+from strongroom.approval import trust_policy as paths
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.registry import actions as registry
+from strongroom.registry.packages import read_package
+from strongroom.registry.samples import VALIDATION_FILE, sign_sample
+from strongroom.registry.versions import Version
+from strongroom.sealing.model_signature import sign_model
+from strongroom.validation import scanning, validating
+from strongroom.vocabulary import ModelRef, digest_of, micros
+from strongroom.wiring.custody import stage_delegation
+from strongroom.wiring.person import AtDesk
+
+
+def delegate(desk: AtDesk, model: str, approvers: Sequence[str]) -> EntryRef:
+    """Prepare a model's delegation to its approvers, for custodians to sign.
+
+    Raises:
+        NotPermittedError, FourEyesError, NotFoundError: see `custody.stage_delegation`.
+    """
+    room = desk.room
+    who, at = desk.ask("people", "People", "register"), room.clock()
+    with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
+        draft = stage_delegation(room, model, approvers, at)
+        books.note(model=model, approvers=",".join(approvers), draft=digest_of(draft))
+    return books.receipt
+
+
+def submit(desk: AtDesk, folder: Path) -> Version:
+    """Sign a package and hand it in.
+
+    Raises:
+        UnsafeArtifactError, InvalidInputError, TooLargeError: the package breaks a rule.
+        ConflictError, NotPermittedError: see `registry.actions.submit`.
+    """
+    files = read_folder(folder)
+    package = read_package(files)
+    name = package.contract.name
+    bundle = sign_model(name, package.manifest, desk.home)
+    who = desk.ask("submit", "Model", name, bundle)
+    room = desk.room
+    version = registry.submit(
+        room.office,
+        who,
+        room.clock(),
+        name=name,
+        files=files,
+        bundle=bundle,
+        people=room.register,
+        vault=room.vault,
+        data_key=os.urandom(32),
+    )
+    _open_case(desk, who, version.ref)
+    return version
+
+
+def _open_case(desk: AtDesk, who: Principal, ref: ModelRef) -> None:
+    room = desk.room
+    approval.open_case(
+        room.office,
+        who,
+        room.clock(),
+        case_id=f"{ref.name}-{ref.manifest[:12]}",
+        ref=ref,
+        diagram=room.document(paths.DIAGRAM_PATH),
+        means=room.means(),
+    )
+
+
+def register_sample(desk: AtDesk, ref: ModelRef, files: Mapping[str, bytes], source: str) -> Version:
+    """Sign the validation sample and hand it in.
+
+    Args:
+        ref: the version it is for.
+        files: `validation.parquet`, and `protected.parquet` when the contract lists protected attributes.
+        source: where the rows come from, in words.
+    """
+    room = desk.room
+    at = room.clock()
+    rows = parquet_rows(files[VALIDATION_FILE]) if VALIDATION_FILE in files else 0
+    envelope = sign_sample(ref, files, desk.home, person=desk.person, rows=rows, source=source, at_us=micros(at))
+    who = desk.ask("register-sample", "Model", ref.name, envelope)
+    return registry.register_sample(
+        room.office,
+        who,
+        at,
+        ref=ref,
+        files=files,
+        envelope=envelope,
+        people=room.register,
+        vault=room.vault,
+        data_key=os.urandom(32),
+    )
+
+
+def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
+    """Have the scan service look at a version."""
+    room, who = desk.room, desk.ask("scan", "Model", ref.name)
+    scanned = scanning.scan(
+        room.office,
+        who,
+        room.clock(),
+        ref=ref,
+        people=room.register,
+        vault=room.vault,
+        sandbox=desk.sandbox,
+        signer=room.keys.signer("scanner"),
+    )
+    approval.follow(room.office, who, room.clock(), ref=ref, kind="scan", means=room.means())
+    return scanned
+
+
+def validate(desk: AtDesk, ref: ModelRef) -> validating.Validated:
+    """Have the validation service run the battery."""
+    room, who = desk.room, desk.ask("validate", "Model", ref.name)
+    validated = validating.validate(
+        room.office,
+        who,
+        room.clock(),
+        ref=ref,
+        people=room.register,
+        vault=room.vault,
+        sandbox=desk.sandbox,
+        signer=room.keys.signer("validation-service"),
+        policy=room.document(paths.VALIDATION_PATH),
+        isa=isa_class(),
+    )
+    approval.follow(room.office, who, room.clock(), ref=ref, kind="validate", means=room.means())
+    return validated
