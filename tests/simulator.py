@@ -214,6 +214,10 @@ class Room:
         self.sign("targets", *CUSTODIANS[:2])
         self.repository.publish("targets", self.at)
 
+    def artifact(self, number: int) -> bytes:
+        """The file that is served; tests that really serve put a model here."""
+        return b"model %d " % number * 200
+
     # a model's way ----------------------------------------------------------------------------------------------
 
     def version(
@@ -227,7 +231,7 @@ class Room:
         about: ModelRef | None = None,
     ) -> Version:
         """Submitted, sealed, scanned, validated, reviewed."""
-        files = {"model.onnx": b"model %d " % number * 200, "reference.parquet": b"rows %d" % number}
+        files = {"model.onnx": self.artifact(number), "reference.parquet": b"rows %d" % number}
         manifest = build_manifest(files, {"model.onnx": "model", "reference.parquet": "reference-sample"})
         ref = ModelRef(model, manifest.digest)
         sealed = seal_package(
