@@ -134,6 +134,11 @@ def _stored_wrapped(node: Node, tag: bytes) -> bytes:
     return masked
 
 
+def _unsealed(masked: bytes, key_id: bytes) -> tuple[bytes, bytes, bytes]:
+    wrapped = _masked(masked)
+    return wrapped[:12], wrapped[12:], b"strongroom/subject-key/v1\n" + key_id
+
+
 def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: Node) -> None:
     tags = [subject_tag(INDEX_KEY, "EU", f"subject-{i}") for i in range(200)]
     for worker in node.workers:
@@ -141,11 +146,13 @@ def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: N
     victim, record = tags[77], records[77]
     masked = _stored_wrapped(node, victim)
     assert len(masked) == WRAPPED_SIZE
+    plain = _masked(AESGCM(node.kek).decrypt(*_unsealed(masked, record[8:24])))
 
     # positive control: the search finds it where it must be
     assert _count_in_files(node.folder, masked)
     for worker in node.workers:
         assert _count_in_memory(worker.pid, masked) >= 1
+        assert _count_in_memory(worker.pid, plain) >= 1
     assert _count_in_memory(node.keeper.pid, masked) >= 1
 
     forgotten = forget_through_keeper(node.folder, victim)
@@ -155,6 +162,7 @@ def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: N
     assert _count_in_files(node.folder.parent, masked) == {}
     for worker in node.workers:
         assert _count_in_memory(worker.pid, masked) == 0
+        assert _count_in_memory(worker.pid, plain) == 0
     assert _count_in_memory(node.keeper.pid, masked) == 0
 
     # the others are untouched, the victim's record is noise

@@ -7,7 +7,6 @@ hands; it reports success only when no reference is left.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -32,6 +31,16 @@ from strongroom.sealing.subjects import (
 _POLL_S: Final = 0.002
 # the table of keys on their way out, the argument of getrefcount
 _OWN_REFERENCES: Final = 2
+
+
+def _fresh(size: int) -> bytearray:
+    """Random bytes in an array that can be cleared; `os.urandom` would leave keys behind in a freed object."""
+    buffer = bytearray(size)
+    with open("/dev/urandom", "rb", buffering=0) as source:  # noqa: PTH123 - readinto needs the bare file
+        place = 0
+        while place < size:
+            place += source.readinto(memoryview(buffer)[place:]) or 0
+    return buffer
 
 
 class Backend(Protocol):
@@ -186,7 +195,7 @@ class CachedSubjectKeys:
         self._backend.close()
 
     def _fetch(self, tags: Sequence[bytes], keys: dict[bytes, SubjectKey]) -> None:
-        random = bytearray(os.urandom(CANDIDATE_RANDOM_SIZE * len(tags)))
+        random = _fresh(CANDIDATE_RANDOM_SIZE * len(tags))
         offers = []
         for i, tag in enumerate(tags):
             piece = random[i * CANDIDATE_RANDOM_SIZE : (i + 1) * CANDIDATE_RANDOM_SIZE]
