@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -14,6 +15,14 @@ from strongroom.validation.results import AirRow, GradeRow, Histogram, PsiRow
 
 WIDTH, HEIGHT = 460, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 26, 16, 46
+
+
+class Picture(NamedTuple):
+    """A plot with its name and one sentence on how to read it; both stand in the SVG too, for those who cannot see."""
+
+    name: str
+    words: str
+    svg: Markup
 
 
 class _Canvas:
@@ -29,6 +38,7 @@ class _Canvas:
         left: int = LEFT,
     ) -> None:
         self.x, self.y, self.height, self.left = x, y, height, left
+        self.title, self.words = title, words
         self.parts: list[str] = [
             f'<svg viewBox="0 0 {WIDTH} {height}" role="img" xmlns="http://www.w3.org/2000/svg">',
             f"<title>{escape(title)}</title><desc>{escape(words)}</desc>",
@@ -90,12 +100,13 @@ class _Canvas:
             self.parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{at - 9:.1f}" width="16" height="10"/>')
             self.text(x + 22, at, words, anchor="start")
 
-    def done(self) -> Markup:
+    def done(self) -> Picture:
         # all data in `parts` went through `escape` or a number format
-        return Markup("".join([*self.parts, "</svg>"]))  # noqa: S704  # see the line above
+        svg = Markup("".join([*self.parts, "</svg>"]))  # noqa: S704  # see the line above
+        return Picture(self.title, self.words, svg)
 
 
-def roc(points: Sequence[tuple[str, str]], area: str) -> Markup:
+def roc(points: Sequence[tuple[str, str]], area: str) -> Picture:
     """The ROC curve with the diagonal of chance."""
     curve = [(float(x), float(y)) for x, y in points]
     canvas = _Canvas("ROC curve", f"Area under the curve {area}; 0.5 is chance, 1 is perfect.", (0, 1), (0, 1))
@@ -110,7 +121,7 @@ def roc(points: Sequence[tuple[str, str]], area: str) -> Markup:
     return canvas.done()
 
 
-def distributions(scores: Histogram) -> Markup:
+def distributions(scores: Histogram) -> Picture:
     """Shares of defaulters and of others over the score."""
     others, defaults = (_shares(counts) for counts in (scores.others, scores.defaults))
     top = max(*others, *defaults, 1e-9) * 1.08
@@ -130,7 +141,7 @@ def distributions(scores: Histogram) -> Markup:
     return canvas.done()
 
 
-def calibration(grades: Sequence[GradeRow], level: str) -> Markup:
+def calibration(grades: Sequence[GradeRow], level: str) -> Picture:
     """Default rate with its interval and mean PD, grade by grade."""
     rows = [g for g in grades if g.interval and g.rate and g.mean_pd]
     top = (
@@ -155,7 +166,7 @@ def calibration(grades: Sequence[GradeRow], level: str) -> Markup:
     return canvas.done()
 
 
-def stability(rows: Sequence[PsiRow], amber: str | None, fail: str | None) -> Markup:
+def stability(rows: Sequence[PsiRow], amber: str | None, fail: str | None) -> Picture:
     """One bar per feature, the largest first, with the policy's cut-offs and the band of chance."""
     ranked = sorted(rows, key=lambda r: (-float(r.psi), r.name))[:24]
     height = TOP + BOTTOM + 18 * len(ranked)
@@ -178,11 +189,11 @@ def stability(rows: Sequence[PsiRow], amber: str | None, fail: str | None) -> Ma
         canvas.text(162, canvas.py(y) + 4, row.name if len(row.name) <= 24 else row.name[:23] + "…", anchor="end")
     for cut in cuts:
         canvas.line([(cut, 0), (cut, len(ranked))], "cut")
-    canvas.labels("PSI (tick: 95 % point of chance)")
+    canvas.labels("PSI (tick: 95% point of chance)")
     return canvas.done()
 
 
-def impact(rows: Sequence[AirRow], amber: str | None, fail: str | None) -> Markup:
+def impact(rows: Sequence[AirRow], amber: str | None, fail: str | None) -> Picture:
     """Adverse impact ratios with intervals, one line per group, against the policy's cut-offs."""
     shown = [r for r in rows if r.ratio is not None]
     height = TOP + BOTTOM + 26 * max(1, len(shown))

@@ -152,7 +152,7 @@ def calibration_tests(
         found.append(answer("calibration.spiegelhalter", z.two_sided, sentence, basis, details=[("z", z.z)]))
     found += [_line(validation), _brier(validation, table)]
     sentence = (
-        f"Default rates fall {table.inversions} time(s) where the grade gets worse."
+        f"Default rates fall {_times(table.inversions)} where the grade gets worse."
         if table.inversions
         else "Default rates rise with every grade."
     )
@@ -433,6 +433,10 @@ def _air_row(attribute: str, group: fairness.Group) -> AirRow:
         reference=group.reference,
         suppressed=group.suppressed,
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _lines(sample: Scored) -> list[bytes]:
