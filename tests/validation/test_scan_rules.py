@@ -138,6 +138,11 @@ def test_versions(opset: int, ir: int) -> None:
     assert _broken(opset=opset, ir=ir) & {"onnx-opset", "onnx-ir"}
 
 
+def test_one_domain_in_two_spellings() -> None:
+    assert _broken(extra_opsets=(("ai.onnx", 17),)) == set()
+    assert _broken(extra_opsets=(("ai.onnx", 18),)) == {"onnx-opset"}
+
+
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
