@@ -12,7 +12,7 @@ from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_na
 from strongroom.errors import ConflictError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
-from strongroom.ledger.frames import CHECKPOINT, checkpoint_frame, entry_frame, scan
+from strongroom.ledger.frames import CHECKPOINT, ENTRY, checkpoint_frame, entry_frame, frame, scan
 from strongroom.ledger.ports import Record
 from strongroom.ledger.tree import MemoryTree, leaf_hash
 from tests.ledger.samples import ORIGIN, log_key, record, records
@@ -261,3 +261,87 @@ def test_bytes_planted_in_the_prepared_segment_are_not_taken_for_data(tmp_path: 
     shard.append(records(6, 3, 60))
     shard.close()
     assert recovered(folder) == [*EXPECTED, *records(6, 3, 60)]
+
+
+def _frames() -> list[bytes]:
+    """Two batches: entries 0 and 1 with their checkpoint, entry 2 with its own."""
+    tree, frames = MemoryTree(), []
+    for first, batch in ((0, records(0, 2, 60)), (2, records(2, 1, 60))):
+        for index, item in enumerate(batch, first):
+            tree.append(leaf_hash(item.leaf))
+            frames.append(entry_frame(index, *item))
+        frames.append(checkpoint_frame(tree.size, sign_checkpoint(Checkpoint(ORIGIN, tree.size, tree.root()), KEY)))
+    return frames
+
+
+def _overlong() -> bytes:
+    leaf, payload = record(1, 60)
+    return frame(ENTRY, 1, (len(leaf) + 5000).to_bytes(2, "big") + leaf + payload)
+
+
+FORGERIES = {
+    "an entry twice": lambda f: [f[0], f[0], *f[1:]],
+    "an entry left out": lambda f: [f[0], *f[2:]],
+    "entries swapped": lambda f: [f[1], f[0], *f[2:]],
+    "a checkpoint twice": lambda f: [*f[:3], f[2], *f[3:]],
+    "a checkpoint too early": lambda f: [f[0], f[2], f[1], *f[3:]],
+    "a checkpoint under another number": lambda f: [*f[:4], checkpoint_frame(4, scan(f[4]).frames[0].body)],
+    "an unsigned checkpoint": lambda f: [*f[:4], checkpoint_frame(3, Checkpoint(ORIGIN, 3, _root()).text() + b"\n")],
+    "a leaf longer than its frame": lambda f: [f[0], _overlong(), *f[2:]],
+    "an entry of another log's leaf": lambda f: [entry_frame(0, b"{}", b""), *f[1:]],
+    "a payload that its leaf does not name": lambda f: [f[0], entry_frame(1, record(1, 60).leaf, b"x"), *f[2:]],
+    "zeroes between batches": lambda f: [*f[:3], bytes(64), *f[3:]],
+}
+
+
+def _root() -> bytes:
+    tree = MemoryTree()
+    for item in records(0, 3, 60):
+        tree.append(leaf_hash(item.leaf))
+    return tree.root()
+
+
+@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("name", FORGERIES)
+def test_frames_with_right_checksums_in_a_wrong_order_show(tmp_path: Path, name: str, published: bool) -> None:
+    folder = tmp_path / "log"
+    shard = FileShard.create(folder, ORIGIN, KEY, segment_bytes=SEGMENT)
+    shard.append(records(0, 2, 60))
+    shard.append(records(2, 1, 60))
+    if published:
+        shard.publish()
+    shard.close()
+    path = folder / "segments" / segment_name(0)
+    assert path.read_bytes().rstrip(b"\x00") == b"".join(_frames())
+    forged = b"".join(FORGERIES[name](_frames()))
+    path.write_bytes(forged + bytes(SEGMENT - len(forged)))
+    with pytest.raises(TamperedError):
+        recovered(folder)
+    assert any(finding.damage for finding in fsck(FolderView(folder), KEY.verifier))
+
+
+@pytest.mark.parametrize("name", ["a checkpoint left out", "noise behind the end"])
+def test_what_changes_no_record_is_harmless(tmp_path: Path, name: str) -> None:
+    """A left-out checkpoint is covered by the next; noise in a later sector is what a torn batch leaves: cut."""
+    folder = tmp_path / "log"
+    shard = FileShard.create(folder, ORIGIN, KEY, segment_bytes=SEGMENT)
+    shard.append(records(0, 2, 60))
+    shard.append(records(2, 1, 60))
+    shard.publish()
+    shard.close()
+    frames = _frames()
+    changed = frames[:2] + frames[3:] if name == "a checkpoint left out" else [*frames, bytes(600), b"noise"]
+    forged = b"".join(changed)
+    (folder / "segments" / segment_name(0)).write_bytes(forged + bytes(SEGMENT - len(forged)))
+    assert recovered(folder) == records(0, 3, 60)
+    assert fsck(FolderView(folder), KEY.verifier) == []
+
+
+def test_an_empty_log_with_another_root_or_without_segments_shows(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    FileShard.create(folder, ORIGIN, KEY, segment_bytes=SEGMENT).close()
+    assert fsck(FolderView(folder), KEY.verifier) == []
+    shutil.rmtree(folder / "segments")
+    assert [finding.kind for finding in fsck(FolderView(folder), KEY.verifier)] == ["segments"]
+    with pytest.raises(TamperedError):
+        recovered(folder)

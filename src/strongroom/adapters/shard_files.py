@@ -124,6 +124,7 @@ class FileShard:
                 if not disk.exists(folder / name):
                     disk.make_folder(folder / name)
             disk.sync_folder(folder)
+            shard._discard_unready(folder / "segments")
             shard._prepare()
             disk.rename(folder / "segments" / _NEXT, folder / "segments" / segment_name(0))
             disk.sync_folder(folder / "segments")

@@ -39,6 +39,8 @@ class FolderView:
         """Segments in order; `next.seg` is not one."""
         folder = self._folder / "segments"
         refs: list[SegmentRef] = []
+        if not self._disk.exists(folder):
+            return refs
         for name in sorted(self._disk.names(folder)):
             match = _SEGMENT.fullmatch(name)
             if match is not None:
