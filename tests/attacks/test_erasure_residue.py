@@ -27,9 +27,15 @@ from strongroom.adapters.keeper_client import (
 )
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import direct_keys, open_owned
+from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.errors import ErasedError, ExpiredError, UnavailableError
-from strongroom.sealing.records import open_record
+from strongroom.ledger.fsck import fsck
+from strongroom.ledger.leaf import Leaf
+from strongroom.ledger.ports import StoredRecord
+from strongroom.sealing.records import open_decision
 from strongroom.sealing.subjects import WRAPPED_SIZE, subject_tag
+from tests.attacks.erasure_worker import ANSWER, log_key
 
 MASK = 0x5A
 INDEX_KEY = bytes(range(32))
@@ -65,14 +71,14 @@ def _count_in_files(folder: Path, masked: bytes) -> dict[str, int]:
 
 
 class Worker:
-    def __init__(self, folder: Path, kek: bytes) -> None:
+    def __init__(self, folder: Path, kek: bytes, slot: int) -> None:
         self.child = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("erasure_worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.tell({"folder": str(folder), "kek": base64.b64encode(kek).decode()})
+        self.tell({"folder": str(folder), "kek": base64.b64encode(kek).decode(), "slot": slot})
 
     @property
     def pid(self) -> int:
@@ -103,7 +109,7 @@ class Node:
         self.kek = os.urandom(32)
         self.keeper = KeeperProcess(self.folder, self.backups.folder, self.backups.keys, "EU")
         self.keeper.start()
-        self.workers = [Worker(self.folder, self.kek), Worker(self.folder, self.kek)]
+        self.workers = [Worker(self.folder, self.kek, slot) for slot in (0, 1)]
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -139,16 +145,19 @@ def _unsealed(masked: bytes, key_id: bytes) -> tuple[bytes, bytes, bytes]:
     return wrapped[:12], wrapped[12:], b"strongroom/subject-key/v1\n" + key_id
 
 
-def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: Node) -> None:
+@pytest.mark.parametrize("place", [77, 199], ids=["in the middle", "the last one unwrapped"])
+def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: Node, place: int) -> None:
     tags = [subject_tag(INDEX_KEY, "EU", f"subject-{i}") for i in range(200)]
     for worker in node.workers:
-        records = worker.seal(*tags)
-    victim, record = tags[77], records[77]
+        payloads = worker.seal(*tags)
+    victim = tags[place]
     masked = _stored_wrapped(node, victim)
     assert len(masked) == WRAPPED_SIZE
-    plain = _masked(AESGCM(node.kek).decrypt(*_unsealed(masked, record[8:24])))
+    # the usable key, too, though the promise is about the wrapped one
+    plain = _masked(AESGCM(node.kek).decrypt(*_unsealed(masked, payloads[place][8:24])))
+    notes = [_log(node, slot).note() for slot in (0, 1)]
 
-    # positive control: the search finds it where it must be
+    # positive control: the search finds both where they must be
     assert _count_in_files(node.folder, masked)
     for worker in node.workers:
         assert _count_in_memory(worker.pid, masked) >= 1
@@ -165,16 +174,32 @@ def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: N
         assert _count_in_memory(worker.pid, plain) == 0
     assert _count_in_memory(node.keeper.pid, masked) == 0
 
-    # the others are untouched, the victim's record is noise
+    # the ledger verifies as before, root unchanged; the victim's records are noise, all others open
     keys = keeper_keys(node.folder, AESGCM(node.kek))
-    neighbour = keys.find(tags[78])
-    assert open_record(records[78], neighbour.aead, bytes(16), bytes(32)) == b"decision"
+    for slot in (0, 1):
+        assert fsck(FolderView(node.folder / "ledger" / str(slot)), log_key(slot).verifier) == []
+        log = _log(node, slot)
+        assert log.note() == notes[slot]
+        assert [stored.place for stored in log if not _opens(keys, stored)] == [place]
     with pytest.raises(ErasedError):
         keys.find(victim)
-    with pytest.raises(ErasedError):
-        keys.by_key_id(record[8:24])
-    del neighbour
     keys.close()
+
+
+def _log(node: Node, slot: int) -> ShardReader:
+    return ShardReader(node.folder / "ledger" / str(slot), log_key(slot).verifier)
+
+
+def _opens(keys: CachedSubjectKeys, stored: StoredRecord) -> bool:
+    leaf = Leaf.decode(stored.leaf)
+    assert stored.payload is not None
+    try:
+        key = keys.by_key_id(bytes.fromhex(leaf.key_id))
+    except ErasedError:
+        with pytest.raises(ErasedError):
+            open_decision(leaf, stored.payload, None)
+        return False
+    return open_decision(leaf, stored.payload, key.aead).answer == ANSWER
 
 
 def test_a_worker_that_keeps_the_usable_key_holds_up_the_certificate(node: Node) -> None:
@@ -231,7 +256,7 @@ def test_an_expired_backup_cannot_be_read_and_a_live_one_cannot_resurrect(node: 
     live.mkdir()
     node.backups.restore(elsewhere, live)
     keys = direct_keys(open_owned(live, node.backups, lambda: now, "EU"), AESGCM(node.kek))
-    assert open_record(records[0], keys.find(tags[0]).aead, bytes(16), bytes(32)) == b"decision"
+    assert keys.find(tags[0]).key_id == records[0][8:24]
     with pytest.raises(ErasedError):
         keys.find(tags[1])
     with pytest.raises(ErasedError):
