@@ -12,6 +12,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -162,27 +163,32 @@ def load_key(key: IssuerKey) -> ECKey | OKPKey | RSAKey:
     Raises:
         InvalidInputError: not a valid public key for its algorithm, or RSA of fewer than 2,048 bits.
     """
-    material: dict[str, Any] = dict(key.jwk)
     try:
-        if key.alg == "ES256":
-            elliptic = ECKey.import_key(material)
-            if elliptic.curve_name != "P-256":
-                raise ValueError("another curve")
-            elliptic.public_key.public_numbers()
-            return elliptic
-        if key.alg == "Ed25519":
-            edwards = OKPKey.import_key(material)
-            if edwards.curve_name != "Ed25519":
-                raise ValueError("another curve")
-            return edwards
-        rsa = RSAKey.import_key(material)
-        if rsa.public_key.key_size < _RSA_BITS:
-            raise ValueError("a short modulus")
-        return rsa
+        return _load(key.alg, tuple(sorted(key.jwk.items())))
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
             f"key `{key.kid}` is not a public key for {key.alg}", field="jwk", rule="jwk"
         ) from error
+
+
+@lru_cache(maxsize=256)
+def _load(alg: Algorithm, members: tuple[tuple[str, str], ...]) -> ECKey | OKPKey | RSAKey:
+    material: dict[str, Any] = dict(members)
+    if alg == "ES256":
+        elliptic = ECKey.import_key(material)
+        if elliptic.curve_name != "P-256":
+            raise ValueError("another curve")
+        elliptic.public_key.public_numbers()
+        return elliptic
+    if alg == "Ed25519":
+        edwards = OKPKey.import_key(material)
+        if edwards.curve_name != "Ed25519":
+            raise ValueError("another curve")
+        return edwards
+    rsa = RSAKey.import_key(material)
+    if rsa.public_key.key_size < _RSA_BITS:
+        raise ValueError("a short modulus")
+    return rsa
 
 
 def _is_time(value: Any) -> bool:
