@@ -1,0 +1,68 @@
+"""On the operator's side: make a gateway's folder and have its logs opened, or closed, in the governance log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from strongroom.adapters.safe_files import replace_atomically
+from strongroom.ledger.actions import close_shard, open_shard
+from strongroom.ledger.note import VerifierKey
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.vocabulary import digest_of, micros
+from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
+from strongroom.wiring.person import AtDesk
+
+
+def create_node(desk: AtDesk, folder: Path, settings: NodeSettings, passphrase: bytes) -> list[EntryRef]:
+    """Make a gateway's folder with the room's trust, and open its logs.
+
+    The pepper of API keys and the room's KEKs go into the node's key file: a gateway opens models and knows callers.
+
+    Raises:
+        ConflictError: the folder is not empty.
+        NotPermittedError: the policies.
+    """
+    room = desk.room
+    verifiers = make_node(
+        folder,
+        settings,
+        passphrase,
+        root=(room.layout.repository / "metadata" / "1.root.json").read_bytes(),
+        log_policy=room.layout.trust_policy.read_bytes(),
+        pepper=room.pepper,
+        keks=[room.keys.export_kek(kek_id) for kek_id in room.keys.keks],
+        profile=room.settings.profile,
+    )
+    return [open_log(desk, NodeLayout(folder), slot, key) for slot, key in enumerate(verifiers)]
+
+
+def open_log(desk: AtDesk, layout: NodeLayout, slot: int, key: VerifierKey) -> EntryRef:
+    """Enter a log into the governance log, and hand the disclosed entry to node and auditors."""
+    room = desk.room
+    who, at = desk.ask("open-shard", "Log", key.name, str(key).encode()), room.clock()
+    opening = open_shard(key, micros(at))
+    with room.office.open(Act(who, "open-shard", Resource("Log", key.name), at)) as books:
+        books.note(**_facts(opening))
+    disclosed = room.log.disclose(books.receipt)
+    layout.opening(slot).parent.mkdir(parents=True, exist_ok=True)
+    replace_atomically(layout.opening(slot), disclosed, 0o644)
+    replace_atomically(room.layout.openings / f"{digest_of(key.name.encode())}.open.json", disclosed, 0o644)
+    return books.receipt
+
+
+def close_log(desk: AtDesk, checkpoint: bytes, key: VerifierKey) -> EntryRef:
+    """Enter the end of a log: its size and root, from its last signed checkpoint."""
+    room = desk.room
+    who, at = desk.ask("close-shard", "Log", key.name, checkpoint), room.clock()
+    closing = close_shard(checkpoint, key, micros(at))
+    with room.office.open(Act(who, "close-shard", Resource("Log", key.name), at)) as books:
+        books.note(**_facts(closing))
+    disclosed = room.log.disclose(books.receipt)
+    replace_atomically(room.layout.openings / f"{digest_of(key.name.encode())}.close.json", disclosed, 0o644)
+    return books.receipt
+
+
+def _facts(entry: msgspec.Struct) -> dict[str, str | int]:
+    return {name: value for name, value in msgspec.to_builtins(entry).items() if name not in ("type", "v")}
