@@ -11,6 +11,7 @@ import base64
 import ctypes
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -55,7 +56,20 @@ def forbid_namespaces() -> None:
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 
+def forbid_call(number: int) -> None:
+    """As on a kernel without this call: a filter of our own answers ENOSYS, here and in every child."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
+    program = struct.pack("@HQ", len(lines), ctypes.addressof(code))
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
 def main() -> None:
+    for argument in sys.argv:
+        if argument.startswith("--without-call="):
+            forbid_call(int(argument.partition("=")[2]))
     if "--without-namespaces" in sys.argv:
         forbid_namespaces()
     if "--as-nobody" in sys.argv:

@@ -167,6 +167,29 @@ def test_without_user_namespaces_it_refuses_and_says_what_lacks() -> None:
         server.close()
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64; the code is the same elsewhere")
+@pytest.mark.parametrize(
+    ("number", "lacks"),
+    [
+        (444, "Landlock"),
+        (446, "Landlock"),
+        (442, "mount_setattr"),
+        (155, "pivot_root"),
+        (272, "namespaces"),
+        (126, "capabilities"),
+    ],
+)
+def test_without_one_wall_it_refuses_and_names_it(number: int, lacks: str) -> None:
+    server = Server(f"--without-call={number}")
+    try:
+        server.send("hostile.look")
+        answer = json.loads(server.process.stdout.readline())  # type: ignore[union-attr]  # a pipe
+        assert answer["error"] == "UnavailableError"
+        assert lacks in answer["message"]
+    finally:
+        server.close()
+
+
 def test_the_dangerous_setting_runs_it_with_limits_only_and_says_so() -> None:
     server = Server("--without-namespaces", "--dangerously")
     try:
