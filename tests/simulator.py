@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.adapters.halt_files import HaltFiles
+from strongroom.adapters.memory_blobs import MemoryKeyRing
 from strongroom.adapters.release_fetchers import FolderFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.time_floor import TimeFloor
@@ -37,13 +37,11 @@ from strongroom.approval.signing import (
 )
 from strongroom.approval.statements import GovernanceSeen
 from strongroom.encoding import canonical
-from strongroom.errors import UnavailableError
 from strongroom.registry.contract import CutOff, Feature, InputContract, OutputContract
 from strongroom.sealing.dsse import open_envelope, sign_envelope
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.manifest import build_manifest
 from strongroom.sealing.model_signature import sign_model
-from strongroom.sealing.ports import WrappedKey
 from strongroom.sealing.sealed import seal_package
 from strongroom.sealing.statements import SCAN, VALIDATION, make_statement
 from strongroom.serving.admission import NodeTrust, Refusal, admit
@@ -70,25 +68,6 @@ ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "validation": ("Service", ("validation-service",)),
 }
 CUSTODIANS = ("custodian-a", "custodian-b", "custodian-c")
-
-
-class MemoryRing:
-    """`sealing.ports.KeyRing` in memory."""
-
-    def __init__(self, kek: bytes = b"k" * 32) -> None:
-        self._kek = kek
-
-    @property
-    def current_kek(self) -> str:
-        return hashlib.sha256(self._kek).hexdigest()
-
-    def wrap(self, key: bytes, context: bytes) -> WrappedKey:
-        return WrappedKey(self.current_kek, b"n" * 12 + AESGCM(self._kek).encrypt(b"n" * 12, key, context))
-
-    def unwrap(self, wrapped: WrappedKey, context: bytes) -> bytes:
-        if wrapped.kek_id != self.current_kek:
-            raise UnavailableError("no such key-encryption key here")
-        return AESGCM(self._kek).decrypt(wrapped.blob[:12], wrapped.blob[12:], context)
 
 
 def signer(name: str) -> EcSigner:
@@ -164,7 +143,7 @@ class Room:
 
     folder: Path
     at: datetime = START
-    ring: MemoryRing = field(default_factory=MemoryRing)
+    ring: MemoryKeyRing = field(default_factory=lambda: MemoryKeyRing(b"k" * 32))
     node: NodeTrust = NODE
 
     def __post_init__(self) -> None:
