@@ -121,10 +121,14 @@ def served(**more: object) -> ServedModel:
     return make_ready(admitted(release_of(**more)), OnnxRuntime())  # type: ignore[arg-type]  # as release_of takes them
 
 
+def engine_files() -> tuple[bytes, bytes]:
+    policies = files("strongroom") / "policies"
+    return (policies / "access.cedar").read_bytes(), (policies / "access.cedarschema").read_bytes()
+
+
 @cache
 def engine() -> CedarEngine:
-    policies = files("strongroom") / "policies"
-    return CedarEngine((policies / "access.cedar").read_bytes(), (policies / "access.cedarschema").read_bytes())
+    return CedarEngine(*engine_files())
 
 
 PEPPER = bytes(32)

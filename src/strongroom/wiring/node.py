@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,6 +93,16 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def origin(self, slot: int) -> str:
         """The name of a worker's log."""
         return str(Origin(self.org, self.room, self.region, self.node, str(slot), self.generation))
+
+    def encode(self) -> bytes:
+        """The file. A JSON string, number or list of strings is spelled the same in TOML."""
+        plain = msgspec.to_builtins(self)
+        tables = {name: value for name, value in plain.items() if isinstance(value, dict)}
+        lines = ["# A Strongroom gateway. Its keys lie in node.keyring, what it trusts in trust/."]
+        lines += [f"{n} = {json.dumps(v)}" for n, v in plain.items() if v is not None and n not in tables]
+        for table, values in tables.items():
+            lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None)]
+        return ("\n".join(lines) + "\n").encode()
 
     def log_key_name(self, slot: int) -> str:
         """Under which name the key file keeps a log's seed."""
@@ -249,11 +260,8 @@ def make_node(
     for kek in keks:
         ring.import_kek(kek)
     verifiers = [make_shard(layout, settings, ring, slot) for slot in range(settings.workers)]
-    plain = {name: value for name, value in msgspec.to_builtins(settings).items() if value is not None}
-    if "tls" in plain:
-        plain["tls"] = {name: value for name, value in plain["tls"].items() if value is not None}
     # last: what has no node.toml is no node yet
-    replace_atomically(layout.settings, msgspec.toml.encode(plain), 0o644)
+    replace_atomically(layout.settings, settings.encode(), 0o644)
     os.sync()
     return verifiers
 

@@ -1,0 +1,135 @@
+"""A node as it runs: supervisor, keeper, worker, refresh, halts, kill, stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from strongroom.adapters.shard_reader import ShardReader
+from strongroom.errors import ConflictError, StrongroomError
+from strongroom.ledger.leaf import Leaf
+from strongroom.serving.receipt import verify_receipt
+from strongroom.wiring.node import NodeLayout
+from tests import simulator
+from tests.web.gateways import question
+from tests.web.nodes import Node, make
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    made = make(tmp_path_factory.mktemp("node"))
+    with made.serving():
+        yield made
+
+
+def version_of(node: Node) -> str | None:
+    status, answer = node.ask(question())
+    return answer["model_version"] if status == 200 else None
+
+
+def test_a_node_answers_with_a_receipt_that_its_log_key_signed(node):
+    status, answer = node.ask(question(receipt=True))
+    assert status == 200, answer
+    proven, leaf, checkpoint = verify_receipt(answer["parameters"]["receipt"].encode(), node.shard)
+    assert proven.decision_id == leaf.decision_id == answer["parameters"]["decision_id"]
+    assert checkpoint.origin == "bank/credit/eu/node-1/0/1"
+
+
+def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):
+    node.ask(question(subject="subject-of-the-metrics-test"))
+    port = node.supervisor.metrics_port
+    node.wait_for(lambda: b'strongroom_answers_total{model="pd-cards"}' in node.get("/metrics", port)[1], 5)
+    _, text = node.get("/metrics", port)
+    for name in (b"strongroom_answer_seconds_bucket", b"strongroom_psi", b"strongroom_ledger_records", b"strongroom_model{"):
+        assert name in text
+    assert b"subject-of-the-metrics-test" not in text and b"loan-desk" not in text
+    assert node.get("/metrics")[0] == 401
+    assert node.get("/v2", port)[0] == 404
+
+
+def test_a_second_server_on_the_node_refuses_to_start(node):
+    with pytest.raises(ConflictError, match="served already"), Node(node.room, node.folder, node.key, node.shard, []).serving():
+        pass
+
+
+def test_a_new_release_is_served_within_two_seconds_and_no_request_is_dropped(node):
+    first = version_of(node)
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            statuses.append(node.ask(question())[0])
+
+    thread = threading.Thread(target=ask_on)
+    thread.start()
+    second = node.room.version(2)
+    node.room.live(second)
+    try:
+        assert node.wait_for(lambda: version_of(node) == second.ref.manifest, 10) < 2.5
+    finally:
+        stop.set()
+        thread.join()
+    assert first != second.ref.manifest and set(statuses) == {200}
+    node.room.point(champion=first)
+    node.wait_for(lambda: version_of(node) == first, 10)
+
+
+def test_a_halt_stops_the_model_and_two_lift_it(node):
+    ref = simulator.ModelRef(simulator.MODEL, version_of(node))
+    halt = node.room.halt(ref)
+    assert node.wait_for(lambda: node.ask(question())[0] == 409, 10) < 2.5
+    assert node.get("/v2/health/ready")[0] == 503
+    node.room.lift(ref, halt, "hal")
+    node.room.lift(ref, halt, "hope")
+    node.wait_for(lambda: node.ask(question())[0] == 200, 10)
+
+
+def test_a_killed_worker_comes_back_and_nothing_answered_is_lost(node):
+    answered = [node.ask(question(subject=f"k-{n}"))[1]["parameters"]["decision_id"] for n in range(5)]
+    os.kill(node.supervisor._workers[0].pid, signal.SIGKILL)
+    node.wait_for(lambda: _answers(node), 20)
+    # the reader shows what is published, which follows what is durable
+    node.wait_for(lambda: set(answered) <= _logged(node), 10)
+
+
+def _logged(node: Node) -> set[str]:
+    reader = ShardReader(NodeLayout(node.folder).ledger(0))
+    return {Leaf.decode(stored.leaf).decision_id for stored in reader}
+
+
+def _answers(node: Node) -> bool:
+    try:
+        return node.ask(question())[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_halt_file_on_the_nodes_disk_works_at_once(node):
+    from strongroom.approval.signing import sign_halt
+    from strongroom.vocabulary import PersonId, micros
+
+    ref = simulator.ModelRef(simulator.MODEL, version_of(node))
+    envelope = sign_halt(ref, simulator.signer("hope"), PersonId("hope"), micros(node.room.at), "dropped by hand")
+    file = NodeLayout(node.folder).halt / "stop.json"
+    file.write_bytes(envelope)
+    assert node.wait_for(lambda: node.ask(question())[0] == 409, 10) < 2.5
+
+
+def test_an_unopened_shard_does_not_answer(tmp_path):
+    node = make(tmp_path, opened=False)
+    with pytest.raises(StrongroomError, match="has not been opened"), node.serving():
+        pass
+
+
+def test_another_shards_opening_does_not_count(tmp_path):
+    node = make(tmp_path)
+    layout = NodeLayout(node.folder)
+    data = bytearray(layout.opening(0).read_bytes())
+    data[data.index(b'"leaf":"') + 40] ^= 1
+    layout.opening(0).write_bytes(bytes(data))
+    with pytest.raises(StrongroomError), node.serving():
+        pass
