@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +14,12 @@ from strongroom.validation.bins import Floor, count_bins, quantile_edges
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.grading import GradeTable, Scale, grade_table
 from strongroom.validation.parity import parity
+from strongroom.validation.pd_tables import Scored, air_row, grade_rows
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import (
     AirRow,
     GradeRow,
-    Histogram,
     NotEvaluable,
-    Plots,
     PsiRow,
     TestResult,
     decimal,
@@ -30,30 +28,6 @@ from strongroom.validation.stability import psi
 from strongroom.validation.tables import Rows, outside
 
 Outcomes = npt.NDArray[np.int64]
-HISTOGRAM_BINS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A sample with the artifact's answers.
-
-    Attributes:
-        basis: which sample.
-        rows: features, float32, shape [rows, features].
-        scores: the artifact's output, float32, shape [rows].
-        outcome: 0 or 1, shape [rows].
-    """
-
-    basis: Basis
-    rows: Rows
-    scores: Rows
-    outcome: Outcomes
-
-    @property
-    def pd(self) -> npt.NDArray[np.float64]:
-        """Scores as probabilities; what is not one counts in `implementation.bounds` and is moved to the nearest."""
-        clean = np.nan_to_num(self.scores.astype(np.float64), nan=1.0, posinf=1.0, neginf=0.0)
-        return np.clip(clean, 0.0, 1.0)
 
 
 def discrimination_tests(development: Scored, validation: Scored, level: float) -> list[TestResult]:
@@ -109,7 +83,7 @@ def calibration_tests(
         rules = ("jeffreys-portfolio", "jeffreys-grades", "binomial", "hosmer-lemeshow", "inversions")
         return [answer(f"calibration.{rule}", table, "", basis) for rule in rules], ()
     jeffreys = calibration.jeffreys_scale(table.n, table.defaults, table.mean_pd)
-    rows = _grade_rows(scale, table, jeffreys, level)
+    rows = grade_rows(scale, table, jeffreys, level)
     defaults, mean = int(y.sum()), float(p.mean())
     sentence = f"The model expected {mean * y.size:,.0f} defaults among {y.size:,} obligors, and {defaults:,} came."
     details = [("mean PD", mean), ("default rate", defaults / y.size)]
@@ -237,7 +211,7 @@ def fairness_tests(
         if isinstance(table, NotEvaluable):
             found.append(answer(rule, table, "", basis, suffix=attribute))
             continue
-        rows += [_air_row(attribute, group) for group in table]
+        rows += [air_row(attribute, group) for group in table]
         found.append(_air(attribute, table, contract.cut_offs[0].decision, basis))
     return found, tuple(rows)
 
@@ -313,42 +287,11 @@ def data_tests(development: Scored, validation: Scored, contract: ModelContract)
     ]
 
 
-def plots(validation: Scored) -> Plots:
-    """What the report draws beyond its tables. Bins with few rows hold counts only, never a row's values."""
-    curve = discrimination.roc(validation.outcome, validation.pd)
-    points = () if isinstance(curve, NotEvaluable) else tuple((decimal(x), decimal(y)) for x, y in curve)
-    p = validation.pd
-    high = max(float(np.quantile(p, 0.995)), 1e-6)
-    place = np.minimum((p / high * HISTOGRAM_BINS).astype(int), HISTOGRAM_BINS - 1)
-    counts = [np.bincount(place[validation.outcome == k], minlength=HISTOGRAM_BINS) for k in (0, 1)]
-    others, defaults = (tuple(int(x) for x in count) for count in counts)
-    return Plots(roc=points, scores=Histogram(low="0.0", high=decimal(high), others=others, defaults=defaults))
-
-
 def scale_of(policy: ValidationPolicy, development: Scored) -> Scale:
     """The policy's rating scale; quantiles are those of the development sample, never of the one that is tested."""
     if policy.grades.edges is not None:
         return Scale(tuple(bound(edge) or 0.0 for edge in policy.grades.edges))
     return Scale.from_quantiles(development.pd, policy.grades.quantiles or 2)
-
-
-def _grade_rows(scale: Scale, table: GradeTable, jeffreys: calibration.Jeffreys, level: float) -> tuple[GradeRow, ...]:
-    rows = []
-    for i, (n, bad, mean, p) in enumerate(zip(table.n, table.defaults, table.mean_pd, jeffreys.grades, strict=True)):
-        around = calibration.jeffreys_interval(n, bad, level)
-        rows.append(
-            GradeRow(
-                grade=i + 1,
-                upper=decimal(scale.edges[i]) if i < len(scale.edges) else None,
-                n=n,
-                defaults=bad,
-                mean_pd=decimal(mean) if n else None,
-                rate=decimal(bad / n) if n else None,
-                interval=None if isinstance(around, NotEvaluable) else (decimal(around[0]), decimal(around[1])),
-                jeffreys_p=None if isinstance(p, NotEvaluable) else decimal(p),
-            )
-        )
-    return tuple(rows)
 
 
 def _line(validation: Scored) -> TestResult:
@@ -415,23 +358,6 @@ def _air(attribute: str, table: Sequence[fairness.Group], decision: str, basis: 
         interval=impact.interval,
         p_value=impact.z_p if impact.z_p is not None else impact.fisher_p,
         details=details,
-    )
-
-
-def _air_row(attribute: str, group: fairness.Group) -> AirRow:
-    impact = group.impact if isinstance(group.impact, fairness.AdverseImpact) else None
-    between = impact.interval if impact else None
-    return AirRow(
-        attribute=attribute,
-        group=group.name,
-        # the size of a suppressed group is not told either: with the total it would give it away
-        n=0 if group.suppressed else group.n,
-        rate=None if group.rate is None else decimal(group.rate),
-        ratio=decimal(impact.ratio) if impact else None,
-        interval=(decimal(between[0]), decimal(between[1])) if isinstance(between, tuple) else None,
-        p_value=decimal(impact.fisher_p) if impact else None,
-        reference=group.reference,
-        suppressed=group.suppressed,
     )
 
 

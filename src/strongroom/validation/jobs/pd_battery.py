@@ -21,7 +21,7 @@ import scipy
 from strongroom.encoding import parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
-from strongroom.validation import pd
+from strongroom.validation import pd, pd_tables
 from strongroom.validation.artifact import Predict, open_session, predictor
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs.profile import score
@@ -95,7 +95,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         grades=grades,
         psi=shifts,
         air=air,
-        plots=pd.plots(validation),
+        plots=pd_tables.plots(validation),
         numeric=proof,
         tools={
             "numpy": np.__version__,
@@ -110,7 +110,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
 
 def _scored(
     inputs: Mapping[str, bytes], role: str, contract: ModelContract, predict: Predict, proof: ProfileProof
-) -> pd.Scored:
+) -> pd_tables.Scored:
     data = inputs[f"{role}.parquet"]
     table = read_table(data, role)
     if hidden := sorted(set(table.column_names) & set(contract.protected)):
@@ -120,15 +120,17 @@ def _scored(
         )  # fmt: skip
     rows = feature_rows(table, contract.input, role)
     basis = Basis(role, digest_of(data), table.num_rows)
-    return pd.Scored(basis, rows, score(predict, rows, proof.profile), outcomes(table, contract.samples.outcome, role))
+    return pd_tables.Scored(
+        basis, rows, score(predict, rows, proof.profile), outcomes(table, contract.samples.outcome, role)
+    )
 
 
 def _fairness(
     inputs: Mapping[str, bytes],
     contract: ModelContract,
     policy: ValidationPolicy,
-    reference: pd.Scored,
-    validation: pd.Scored,
+    reference: pd_tables.Scored,
+    validation: pd_tables.Scored,
     level: float,
 ) -> tuple[list[TestResult], tuple[Any, ...]]:
     name, sample = "protected.parquet", reference
@@ -148,7 +150,7 @@ def _fairness(
     return pd.fairness_tests(sample.scores, groups, sample.basis, contract, policy, level)
 
 
-def _samples(inputs: Mapping[str, bytes], scored: tuple[pd.Scored, ...]) -> tuple[SampleRef, ...]:
+def _samples(inputs: Mapping[str, bytes], scored: tuple[pd_tables.Scored, ...]) -> tuple[SampleRef, ...]:
     found = [
         SampleRef(role=s.basis.role, sha256=s.basis.sha256, rows=s.basis.rows, defaults=int(s.outcome.sum()))
         for s in scored

@@ -1,0 +1,90 @@
+"""The tables and pictures' data of the PD report, beside the tests' figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from strongroom.validation import calibration, discrimination, fairness
+from strongroom.validation.catalogue import Basis
+from strongroom.validation.grading import GradeTable, Scale
+from strongroom.validation.results import AirRow, GradeRow, Histogram, NotEvaluable, Plots, decimal
+from strongroom.validation.tables import Rows
+
+Outcomes = npt.NDArray[np.int64]
+HISTOGRAM_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A sample with the artifact's answers.
+
+    Attributes:
+        basis: which sample.
+        rows: features, float32, shape [rows, features].
+        scores: the artifact's output, float32, shape [rows].
+        outcome: 0 or 1, shape [rows].
+    """
+
+    basis: Basis
+    rows: Rows
+    scores: Rows
+    outcome: Outcomes
+
+    @property
+    def pd(self) -> npt.NDArray[np.float64]:
+        """Scores as probabilities; what is not one counts in `implementation.bounds` and is moved to the nearest."""
+        clean = np.nan_to_num(self.scores.astype(np.float64), nan=1.0, posinf=1.0, neginf=0.0)
+        return np.clip(clean, 0.0, 1.0)
+
+
+def grade_rows(scale: Scale, table: GradeTable, jeffreys: calibration.Jeffreys, level: float) -> tuple[GradeRow, ...]:
+    """The rating scale on the sample, with Jeffreys intervals at `level`."""
+    rows = []
+    for i, (n, bad, mean, p) in enumerate(zip(table.n, table.defaults, table.mean_pd, jeffreys.grades, strict=True)):
+        around = calibration.jeffreys_interval(n, bad, level)
+        rows.append(
+            GradeRow(
+                grade=i + 1,
+                upper=decimal(scale.edges[i]) if i < len(scale.edges) else None,
+                n=n,
+                defaults=bad,
+                mean_pd=decimal(mean) if n else None,
+                rate=decimal(bad / n) if n else None,
+                interval=None if isinstance(around, NotEvaluable) else (decimal(around[0]), decimal(around[1])),
+                jeffreys_p=None if isinstance(p, NotEvaluable) else decimal(p),
+            )
+        )
+    return tuple(rows)
+
+
+def air_row(attribute: str, group: fairness.Group) -> AirRow:
+    """One group of an attribute, as much of it as may be told."""
+    impact = group.impact if isinstance(group.impact, fairness.AdverseImpact) else None
+    between = impact.interval if impact else None
+    return AirRow(
+        attribute=attribute,
+        group=group.name,
+        # not told, though the total tells it where only one group is suppressed; rate and ratio never follow
+        n=0 if group.suppressed else group.n,
+        rate=None if group.rate is None else decimal(group.rate),
+        ratio=decimal(impact.ratio) if impact else None,
+        interval=(decimal(between[0]), decimal(between[1])) if isinstance(between, tuple) else None,
+        p_value=decimal(impact.fisher_p) if impact else None,
+        reference=group.reference,
+        suppressed=group.suppressed,
+    )
+
+
+def plots(validation: Scored) -> Plots:
+    """What the report draws beyond its tables. Bins with few rows hold counts only, never a row's values."""
+    curve = discrimination.roc(validation.outcome, validation.pd)
+    points = () if isinstance(curve, NotEvaluable) else tuple((decimal(x), decimal(y)) for x, y in curve)
+    p = validation.pd
+    high = max(float(np.quantile(p, 0.995)), 1e-6)
+    place = np.minimum((p / high * HISTOGRAM_BINS).astype(int), HISTOGRAM_BINS - 1)
+    counts = [np.bincount(place[validation.outcome == k], minlength=HISTOGRAM_BINS) for k in (0, 1)]
+    others, defaults = (tuple(int(x) for x in count) for count in counts)
+    return Plots(roc=points, scores=Histogram(low="0.0", high=decimal(high), others=others, defaults=defaults))
