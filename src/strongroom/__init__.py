@@ -9,6 +9,7 @@ stays light:
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Client", "__version__", "package"]
+
+# onnxruntime 1.31 for Linux collects telemetry: from its import on it keeps a database of events in the user's cache
+# folder and sends it to its vendor. It reads this variable once, when it is first imported, which in our code is later
+# than this line; `onnxruntime.disable_telemetry_events()` comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _LAZY = {"Client": "strongroom.adapters.client", "package": "strongroom.adapters.packaging"}
 
