@@ -11,9 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sklearn.linear_model import LogisticRegression
-
-import strongroom
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
 from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
@@ -28,7 +25,6 @@ from strongroom.registry.versions import Version
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.vocabulary import ModelRef, PersonId, micros
-from tests.registry.models import FEATURES, contract, frame
 
 AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -41,6 +37,7 @@ MAY = {
     "show": "",
     "history": "",
     "rotate-key": "operator",
+    "scan": "",
 }
 
 
@@ -73,6 +70,12 @@ def principal(name: str) -> Principal:
 
 @cache
 def package_files(name: str = "pd-small", tier: int = 2) -> Mapping[str, bytes]:
+    # Here and not above: a control plane under strace imports this module, and needs neither.
+    from sklearn.linear_model import LogisticRegression
+
+    import strongroom
+    from tests.registry.models import FEATURES, contract, frame
+
     rows = frame(200, 1)
     model = LogisticRegression().fit(rows[list(FEATURES)].to_numpy("float32") / 1000, rows["default"])
     with TemporaryDirectory() as folder:
