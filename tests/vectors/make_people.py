@@ -43,6 +43,10 @@ def register(*people: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"people": list(people), "v": 1, "version": 1, **changes}
 
 
+def _without(document: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != field}
+
+
 def encode(document: Any) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -116,6 +120,10 @@ def make() -> dict[str, list[dict[str, str]]]:
         "another format version": register(person("ann", ann), v=2),
         "version as text": register(person("ann", ann), version="1"),
     }
+    for field in ("from", "reason", "scheme", "until"):
+        reject[f"a key without {field}"] = register(person("ann", _without(ann, field)))
+    reject["a person without units"] = register(_without(person("ann", ann), "units"))
+    reject["no format version"] = _without(good, "v")
     raw = {
         "white space": encode(good).replace(b",", b", ", 1),
         "keys out of order": json.dumps(good, separators=(",", ":"))

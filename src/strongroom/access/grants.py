@@ -161,7 +161,10 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             InvalidInputError: not canonical, unknown fields, or a rule above is broken.
             TooLargeError: more than 8 MiB.
         """
-        return parse_as(data, Grants, LIMIT_BYTES)
+        grants = parse_as(data, Grants, LIMIT_BYTES)
+        if grants.encode() != data:
+            raise InvalidInputError("grants have all their fields", rule="schema")
+        return grants
 
     def encode(self) -> bytes:
         """Canonical bytes (format 1)."""

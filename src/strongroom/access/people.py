@@ -187,7 +187,10 @@ class PeopleRegister:
             TooLargeError: more than 8 MiB.
         """
         document = parse_as(data, _Document, LIMIT_BYTES)
-        return PeopleRegister(document.version, document.people)
+        register = PeopleRegister(document.version, document.people)
+        if register.encode() != data:
+            raise InvalidInputError("a people register has all its fields", rule="schema")
+        return register
 
     def encode(self) -> bytes:
         """Canonical bytes (format 1), as custodians sign them."""

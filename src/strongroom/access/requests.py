@@ -117,6 +117,8 @@ def verify_request(
         request = parse_as(signed.document, PersonRequest, LIMIT_BYTES)
     except (RefusedError, TamperedError) as error:
         raise NotAuthenticatedError(f"the request is not signed by a key that counts here: {error.message}") from error
+    if canonical(request) != signed.document:
+        raise NotAuthenticatedError("the request lacks a field")
     if request.room != room:
         raise NotAuthenticatedError("the request was signed for another room")
     if abs(at_us - request.at_us) > WINDOW_US:

@@ -66,7 +66,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             InvalidInputError: not canonical or not an entry.
             TooLargeError: more than 64 KiB.
         """
-        return parse_as(data, Entry, ENTRY_LIMIT_BYTES)
+        entry = parse_as(data, Entry, ENTRY_LIMIT_BYTES)
+        if entry.encode() != data:
+            raise InvalidInputError("an entry has all its fields", rule="schema")
+        return entry
 
 
 def done(act_id: str, act: Act, facts: Mapping[str, Scalar]) -> Entry:
@@ -119,15 +122,15 @@ def refused(act_id: str, act: Act, error: BaseException) -> Entry:
     The text of an unexpected error stays out: it may quote anything.
     """
     if isinstance(error, StrongroomError):
-        code, reason, facts = error.code, error.message[:REASON_LIMIT], _plain(error.details)
+        code, reason, facts = error.code, _text(error.message, REASON_LIMIT), _plain(error.details)
     else:
         code, reason, facts = "error", UNEXPECTED, {}
     return Entry(
         type="refusal",
         act_id=act_id,
         who=act.who.id,
-        verb=act.verb[:64],
-        on=On(kind=act.on.kind[:64], id=act.on.id[:256]),
+        verb=_text(act.verb, 64),
+        on=On(kind=_text(act.on.kind, 64), id=_text(act.on.id, 256)),
         at_us=micros(act.at),
         outcome="refused",
         code=code,
@@ -139,7 +142,12 @@ def refused(act_id: str, act: Act, error: BaseException) -> Entry:
 def _plain(details: Mapping[str, str | int]) -> dict[str, Any]:
     # an integer beyond 2**53 cannot stand in a signed document, and a refusal must never fail to be written
     return {
-        name: value[:REASON_LIMIT] if isinstance(value, str) else value if abs(value) < 2**53 else str(value)
+        name: _text(value, REASON_LIMIT) if isinstance(value, str) else value if abs(value) < 2**53 else str(value)
         for name, value in list(details.items())[:DETAILS_LIMIT]
         if name.isascii()
     }
+
+
+def _text(text: str, limit: int) -> str:
+    # a file name that is not UTF-8 comes as lone surrogates, which no document can hold
+    return text[:limit].encode("utf-8", "replace").decode("utf-8")
