@@ -197,6 +197,19 @@ class LossyDisk:
         self.kill_in = None
         self.dead = False
 
+    def files(self) -> dict[Path, Inode]:
+        """All files, for tests that change them behind the shard's back."""
+        found: dict[Path, Inode] = {}
+        folders = [(Path("/"), self.root)]
+        while folders:
+            at, folder = folders.pop()
+            for name, what in sorted(folder.live.items()):
+                if isinstance(what, Folder):
+                    folders.append((at / name, what))
+                else:
+                    found[at / name] = what
+        return found
+
     def _find(self, path: Path) -> Inode | Folder:
         here: Inode | Folder = self.root
         for part in path.parts[1:]:
