@@ -1,0 +1,201 @@
+"""For auditors, operators and data protection: replay, receipts, outcomes, drift, erasure, fsck. All on the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom.access.people import PeopleRegister
+from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.shard_reader import FolderView
+from strongroom.approval.release import Release
+from strongroom.compliance import actions as compliance
+from strongroom.errors import NotFoundError, StrongroomError
+from strongroom.ledger.fsck import fsck
+from strongroom.ledger.note import LogKey
+from strongroom.monitoring import actions as monitoring
+from strongroom.monitoring.alerts import Alert
+from strongroom.monitoring.outcomes import Joined, Outcome, OutcomeBatch
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.office.ports import LoggedEntry
+from strongroom.registry.versions import Version
+from strongroom.serving.receipt import make_receipt
+from strongroom.serving.replay import Replayed
+from strongroom.vocabulary import Digest, digest_of
+from strongroom.wiring.control import ControlPlane
+from strongroom.wiring.founding import GOVERNANCE_SEED
+from strongroom.wiring.person import AtDesk
+from strongroom.wiring.records import NodeRecords, node_store
+
+
+def replay(desk: AtDesk, node: NodeRecords, decision_ids: Sequence[str], batch_rows: int = 1) -> list[Replayed]:
+    """Compute decisions again and demand the same bits; one entry for all of them.
+
+    Raises:
+        ErasedError: a subject's key is destroyed.
+        TamperedError: a bit differs.
+        NotFoundError: no log of the node has one of them.
+    """
+    room, name = desk.room, node.settings.node
+    who = desk.ask("replay", "Log", name)
+    with room.office.open(Act(who, "replay", Resource("Log", name), room.clock())) as books:
+        books.note(decisions=len(decision_ids), batch_rows=batch_rows, first=decision_ids[0] if decision_ids else "")
+        return [node.replay(decision_id, batch_rows) for decision_id in decision_ids]
+
+
+def receipt(desk: AtDesk, node: NodeRecords, decision_id: str) -> bytes:
+    """The receipt of a past decision under the newest published checkpoint, with its cosignatures.
+
+    Raises:
+        ErasedError: the subject's key is destroyed; the leaf stays provable, the answer does not.
+    """
+    room, name = desk.room, node.settings.node
+    who = desk.ask("verify", "Log", name)
+    with room.office.open(Act(who, "verify", Resource("Log", name), room.clock())) as books:
+        books.note(decision=decision_id)
+        decision = node.decision(decision_id)
+        stored, note, path = node.receipt_parts(decision_id)
+        return make_receipt(stored.leaf, decision.record.salt, decision.record.answer, stored.place, path, note)
+
+
+def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> EntryRef:
+    """Enter what became of decisions."""
+    room = desk.room
+    batch = OutcomeBatch(model=model, outcomes=tuple(outcomes))
+    return monitoring.post_outcomes(room.office, desk.ask("outcomes", "Model", model), batch, room.clock)
+
+
+def read_outcomes(desk: AtDesk, node: NodeRecords, model: str) -> Joined:
+    """Decisions beside their outcomes."""
+    room = desk.room
+    return monitoring.read_outcomes(room.office, node, desk.ask("monitor", "Model", model), model, room.clock)
+
+
+def read_drift(desk: AtDesk, node: NodeRecords, model: str, since_us: int = 0) -> monitoring.DriftReport:
+    """Drift of the live version, counted again from the ledger.
+
+    Raises:
+        NotFoundError: nothing is live, or nothing was decided since.
+    """
+    room = desk.room
+    digest, release = live_release(room, node, model)
+    who = desk.ask("monitor", "Model", model)
+    return monitoring.read_drift(room.office, node, who, release, digest, room.clock, since_us)
+
+
+def raise_alerts(desk: AtDesk, report: monitoring.DriftReport) -> Sequence[tuple[Alert, EntryRef]]:
+    """Record an alert for every column beyond its limit."""
+    room = desk.room
+    return monitoring.raise_alerts(room.office, desk.ask("alert", "Model", report.ref.name), report, room.clock)
+
+
+def live_release(room: ControlPlane, node: NodeRecords, model: str) -> tuple[Digest, Release]:
+    """The champion's release and its digest.
+
+    Raises:
+        NotFoundError: nothing is live.
+    """
+    pointer = room.repository.pointer(model)
+    for digest, release in node.releases().items():
+        if pointer is not None and (release.model, release.manifest) == (model, pointer.champion):
+            return digest, release
+    raise NotFoundError(f"no version of `{model}` is live on this node")
+
+
+def erase(desk: AtDesk, folder: Path, node_passphrase: bytes, subject: str) -> compliance.Erased:
+    """As the data protection officer: destroy one subject's key on a node, everywhere, and certify it.
+
+    Raises:
+        UnavailableError: a cache has not confirmed; the key is gone from the store, the certificate waits.
+    """
+    room = desk.room
+    with NodeRecords.open(folder, node_passphrase) as node:
+        tag, region = node.tag(subject), node.settings.region
+        ids = node.ids_of(tag)
+    who = desk.ask("erase", "Subject", tag.hex())
+    erased = compliance.erase(
+        room.office, [node_store(folder)], room.keys.signer("control-plane"), who, region, tag, room.clock
+    )
+    if ids:
+        # outcomes are about the same person; they go with the key
+        with room.desk.begin() as transaction:
+            transaction.books.outcomes.forget(ids)
+            transaction.commit()
+    return erased
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One line of fsck."""
+
+    what: str
+    findings: tuple[str, ...]
+
+
+def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
+    """Check every stored byte against what was signed: governance log, outbox, sealed blobs, release metadata, nodes.
+
+    Nothing is changed. That it was asked is on the record; what is found is for whoever asked.
+    """
+    room = desk.room
+    who = desk.ask("fsck", "Room", room.settings.room)
+    with room.office.open(Act(who, "fsck", Resource("Room", room.settings.room), room.clock())) as books:
+        versions = [version for name in books.versions.models() for version in books.versions.of_model(name)]
+        books.note(versions=len(versions), nodes=len(nodes))
+    room.shard.publish()
+    checked = [
+        Checked("governance log", tuple(_log_findings(room))),
+        Checked("outbox", tuple(f"{one.what}: act {one.act_id}" for one in room.office.fsck())),
+        Checked("sealed files", tuple(_blob_findings(room, versions))),
+        Checked("people register", tuple(_register_findings(room))),
+    ]
+    for node in nodes:
+        checked += [
+            Checked(f"log {origin}", tuple(f"{one.kind} at {one.where}: {one.message}" for one in findings))
+            for origin, findings in node.fsck()
+        ]
+    return checked
+
+
+def _log_findings(room: ControlPlane) -> list[str]:
+    verifier = _governance_key(room.keys, room).verifier
+    found = fsck(FolderView(room.layout.governance), verifier)
+    return [f"{one.kind} at {one.where}: {one.message}" for one in found]
+
+
+def _governance_key(keys: KeyFile, room: ControlPlane) -> LogKey:
+    return LogKey(room.settings.governance_origin, keys.get(GOVERNANCE_SEED))
+
+
+def _blob_findings(room: ControlPlane, versions: Sequence[Version]) -> list[str]:
+    findings = []
+    for version in versions:
+        named = [version.bundle, version.sealed.manifest, version.sealed.container, version.sealed.wrapped]
+        for digest in [*named, *version.evidence.values()]:
+            try:
+                room.vault.blobs.get(digest)
+            except StrongroomError as error:
+                findings.append(f"{version.ref}: {error.message}")
+    return findings
+
+
+def _register_findings(room: ControlPlane) -> list[str]:
+    try:
+        PeopleRegister.decode(room.document("people.json"))
+    except StrongroomError as error:
+        return [error.message]
+    return []
+
+
+def entries(desk: AtDesk, limit: int = 50) -> list[LoggedEntry]:
+    """The latest entries of the governance log, decrypted, oldest first; reading them is on the record."""
+    room = desk.room
+    who = desk.ask("history", "Room", room.settings.room)
+    with room.office.open(Act(who, "history", Resource("Room", room.settings.room), room.clock())):
+        return list(room.log.entries())[-limit:]
+
+
+def certificate_digest(erased: compliance.Erased) -> Digest:
+    """What the governance log names."""
+    return digest_of(erased.envelope)
