@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from strongroom.adapters.disk import Disk, File, OsDisk, write_files
-from strongroom.adapters.shard_reader import SEGMENT_SUFFIX, FolderView, ShardReader, segment_name
-from strongroom.encoding import canonical, parse_as
+from strongroom.adapters.shard_reader import FolderView, ShardFile, ShardReader, read_shard_file, segment_name
+from strongroom.encoding import canonical
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,
@@ -44,14 +42,6 @@ _CHUNK_BYTES = 1024 * 1024
 _NEXT = "next.seg"
 
 Depth = Literal["full", "published"]
-
-
-class ShardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`shard.json`: which log this folder is."""
-
-    origin: str
-    v: Literal[1]
-    vkey: str
 
 
 @dataclass(slots=True)
@@ -461,21 +451,6 @@ class _Keeper:
         self._hashes += hashes[skip:]
 
 
-def read_shard_file(data: bytes) -> ShardFile:
-    """Read `shard.json`.
-
-    Raises:
-        TamperedError: it is not what was written at creation.
-    """
-    try:
-        about = parse_as(data, ShardFile, 4096)
-        if VerifierKey.parse(about.vkey).name != about.origin:
-            raise InvalidInputError("its key is of another origin", rule="shard-file")
-    except InvalidInputError as error:
-        raise TamperedError(f"`shard.json` cannot be read: {error.message}") from error
-    return about
-
-
 def _lock(disk: Disk, folder: Path) -> File:
     try:
         return disk.lock(folder / "lock")
@@ -483,4 +458,4 @@ def _lock(disk: Disk, folder: Path) -> File:
         raise ConflictError(f"another process writes to the log in `{folder.name}`") from error
 
 
-__all__ = ["SEGMENT_BYTES", "SEGMENT_SUFFIX", "FileShard", "ShardReader", "read_shard_file"]
+__all__ = ["SEGMENT_BYTES", "FileShard", "ShardReader", "read_shard_file"]

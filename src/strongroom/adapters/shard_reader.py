@@ -7,8 +7,12 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from strongroom.adapters.disk import Disk, File, OsDisk
+from strongroom.encoding import parse_as
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, Note, VerifierKey, open_checkpoint
 from strongroom.ledger.frames import ENTRY, HEADER_BYTES, Stop, read_frame
@@ -26,6 +30,29 @@ _WINDOW_BYTES = 1024 * 1024
 def segment_name(first: int) -> str:
     """File name of the segment whose first leaf is `first`."""
     return f"{first:020d}{SEGMENT_SUFFIX}"
+
+
+class ShardFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`shard.json`: which log this folder is."""
+
+    origin: str
+    v: Literal[1]
+    vkey: str
+
+
+def read_shard_file(data: bytes) -> ShardFile:
+    """Read `shard.json`.
+
+    Raises:
+        TamperedError: it is not what was written at creation.
+    """
+    try:
+        about = parse_as(data, ShardFile, 4096)
+        if VerifierKey.parse(about.vkey).name != about.origin:
+            raise InvalidInputError("its key is of another origin", rule="shard-file")
+    except InvalidInputError as error:
+        raise TamperedError(f"`shard.json` cannot be read: {error.message}") from error
+    return about
 
 
 class FolderView:
