@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.attacks.conftest import Server
@@ -74,6 +74,9 @@ def test_failure_is_one_short_printable_line(walled: Server) -> None:
         ("xxe.svg", '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg>&a;</svg>'),
         ("code.html", "<!doctype html><script>1</script>"),
         ("frame.html", "<!doctype html><iframe src=x>"),
+        ("remote.html", "<!doctype html><img src='https://bank.example/x.png'>"),
+        ("style.svg", "<svg><style>@import 'x.css'</style></svg>"),
+        ("fill.svg", "<svg><rect fill='url(//x.example/p)'/></svg>"),
         (".json", "{}"),
         ("two words.json", "{}"),
     ],
@@ -145,8 +148,10 @@ def _wait_for_family(parent: int) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _alive(pid: int) -> bool:

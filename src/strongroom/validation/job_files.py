@@ -15,7 +15,8 @@ _SVG = re.compile(rb"\s*(<\?xml[^>]{0,200}\?>\s*)?<svg[\s>]")
 _HTML = re.compile(rb"\s*<!doctype html>", re.IGNORECASE)
 # what makes a picture or a page do something: code, entities, other documents
 _ACTIVE = re.compile(
-    rb"<!entity|<!doctype\s+svg|<\s*(script|iframe|object|embed|foreignobject|base)[\s>/]|javascript:|\son[a-z]+\s*=",
+    rb"<!entity|<!doctype\s+svg|<\s*(script|iframe|object|embed|foreignobject|base)[\s>/]|javascript:|\son[a-z]+\s*="
+    rb"|(href|src)\s*=\s*[\"']?\s*(https?:|//|data:text)|@import|url\(\s*[\"']?\s*(https?:|//)|http-equiv\s*=\s*[\"']?refresh",
     re.IGNORECASE,
 )
 _PARQUET = b"PAR1"
