@@ -24,6 +24,7 @@ from strongroom.sealing.subjects import TAG_BYTES, WRAPPED_SIZE, Candidate
 SCHEMA_VERSION: Final = 1
 DATABASE: Final = "keystore.db"
 LOCK: Final = "keystore.lock"
+_PIECE: Final = 256
 
 _SCHEMA: Final = f"""
 create table store (v integer not null, region text not null);
@@ -118,22 +119,31 @@ class KeyStore:
         Raises:
             UnavailableError: the new keys could not be written; none was kept.
         """
-        found = [self.find(tag) for tag, _ in offers]
-        if None not in found:
-            return [row for row in found if row is not None]
-        kept: list[tuple[bytes, bytes]] = []
-        with self._transaction() as db:
-            for (tag, candidate), before in zip(offers, found, strict=True):
-                row = before or self.find(tag)  # the same new tag may stand twice in one batch
-                if row is None:
-                    cursor = db.execute(
-                        "insert into keys (key_id, wrapped, created_us) values (?, ?, ?)",
-                        (candidate.key_id, candidate.wrapped, now_us),
-                    )
-                    db.execute("insert into tags (tag, id) values (?, ?)", (tag, cursor.lastrowid))
-                    row = (candidate.key_id, bytes(candidate.wrapped))
-                kept.append(row)
-        return kept
+        tags = list({tag: None for tag, _ in offers})
+        known = self._find_all(tags)
+        if len(known) < len(tags):
+            with self._transaction() as db:
+                (last,) = db.execute("select coalesce(max(id), 0) from keys").fetchone()
+                keys, places = [], []
+                for tag, candidate in offers:
+                    if tag not in known:  # nobody else writes: this process is the owner, its caller holds the lock
+                        known[tag] = (candidate.key_id, bytes(candidate.wrapped))
+                        last += 1
+                        keys.append((last, *known[tag], now_us))
+                        places.append((tag, last))
+                db.executemany("insert into keys (id, key_id, wrapped, created_us) values (?, ?, ?, ?)", keys)
+                db.executemany("insert into tags (tag, id) values (?, ?)", places)
+        return [known[tag] for tag, _ in offers]
+
+    def _find_all(self, tags: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+        found: dict[bytes, tuple[bytes, bytes]] = {}
+        for start in range(0, len(tags), _PIECE):
+            piece = tags[start : start + _PIECE]
+            marks = ",".join("?" * len(piece))
+            query = f"select t.tag, k.key_id, k.wrapped from tags t join keys k on k.id = t.id where t.tag in ({marks})"  # noqa: S608 - only question marks are put in
+            for tag, key_id, wrapped in self._db.execute(query, piece):
+                found[tag] = (key_id, wrapped)
+        return found
 
     def find(self, tag: bytes) -> tuple[bytes, bytes] | None:
         """Key id and wrapped key of `tag`, or None."""
