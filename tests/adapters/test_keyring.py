@@ -94,6 +94,17 @@ def test_rotation_and_hand_over_of_keks(tmp_path: Path) -> None:
         node.import_kek(b"short")
 
 
+def test_two_processes_do_not_lose_each_others_keys(tmp_path: Path) -> None:
+    one = make(tmp_path / "keys")
+    two = KeyFile.open(tmp_path / "keys", PASS)
+    secret = two.new_secret("from-two")
+    with pytest.raises(ConflictError, match="open it again"):
+        one.new_kek()
+    again = KeyFile.open(tmp_path / "keys", PASS)
+    again.new_secret("from-one")
+    assert KeyFile.open(tmp_path / "keys", PASS).get("from-two") == secret
+
+
 def test_wrong_passphrase_and_change_of_it(tmp_path: Path) -> None:
     made = make(tmp_path / "keys")
     secret = made.new_secret("one")
@@ -197,5 +208,7 @@ def test_a_failed_save_keeps_the_old_file_and_memory(tmp_path: Path, monkeypatch
         patch.setattr("strongroom.adapters.safe_files.os.fsync", fail)
         with pytest.raises(UnavailableError):
             made.new_secret("lost")
+    with pytest.raises(UnavailableError):
+        make(tmp_path / "nowhere" / "keys")
     assert made.names == ("kept",) == KeyFile.open(tmp_path / "keys", PASS).names
     assert [path.name for path in tmp_path.iterdir()] == ["keys"]

@@ -26,13 +26,14 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from strongroom.adapters.homes import check_passphrase
-from strongroom.adapters.safe_files import read_private, write_private
+from strongroom.adapters.safe_files import locked, read_private, write_private
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,
     NotAuthenticatedError,
     NotFoundError,
+    StrongroomError,
     TamperedError,
     UnavailableError,
 )
@@ -110,10 +111,15 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KeyFile:
-    """An opened key file: a `KeyRing`, and a drawer of named secrets. One process writes it at a time."""
+    """An opened key file: a `KeyRing`, and a drawer of named secrets.
 
-    def __init__(self, path: Path, header: _Header, key: bytes, content: _Content) -> None:
+    Any number of processes may hold it open; a change by one makes the changes of those that opened it before a
+    `ConflictError`, never a loss.
+    """
+
+    def __init__(self, path: Path, header: _Header, key: bytes, content: _Content, seen: bytes) -> None:
         self._path = path
+        self._seen = seen
         self._header = header
         self._key = key
         self._content = content
@@ -142,7 +148,7 @@ class KeyFile:
         _check_kdf(profile, parameters)
         salt = secrets.token_bytes(32)
         header = _Header(1, profile, parameters, encode64(salt), "")
-        file = cls(path, header, parameters.derive(passphrase, salt), _Content("", {}, {}))
+        file = cls(path, header, parameters.derive(passphrase, salt), _Content("", {}, {}), b"")
         file.new_kek()
         return file
 
@@ -174,7 +180,7 @@ class KeyFile:
             raise NotAuthenticatedError(
                 f"the passphrase does not open `{path.name}`, or the file was changed"
             ) from error
-        return cls(path, header, key, parse_as(plain, _Content, FILE_LIMIT))
+        return cls(path, header, key, parse_as(plain, _Content, FILE_LIMIT), data)
 
     # -- named secrets ------------------------------------------------------------------------------------------
 
@@ -312,17 +318,27 @@ class KeyFile:
         """Encrypt the file under another passphrase, with a new salt."""
         check_passphrase(passphrase)
         salt = secrets.token_bytes(32)
+        before = self._header, self._key
         self._header = msgspec.structs.replace(self._header, salt=encode64(salt))
         self._key = self._header.kdf.derive(passphrase, salt)
-        self._save(self._content)
+        try:
+            self._save(self._content)
+        except StrongroomError:
+            self._header, self._key = before
+            raise
 
     def _save(self, content: _Content) -> None:
         # The nonce is random: a key file is saved far fewer than 2**32 times under one salt (NIST SP 800-38D, 8.3).
         nonce = secrets.token_bytes(NONCE_BYTES)
         header = msgspec.structs.replace(self._header, nonce=encode64(nonce))
         ciphertext = AESGCM(self._key).encrypt(nonce, canonical(content), canonical(header))
-        write_private(self._path, canonical(_File(header, encode64(ciphertext))))
-        self._header, self._content = header, content
+        data = canonical(_File(header, encode64(ciphertext)))
+        with locked(self._path.parent):
+            # Writing over what another process added since would lose its keys for good.
+            if self._seen != (read_private(self._path, FILE_LIMIT) if self._path.exists() else b""):
+                raise ConflictError(f"`{self._path.name}` was changed by another process; open it again")
+            write_private(self._path, data)
+        self._header, self._content, self._seen = header, content, data
 
 
 def _kek_id(kek: bytes) -> str:
