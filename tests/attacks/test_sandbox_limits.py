@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.errors import UnavailableError
+from strongroom.validation.ports import Job
 from tests.attacks.conftest import Server
 
 
@@ -193,6 +196,14 @@ def test_without_one_wall_it_refuses_and_names_it(number: int, lacks: str) -> No
         assert lacks in answer["message"]
     finally:
         server.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's jobs run as that user")
+def test_packages_that_only_root_may_read_are_named(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(UnavailableError, match="closed"):
+        LinuxSandbox(prefixes=("closed.",), packages=(closed,)).run(Job(entry="closed.x", inputs={}))
 
 
 def test_the_dangerous_setting_runs_it_with_limits_only_and_says_so() -> None:

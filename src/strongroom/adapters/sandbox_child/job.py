@@ -72,6 +72,10 @@ def _shut_the_door(order: dict[str, Any], alive: int, output: str) -> None:
         amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
         resource.setrlimit(which, (amount, amount))
     if order["isolate"]:
+        for source in order["sources"]:
+            # started by root with a strict umask, the packages may be closed to the user that the job runs as
+            if not os.access(source, os.R_OK | os.X_OK if os.path.isdir(source) else os.R_OK):
+                raise kernel.LacksError(f"the right to read `{source}` as an unused user (chmod -R o+rX would give it)")
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0, what="not dumpable")
         kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, what="no_new_privs")
