@@ -30,12 +30,15 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent)]
 TARGET = "/v2/models/pd-cards/infer"
 SERVER_CORE, LOAD_CORE = 0, 1
+PATHS = {"PYTHONPATH": f"{HERE.parent / 'src'}:{HERE.parent}"}
 
 
 def wrk(port: int, script: Path, connections: int, seconds: float) -> dict[str, Any]:
     """One run of the load generator."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency"]
-    done = subprocess.run([*command, "-s", str(script), f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "-s", str(script), f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True
+    )
     found = re.search(r"RESULT (\{.*\})", done.stdout)
     if found is None:
         raise RuntimeError(done.stdout + done.stderr)
@@ -57,7 +60,9 @@ def ask(port: int, body: bytes, bearer: str | None) -> float:
 @contextmanager
 def process(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
     """A server pinned to its core, until the block ends."""
-    child = subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *command], env=os.environ | environment, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        ["taskset", "-c", str(SERVER_CORE), *command], env=os.environ | PATHS | environment, stdout=subprocess.DEVNULL
+    )
     try:
         for _ in range(200):
             try:
@@ -91,18 +96,21 @@ def main() -> int:
         folder = Path(name)
         (folder / "model.onnx").write_bytes(workload.model())
         bearer = subprocess.run(
-            [sys.executable, str(HERE / "gateway_node.py"), "make", str(folder)], capture_output=True, text=True, check=True
+            [sys.executable, str(HERE / "gateway_node.py"), "make", str(folder)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         ours, bare = folder / "ours.lua", folder / "bare.lua"
         workload.wrk_script(ours, bearer, TARGET)
         workload.wrk_script(bare, None, TARGET)
         flags = ["--batch-scheduling"] if chosen.batch_scheduling else []
         environment = {"BENCH_MODEL": str(folder / "model.onnx")} | ({"BENCH_BATCH": "1"} if flags else {})
-        granian = [str(Path(sys.executable).parent / "granian"), "--interface", "rsgi", "--host", "127.0.0.1", "--port", "18081",
-                   "--workers", "1", "--loop", "uvloop", "--no-ws", "--log-level", "error", "bench.bare_server:app"]  # fmt: skip
+        options = "--interface rsgi --host 127.0.0.1 --port 18081 --workers 1 --loop uvloop --no-ws --log-level error"
+        granian = [str(Path(sys.executable).parent / "granian"), *options.split(), "bench.bare_server:app"]
         node = [sys.executable, str(HERE / "gateway_node.py"), "serve", str(folder), *flags]
         runs: list[dict[str, Any]] = []
-        with process(node, 18080, {}), process(granian, 18081, environment | {"PYTHONPATH": str(HERE.parent)}):
+        with process(node, 18080, {}), process(granian, 18081, environment):
             sample = workload.bodies()[:50]
             if [ask(18080, body, bearer) for body in sample] != [ask(18081, body, None) for body in sample]:
                 raise RuntimeError("the servers disagree about the answers")
@@ -111,8 +119,9 @@ def main() -> int:
             for _ in range(chosen.rounds):
                 for server, port, script in (("strongroom", 18080, ours), ("bare", 18081, bare)):
                     result = wrk(port, script, chosen.connections, chosen.seconds)
-                    runs.append({"server": server, "controls": server == "strongroom", "subjects": "known", "rows": 1,
-                                 "connections": chosen.connections, "batch_scheduling": bool(flags), **result})  # fmt: skip
+                    about = {"server": server, "controls": server == "strongroom", "subjects": "known", "rows": 1}
+                    how = {"connections": chosen.connections, "batch_scheduling": bool(flags)}
+                    runs.append({**about, **how, **result})
                     print(server, result, flush=True)
         medians = {
             server: statistics.median(run["requests_per_s"] for run in runs if run["server"] == server)
@@ -122,7 +131,9 @@ def main() -> int:
         used = sum(path.stat().st_blocks * 512 for path in records.rglob("*") if path.is_file())
     document = {
         "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "system": platform.release()},
-        "versions": {name: version(name) for name in ("granian", "msgspec", "numpy", "onnxruntime", "uvloop", "httptools")},
+        "versions": {
+            name: version(name) for name in ("granian", "msgspec", "numpy", "onnxruntime", "uvloop", "httptools")
+        },
         "runs": runs,
         "ratios": {f"bare_1row_{chosen.connections}conn": round(medians["strongroom"] / medians["bare"], 3)},
         "ledger_bytes": used,

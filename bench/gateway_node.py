@@ -14,9 +14,10 @@ PASSPHRASE = b"a passphrase for the bench only"
 
 def make(folder: Path) -> None:
     """Make the room and the node; print the caller's credential."""
-    from bench import workload
     from tests.serving.house import feature, release_of
     from tests.web import nodes
+
+    from bench import workload
 
     nodes.PASSPHRASE = PASSPHRASE
     features = tuple(feature(f"f{n}", minimum="-1000", maximum="1000") for n in range(workload.FEATURES))
@@ -29,7 +30,9 @@ async def serve(folder: Path, batch: bool) -> None:
     """Serve until SIGTERM."""
     from strongroom.web.serve import Supervisor
 
-    await Supervisor(folder / "gateway", PASSPHRASE, lambda text: print(text, file=sys.stderr), batch_scheduling=batch).run()
+    await Supervisor(
+        folder / "gateway", PASSPHRASE, lambda text: print(text, file=sys.stderr), batch_scheduling=batch
+    ).run()
 
 
 if __name__ == "__main__":

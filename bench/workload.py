@@ -92,7 +92,7 @@ def wrk_script(path: Path, bearer: str | None, target: str) -> None:
         f"local bodies = {{\n{quoted}\n}}\nlocal requests = {{}}\nlocal n = 0\n"
         f'function init()\n  for i = 1, #bodies do requests[i] = wrk.format(nil, "{target}", nil, bodies[i]) end\nend\n'
         "function request()\n  n = n % #requests + 1\n  return requests[n]\nend\n"
-        'function done(summary, latency)\n  local e = summary.errors\n'
+        "function done(summary, latency)\n  local e = summary.errors\n"
         '  io.write(string.format("RESULT {\\"requests\\": %d, \\"seconds\\": %f, \\"p50_ms\\": %f, \\"p99_ms\\": %f, '
         '\\"errors\\": %d}\\n", summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, '
         "latency:percentile(99) / 1e3, e.connect + e.read + e.write + e.status + e.timeout))\nend\n"

@@ -1,4 +1,4 @@
-"""CWE-444: no message may be read in two ways. Each of these ends the connection with one refusal, or is one request."""
+"""CWE-444: no message may be read in two ways. Each of these is one refusal, or one request."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_ambiguous_framing_is_refused_and_nothing_after_it_is_read(server, data)
         sock.sendall(data)
         answers = read_all(sock)
     assert answers.startswith(b"HTTP/1.1 400 "), answers[:120]
-    assert answers.count(b"HTTP/1.1 ") == 1 and b"connection: close" in answers
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answers
 
 
 def test_a_hidden_request_inside_a_body_stays_a_body(server):

@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper
 
 from strongroom.access.authentication import Authenticator
@@ -70,7 +69,8 @@ def onnx_model(features: int = 4, bias: float = 0.0) -> bytes:
         helper.make_node("Concat", ["p0", "p1"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
-        nodes, "g",
+        nodes,
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, features])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])],
         [
@@ -85,8 +85,13 @@ def onnx_model(features: int = 4, bias: float = 0.0) -> bytes:
 
 
 def release_of(
-    name: str = "pd-cards", manifest: str = "ab" * 32, mode: str = "padded", max_batch: int = 1024,
-    features: tuple[Feature, ...] = FEATURES, maximum: str = "1", max_rows: int = 100,
+    name: str = "pd-cards",
+    manifest: str = "ab" * 32,
+    mode: str = "padded",
+    max_batch: int = 1024,
+    features: tuple[Feature, ...] = FEATURES,
+    maximum: str = "1",
+    max_rows: int = 100,
 ) -> Release:
     machine = OnnxRuntime().machine
     return Release(
@@ -94,7 +99,9 @@ def release_of(
         jurisdictions=("EU", "DE"), purposes=("credit-decision",), not_before_us=0, review_due_us=FAR_US,
         input=InputContract(tensor="x", features=features, max_rows=max_rows),
         output=OutputContract(tensor="probabilities", name="pd", unit="probability", minimum="0", maximum=maximum),
-        cut_offs=(CutOff(decision="accept", below="0.6"), CutOff(decision="refer", below="0.8"), CutOff(decision="reject")),
+        cut_offs=(
+            CutOff(decision="accept", below="0.6"), CutOff(decision="refer", below="0.8"), CutOff(decision="reject"),
+        ),
         policies={},
         monitors=Monitors(
             features=tuple(Bins(name=f.name, edges=("0.5",), counts=(10, 10)) for f in features),
@@ -112,8 +119,12 @@ def release_of(
 def admitted(release: Release, artifact: bytes | None = None, role: str = "champion") -> AdmittedModel:
     data = canonical(release)
     return AdmittedModel(
-        ref=ModelRef(release.model, release.manifest), release=release, release_digest=digest_of(data),
-        policy_digest=engine().digest, artifact=artifact or onnx_model(len(release.input.features)), role=role,
+        ref=ModelRef(release.model, release.manifest),
+        release=release,
+        release_digest=digest_of(data),
+        policy_digest=engine().digest,
+        artifact=artifact or onnx_model(len(release.input.features)),
+        role=role,
     )
 
 
@@ -137,10 +148,16 @@ PEPPER = bytes(32)
 def caller_key(name: str = "loan-desk", models: tuple[str, ...] = ("pd-cards",)) -> tuple[ApiKey, CallingSystem]:
     key = new_api_key(os.urandom)
     bounds = Bounds(
-        models=models, environments=(ENVIRONMENT,), jurisdictions=("EU", "FR"), purposes=("credit-decision", "other"),
+        models=models,
+        environments=(ENVIRONMENT,),
+        jurisdictions=("EU", "FR"),
+        purposes=("credit-decision", "other"),
     )
     return key, CallingSystem(
-        id=PersonId(name), roles=("caller",), bounds=bounds, key_id=key.id,
+        id=PersonId(name),
+        roles=("caller",),
+        bounds=bounds,
+        key_id=key.id,
         secrets=(Secret(digest=key.digest(PEPPER), from_us=0),),
     )
 
@@ -163,7 +180,9 @@ class House:
             self.authorisation.learn(
                 model.release_digest,
                 ReleaseTerms(
-                    release.model, frozenset(release.environments), frozenset(release.jurisdictions),
+                    release.model,
+                    frozenset(release.environments),
+                    frozenset(release.jurisdictions),
                     frozenset(release.purposes),
                 ),
             )
@@ -175,5 +194,11 @@ class House:
 
     def decider(self) -> Decider:
         return Decider(
-            self.shard, self.keys, self.index_key, "EU", os.urandom, 1000, lambda m, x, s: self.seen.append((m, len(x)))  # type: ignore[arg-type]  # a shard of the test's making
+            self.shard,
+            self.keys,
+            self.index_key,
+            "EU",
+            os.urandom,
+            1000,
+            lambda m, x, s: self.seen.append((m, len(x))),  # type: ignore[arg-type]  # a shard of the test's making
         )

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from strongroom.approval.release import Plan
@@ -110,7 +109,7 @@ def test_a_release_whose_policies_are_not_all_named_is_refused(tmp_path: Path) -
     room = Room(tmp_path)
     room.found()
     version = room.version(1)
-    named = {path: digest_of(POLICIES[path]) for path in ("policy/trust.json", "policy/access.cedar")}
+    named = {path: digest_of(POLICIES[path]) for path in ("policy/trust.json", "policy/validation.json")}
     room.release(version, policies=named)
     room.point(champion=version.ref.manifest)
     assert isinstance(room.reason(), EvidenceError)
@@ -208,13 +207,3 @@ def test_nothing_is_served_when_the_state_lacks_register_or_policy(
             files[path] = data
         with pytest.raises(StrongroomError):
             room.admit(replace(state, files=files))
-
-
-def test_the_numeric_profile_needs_a_batch_size(tmp_path: Path) -> None:
-    room = Room(tmp_path)
-    room.found()
-    version = room.version(1)
-    profile = msgspec.structs.replace(room.document(version).numeric_profile, max_batch=0)
-    room.release(version, numeric_profile=profile)
-    room.point(champion=version.ref.manifest)
-    assert isinstance(room.reason(), NumericProfileError)

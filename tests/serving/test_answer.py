@@ -17,7 +17,15 @@ REF = ModelRef("pd-cards", Digest("ab" * 32))
 RELEASE = Digest("cd" * 32)
 
 
-@given(names, names, names, st.binary(min_size=8, max_size=8), st.binary(min_size=4, max_size=4), st.booleans(), st.integers(0, 2**128 - 1))
+@given(
+    names,
+    names,
+    names,
+    st.binary(min_size=8, max_size=8),
+    st.binary(min_size=4, max_size=4),
+    st.booleans(),
+    st.integers(0, 2**128 - 1),
+)
 def test_the_template_gives_canonical_bytes(tensor, output, decision, row, score, by_column, number):
     features = (feature("a"), feature('b"\\é'))
     template = AnswerTemplate.make(

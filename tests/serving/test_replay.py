@@ -70,7 +70,9 @@ def test_replays_bit_for_bit_alone_and_in_any_company(mode):
     answers = decide(house, batch)
     fresh = make_ready(admitted(model.release), OnnxRuntime())
     for answer in answers:
-        for decision_id, subject, score in zip(answer.decision_ids, answer.question.subjects, answer.scores, strict=True):
+        for decision_id, subject, score in zip(
+            answer.decision_ids, answer.question.subjects, answer.scores, strict=True
+        ):
             decision = read_decision(stored(house, decision_id), key_of(house, subject))
             for rows in (2, 7) if mode == "batch-invariant" else (1, 2, 7, 33):
                 assert np.float32(replay(decision, fresh, rows).score).tobytes() == score.tobytes()
@@ -84,10 +86,13 @@ def test_rows_of_one_request_have_consecutive_ids_and_records_of_their_own():
     assert [int(one, 16) for one in answer.decision_ids] == [(base + n) % 2**128 for n in range(3)]
     for receipt, decision_id in zip(answer.receipts, answer.decision_ids, strict=True):
         proven, leaf, checkpoint = verify_receipt(receipt, house.log_key.verifier)
-        assert proven.decision_id == leaf.decision_id == decision_id and checkpoint.size == 3
+        assert proven.decision_id == leaf.decision_id == decision_id
+        assert checkpoint.size == 3
     with pytest.raises(TamperedError):
         verify_receipt(answer.receipts[0].replace(b'"v":1', b'"v":2'), house.log_key.verifier)
-    swapped = msgspec.json.decode(answer.receipts[0]) | {"document": msgspec.json.decode(answer.receipts[1])["document"]}
+    swapped = msgspec.json.decode(answer.receipts[0]) | {
+        "document": msgspec.json.decode(answer.receipts[1])["document"]
+    }
     with pytest.raises(TamperedError, match="commits to another"):
         verify_receipt(canonical(swapped), house.log_key.verifier)
 
@@ -100,9 +105,13 @@ def reseal(house, record, change):
     plain = decode_record(open_record(record.payload, key.aead, decision_id, release))
     document = change(msgspec.json.decode(plain.answer))
     plain = msgspec.structs.replace(plain, answer=canonical(document))
-    payload = seal_record(encode_record(plain), key.aead, read_header(record.payload).key_id, os.urandom(12), decision_id, release)
+    payload = seal_record(
+        encode_record(plain), key.aead, read_header(record.payload).key_id, os.urandom(12), decision_id, release
+    )
     leaf = msgspec.structs.replace(
-        leaf, payload_sha256=hashlib.sha256(payload).hexdigest(), payload_size=len(payload),
+        leaf,
+        payload_sha256=hashlib.sha256(payload).hexdigest(),
+        payload_size=len(payload),
         commitment=commitment(plain.salt, plain.answer),
     )
     return StoredRecord(0, leaf.encode(), payload)
@@ -145,11 +154,14 @@ def test_a_refusal_is_recorded_without_values_and_has_nothing_to_replay():
     model = served()
     house = House(model)
     (error,) = decide(house, [asked(model, [5.0, 777.0, 2.0, 0.0], ["s-1"])])
-    assert isinstance(error, InvalidInputError) and error.details == {"field": "age", "rule": "range"}
+    assert isinstance(error, InvalidInputError)
+    assert error.details == {"field": "age", "rule": "range"}
     record = house.shard.reader().get(0)
     decision = read_decision(record, key_of(house, "s-1"))
-    assert decision.leaf.type == "refusal" and decision.record.outcome == "refused"
-    assert b"777" not in encode_record(decision.record) and decision.answer.reasons[0].field == "age"
+    assert decision.leaf.type == "refusal"
+    assert decision.record.outcome == "refused"
+    assert b"777" not in encode_record(decision.record)
+    assert decision.answer.reasons[0].field == "age"
     with pytest.raises(InvalidInputError, match="refused"):
         replay(decision, model)
 
@@ -168,7 +180,8 @@ def test_a_score_outside_the_output_contract_is_no_answer():
     model = served(maximum="0.0001")
     house = House(model)
     (error,) = decide(house, [asked(model, GOOD, ["s-1"])])
-    assert error.code == "unavailable" and error.details["rule"] == "output-contract"
+    assert error.code == "unavailable"
+    assert error.details["rule"] == "output-contract"
     assert house.shard.size == 1
 
 
@@ -181,7 +194,9 @@ def test_another_release_or_profile_refuses_to_replay():
         replay(decision, served(mode="by-row"))
 
 
-@pytest.mark.parametrize("change", [{"version": "0.1"}, {"isa": "x86_64-mmx"}, {"max_batch": 0}, {"mode": "padded", "max_batch": 1}])
+@pytest.mark.parametrize(
+    "change", [{"version": "0.1"}, {"isa": "x86_64-mmx"}, {"max_batch": 0}, {"mode": "padded", "max_batch": 1}]
+)
 def test_a_profile_that_cannot_be_honoured_does_not_load(change):
     release = release_of()
     profile = msgspec.structs.replace(release.numeric_profile, **change)

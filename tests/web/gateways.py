@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from strongroom.serving.batching import Board
+from strongroom.serving.rules import Rules
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
-from strongroom.serving.rules import Rules
 from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from tests.serving.house import ENVIRONMENT, GOOD, House, now_us
@@ -34,7 +34,9 @@ class Tally:
 class Desk:
     """A gateway, its parts, and ways to ask it."""
 
-    def __init__(self, run: Running, house: House, gateway: Gateway, board: Board, broken: list[Any], tally: Tally) -> None:
+    def __init__(
+        self, run: Running, house: House, gateway: Gateway, board: Board, broken: list[Any], tally: Tally
+    ) -> None:
         self.run, self.house, self.gateway, self.board = run, house, gateway, board
         self.broken, self.tally = broken, tally
 
@@ -46,7 +48,9 @@ class Desk:
     def bearer(self) -> str:
         return f"Bearer {self.house.api_key}"
 
-    def raw(self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, dict[bytes, bytes], bytes]:
+    def raw(
+        self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
         given = {"Host": "h", "Authorization": self.bearer, "Content-Type": "application/json"}
         given |= headers or {}
         lines = "".join(f"{k}: {v}\r\n" for k, v in given.items() if v)
@@ -71,8 +75,12 @@ def gateway(house: House | None = None, limits: Limits = LIMITS, doorkeeper_limi
         committer = Committer(loop)
         board = Board(house.decider(), committer, loop.call_soon, now_us, broken.append)
         door = Gateway(
-            Rules(house.catalogue, house.authenticator(), house.authorisation), board, ENVIRONMENT, now_us,
-            Doorkeeper(loop.time, doorkeeper_limit), tally,
+            Rules(house.catalogue, house.authenticator(), house.authorisation),
+            board,
+            ENVIRONMENT,
+            now_us,
+            Doorkeeper(loop.time, doorkeeper_limit),
+            tally,
         )
         kept.update(committer=committer, board=board, gateway=door)
         return door

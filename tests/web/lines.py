@@ -35,7 +35,11 @@ class Running:
 
 
 @contextmanager
-def running(make: Callable[[asyncio.AbstractEventLoop], Callable[[Exchange], None]], limits: Limits | None = None, tls: Any = None) -> Iterator[Running]:
+def running(
+    make: Callable[[asyncio.AbstractEventLoop], Callable[[Exchange], None]],
+    limits: Limits | None = None,
+    tls: Any = None,
+) -> Iterator[Running]:
     """Serve `make(loop)` until the block ends."""
     loop = uvloop.new_event_loop()
     started: list[Running] = []

@@ -20,7 +20,6 @@ from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
 from strongroom.adapters.keyring import KeyFile, ScryptParameters
 from strongroom.adapters.memory_shard import MemoryShard
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.encoding import canonical
@@ -53,7 +52,16 @@ class LiveRoom(simulator.Room):
     def live(self, version: simulator.Version, like: Release | None = None, **changes: object) -> None:
         """Approve, publish and point."""
         like = like or release_of()
-        fields = ("input", "output", "cut_offs", "monitors", "numeric_profile", "jurisdictions", "purposes", "environments")
+        fields = (
+            "input",
+            "output",
+            "cut_offs",
+            "monitors",
+            "numeric_profile",
+            "jurisdictions",
+            "purposes",
+            "environments",
+        )
         self.release(version, **({name: getattr(like, name) for name in fields} | changes))
         self.point(champion=version.ref.manifest)
 
@@ -142,12 +150,20 @@ def disclosed_opening(governance: LogKey, shard: VerifierKey) -> bytes:
     appended = log.append([Record(leaf.encode(), payload)])
     proof = make_proof(1, appended.proof(1), appended.checkpoint)
     return canonical(
-        {"leaf": base64.b64encode(leaf.encode()).decode(), "payload": base64.b64encode(payload).decode(), "proof": proof}
+        {
+            "leaf": base64.b64encode(leaf.encode()).decode(),
+            "payload": base64.b64encode(payload).decode(),
+            "proof": proof,
+        }
     )
 
 
 def make(
-    folder: Path, workers: int = 1, opened: bool = True, model: bytes | None = None, like: Release | None = None,
+    folder: Path,
+    workers: int = 1,
+    opened: bool = True,
+    model: bytes | None = None,
+    like: Release | None = None,
     listen: str = "127.0.0.1:0",
 ) -> Node:
     """A room with one live version, and a node beside it."""
@@ -164,7 +180,8 @@ def make(
     desk = CallingSystem(
         id=PersonId("loan-desk"), roles=("caller",), key_id=key.id,
         bounds=Bounds(
-            models=(simulator.MODEL,), environments=("production",), jurisdictions=("EU",), purposes=("credit-decision",),
+            models=(simulator.MODEL,), environments=("production",), jurisdictions=("EU",),
+            purposes=("credit-decision",),
         ),
         secrets=(Secret(digest=key.digest(PEPPER), from_us=0),),
     )  # fmt: skip

@@ -73,8 +73,18 @@ CASES = {
     "two documents": (json.dumps(question()).encode() + b"{}", 400, "body", "json"),
     "deep JSON": (deep(100_000), 400, "body", "depth"),
     "deep parameters": (question() | {"parameters": {"subject": {"a": [1]}}}, 400, "$.parameters[...]", "schema"),
-    "duplicate key": (json.dumps(question()).replace('"subject"', '"subject":"x","subject"').encode(), 400, "subject", "unique"),
-    "duplicate inputs key": (json.dumps(question()).replace('"parameters"', '"inputs":[],"parameters"').encode(), 400, "inputs", "unique"),
+    "duplicate key": (
+        json.dumps(question()).replace('"subject"', '"subject":"x","subject"').encode(),
+        400,
+        "subject",
+        "unique",
+    ),
+    "duplicate inputs key": (
+        json.dumps(question()).replace('"parameters"', '"inputs":[],"parameters"').encode(),
+        400,
+        "inputs",
+        "unique",
+    ),
     "no subject": (question(subject=None), 400, "subject", "required"),
     "empty subject": (question(subject=""), 400, "subject", "type"),
     "long subject": (question(subject="s" * 300), 400, "subject", "type"),
@@ -99,7 +109,8 @@ def test_is_refused_with_field_and_rule_and_recorded_without_values(desk, name):
     before = desk.house.shard.size
     status, answer = desk.ask(body)
     assert status == expected, answer
-    assert isinstance(answer["error"], str) and answer["error"]
+    assert isinstance(answer["error"], str)
+    assert answer["error"]
     if field is not None:
         assert answer["field"] == field
     if rule is not None:
@@ -107,7 +118,8 @@ def test_is_refused_with_field_and_rule_and_recorded_without_values(desk, name):
     stored = desk.house.shard.reader().get(before)
     leaf = Leaf.decode(stored.leaf)
     assert desk.house.shard.size == before + 1
-    assert leaf.type == "refusal" and leaf.decision_id == answer["decision_id"]
+    assert leaf.type == "refusal"
+    assert leaf.decision_id == answer["decision_id"]
     assert desk.ask(question())[0] == 200
 
 
@@ -152,17 +164,38 @@ ROW = np.array(GOOD, "<f4").tobytes()
 @pytest.mark.parametrize(
     ("parts", "chunk", "header", "field", "rule"),
     [
-        ([tensor(16)], ROW[:12], None, "body", "binary"), ([tensor(12)], ROW[:12], None, "x", "shape"),
+        ([tensor(16)], ROW[:12], None, "body", "binary"),
+        ([tensor(12)], ROW[:12], None, "x", "shape"),
         ([tensor(16)], ROW + b"1234", None, "body", "binary"),
         ([tensor(-1)], b"", None, "x", "binary"),
         ([tensor(2**70)], ROW, None, "body", "binary"),
         ([tensor(16)], ROW, 10**9, "body", "length"),
         ([tensor(16)], ROW, 0, "body", "length"),
-        ([tensor(16)], np.array([50000, 40, 2, np.nan], "<f4").tobytes()[:12] + np.array([np.inf], "<f4").tobytes(), None, "ratio", "finite"),
+        (
+            [tensor(16)],
+            np.array([50000, 40, 2, np.nan], "<f4").tobytes()[:12] + np.array([np.inf], "<f4").tobytes(),
+            None,
+            "ratio",
+            "finite",
+        ),
         ([tensor(16)], np.array([np.nan, 40, 2, 0], "<f4").tobytes(), None, "limit", "missing"),
         ([tensor(16, data=GOOD)], ROW, None, "x", "binary"),
         ([tensor(16), tensor(16)], ROW * 2, None, "x", "unique"),
-        ([tensor(16), {"name": "strongroom.subject", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 8}}], ROW + b"\xff\xff\xff\xffabcd", None, "strongroom.subject", "shape"),
+        (
+            [
+                tensor(16),
+                {
+                    "name": "strongroom.subject",
+                    "shape": [1],
+                    "datatype": "BYTES",
+                    "parameters": {"binary_data_size": 8},
+                },
+            ],
+            ROW + b"\xff\xff\xff\xffabcd",
+            None,
+            "strongroom.subject",
+            "shape",
+        ),
     ],
 )
 def test_broken_binary_tensors_are_refused(desk, parts, chunk, header, field, rule):

@@ -57,7 +57,8 @@ def test_known_routes_name_their_verb_and_unknown_ones_are_not_found(desk):
                 continue
             status, headers, body = desk.raw(verb, target)
             if status == 405:
-                assert headers[b"allow"] != verb.encode() and b"answers" in body
+                assert headers[b"allow"] != verb.encode()
+                assert b"answers" in body
             else:
                 assert status in (200, 400, 403, 404), (verb, target, status)
 
@@ -73,7 +74,8 @@ def test_knocking_too_often_is_told_to_wait_and_counted_once_a_window():
         time.sleep(0.2)
         assert desk.house.shard.size == 1
         leaf = Leaf.decode(desk.house.shard.reader().get(0).leaf)
-        assert leaf.type == "refusal" and leaf.release is None
+        assert leaf.type == "refusal"
+        assert leaf.release is None
 
 
 class SlowShard:
@@ -110,7 +112,8 @@ def send(desk, sock, body=None):
     data = json.dumps(body or question()).encode()
     sock.sendall(
         f"POST /v2/models/pd-cards/infer HTTP/1.1\r\nHost: h\r\nAuthorization: {desk.bearer}\r\n"
-        f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+        f"Content-Length: {len(data)}\r\n\r\n".encode()
+        + data
     )
 
 
@@ -140,7 +143,8 @@ def test_requests_board_while_the_last_batch_is_being_synced(slow):
     time.sleep(0.2)
     shard.gate.set()
     assert [read_reply(sock)[0] for sock in socks] == [200] * 12
-    assert slow.house.shard.size == 12 and len(slow.house.seen) == 2
+    assert slow.house.shard.size == 12
+    assert len(slow.house.seen) == 2
     for sock in socks:
         sock.close()
 
@@ -182,10 +186,14 @@ def test_stopping_loses_nothing(slow):
 def test_a_full_disk_gives_503_and_the_service_resumes(slow):
     slow.house.shard.fail = NotDurableError("no space", rule="space")
     status, headers, body = slow.raw("POST", "/v2/models/pd-cards/infer", json.dumps(question()).encode())
-    assert status == 503 and headers[b"retry-after"] == b"1" and json.loads(body)["code"] == "not-durable"
+    assert status == 503
+    assert headers[b"retry-after"] == b"1"
+    assert json.loads(body)["code"] == "not-durable"
     slow.house.shard.fail = None
     assert slow.ask(question())[0] == 200
-    assert slow.broken == [] and slow.house.seen and len(slow.house.seen) == 1
+    assert slow.broken == []
+    assert slow.house.seen
+    assert len(slow.house.seen) == 1
 
 
 @pytest.mark.parametrize("failure", [NotDurableError("a failed sync"), ValueError("a defect")])
@@ -194,7 +202,8 @@ def test_a_failed_sync_ends_the_worker_and_is_never_tried_again(slow, failure):
     assert slow.ask(question())[0] == 503
     slow.house.shard.fail = None
     assert slow.ask(question())[0] == 503
-    assert len(slow.broken) == 1 and slow.house.shard.size == 0
+    assert len(slow.broken) == 1
+    assert slow.house.shard.size == 0
 
 
 def test_halted_and_expired_are_refused_with_the_reason(desk):
@@ -203,7 +212,8 @@ def test_halted_and_expired_are_refused_with_the_reason(desk):
         halted = replace(rules.catalogue, halted={"pd-cards": "suspicious scores"})
         desk.run.call(desk.gateway.swap, replace(rules, catalogue=halted))
         status, answer = desk.ask(question())
-        assert (status, answer["code"]) == (409, "halted") and "decision_id" in answer
+        assert (status, answer["code"]) == (409, "halted")
+        assert "decision_id" in answer
         assert desk.raw("GET", "/v2/models/pd-cards/ready")[0] == 503
         expired = replace(rules.catalogue, fresh_until_us=now_us())
         desk.run.call(desk.gateway.swap, replace(rules, catalogue=expired))
@@ -221,17 +231,31 @@ def test_another_callers_model_is_refused_before_the_body_is_read(desk):
 
 
 def test_every_error_has_a_status_and_parents_come_after_children():
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.StrongroomError)]
+    kinds = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.StrongroomError)
+    ]
     assert len(kinds) >= 20
     listed = [kind for kind, _ in STATUSES]
-    assert set(listed) == set(kinds) and len(listed) == len(kinds)
+    assert set(listed) == set(kinds)
+    assert len(listed) == len(kinds)
     for place, kind in enumerate(listed):
         assert not any(issubclass(later, kind) for later in listed[place + 1 :])
         assert status_of(kind("x")) == dict(STATUSES)[kind]
         assert 400 <= status_of(kind("x")) < 600
 
 
-HEAVY = {"sklearn", "pandas", "shap", "matplotlib", "scipy", "onnx", "sqlalchemy", "xgboost", "pyarrow", "SpiffWorkflow"}
+HEAVY = {
+    "sklearn",
+    "pandas",
+    "shap",
+    "matplotlib",
+    "scipy",
+    "onnx",
+    "sqlalchemy",
+    "xgboost",
+    "pyarrow",
+    "SpiffWorkflow",
+}
 
 
 def test_importing_the_gateway_stays_light():

@@ -13,8 +13,16 @@ from strongroom.web.server import listen
 from tests.web.lines import Running, read_all, read_reply, running
 
 LIMITS = Limits(
-    header_timeout_s=0.6, body_timeout_s=0.6, idle_timeout_s=0.9, send_timeout_s=0.8, body_bytes=5000,
-    header_bytes=2000, header_count=20, url_bytes=200, connections=5, pipelined=4,
+    header_timeout_s=0.6,
+    body_timeout_s=0.6,
+    idle_timeout_s=0.9,
+    send_timeout_s=0.8,
+    body_bytes=5000,
+    header_bytes=2000,
+    header_count=20,
+    url_bytes=200,
+    connections=5,
+    pipelined=4,
 )
 
 
@@ -54,9 +62,11 @@ def test_keeps_the_connection_for_the_next_request(server):
 
 def test_pipelined_answers_leave_in_order_even_when_the_first_is_slow(server):
     with server.socket() as sock:
-        sock.sendall(b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n" + b"".join(
-            b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(9)
-        ) + b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        sock.sendall(
+            b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n"
+            + b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(9))
+            + b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        )
         text = read_all(sock)
     places = [text.index(b'"later"'), *(text.index(b'"/%d"' % n) for n in range(9)), text.index(b'"/last"')]
     assert places == sorted(places)
@@ -74,7 +84,11 @@ def test_a_request_in_single_bytes_is_understood(server):
     [
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5001\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999\r\n\r\n", 413),
-        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 5, 413),
+        (
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 5,
+            413,
+        ),
         (b"GET /" + b"u" * 300 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"v" * 3000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 30 + b"\r\n", 431),
@@ -110,7 +124,9 @@ def test_a_defect_in_the_handler_costs_one_500(server):
     with server.socket() as sock:
         sock.sendall(b"GET /boom HTTP/1.1\r\nHost: h\r\n\r\nGET /ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         answers = read_all(sock)
-    assert answers.startswith(b"HTTP/1.1 500 ") and b'"/ok"' in answers and b"defect" not in answers
+    assert answers.startswith(b"HTTP/1.1 500 ")
+    assert b'"/ok"' in answers
+    assert b"defect" not in answers
 
 
 def test_a_client_that_hangs_up_breaks_nobody(server):
@@ -136,7 +152,9 @@ def test_one_connection_too_many_gets_503(server):
     assert exchange_of(server, b"GET /ok HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"])
+@pytest.mark.parametrize(
+    "start", [b"", b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"]
+)
 def test_a_slow_client_is_cut_off(server, start):
     with server.socket() as sock:
         sock.sendall(start)
@@ -181,7 +199,9 @@ def test_stopping_finishes_what_has_begun():
         status, headers, body = read_reply(busy)
         assert (status, body, headers[b"connection"]) == (200, b'"later"', b"close")
         assert read_reply(half)[2] == b'{"target":"/h","size":2}'
-        assert idle.recv(1) == b"" and busy.recv(1) == b"" and half.recv(1) == b""
+        assert idle.recv(1) == b""
+        assert busy.recv(1) == b""
+        assert half.recv(1) == b""
         with pytest.raises(OSError):
             run.socket()
         for sock in (idle, busy, half):

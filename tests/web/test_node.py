@@ -43,15 +43,24 @@ def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):
     port = node.supervisor.metrics_port
     node.wait_for(lambda: b'strongroom_answers_total{model="pd-cards"}' in node.get("/metrics", port)[1], 5)
     _, text = node.get("/metrics", port)
-    for name in (b"strongroom_answer_seconds_bucket", b"strongroom_psi", b"strongroom_ledger_records", b"strongroom_model{"):
+    for name in (
+        b"strongroom_answer_seconds_bucket",
+        b"strongroom_psi",
+        b"strongroom_ledger_records",
+        b"strongroom_model{",
+    ):
         assert name in text
-    assert b"subject-of-the-metrics-test" not in text and b"loan-desk" not in text
+    assert b"subject-of-the-metrics-test" not in text
+    assert b"loan-desk" not in text
     assert node.get("/metrics")[0] == 401
     assert node.get("/v2", port)[0] == 404
 
 
 def test_a_second_server_on_the_node_refuses_to_start(node):
-    with pytest.raises(ConflictError, match="served already"), Node(node.room, node.folder, node.key, node.shard, []).serving():
+    with (
+        pytest.raises(ConflictError, match="served already"),
+        Node(node.room, node.folder, node.key, node.shard, []).serving(),
+    ):
         pass
 
 
@@ -73,7 +82,8 @@ def test_a_new_release_is_served_within_two_seconds_and_no_request_is_dropped(no
     finally:
         stop.set()
         thread.join()
-    assert first != second.ref.manifest and set(statuses) == {200}
+    assert first != second.ref.manifest
+    assert set(statuses) == {200}
     node.room.point(champion=first)
     node.wait_for(lambda: version_of(node) == first, 10)
 

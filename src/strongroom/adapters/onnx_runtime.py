@@ -54,13 +54,15 @@ class OnnxRuntime:
         options.log_severity_level = 4
         try:
             session = ort.InferenceSession(artifact, options, providers=[PROVIDER])
-        except Exception as error:  # onnxruntime raises its own family per status code, all meaning that it does not load
+        except (
+            Exception
+        ) as error:  # one kind for each status code, all of which mean that it does not load
             raise UnsafeArtifactError("the artifact is not a model that onnxruntime loads") from error
         inputs = {one.name: one for one in session.get_inputs()}
         outputs = {one.name: one for one in session.get_outputs()}
         if set(inputs) != {input_name} or output_name not in outputs:
             raise UnsafeArtifactError(
-                f"the model lacks the input `{input_name}` or output `{output_name}` of its contract, or has more inputs"
+                f"the model lacks the input `{input_name}` or output `{output_name}` of its contract, or has others"
             )
         if inputs[input_name].type != "tensor(float)" or outputs[output_name].type != "tensor(float)":
             raise UnsafeArtifactError("input and output of the model are float32 tensors")

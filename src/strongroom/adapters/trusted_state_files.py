@@ -20,9 +20,7 @@ from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import Digest, digest_of, instant, micros
 
 _KINDS: dict[str, type[StrongroomError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, StrongroomError)
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StrongroomError)
 }
 
 

@@ -6,7 +6,7 @@ Built from byte templates, since it is made for every decision; it equals `encod
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -125,10 +125,15 @@ class AnswerTemplate:
         """
         return b"".join(
             (
-                self._decisions[by_column][decision], decision_id.encode(), b'","inputs":[{"data":"', b64encode(row),
-                self._between_input_and_output, b64encode(score), self._end,
+                self._decisions[by_column][decision],
+                decision_id.encode(),
+                b'","inputs":[{"data":"',
+                b2a_base64(row, newline=False),
+                self._between_input_and_output,
+                b2a_base64(score, newline=False),
+                self._end,
             )
-        )  # fmt: skip
+        )
 
 
 def refused_document(decision_id: str, reason: Reason, ref: ModelRef | None, release: Digest | None) -> bytes:

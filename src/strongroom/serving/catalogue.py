@@ -56,8 +56,10 @@ class Catalogue:
         if name in self.halted:
             raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
         for served in versions or ():
-            if (served.role == "champion") if version is None else (
-                served.version == version and served.role in ANSWERING
+            if (
+                (served.role == "champion")
+                if version is None
+                else (served.version == version and served.role in ANSWERING)
             ):
                 return served
         raise NotFoundError(

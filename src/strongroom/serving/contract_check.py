@@ -151,7 +151,8 @@ class OutputCheck:
             return output
         raise UnavailableError(
             f"output `{self.contract.tensor}` of the model has another type or shape than its contract",
-            field=self.contract.name, rule="shape",
+            field=self.contract.name,
+            rule="shape",
         )
 
     def good(self, scores: Matrix) -> NDArray[np.bool_]:

@@ -233,7 +233,9 @@ class Decider:
         try:
             scores = served.output.scores(served.scorer.score(matrix), len(matrix))
         except Exception as error:  # the runtime has errors of its own kind; none may cost other models' requests
-            refusal = UnavailableError(f"model `{served.ref.name}` failed to answer; nothing was decided", rule="runtime")
+            refusal = UnavailableError(
+                f"model `{served.ref.name}` failed to answer; nothing was decided", rule="runtime"
+            )
             refusal.__cause__ = error
             for asked in group:
                 asked.error = refusal
@@ -257,14 +259,15 @@ class Decider:
                 )
                 row = end
                 continue
-            base = int.from_bytes(random[16 * place : 16 * place + 16], "big")
+            first_id = random[16 * place : 16 * place + 16]
             question = asked.question
             if question is None:
                 raise ValueError("a request without a question cannot be answered")
             by_column = question.by_column
+            base = int.from_bytes(first_id, "big") if asked.rows > 1 else 0
             lines = []
             for place_in, subject in enumerate(question.subjects):
-                decision_id = f"{(base + place_in) % (1 << ID_BITS):032x}"
+                decision_id = f"{(base + place_in) % (1 << ID_BITS):032x}" if asked.rows > 1 else first_id.hex()
                 document = answered(
                     decision_id, rows_bytes[row * width : (row + 1) * width], scores_bytes[row * 4 : row * 4 + 4],
                     decisions[row], by_column,
@@ -272,7 +275,9 @@ class Decider:
                 salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * (row + 1)]
                 lines.append(Line(asked, decision_id, document, salt, subject, "answered"))
                 row += 1
-            outcomes[id(asked)] = Outcome(asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end])
+            outcomes[id(asked)] = Outcome(
+                asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end]
+            )
         return (matrix, scores) if all_good else (matrix[good], scores[good])
 
     def _refusal(self, asked: Asked) -> Outcome:
@@ -357,7 +362,9 @@ class Decider:
             return dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
         except (ErasedError, TamperedError) as error:
             # somebody's key is damaged or going: nobody is told which, and the batch is asked again without a record
-            raise UnavailableError("the key of a data subject could not be had; nothing was decided, try again") from error
+            raise UnavailableError(
+                "the key of a data subject could not be had; nothing was decided, try again"
+            ) from error
 
 
 def answer_of(outcome: Outcome, committed: Committed) -> Answered:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -143,7 +143,8 @@ def _loose(text: bytes) -> _LooseRequest:
         message, _, path = str(error).partition(" - at `")
         field = path.rstrip("`") or "$"
         raise InvalidInputError(
-            f"the request is not as the protocol says: {message[0].lower()}{message[1:]} at {field}", field=field,
+            f"the request is not as the protocol says: {message[0].lower()}{message[1:]} at {field}",
+            field=field,
             rule="schema",
         ) from None
 
@@ -164,7 +165,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidInputError(f"the key {_quoted(twice)} appears twice in one object", field=_safe(twice), rule="unique")
+        raise InvalidInputError(
+            f"the key {_quoted(twice)} appears twice in one object", field=_safe(twice), rule="unique"
+        )
     return result
 
 
@@ -197,7 +200,8 @@ def _question(
             if not isinstance(size, int) or isinstance(size, bool) or size < 0 or tensor.data is not None:
                 raise InvalidInputError(
                     f"input {_quoted(tensor.name)} has a binary_data_size that is no length, or data beside it",
-                    field=_safe(tensor.name), rule="binary",
+                    field=_safe(tensor.name),
+                    rule="binary",
                 )
             if tensor.name in chunks:
                 raise _twice(tensor.name)
@@ -224,15 +228,14 @@ def _question(
         values, rows = _matrix(first, chunks.get(first.name), check)
     else:
         values, rows = _columns(tensors, chunks, check)
-    parameters: Mapping[str, Scalar] = request.parameters or {}
-    if unknown := parameters.keys() - _PARAMETERS:
-        raise _unknown("request parameter", min(unknown))
-    one = _text(parameters, "subject", SUBJECT_LIMIT)
+    given = _labels(request.parameters or {})
+    one = given.subject
     if subjects is None:
         if rows != 1:
             raise InvalidInputError(
                 f"{rows} rows need a BYTES input `{SUBJECT_TENSOR}` of shape [{rows}] that names the subject of each",
-                field=SUBJECT_TENSOR, rule="required",
+                field=SUBJECT_TENSOR,
+                rule="required",
             )
         if one is None:
             raise InvalidInputError(
@@ -241,17 +244,20 @@ def _question(
         subjects = [one]
     elif one is not None:
         raise InvalidInputError(
-            f"subjects come as the parameter or as the input `{SUBJECT_TENSOR}`, not both", field="subject", rule="unique"
+            f"subjects come as the parameter or as the input `{SUBJECT_TENSOR}`, not both",
+            field="subject",
+            rule="unique",
         )
     if len(subjects) != rows:
         raise InvalidInputError(
             f"`{SUBJECT_TENSOR}` does not name one subject for each row", field=SUBJECT_TENSOR, rule="shape"
         )
-    for subject in subjects:
-        if not (0 < len(subject) <= SUBJECT_LIMIT and subject.isprintable()):
-            raise InvalidInputError(
-                f"a subject has 1 to {SUBJECT_LIMIT} printable characters", field="subject", rule="length"
-            )
+    if one is None:
+        for subject in subjects:
+            if not (0 < len(subject) <= SUBJECT_LIMIT and subject.isprintable()):
+                raise InvalidInputError(
+                    f"a subject has 1 to {SUBJECT_LIMIT} printable characters", field="subject", rule="length"
+                )
     request_id = request.id
     if request_id is not None and not (len(request_id) <= ID_LIMIT and request_id.isprintable()):
         raise InvalidInputError(f"an id has at most {ID_LIMIT} printable characters", field="id", rule="length")
@@ -259,18 +265,46 @@ def _question(
         rows=rows,
         values=values,
         subjects=tuple(subjects),
-        purpose=_text(parameters, "purpose", LABEL_LIMIT),
-        jurisdiction=_text(parameters, "jurisdiction", LABEL_LIMIT),
-        environment=_text(parameters, "environment", LABEL_LIMIT),
-        receipt=_flag(parameters, "receipt"),
+        purpose=given.purpose,
+        jurisdiction=given.jurisdiction,
+        environment=given.environment,
+        receipt=given.receipt,
         request_id=request_id,
         by_column=by_column,
-        outputs=_wishes(request.outputs, outputs, _flag(parameters, "binary_data_output")),
-        binary=_flag(parameters, "binary_data_output"),
+        outputs=_wishes(request.outputs, outputs, given.binary) if request.outputs else (),
+        binary=given.binary,
     )
 
 
-_PARAMETERS: Final = frozenset(("subject", "purpose", "jurisdiction", "environment", "receipt", "binary_data_output"))
+class _Given(NamedTuple):
+    subject: str | None
+    purpose: str | None
+    jurisdiction: str | None
+    environment: str | None
+    receipt: bool
+    binary: bool
+
+
+def _labels(parameters: Mapping[str, Scalar]) -> _Given:
+    """Read the request parameters, each once."""
+    subject = purpose = jurisdiction = environment = None
+    receipt = binary = False
+    for name, value in parameters.items():
+        if name == "subject":
+            subject = _text(name, value, SUBJECT_LIMIT)
+        elif name == "purpose":
+            purpose = _text(name, value, LABEL_LIMIT)
+        elif name == "jurisdiction":
+            jurisdiction = _text(name, value, LABEL_LIMIT)
+        elif name == "environment":
+            environment = _text(name, value, LABEL_LIMIT)
+        elif name == "receipt":
+            receipt = _flag(name, value)
+        elif name == "binary_data_output":
+            binary = _flag(name, value)
+        else:
+            raise _unknown("request parameter", name)
+    return _Given(subject, purpose, jurisdiction, environment, receipt, binary)
 
 
 def _matrix(
@@ -301,7 +335,9 @@ def _columns(
         if tensor.name not in check.places:
             raise InvalidInputError(
                 f"{_quoted(tensor.name)} is neither a feature of this model nor its input tensor "
-                f"`{check.contract.tensor}`", field=_safe(tensor.name), rule="unknown",
+                f"`{check.contract.tensor}`",
+                field=_safe(tensor.name),
+                rule="unknown",
             )
         if tensor.name in seen:
             raise _twice(tensor.name)
@@ -316,22 +352,23 @@ def _columns(
         if tensor.shape != [rows] and tensor.shape != [rows, 1]:
             raise InvalidInputError(
                 f"feature `{tensor.name}` has shape [rows] or [rows, 1], with the same rows as the others",
-                field=tensor.name, rule="shape",
+                field=tensor.name,
+                rule="shape",
             )
         result[:, check.places[tensor.name]] = _numbers(tensor, chunks.get(tensor.name), rows, (tensor.name,))
     return result, rows
 
 
-def _numbers(
-    tensor: InputTensor | _LooseTensor, chunk: bytes | None, rows: int, names: tuple[str, ...]
-) -> Values:
+def _numbers(tensor: InputTensor | _LooseTensor, chunk: bytes | None, rows: int, names: tuple[str, ...]) -> Values:
     """The numbers of one tensor, flat: float32 when they came as binary FP32, else float64."""
     count = rows * len(names)
     kind = DATATYPES.get(tensor.datatype)
     if kind is None:
         raise InvalidInputError(
             f"input {_quoted(tensor.name)} has a datatype that is not a number: use FP32, FP64, FP16 (binary), INT or "
-            "UINT", field=_safe(tensor.name), rule="datatype",
+            "UINT",
+            field=_safe(tensor.name),
+            rule="datatype",
         )
     if chunk is not None:
         if len(chunk) != count * kind.itemsize:
@@ -352,7 +389,9 @@ def _numbers(
         for place, item in enumerate(flat):
             if item is not None and (isinstance(item, bool) or not isinstance(item, int | float)):
                 raise InvalidInputError(
-                    f"feature `{names[place % len(names)]}` is not a number", field=names[place % len(names)], rule="type"
+                    f"feature `{names[place % len(names)]}` is not a number",
+                    field=names[place % len(names)],
+                    rule="type",
                 )
     try:
         values: NDArray[np.float64] = np.array(flat, np.float64)
@@ -401,7 +440,9 @@ def _texts(tensor: InputTensor | _LooseTensor, chunk: bytes | None) -> list[str]
     return result
 
 
-def _wishes(wishes: list[OutputWish] | None, offered: tuple[str, ...], binary_default: bool) -> tuple[WantedOutput, ...]:
+def _wishes(
+    wishes: list[OutputWish] | None, offered: tuple[str, ...], binary_default: bool
+) -> tuple[WantedOutput, ...]:
     if not wishes:
         return ()
     result: list[WantedOutput] = []
@@ -409,7 +450,8 @@ def _wishes(wishes: list[OutputWish] | None, offered: tuple[str, ...], binary_de
         if wish.name not in offered:
             raise InvalidInputError(
                 f"{_quoted(wish.name)} is no output of this model; it has {', '.join(offered)}",
-                field=_safe(wish.name), rule="unknown",
+                field=_safe(wish.name),
+                rule="unknown",
             )
         if any(wish.name == other.name for other in result):
             raise _twice(wish.name)
@@ -428,13 +470,14 @@ def _rows(rows: int, check: InputCheck) -> int:
         raise InvalidInputError("the request has no rows", field=check.contract.tensor, rule="rows")
     if rows > check.contract.max_rows:
         raise TooLargeError(
-            f"a request to this model has at most {check.contract.max_rows} rows", field=check.contract.tensor, rule="rows"
+            f"a request to this model has at most {check.contract.max_rows} rows",
+            field=check.contract.tensor,
+            rule="rows",
         )
     return rows
 
 
-def _text(parameters: Mapping[str, Scalar], name: str, limit: int) -> str | None:
-    value = parameters.get(name)
+def _text(name: str, value: Scalar, limit: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not (0 < len(value) <= limit and value.isprintable()):
@@ -444,8 +487,7 @@ def _text(parameters: Mapping[str, Scalar], name: str, limit: int) -> str | None
     return value
 
 
-def _flag(parameters: Mapping[str, Scalar], name: str) -> bool:
-    value = parameters.get(name, False)
+def _flag(name: str, value: Scalar) -> bool:
     if not isinstance(value, bool):
         raise InvalidInputError(f"the parameter `{name}` is true or false", field=name, rule="type")
     return value
@@ -460,7 +502,9 @@ def _unknown(what: str, name: str) -> InvalidInputError:
 
 
 def _length(name: str, count: int) -> InvalidInputError:
-    return InvalidInputError(f"{_quoted(name)} does not hold {count} values as its shape says", field=_safe(name), rule="shape")
+    return InvalidInputError(
+        f"{_quoted(name)} does not hold {count} values as its shape says", field=_safe(name), rule="shape"
+    )
 
 
 def _safe(name: str) -> str:

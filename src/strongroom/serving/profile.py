@@ -22,10 +22,13 @@ def demand_profile(profile: NumericProfile, machine: Machine, model: str) -> Non
         if want != have:
             raise NumericProfileError(
                 f"the release of `{model}` was proven with {what} `{want}` and this machine has `{have}`; "
-                "validate it for this machine or serve it on one of its profile", field=what,
+                "validate it for this machine or serve it on one of its profile",
+                field=what,
             )
     if profile.threads != 1 or profile.max_batch < 1 or (profile.mode == "padded" and profile.max_batch < 2):
-        raise NumericProfileError(f"the numeric profile of `{model}` names threads or a batch that cannot be", field="mode")
+        raise NumericProfileError(
+            f"the numeric profile of `{model}` names threads or a batch that cannot be", field="mode"
+        )
 
 
 class Scorer:

@@ -61,7 +61,9 @@ def read_decision(stored: StoredRecord, key: SubjectKey | None) -> Decision:
     except InvalidInputError as error:
         raise TamperedError("the log holds something that is no leaf") from error
     if stored.payload is None:
-        raise NotFoundError("the payload of this record is past its term and was deleted; the leaf stands", rule="retention")
+        raise NotFoundError(
+            "the payload of this record is past its term and was deleted; the leaf stands", rule="retention"
+        )
     if digest_of(stored.payload) != leaf.payload_sha256:
         raise TamperedError("the payload is not the one that its leaf names")
     release = bytes.fromhex(leaf.release) if leaf.release is not None else _EMPTY_RELEASE

@@ -19,7 +19,9 @@ class Doorkeeper:
         limit: failures an address may have in a window before it is only told to wait.
     """
 
-    def __init__(self, clock_s: Callable[[], float], limit: int = REFUSALS_AN_ADDRESS, window_s: float = WINDOW_S) -> None:
+    def __init__(
+        self, clock_s: Callable[[], float], limit: int = REFUSALS_AN_ADDRESS, window_s: float = WINDOW_S
+    ) -> None:
         self._clock_s = clock_s
         self._limit = limit
         self._window_s = window_s

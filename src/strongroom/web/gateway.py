@@ -128,7 +128,9 @@ class Gateway:
         """Record how many unauthenticated requests the finished windows had; called now and then."""
         count = self._doorkeeper.take_finished()
         if count:
-            error = NotAuthenticatedError("requests without a valid credential", field=str(count), rule="count-a-window")
+            error = NotAuthenticatedError(
+                "requests without a valid credential", field=str(count), rule="count-a-window"
+            )
             labels = Labels(purpose="", jurisdiction="", environment=self._environment)
             digest = self._rules.authorisation.digest
             self._board.board(Asked(_Nobody(), "nobody", labels, digest, None, None, error))
@@ -317,7 +319,9 @@ def _framing(request: Request) -> int | None:
         if kind != b"application/json" and not (kind == b"application/octet-stream" and length is not None):
             raise InvalidInputError(
                 "the content type is application/json, or application/octet-stream with "
-                "inference-header-content-length", field="content-type", rule="media-type",
+                "inference-header-content-length",
+                field="content-type",
+                rule="media-type",
             )
     if length is None:
         return None

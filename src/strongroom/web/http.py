@@ -126,7 +126,10 @@ class Exchange:
             extra += b"connection: close\r\n"
             self._close = True
         head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n" % (
-            STATUS_LINES[status], content_type, len(body), extra,
+            STATUS_LINES[status],
+            content_type,
+            len(body),
+            extra,
         )
         # a HEAD is never routed to a body by us, but its refusal must not carry one either
         self._reply = head if self.request.method == b"HEAD" else head + body
@@ -178,7 +181,7 @@ class Connection(asyncio.Protocol):
             return
         server.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._transport = None
         self._queue.clear()
@@ -265,7 +268,8 @@ class Connection(asyncio.Protocol):
         elif self._parser.get_http_version() not in ("1.1", "1.0"):
             self._refuse(400, "only HTTP versions 1.1 and 1.0 are spoken here")
         elif b"transfer-encoding" in headers and (
-            b"content-length" in headers or headers[b"transfer-encoding"].lower() != b"chunked"
+            b"content-length" in headers
+            or headers[b"transfer-encoding"].lower() != b"chunked"
             or self._parser.get_http_version() != "1.1"
         ):
             self._refuse(400, "the framing of the body is ambiguous")
@@ -296,9 +300,7 @@ class Connection(asyncio.Protocol):
             return
         close = not self._parser.should_keep_alive()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        exchange = Exchange(
-            self, Request(self._parser.get_method(), self._url, self._headers, body, self._peer), close
-        )
+        exchange = Exchange(self, Request(self._parser.get_method(), self._url, self._headers, body, self._peer), close)
         self.phase, self.since = _IDLE, self._server.now
         self._raw_bytes = 0
         self._reset()
@@ -407,6 +409,15 @@ class Connection(asyncio.Protocol):
 
 
 _SINGLE: Final = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"x-api-key", b"expect",
-     b"inference-header-content-length", b"content-encoding")
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"content-type",
+        b"authorization",
+        b"x-api-key",
+        b"expect",
+        b"inference-header-content-length",
+        b"content-encoding",
+    )
 )

@@ -25,6 +25,7 @@ ABOUT: Final = {
     "strongroom_rows": "Rows that were decided, by model.",
     "strongroom_refusals": "Requests that were refused, by error code.",
     "strongroom_batches": "Batches that departed.",
+    "strongroom_boarded": "Requests that travelled in them, refusals included.",
     "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
     "strongroom_answer_seconds": "From the end of a request to its answer, record durable, by model.",
 }
@@ -49,8 +50,9 @@ class WorkerCounters:
         self.counters.add("strongroom_refusals", code=code)
 
     def batch(self, requests: int) -> None:
-        """A batch departed."""
+        """A batch departed with so many requests."""
         self.counters.add("strongroom_batches")
+        self.counters.add("strongroom_boarded", requests)
 
     def http_refused(self, status: int) -> None:
         """One request was refused before it reached a route."""
@@ -130,6 +132,9 @@ class MetricsDoor:
             exchange.reply(200, render(self._snapshots()), TEXT_TYPE)
 
 
+_DRIFT: Final = ("model", "version", "column", "worker")
+
+
 class _Collected:
     def __init__(self, snapshots: list[Snapshot]) -> None:
         self._snapshots = snapshots
@@ -154,13 +159,15 @@ class _Collected:
 
     def _gauges(self) -> Iterator[Metric]:
         ready = GaugeMetricFamily("strongroom_worker_ready", "Whether a worker can answer.", labels=["worker"])
-        records = GaugeMetricFamily("strongroom_ledger_records", "Durable records of a worker's log.", labels=["worker"])
+        records = GaugeMetricFamily(
+            "strongroom_ledger_records", "Durable records of a worker's log.", labels=["worker"]
+        )
         models = GaugeMetricFamily("strongroom_model", "Admitted models.", labels=["model", "version", "role"])
         psi = GaugeMetricFamily(
-            "strongroom_psi", "Population stability index against the reference.", labels=["model", "version", "column", "worker"]
+            "strongroom_psi", "Population stability index against the reference.", labels=_DRIFT
         )  # fmt: skip
         alert = GaugeMetricFamily(
-            "strongroom_psi_alert", "Whether PSI is above limit and chance.", labels=["model", "version", "column", "worker"]
+            "strongroom_psi_alert", "Whether PSI is above limit and chance.", labels=_DRIFT
         )  # fmt: skip
         seen: set[tuple[str, str, str]] = set()
         for one in self._snapshots:

@@ -80,9 +80,7 @@ class Supervisor:
                 try:
                     for slot in range(self.settings.workers):
                         await self._start(slot, sock)
-                    watchers = [
-                        asyncio.create_task(self._keep(slot, sock)) for slot in range(self.settings.workers)
-                    ]
+                    watchers = [asyncio.create_task(self._keep(slot, sock)) for slot in range(self.settings.workers)]
                     self._tell(f"serving on port {self.port} with {self.settings.workers} worker(s)")
                     if started is not None:
                         started()
@@ -219,7 +217,9 @@ class _only_one:  # noqa: N801  # reads as a statement: with _only_one(...)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise ConflictError(f"`{self._path.parent.parent}` is being served already; stop that server first") from error
+            raise ConflictError(
+                f"`{self._path.parent.parent}` is being served already; stop that server first"
+            ) from error
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:

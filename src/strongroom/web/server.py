@@ -48,7 +48,9 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
     if (files.client == "none") != (files.client_ca is None):
         raise InvalidInputError(
             f"client certificates are `{files.client}` but client_ca is {'named' if files.client_ca else 'missing'}: "
-            "set both or neither", field="tls.client_ca", rule="client-verify",
+            "set both or neither",
+            field="tls.client_ca",
+            rule="client-verify",
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -60,7 +62,9 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_REQUIRED if files.client == "required" else ssl.CERT_OPTIONAL
             context.verify_flags |= ssl.VERIFY_X509_STRICT
     except (OSError, ssl.SSLError) as error:
-        raise InvalidInputError("the TLS certificate, key or client_ca cannot be read as PEM", field="tls", rule="pem") from error
+        raise InvalidInputError(
+            "the TLS certificate, key or client_ca cannot be read as PEM", field="tls", rule="pem"
+        ) from error
     return context
 
 

@@ -147,7 +147,12 @@ class Worker:
         catalogue: Catalogue = rules.catalogue
         models = [(one.ref.name, one.version, one.role) for many in catalogue.models.values() for one in many]
         data = snapshot(
-            self.parts.slot, self.gateway.ready(), self.parts.shard.size, models, self._counters.counters, self.parts.drift
+            self.parts.slot,
+            self.gateway.ready(),
+            self.parts.shard.size,
+            models,
+            self._counters.counters,
+            self.parts.drift,
         )
         with contextlib.suppress(OSError):
             path = self.parts.layout.metrics(self.parts.slot)

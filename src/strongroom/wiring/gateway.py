@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE = timedelta(seconds=30)
 """How old the moment in an otherwise unchanged state may grow before it is written again."""
 
+
 def now() -> datetime:
     """Aware, UTC."""
     return datetime.now(UTC)

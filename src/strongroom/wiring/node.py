@@ -101,7 +101,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         lines = ["# A Strongroom gateway. Its keys lie in node.keyring, what it trusts in trust/."]
         lines += [f"{n} = {json.dumps(v)}" for n, v in plain.items() if v is not None and n not in tables]
         for table, values in tables.items():
-            lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None)]
+            lines += [
+                f"[{table}]",
+                *(f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None),
+            ]
         return ("\n".join(lines) + "\n").encode()
 
     def log_key_name(self, slot: int) -> str:
