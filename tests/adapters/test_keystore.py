@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import socket
 import stat
+import tempfile
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,3 +309,63 @@ def test_a_closed_client_says_so(tmp_path: Path) -> None:
         assert message is not None
         with message:
             assert message.kind == Kind.DONE
+
+
+def test_a_backup_a_day(tmp_path: Path, backups: Backups) -> None:
+    owned = open_owned(tmp_path / "node", backups, _noon, "EU")
+    assert owned.back_up_daily() is not None
+    assert owned.back_up_daily() is None
+    owned.clock = lambda: NOON + timedelta(days=1)
+    assert owned.back_up_daily() is not None
+    owned.close()
+
+
+def test_a_keeper_backs_up_by_itself_and_can_be_seen_to_end(tmp_path: Path) -> None:
+    with KeeperProcess(tmp_path / "node", tmp_path / "backups", tmp_path / "keys", "EU") as keeper:
+        until = time.monotonic() + 20
+        while not list((tmp_path / "backups").glob("*.keys")) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert list((tmp_path / "backups").glob("*.keys"))
+        assert keeper.running
+        os.kill(keeper.pid, signal.SIGKILL)
+        while keeper.running and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not keeper.running
+        keeper.start()
+        assert keeper.running
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else to try this")
+def test_another_user_is_not_served(tmp_path: Path) -> None:
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    try:
+        with KeeperProcess(place / "node", tmp_path / "backups", tmp_path / "keys", "EU"):
+            (place / "node").chmod(0o755)
+            assert _ask_as_nobody(place / "node" / SOCKET) == "not let in"
+            (place / "node" / SOCKET).chmod(0o666)  # even then
+            assert _ask_as_nobody(place / "node" / SOCKET) == "hung up on"
+    finally:
+        shutil.rmtree(place)
+
+
+def _ask_as_nobody(path: Path) -> str:
+    child = os.fork()
+    if child == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        answer = 3
+        try:
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(5)
+                peer.connect(os.fspath(path))
+                send(peer, Kind.FIND, _tag(1))
+                answer = 2 if receive(peer, 5.0, 5.0) is None else 3
+        except PermissionError:
+            answer = 1
+        except OSError:
+            answer = 2
+        finally:
+            os._exit(answer)
+    _, status = os.waitpid(child, 0)
+    return {1: "not let in", 2: "hung up on"}.get(os.waitstatus_to_exitcode(status), "answered")

@@ -47,7 +47,7 @@ from strongroom.sealing.subjects import TAG_BYTES
 CONNECTION_LIMIT: Final = 256
 REST_S: Final = 10.0
 CONFIRM_S: Final = 5.0
-EXPIRY_INTERVAL_S: Final = 3600.0
+UPKEEP_INTERVAL_S: Final = 3600.0
 MEMORY: Final = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -103,7 +103,7 @@ class Keeper:
 
     def serve(self) -> None:
         """Until `stop`."""
-        threading.Thread(target=self._expire, daemon=True, name="expiry").start()
+        threading.Thread(target=self._keep_up, daemon=True, name="upkeep").start()
         while not self._stopping.is_set():
             try:
                 peer, _ = self._server.accept()
@@ -223,13 +223,14 @@ class Keeper:
             )
         return len(asked)
 
-    def _expire(self) -> None:
+    def _keep_up(self) -> None:
         while not self._stopping.is_set():
-            with contextlib.suppress(
-                StrongroomError, OSError
-            ):  # tried again; the promised date has slack
+            # each on its own: a full backup disk must not keep an old backup key alive; both are tried again
+            with contextlib.suppress(StrongroomError, OSError):
                 self._owned.expire()
-            self._stopping.wait(EXPIRY_INTERVAL_S)
+            with contextlib.suppress(StrongroomError, OSError):
+                self._owned.back_up_daily()
+            self._stopping.wait(UPKEEP_INTERVAL_S)
 
 
 def harden(*, die_with_parent: bool, inspectable: bool) -> None:

@@ -193,6 +193,11 @@ class KeeperProcess:
             raise UnavailableError("the keeper is not running")
         return self._child.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it is alive; a supervisor starts it again when not, and the workers reconnect."""
+        return self._child is not None and self._child.poll() is None
+
     def start(self) -> None:
         """Return when it answers.
 

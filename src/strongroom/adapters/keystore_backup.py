@@ -113,6 +113,10 @@ class Backups:
             raise UnavailableError(f"the backup cannot be written: {error.strerror}") from error
         return path
 
+    def has_one_of(self, at: datetime) -> bool:
+        """Whether this day has a backup."""
+        return any(self.folder.glob(f"{at.astimezone(UTC).date().isoformat()}.*.keys"))
+
     def restore(self, backup: Path, folder: Path) -> None:
         """Make a key store in `folder` from a backup, without every subject erased since.
 

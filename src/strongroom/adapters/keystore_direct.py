@@ -81,6 +81,12 @@ class OwnedStore:
         with self.lock:
             return self.backups.back_up(self.store, self.clock())
 
+    def back_up_daily(self) -> Path | None:
+        """Write a backup unless this day has one."""
+        with self.lock:
+            now = self.clock()
+            return None if self.backups.has_one_of(now) else self.backups.back_up(self.store, now)
+
     def expire(self) -> list[str]:
         """Destroy backup keys whose time is up."""
         with self.lock:
