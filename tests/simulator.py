@@ -113,6 +113,23 @@ POLICIES: dict[str, bytes] = {
 NAMED_POLICIES = ("policy/access.cedar", "policy/trust.json", "policy/validation.json")
 GOVERNANCE = GovernanceSeen(origin="bank/room/eu/control/gov/1", size=7, root=digest_of(b"root"))
 
+MONITORS = Monitors(
+    features=(Bins(name="income", edges=("1.0",), counts=(5, 5)),),
+    score=Bins(name="pd", edges=("0.5",), counts=(5, 5)),
+    psi_alert="0.25",
+    psi_floor="0.0001",
+    min_rows=100,
+)
+PROFILE = NumericProfile(
+    runtime="onnxruntime",
+    version="1.24.0",
+    provider="CPUExecutionProvider",
+    threads=1,
+    isa="x86_64-avx2",
+    mode="batch-invariant",
+    max_batch=64,
+)
+
 NODE = NodeTrust(
     environment="production",
     jurisdictions=frozenset({"EU"}),
@@ -226,17 +243,28 @@ class Room:
         evidence = {
             "submission": sign_model(model, manifest, signer(author)),
             "scan": sign_envelope(make_statement(subject, SCAN, {"v": 1, "verdict": "pass"}), signer("scanner")),
-            "validation": sign_envelope(
-                make_statement(
-                    ref, VALIDATION, {"v": 1, "verdict": verdict, "sample": sample, "results": digest_of(results)}
-                ),
-                signer("validation"),
-            ),
+            "validation": self.validation(ref, files, results, sample, verdict=verdict),
         }
         made = Version(ref, files, evidence, results, sample, manifest.encode())
         if verdict == "pass" and about is None and validator != author:
             evidence["review"] = self.review(made, validator)
         return made
+
+    def validation(
+        self, ref: ModelRef, files: Mapping[str, bytes], results: bytes, sample: Digest, /, **changes: object
+    ) -> bytes:
+        """The validation service's signed predicate, as far as releases depend on it, with changes."""
+        predicate = {
+            "v": 1,
+            "verdict": "pass",
+            "sample": sample,
+            "results": digest_of(results),
+            "artifact_sha256": digest_of(files["model.onnx"]),
+            "policy_sha256": digest_of(POLICIES["policy/validation.json"]),
+            "profile": PROFILE,
+            "monitors": MONITORS,
+        }
+        return sign_envelope(make_statement(ref, VALIDATION, {**predicate, **changes}), signer("validation"))
 
     def review(self, version: Version, validator: str = "val") -> bytes:
         """The validator's signed review, made on their side."""
@@ -278,22 +306,8 @@ class Room:
             output=OutputContract(tensor="output", name="pd", unit="probability", minimum="0", maximum="1"),
             cut_offs=(CutOff(decision="accept", below="0.2"), CutOff(decision="refuse")),
             policies={path: digest_of(POLICIES[path]) for path in NAMED_POLICIES},
-            monitors=Monitors(
-                features=(Bins(name="income", edges=("1.0",), counts=(5, 5)),),
-                score=Bins(name="pd", edges=("0.5",), counts=(5, 5)),
-                psi_alert="0.25",
-                psi_floor="0.0001",
-                min_rows=100,
-            ),
-            numeric_profile=NumericProfile(
-                runtime="onnxruntime",
-                version="1.24.0",
-                provider="CPUExecutionProvider",
-                threads=1,
-                isa="x86_64-avx2",
-                mode="batch-invariant",
-                max_batch=64,
-            ),
+            monitors=MONITORS,
+            numeric_profile=PROFILE,
             min_gateway="0.1.0",
             plan=Plan(stages=("shadow", "canary", "live"), max_canary_percent=20, fallback=None),
             diagram=digest_of(POLICIES["process/lifecycle.bpmn"]),

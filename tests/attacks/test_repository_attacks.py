@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Targets
 
@@ -35,10 +36,9 @@ from strongroom.errors import (
 from strongroom.sealing.container import seal_file
 from strongroom.sealing.dsse import open_envelope, sign_envelope
 from strongroom.sealing.packages import ContainerIndex, Sealed, SealedFile, read_index
-from strongroom.sealing.statements import VALIDATION, make_statement
 from strongroom.vocabulary import PersonId, digest_of, micros
 from tests.attacks.release_room import blind_release, founded, hostile_targets
-from tests.simulator import CUSTODIANS, MODEL, START, Room, signer
+from tests.simulator import CUSTODIANS, MODEL, MONITORS, NAMED_POLICIES, PROFILE, START, Room, signer
 
 
 @pytest.fixture
@@ -316,9 +316,8 @@ def test_evidence_by_somebody_else(tmp_path: Path, kind: str, name: str) -> None
 def test_a_validation_that_did_not_pass(tmp_path: Path, verdict: str) -> None:
     room = Room(tmp_path)
     version = founded(room)
-    predicate = {"v": 1, "verdict": verdict, "sample": version.sample, "results": digest_of(version.results)}
-    version.evidence["validation"] = sign_envelope(
-        make_statement(version.ref, VALIDATION, predicate), signer("validation")
+    version.evidence["validation"] = room.validation(
+        version.ref, version.files, version.results, version.sample, verdict=verdict
     )
     blind_release(room, version)
     reason = room.reason()
@@ -330,13 +329,29 @@ def test_a_validation_that_did_not_pass(tmp_path: Path, verdict: str) -> None:
 def test_a_validation_on_another_sample_than_the_validators(tmp_path: Path, field: str) -> None:
     room = Room(tmp_path)
     version = founded(room)
-    predicate = {"v": 1, "verdict": "pass", "sample": version.sample, "results": digest_of(version.results)}
-    predicate[field] = digest_of(b"chosen by the author")
-    version.evidence["validation"] = sign_envelope(
-        make_statement(version.ref, VALIDATION, predicate), signer("validation")
+    version.evidence["validation"] = room.validation(
+        version.ref, version.files, version.results, version.sample, **{field: digest_of(b"chosen by the author")}
     )
     blind_release(room, version)
     assert "another validation, sample or result" in str(room.reason())
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"artifact": "reference.parquet"}, "model file"),
+        ({"policies": {path: digest_of(path.encode()) for path in NAMED_POLICIES}}, "validation policy"),
+        ({"numeric_profile": msgspec.structs.replace(PROFILE, mode="by-row")}, "numeric profile"),
+        ({"monitors": msgspec.structs.replace(MONITORS, psi_alert="9.9")}, "monitors"),
+    ],
+)
+def test_a_release_of_something_else_than_was_validated(tmp_path: Path, change: dict[str, Any], what: str) -> None:
+    room = Room(tmp_path)
+    version = founded(room)
+    blind_release(room, version, document=change)
+    reason = room.reason()
+    assert isinstance(reason, EvidenceError)
+    assert what in str(reason)
 
 
 def test_a_changed_byte_in_the_sealed_model(room: Room) -> None:

@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 
 from strongroom.access.people import PeopleRegister
 from strongroom.approval.four_eyes import Voice, voice_of
-from strongroom.approval.statements import MachineVerdict, Review
-from strongroom.approval.trust_policy import FLOOR, TrustPolicy
+from strongroom.approval.release import Release
+from strongroom.approval.role_metadata import RoleMetadata
+from strongroom.approval.statements import Approval, MachineVerdict, Review, ValidationVerdict
+from strongroom.approval.trust_policy import VALIDATION_PATH, TrustPolicy
+from strongroom.encoding import canonical
 from strongroom.errors import (
     EvidenceError,
     FourEyesError,
@@ -89,6 +92,7 @@ class Judged:
     validator: Voice
     author_key: PublicKey
     review: Review
+    validation: ValidationVerdict
 
 
 def author_of(bundle: bytes, ref: ModelRef, manifest: Manifest, register: Register) -> PublicKey:
@@ -108,8 +112,8 @@ def author_of(bundle: bytes, ref: ModelRef, manifest: Manifest, register: Regist
 
 def check_machines(
     ref: ModelRef, data: Mapping[str, bytes], tier: int, policy: TrustPolicy, register: Register, at_us: int
-) -> MachineVerdict:
-    """Everything but submission and review: signed by the demanded roles, about `ref`, verdicts good enough.
+) -> ValidationVerdict:
+    """Everything but submission and review: signed by the demanded roles, about `ref`, verdicts `pass`.
 
     Args:
         ref: the version.
@@ -126,17 +130,18 @@ def check_machines(
         EvidenceError, NotAuthenticatedError, TamperedError: as named.
     """
     demands = policy.demands(tier)
-    verdicts: dict[str, MachineVerdict] = {}
+    shapes: dict[str, type[Any]] = {"scan": MachineVerdict, "validation": ValidationVerdict}
+    verdicts: dict[str, Any] = {}
     for kind in sorted(set(demands) - {"submission", "review"}):
-        shape: type[Any] = MachineVerdict if kind in FLOOR else dict
-        found, key_id = register.statement(data[kind], ref, f"urn:strongroom:predicate:{kind}:v1", shape)
+        predicate = f"urn:strongroom:predicate:{kind}:v1"
+        found, key_id = register.statement(data[kind], ref, predicate, shapes.get(kind, dict))
         voice_of(register.people, key_id, at_us, demands[kind])
-        if kind in FLOOR:
+        if kind in shapes:
             verdicts[kind] = found
-            allowed = policy.validation_verdicts if kind == "validation" else ("pass",)
-            if found.verdict not in allowed:
+            if found.verdict != "pass":
                 raise EvidenceError(f"the {kind} of {ref} ended with verdict `{found.verdict[:40]}`")
-    return verdicts["validation"]
+    verdict: ValidationVerdict = verdicts["validation"]
+    return verdict
 
 
 def check_evidence(
@@ -188,4 +193,50 @@ def check_evidence(
     named = (review.sample, review.results, review.validation)
     if named != (judged.sample, judged.results, digest_of(data["validation"])):
         raise EvidenceError(f"the review of {ref} judges another validation, sample or result")
-    return Judged(author, validator, author_key, review)
+    return Judged(author, validator, author_key, review, judged)
+
+
+def check_as_validated(release: Release, verdict: ValidationVerdict, manifest: Manifest) -> None:
+    """What is released is what was validated: this file, under this policy, with the profile that the sandbox proved.
+
+    Raises:
+        EvidenceError: says which part differs.
+    """
+    for holds, what in (
+        (verdict.artifact_sha256 == manifest.entry(release.artifact).sha256, "model file"),
+        (verdict.policy_sha256 == release.policies.get(VALIDATION_PATH), "validation policy"),
+        (verdict.profile == release.numeric_profile, "numeric profile"),
+        (verdict.monitors == release.monitors, "monitors"),
+    ):
+        if not holds:
+            raise EvidenceError(f"the release of `{release.model}` has another {what} than the validation")
+
+
+def check_decision(decision: Approval, voice: Voice, release: Release, role: RoleMetadata, at_us: int) -> None:
+    """A decision (format 9) is about exactly this release, in the name of the one who signed it.
+
+    Args:
+        decision: as signed.
+        voice: who signed it.
+        release: the release document.
+        role: the metadata (or draft) that lists it.
+        at_us: now.
+
+    Raises:
+        EvidenceError: says which part differs.
+    """
+    same = (
+        (decision.person == voice.person, "person"),
+        (decision.manifest == release.manifest, "manifest"),
+        (decision.release == digest_of(canonical(release)), "release document"),
+        (decision.evidence == release.evidence, "evidence"),
+        (decision.policies == release.policies, "policies"),
+        (decision.diagram == release.diagram, "diagram"),
+        (decision.case == release.case, "case"),
+        (decision.plan == release.plan, "plan"),
+        (decision.tuf_draft is None or decision.tuf_draft in (role.digest, *role.drafts), "metadata draft"),
+        (decision.at_us <= at_us + SKEW_US, "time"),
+    )
+    for holds, what in same:
+        if not holds:
+            raise EvidenceError(f"the approval of `{voice.person}` has another {what} than the release")

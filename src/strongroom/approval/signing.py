@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from strongroom.approval.evidence import Judged, Register, author_of, check_evidence, check_machines
+from strongroom.approval.evidence import Judged, Register, author_of, check_as_validated, check_evidence, check_machines
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import RoleMetadata, read_role, read_signed, release_path
 from strongroom.approval.statements import (
@@ -18,8 +18,8 @@ from strongroom.approval.statements import (
     GovernanceSeen,
     Halt,
     Lift,
-    MachineVerdict,
     Review,
+    ValidationVerdict,
     halt_id,
 )
 from strongroom.approval.trust_policy import DIAGRAM_PATH, TRUST_PATH, read_trust_policy
@@ -135,7 +135,7 @@ class SignedApproval:
     draft_signature: bytes | None
 
 
-def check_review_papers(papers: ReviewPapers, at_us: int) -> MachineVerdict:
+def check_review_papers(papers: ReviewPapers, at_us: int) -> ValidationVerdict:
     """Recompute what the machines say about a version.
 
     1. the manifest has the digest in `ref`;
@@ -223,6 +223,7 @@ def check_approval_papers(papers: ApprovalPapers, at_us: int) -> CheckedApproval
     1. the release document is canonical;
     2. manifest, evidence, policies and diagram have the digests that it names, no more and no fewer;
     3. the evidence holds: right signers, about this version, in its favour, author and validator different;
+       model file, validation policy, numeric profile and monitors are those that were validated;
     4. the draft lists what is published now, unchanged, and this release: the same bytes as target and as `custom`;
     5. its version is the next one, it names all earlier drafts, expires at the latest review date and hands nothing on.
 
@@ -248,6 +249,7 @@ def check_approval_papers(papers: ApprovalPapers, at_us: int) -> CheckedApproval
     # 3
     policy = read_trust_policy(papers.policies.get(TRUST_PATH, b""))
     judged = check_evidence(ref, papers.evidence, manifest, release.tier, policy, Register.read(papers.people), at_us)
+    check_as_validated(release, judged.validation, manifest)
     # 4, 5
     draft = check_draft(papers.draft, papers.published, release)
     return CheckedApproval(release, digest_of(papers.release), draft, judged, papers.governance)

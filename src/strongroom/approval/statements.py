@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.approval.release import EvidenceRef, Plan
+from strongroom.approval.release import EvidenceRef, Monitors, NumericProfile, Plan
 from strongroom.errors import InvalidInputError
 from strongroom.vocabulary import Digest, PersonId, digest_of, parse_digest
 
@@ -142,16 +142,28 @@ class Lift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class MachineVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What scan and validation evidence must say, whatever else they hold: only `pass` lets a release through.
-
-    Attributes:
-        sample: validation only: digest of the sample that was used.
-        results: validation only: digest of the results document.
-    """
+    """What scan evidence must say, whatever else it holds: only `pass` lets a release through."""
 
     verdict: str
-    sample: Digest | None = None
-    results: Digest | None = None
+
+
+class ValidationVerdict(MachineVerdict, frozen=True, kw_only=True):
+    """What validation evidence must say, whatever else it holds (`validation.results.ValidationPredicate`).
+
+    Attributes:
+        sample: manifest digest of the validator's sample.
+        results: digest of the results document.
+        artifact_sha256: the file that was tested.
+        policy_sha256: the validation policy that it was judged by.
+        profile, monitors: what the release must carry.
+    """
+
+    sample: Digest
+    results: Digest
+    artifact_sha256: Digest
+    policy_sha256: Digest
+    profile: NumericProfile
+    monitors: Monitors
 
 
 def halt_id(payload: bytes) -> Digest:

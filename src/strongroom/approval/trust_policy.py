@@ -5,8 +5,6 @@ The floor is in code, not in the policy: a policy can ask for more evidence, mor
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from strongroom.encoding import parse_as
@@ -43,7 +41,6 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         approvers: different persons who approve; below 2 counts as 2.
         halter_roles: a person with one of these roles may halt.
         lifter_roles: a person with one of these roles may be one of the two who lift.
-        validation_verdicts: battery verdicts that a validator may call fit; `fail` never.
     """
 
     v: int
@@ -51,7 +48,6 @@ class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     approvers: int = APPROVERS_FLOOR
     halter_roles: tuple[str, ...] = ("halter",)
     lifter_roles: tuple[str, ...] = ("halter",)
-    validation_verdicts: tuple[Literal["pass", "amber"], ...] = ("pass",)
 
     def __post_init__(self) -> None:
         if self.v != 1:

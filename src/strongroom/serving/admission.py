@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from strongroom.approval.evidence import Register, check_evidence
+from strongroom.approval.evidence import Register, check_as_validated, check_evidence
 from strongroom.approval.pointers import Pointer, check_pointer
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import HALTS_ROLE, pointer_path, read_delegations
@@ -118,8 +118,8 @@ def admit(
     12. every type of evidence that policy and floor demand for its tier is there, once, and nothing else; each is
         signed by one key of the register whose owner holds the demanded role, and is about this manifest;
         the submission is the author's model signature over exactly the files of the manifest;
-        scan and validation say what the policy accepts (`pass`; `fail` never);
-        the validator's review says `fit` of that very validation, sample and results;
+        scan and validation say `pass`; the validator's review says `fit` of that very validation, sample and results;
+        model file, validation policy, numeric profile and monitors are those that were validated;
     13. approvals (format 9) name exactly this document, evidence, policies, diagram, case, plan and metadata draft;
         no approver rejected it;
     14. author, validator and approvers are different persons with different keys, at least two approvers, both over
@@ -196,6 +196,7 @@ def admit(
                 manifest_of = Manifest.decode(package.manifest, manifest)
                 data = gather_evidence(release, evidence)
                 judged = check_evidence(ref, data, manifest_of, release.tier, policy, register, micros(state.at))
+                check_as_validated(release, judged.validation, manifest_of)
                 # 13
                 approvals = check_approvals(release, role, register, evidence, micros(state.at))
                 # 14
