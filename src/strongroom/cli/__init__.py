@@ -1,0 +1,75 @@
+"""`strongroom`, the command line. Commands are thin: they open a room or a home and call `wiring`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+import typer
+
+from strongroom import __version__
+from strongroom.cli import judgement, models, proof, rooms, running
+
+app = typer.Typer(
+    name="strongroom",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Where a bank keeps, proves and runs its models.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 refused, 4 tampered, 5 unavailable.",
+)
+
+SECTIONS: dict[str, list[Callable[..., None]]] = {
+    "The room": [rooms.init, rooms.timestamp],
+    "A model's way in": [models.package, models.submit, models.sample, models.scan, models.validate],
+    "Judgement": [judgement.review, judgement.propose, judgement.approve, judgement.reject],
+    "Running": [
+        judgement.release,
+        judgement.rollback,
+        judgement.halt,
+        judgement.lift,
+        running.serve,
+        running.witness,
+        running.score,
+    ],
+    "Proof and care": [
+        models.show,
+        models.history,
+        proof.log,
+        proof.verify,
+        proof.receipt,
+        proof.replay,
+        proof.outcomes,
+        proof.monitor,
+        proof.erase,
+        proof.fsck,
+        models.unseal,
+    ],
+}
+
+for panel, commands in SECTIONS.items():
+    for function in commands:
+        app.command(rich_help_panel=panel)(function)
+app.add_typer(rooms.people, name="people", rich_help_panel="The room")
+app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
+app.add_typer(running.grant, name="grant", rich_help_panel="Running")
+app.add_typer(running.node, name="node", rich_help_panel="Running")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"strongroom {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> int:
+    """Entry point. Typer itself exits with the code of the command."""
+    app()
+    return 0

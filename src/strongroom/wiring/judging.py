@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
@@ -21,7 +22,7 @@ from strongroom.approval.signing import (
     sign_review,
 )
 from strongroom.approval.statements import Finding
-from strongroom.errors import ConflictError
+from strongroom.errors import ConflictError, InvalidInputError
 from strongroom.registry.versions import Version
 from strongroom.sealing.dsse import open_envelope
 from strongroom.sealing.signers import keys_with_role
@@ -147,3 +148,21 @@ def validation_of(desk: AtDesk, version: Version) -> ValidationPredicate:
     keys = keys_with_role(desk.room.register, "validation-service", micros(desk.room.clock()))
     _, predicate = read_statement(open_envelope(envelope, keys).payload, VALIDATION, ValidationPredicate)
     return predicate
+
+
+def findings_of(lines: Sequence[str]) -> list[Finding]:
+    """Findings from `severity:text` lines, numbered.
+
+    Raises:
+        InvalidInputError: a line has another form.
+    """
+    found = []
+    for number, line in enumerate(lines, 1):
+        severity, colon, text = line.partition(":")
+        if not colon or severity not in ("low", "medium", "high"):
+            raise InvalidInputError("a finding is written as low:text, medium:text or high:text", field="finding")
+        level: Literal["low", "medium", "high"] = "low" if severity == "low" else "high"
+        if severity == "medium":
+            level = "medium"
+        found.append(Finding(id=f"f-{number}", severity=level, text=text.strip(), status="accepted"))
+    return found

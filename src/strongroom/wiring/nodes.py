@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.shard_reader import ShardReader, read_shard_file
+from strongroom.errors import ConflictError
 from strongroom.ledger.actions import close_shard, open_shard
 from strongroom.ledger.note import VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
@@ -62,6 +67,38 @@ def close_log(desk: AtDesk, checkpoint: bytes, key: VerifierKey) -> EntryRef:
     disclosed = room.log.disclose(books.receipt)
     replace_atomically(room.layout.openings / f"{digest_of(key.name.encode())}.close.json", disclosed, 0o644)
     return books.receipt
+
+
+def close_node(desk: AtDesk, folder: Path) -> list[EntryRef]:
+    """Enter the end of each log of a stopped gateway.
+
+    Raises:
+        ConflictError: a worker still writes one of them.
+    """
+    layout = NodeLayout(folder)
+    settings = layout.read()
+    entries = []
+    for slot in range(settings.workers):
+        reader = ShardReader(layout.ledger(slot))
+        key = VerifierKey.parse(read_shard_file((layout.ledger(slot) / "shard.json").read_bytes()).vkey)
+        with exclusive(layout.ledger(slot)):
+            entries.append(close_log(desk, reader.note(), key))
+    return entries
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a log's lock, so that no worker writes meanwhile.
+
+    Raises:
+        ConflictError: a worker holds it.
+    """
+    with (folder / "lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConflictError(f"log `{folder.name}` is being written; stop the gateway first") from error
+        yield
 
 
 def _facts(entry: msgspec.Struct) -> dict[str, str | int]:

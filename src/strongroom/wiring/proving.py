@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from strongroom.access.people import PeopleRegister
 from strongroom.adapters.keyring import KeyFile
@@ -17,6 +20,7 @@ from strongroom.ledger.note import LogKey
 from strongroom.monitoring import actions as monitoring
 from strongroom.monitoring.alerts import Alert
 from strongroom.monitoring.outcomes import Joined, Outcome, OutcomeBatch
+from strongroom.monitoring.performance import performance
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.ports import LoggedEntry
 from strongroom.registry.versions import Version
@@ -88,6 +92,30 @@ def raise_alerts(desk: AtDesk, report: monitoring.DriftReport) -> Sequence[tuple
     """Record an alert for every column beyond its limit."""
     room = desk.room
     return monitoring.raise_alerts(room.office, desk.ask("alert", "Model", report.ref.name), report, room.clock)
+
+
+def drift_facts(
+    report: monitoring.DriftReport, joined: Joined, raised: Sequence[tuple[Alert, EntryRef]]
+) -> dict[str, Any]:
+    """A drift report, performance and alerts as one plain document."""
+    found = performance(joined)
+    return {
+        "model": str(report.ref),
+        "rows": report.rows,
+        "drift": [
+            {
+                "column": one.name,
+                "psi": None if one.psi is None else round(one.psi, 5),
+                "error": None if one.error is None else round(one.error, 5),
+                "by_chance": None if one.by_chance is None else round(one.by_chance, 5),
+                "limit": one.limit,
+                "verdict": one.verdict,
+            }
+            for one in report.drifts
+        ],
+        "outcomes": msgspec.to_builtins(found),
+        "alerts": [f"{alert.column}: PSI {alert.value}, entry {entry}" for alert, entry in raised],
+    }
 
 
 def live_release(room: ControlPlane, node: NodeRecords, model: str) -> tuple[Digest, Release]:

@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import NodeStore, keeper_keys
+from strongroom.adapters.keeper_client import (
+    NodeStore,
+    back_up_through_keeper,
+    expire_through_keeper,
+    keeper_keys,
+)
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import direct_keys, open_owned
@@ -238,6 +243,26 @@ def node_store(folder: Path) -> NodeStore:
     """The key store of a node, as an erasure sees it."""
     layout = NodeLayout(folder)
     return NodeStore(layout.keystore, Backups(layout.backups, layout.backup_keys), layout.read().region, now)
+
+
+def back_up(folder: Path, only_expire: bool = False) -> tuple[Path | None, list[str]]:
+    """Back a node's key store up, and destroy backup keys whose time is up; through the keeper while one runs.
+
+    Returns:
+        The backup's path (None when only expiring), and the days whose keys were destroyed.
+    """
+    layout = NodeLayout(folder)
+    backups = Backups(layout.backups, layout.backup_keys)
+    try:
+        owned = open_owned(layout.keystore, backups, now, layout.read().region)
+    except UnavailableError:
+        path = None if only_expire else back_up_through_keeper(layout.keystore)
+        return path, expire_through_keeper(layout.keystore)
+    try:
+        path = None if only_expire else owned.back_up()
+        return path, owned.expire()
+    finally:
+        owned.close()
 
 
 def _verifier(ring: KeyFile, settings: NodeSettings, slot: int) -> VerifierKey:

@@ -18,7 +18,7 @@ from strongroom.approval.role_metadata import OPERATIONS_ROLE
 from strongroom.approval.signing import sign_halt, sign_lift
 from strongroom.approval.standing import draft_pointer, draft_rollback, open_halts
 from strongroom.approval.trust_policy import GRANTS_PATH
-from strongroom.errors import ConflictError, NotFoundError
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import PointerChange
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
@@ -70,6 +70,23 @@ def point(
         signature=desk.home.sign(draft),
         means=means,
     )
+
+
+def point_at(desk: AtDesk, ref: ModelRef, stage: str, percent: int, reason: str) -> PointerChange:
+    """As the operator: put a version at a stage; the champion stays unless the stage is `live`.
+
+    Raises:
+        InvalidInputError: no such stage.
+        NotPermittedError: outside the approved plan.
+    """
+    if stage not in ("shadow", "canary", "live"):
+        raise InvalidInputError("a stage is shadow, canary or live", field="stage", rule="choice")
+    if stage == "live":
+        return point(desk, ref.name, champion=ref.manifest, reason=reason)
+    now = desk.room.repository.pointer(ref.name)
+    champion = now.champion if now else None
+    share = percent if stage == "canary" else 0
+    return point(desk, ref.name, champion=champion, challenger=ref.manifest, canary_percent=share, reason=reason)
 
 
 def rollback(desk: AtDesk, model: str, reason: str) -> PointerChange:

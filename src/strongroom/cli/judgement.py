@@ -1,0 +1,240 @@
+"""Commands of judgement and of what follows from it: review, terms, approve, reject, release, rollback, halt, lift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    ModelArgument,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    find_version,
+)
+from strongroom.cli.output import Json, command, console, tell
+from strongroom.errors import ConflictError
+
+Reason = Annotated[str, typer.Option(help="Why, in words; it goes on the record.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
+
+
+@command
+def review(
+    model: ModelArgument,
+    opinion: Annotated[str, typer.Option(help="fit or unfit.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    finding: Annotated[
+        list[str] | None, typer.Option(help="A finding as severity:text, severity low, medium or high (may repeat).")
+    ] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the independent validator: check every digest, judge, sign.
+
+    Example: strongroom review pd-cards --opinion fit --finding "low:two grades inverted" --room credit --home ~/vera
+    """
+    from strongroom.wiring import judging
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        case = judging.review(desk, find_version(desk.room, model).ref, opinion, judging.findings_of(finding or []))
+    tell(as_json, {"case": case.id, "state": case.state}, [f"case {case.id}: {case.state}"])
+
+
+@command
+def propose(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    days: Annotated[int, typer.Option(help="Days until the review is due.", min=1)] = 365,
+    canary: Annotated[int, typer.Option(help="Largest canary share in percent.", min=0, max=100)] = 10,
+    fallback: Annotated[str | None, typer.Option(help="Approved version to roll back to (model@digits).")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: write the terms of a reviewed version, for the approvers to sign.
+
+    Example: strongroom propose pd-cards --days 365 --fallback pd-cards@50fe21 --room credit --home ~/omar
+    """
+    from strongroom.wiring import judging
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        back = find_version(desk.room, fallback).ref.manifest if fallback else None
+        release = judging.propose(
+            desk, find_version(desk.room, model).ref, days=days, canary_percent=canary, fallback=back
+        )
+    tell(
+        as_json,
+        {"model": release.model, "manifest": release.manifest, "case": release.case},
+        [f"terms of {release.model}@{release.manifest[:12]} wait for two approvers", "next: strongroom approve"],
+    )
+
+
+@command
+def approve(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    condition: Annotated[list[str] | None, typer.Option(help="A condition in words (may repeat).")] = None,
+    yes: Yes = False,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As an approver: recompute every digest, read what is signed, sign approval and metadata.
+
+    Example: strongroom approve pd-cards --room credit --home ~/paul
+    """
+    from strongroom.wiring import judging
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        ref = find_version(desk.room, model).ref
+        summary = judging.check_papers(desk, ref).summary()
+        if not as_json:
+            console.print(summary, soft_wrap=True)
+        if not yes:
+            if as_json:
+                raise ConflictError("with --json nobody can be asked; read the terms first, then add --yes")
+            typer.confirm("sign this?", abort=True)
+        case = judging.approve(desk, ref, condition or [])
+    tell(
+        as_json,
+        {"case": case.id, "state": case.state, "approvers": list(case.approvers), "signed": summary},
+        [f"case {case.id}: {case.state}, approved by {', '.join(case.approvers)}"],
+    )
+
+
+@command
+def reject(
+    model: ModelArgument,
+    reason: Reason,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """End the case of a version, with a reason. A new submission opens another.
+
+    Example: strongroom reject pd-cards --reason "discrimination too weak for tier 1" --room credit --home ~/paul
+    """
+    from strongroom.wiring import judging
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        case = judging.reject(desk, find_version(desk.room, model).ref, reason)
+    tell(as_json, {"case": case.id, "state": case.state}, [f"case {case.id}: {case.state}"])
+
+
+@command
+def release(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    stage: Annotated[str, typer.Option(help="live, canary or shadow; none publishes without pointing.")] = "live",
+    percent: Annotated[int, typer.Option(help="Share of a canary.", min=0, max=100)] = 0,
+    reason: Annotated[str, typer.Option(help="Why, in words.")] = "approved",
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: publish an approved version, and point at it within its plan.
+
+    Example: strongroom release pd-cards --stage live --room credit --home ~/omar
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        version = find_version(desk.room, model)
+        if version.state == "approved":
+            releasing.release(desk, version.ref)
+        change = None
+        if stage != "none":
+            change = releasing.point_at(desk, version.ref, stage, percent, reason)
+    tell(
+        as_json,
+        {"model": version.ref.name, "manifest": version.ref.manifest, "sequence": change.sequence if change else None},
+        [f"{version.ref} is published" + (f" and {stage}" if change else "")],
+    )
+
+
+@command
+def rollback(
+    model: ModelArgument,
+    reason: Reason,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: point back at the champion's approved fallback.
+
+    Example: strongroom rollback pd-cards --reason "drift alert" --room credit --home ~/omar
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        change = releasing.rollback(desk, model.partition("@")[0], reason)
+    tell(
+        as_json,
+        {"model": change.model, "champion": change.champion, "sequence": change.sequence},
+        [f"{change.model}: {str(change.champion)[:12]} answers again"],
+    )
+
+
+@command
+def halt(
+    model: ModelArgument,
+    reason: Reason,
+    room: RoomOption,
+    home: HomeOption,
+    file: Annotated[
+        Path | None, typer.Option(help="Also write the signed halt here; dropped into a node's halt/ it works at once.")
+    ] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Stop all versions of a model. One named person may; two lift.
+
+    Example: strongroom halt pd-cards --reason "scores look wrong" --room credit --home ~/paul
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        name, envelope = releasing.halt(desk, find_version(desk.room, model).ref, reason)
+    if file is not None:
+        file.write_bytes(envelope)
+    tell(as_json, {"model": model.partition("@")[0], "halt": name}, [f"halted; the halt is called {name[:12]}"])
+
+
+@command
+def lift(
+    model: ModelArgument,
+    reason: Reason,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """One of the two voices that end a halt.
+
+    Example: strongroom lift pd-cards --reason "cause found and mended" --room credit --home ~/petra
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        free = releasing.lift(desk, find_version(desk.room, model).ref, reason)
+    tell(
+        as_json,
+        {"model": model.partition("@")[0], "free": free},
+        ["nothing halts the model any more" if free else "one more person must lift"],
+    )

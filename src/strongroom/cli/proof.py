@@ -1,0 +1,313 @@
+"""Commands of proof and care: verify, receipt, replay, outcomes, monitor, erase, fsck, log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    ModelArgument,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    passphrase,
+)
+from strongroom.cli.output import EXIT_CODES, Json, command, table, tell
+from strongroom.cli.running import NodePassphrase
+from strongroom.errors import InvalidInputError, TamperedError
+
+NodeOption = Annotated[
+    Path, typer.Option("--node", envvar="STRONGROOM_NODE", help="Folder of the gateway.", show_default=False)
+]
+
+
+@command
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="Receipt of a decision.", show_default=False)],
+    policy: Annotated[Path, typer.Option(help="Trust policy (tlog-policy).", show_default=False)],
+    openings: Annotated[Path | None, typer.Option(help="Folder of disclosed openings of shards.")] = None,
+    request: Annotated[Path | None, typer.Option(help="The V2 request, as JSON.")] = None,
+    answer: Annotated[Path | None, typer.Option(help="The V2 answer, as JSON.")] = None,
+    row: Annotated[int, typer.Option(help="Which row of the request.", min=0)] = 0,
+    cosigned: Annotated[bool, typer.Option("--cosigned", help="Refuse without the witnesses' quorum.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Verify a receipt offline, with public keys alone. The same as verify.py, which needs nothing of ours.
+
+    Example: strongroom verify receipt.json --policy log-policy --openings openings --answer answer.json
+    """
+    import json
+
+    from strongroom import verify as offline
+
+    try:
+        trusted = offline.read_policy(policy.read_bytes())
+        disclosed = [
+            offline.read_disclosed(path.read_bytes(), trusted)
+            for path in sorted(openings.glob("*.json") if openings else [])
+        ]
+        checked = offline.verify_receipt(receipt.read_bytes(), trusted, disclosed)
+        asked = json.loads(request.read_bytes()) if request else None
+        answered = json.loads(answer.read_bytes()) if answer else None
+        offline.verify_messages(checked, asked, answered, row)
+        if cosigned and not checked.cosigned:
+            raise offline.TamperedError("no quorum of witnesses cosigned the checkpoint in this receipt")
+    except offline.TamperedError as error:
+        raise TamperedError(f"not verified: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"a file cannot be read: {error}", field="file") from error
+    facts = {
+        "decision_id": checked.document["decision_id"],
+        "origin": checked.checkpoint.origin,
+        "index": checked.index,
+        "cosigned": checked.cosigned,
+    }
+    tell(
+        as_json,
+        facts,
+        [f"verified: decision {facts['decision_id']}, entry {checked.index} of {checked.checkpoint.origin}"],
+    )
+
+
+@command
+def receipt(
+    decision_id: Annotated[str, typer.Argument(help="Decision id.", show_default=False)],
+    node: NodeOption,
+    room: RoomOption,
+    home: HomeOption,
+    to: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Write the receipt of a past decision under the newest cosigned checkpoint.
+
+    Example: strongroom receipt 6f1c... --to receipt.json --node gw-1 --room credit --home ~/audrey
+    """
+    from strongroom.wiring import proving
+    from strongroom.wiring.records import NodeRecords
+
+    secret = passphrase(node_passphrase, "the gateway")
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+        to.write_bytes(proving.receipt(desk, records, decision_id))
+    tell(as_json, {"decision_id": decision_id, "file": str(to)}, [f"receipt written to {to}"])
+
+
+@command
+def replay(
+    decision_id: Annotated[list[str], typer.Argument(help="Decision ids.", show_default=False)],
+    node: NodeOption,
+    room: RoomOption,
+    home: HomeOption,
+    batch: Annotated[int, typer.Option(help="Rows that travel together.", min=1)] = 1,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Compute past decisions again and demand the same bits.
+
+    Example: strongroom replay 6f1c... --batch 7 --node gw-1 --room credit --home ~/audrey
+    """
+    from strongroom.wiring import proving
+    from strongroom.wiring.records import NodeRecords
+
+    secret = passphrase(node_passphrase, "the gateway")
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+        replayed = proving.replay(desk, records, decision_id, batch)
+    facts = [
+        {"decision_id": one.decision.leaf.decision_id, "score": one.score, "decision": one.decision.answer.decision}
+        for one in replayed
+    ]
+    tell(as_json, facts, [f"{one['decision_id']}: {one['score']!r}, {one['decision']}: the same bits" for one in facts])
+
+
+@command
+def outcomes(
+    model: ModelArgument,
+    file: Annotated[
+        Path, typer.Argument(help="CSV or Parquet: decision_id, outcome (0 or 1), observed_at.", show_default=False)
+    ],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Post what became of past decisions.
+
+    Example: strongroom outcomes pd-cards outcomes.csv --room credit --home ~/omar
+    """
+    import pandas as pd
+
+    from strongroom.monitoring.outcomes import Outcome
+    from strongroom.vocabulary import micros
+    from strongroom.wiring import proving
+
+    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    missing = {"decision_id", "outcome", "observed_at"} - set(frame.columns)
+    if missing:
+        raise InvalidInputError(f"the file lacks column `{min(missing)}`", field=min(missing), rule="missing")
+    times = pd.to_datetime(frame["observed_at"], utc=True)
+    posted = [
+        Outcome(decision_id=str(one), outcome=1 if int(what) else 0, observed_at_us=micros(when.to_pydatetime()))
+        for one, what, when in zip(frame["decision_id"], frame["outcome"], times, strict=True)
+    ]
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = proving.post_outcomes(desk, model.partition("@")[0], posted)
+    tell(as_json, {"posted": len(posted), "entry": str(entry)}, [f"{len(posted)} outcomes posted"])
+
+
+@command
+def monitor(
+    model: ModelArgument,
+    node: NodeOption,
+    room: RoomOption,
+    home: HomeOption,
+    since: Annotated[str | None, typer.Option(help="Only decisions from this time on (ISO 8601).")] = None,
+    alert: Annotated[bool, typer.Option("--alert", help="Record an alert for every column beyond its limit.")] = False,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Drift of the live version, counted from the ledger, and performance where outcomes are known.
+
+    Example: strongroom monitor pd-cards --alert --node gw-1 --room credit --home ~/omar
+    """
+    from strongroom.vocabulary import micros
+    from strongroom.wiring import proving
+    from strongroom.wiring.records import NodeRecords
+
+    name = model.partition("@")[0]
+    since_us = 0
+    if since is not None:
+        moment = datetime.fromisoformat(since)
+        since_us = micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    secret = passphrase(node_passphrase, "the gateway")
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+        report = proving.read_drift(desk, records, name, since_us)
+        raised = proving.raise_alerts(desk, report) if alert else []
+        joined = proving.read_outcomes(desk, records, name)
+    facts = proving.drift_facts(report, joined, raised)
+    if as_json:
+        tell(True, facts)
+        return
+    table(
+        f"drift of {report.ref}, {report.rows} decisions",
+        ["column", "PSI", "by chance below", "limit", "verdict"],
+        [(row["column"], row["psi"], row["by_chance"], row["limit"], row["verdict"]) for row in facts["drift"]],
+    )
+    tell(False, facts, [f"outcomes: {facts['outcomes']}", *(f"alert: {line}" for line in facts["alerts"])])
+
+
+@command
+def erase(
+    subject: Annotated[str, typer.Argument(help="The data subject, as callers name them.", show_default=False)],
+    node: NodeOption,
+    room: RoomOption,
+    home: HomeOption,
+    certificate: Annotated[Path | None, typer.Option(help="Write the signed certificate here.")] = None,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the data protection officer: destroy one subject's key: unreadable records, a log that still verifies.
+
+    Example: strongroom erase client-4711 --certificate certificate.json --node gw-1 --room credit --home ~/dora
+    """
+    from strongroom.vocabulary import instant, rfc3339
+    from strongroom.wiring import proving
+
+    secret = passphrase(node_passphrase, "the gateway")
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        erased = proving.erase(desk, node, secret, subject)
+    if certificate is not None:
+        certificate.write_bytes(erased.envelope)
+    dates = {
+        "online": rfc3339(instant(erased.certificate.online_us)),
+        "backups": rfc3339(instant(erased.certificate.backups_us)),
+    }
+    tell(
+        as_json,
+        {**dates, "entry": str(erased.entry)},
+        [f"unreadable online since {dates['online']}, in every backup from {dates['backups']} at the latest"],
+    )
+
+
+@command
+def fsck(
+    room: RoomOption,
+    home: HomeOption,
+    node: Annotated[list[Path] | None, typer.Option("--node", help="Also check this gateway (may repeat).")] = None,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Check every stored byte against what was signed. Changes nothing.
+
+    Example: strongroom fsck --room credit --home ~/audrey --node gw-1
+    """
+    from contextlib import ExitStack
+
+    from strongroom.wiring import proving
+    from strongroom.wiring.records import NodeRecords
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk, ExitStack() as stack:
+        secret = passphrase(node_passphrase, "the gateway") if node else b""
+        records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in node or []]
+        checked = proving.check_room(desk, records)
+    found = sum(len(one.findings) for one in checked)
+    if as_json:
+        tell(
+            True,
+            {"findings": found, "checked": [{"what": one.what, "findings": list(one.findings)} for one in checked]},
+        )
+    else:
+        table("fsck", ["what", "findings"], [(one.what, "\n".join(one.findings) or "whole") for one in checked])
+    if found:
+        raise typer.Exit(EXIT_CODES["tampered"])
+
+
+@command
+def log(
+    room: RoomOption,
+    home: HomeOption,
+    last: Annotated[int, typer.Option(help="How many entries.", min=1)] = 50,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """The latest acts and refusals of the governance log.
+
+    Example: strongroom log --last 20 --room credit --home ~/audrey
+    """
+    from strongroom.office.entries import Entry
+    from strongroom.vocabulary import instant, rfc3339
+    from strongroom.wiring import proving
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        found = [(one.ref, Entry.decode(one.entry)) for one in proving.entries(desk, last)]
+    rows = [
+        {
+            "entry": ref.index,
+            "at": rfc3339(instant(entry.at_us)),
+            "who": entry.who,
+            "verb": entry.verb,
+            "on": f"{entry.on.kind} {entry.on.id[:40]}",
+            "outcome": entry.outcome if entry.outcome == "done" else f"{entry.code}: {entry.reason}",
+        }
+        for ref, entry in found
+    ]
+    if as_json:
+        tell(True, rows)
+        return
+    table("governance log", ["#", "at", "who", "verb", "on", "outcome"], [tuple(row.values()) for row in rows])

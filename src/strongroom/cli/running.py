@@ -1,0 +1,272 @@
+"""Commands of the data plane: node, grant, serve, witness, score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    new_passphrase,
+    passphrase,
+)
+from strongroom.cli.output import Json, command, table, tell
+
+node = typer.Typer(no_args_is_help=True, help="Make gateways, open and close their logs, back their keys up.")
+grant = typer.Typer(no_args_is_help=True, help="Let calling systems in, within bounds.")
+
+NodeFolder = Annotated[Path, typer.Argument(help="Folder of the gateway.", show_default=False)]
+NodePassphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--node-passphrase-file",
+        envvar="STRONGROOM_NODE_PASSPHRASE_FILE",
+        help="File with the passphrase of the gateway's key file; asked for when missing.",
+    ),
+]
+
+
+@node.command("create")
+@command
+def node_create(
+    folder: NodeFolder,
+    name: Annotated[str, typer.Option(help="The node's name, part of its logs' origins.", show_default=False)],
+    jurisdiction: Annotated[list[str], typer.Option(help="A jurisdiction it serves (may repeat).", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    environment: Annotated[str, typer.Option(help="Which releases fit.")] = "production",
+    listen: Annotated[str, typer.Option(help="host:port of the door.")] = "127.0.0.1:8080",
+    metrics: Annotated[str, typer.Option(help="host:port of the metrics.")] = "127.0.0.1:9100",
+    repository: Annotated[str | None, typer.Option(help="Release repository; the room's own folder if none.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1, max=256)] = 1,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: make a gateway's folder and open its logs in the governance log.
+
+    Example: strongroom node create gw-1 --name gw-1 --jurisdiction EU --room credit --home ~/omar
+    """
+    from strongroom.wiring.node import NodeSettings
+    from strongroom.wiring.nodes import create_node
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        known = desk.room.settings
+        settings = NodeSettings(
+            v=1,
+            org=known.org,
+            room=known.room,
+            region=known.region,
+            node=name,
+            environment=environment,
+            jurisdictions=tuple(jurisdiction),
+            repository=repository or str((room / "repository").resolve()),
+            listen=listen,
+            metrics=metrics,
+            workers=workers,
+        )
+        entries = create_node(desk, folder, settings, new_passphrase(node_passphrase, "the new gateway"))
+    tell(
+        as_json,
+        {
+            "folder": str(folder),
+            "origins": [settings.origin(slot) for slot in range(workers)],
+            "entries": [str(e) for e in entries],
+        },
+        [f"gateway {name} made in {folder}; {workers} log(s) opened", f"next: strongroom serve {folder}"],
+    )
+
+
+@node.command("close")
+@command
+def node_close(
+    folder: NodeFolder,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: enter the end of a stopped gateway's logs, so that nothing can be added or dropped later.
+
+    Example: strongroom node close gw-1 --room credit --home ~/omar
+    """
+    from strongroom.wiring.nodes import close_node
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entries = close_node(desk, folder)
+    tell(as_json, {"entries": [str(entry) for entry in entries]}, [f"{len(entries)} log(s) closed"])
+
+
+@node.command("backup")
+@command
+def node_backup(
+    folder: NodeFolder,
+    expire: Annotated[bool, typer.Option("--expire", help="Only destroy backup keys whose time is up.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Back the key store up under today's backup key, and destroy backup keys older than 35 days.
+
+    Example: strongroom node backup gw-1
+    """
+    from strongroom.wiring.records import back_up
+
+    path, days = back_up(folder, only_expire=expire)
+    tell(
+        as_json,
+        {"backup": str(path) if path else None, "expired": days},
+        [*([f"backup {path}"] if path else []), f"backup keys destroyed: {', '.join(days) or 'none was due'}"],
+    )
+
+
+@grant.command("add")
+@command
+def grant_add(
+    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    model: Annotated[list[str], typer.Option(help="Model it may ask (may repeat).", show_default=False)],
+    jurisdiction: Annotated[list[str], typer.Option(help="Label it may assert (may repeat).", show_default=False)],
+    purpose: Annotated[list[str], typer.Option(help="Purpose it may assert (may repeat).", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    environment: Annotated[str, typer.Option(help="Environment it may ask in.")] = "production",
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: let a calling system in. Its API key is printed this once.
+
+    Example: strongroom grant add loan-desk --model pd-cards --jurisdiction EU --purpose credit-decision
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        key = releasing.grant(
+            desk, system, models=model, environments=[environment], jurisdictions=jurisdiction, purposes=purpose
+        )
+    tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
+
+
+@grant.command("rotate")
+@command
+def grant_rotate(
+    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: a new secret under the same id; the old one counts for seven more days.
+
+    Example: strongroom grant rotate loan-desk --room credit --home ~/omar
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        key = releasing.rotate(desk, system)
+    tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
+
+
+@command
+def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: Json = False) -> None:
+    """Serve a gateway until it is told to stop (SIGTERM).
+
+    Example: strongroom serve gw-1 --node-passphrase-file gw-1.pass
+    """
+    from strongroom.web.serve import serve as run
+
+    def say(line: str) -> None:
+        sys.stdout.write((json.dumps({"event": line}) if as_json else line) + "\n")
+        sys.stdout.flush()
+
+    raise typer.Exit(run(folder, passphrase(node_passphrase, "the gateway"), say))
+
+
+@command
+def witness(
+    folder: Annotated[Path, typer.Argument(help="The witness's own folder.", show_default=False)],
+    create: Annotated[str | None, typer.Option(help="Make a new witness with this key name, and stop.")] = None,
+    add_log: Annotated[str | None, typer.Option(help="Know one more log, by its verifier key, and stop.")] = None,
+    listen: Annotated[str, typer.Option(help="host:port.")] = "127.0.0.1:8090",
+    passphrase_file: HomePassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Run a witness: it cosigns checkpoints only if the log's past is as it saw it before.
+
+    Example: strongroom witness w1 --create witness.example/w1
+    """
+    import asyncio
+
+    from strongroom.adapters.witness_folder import WitnessFolder
+    from strongroom.adapters.witness_folder import add_log as know
+    from strongroom.web.witness import run
+    from strongroom.wiring.node import parse_address
+
+    if create is not None:
+        made = WitnessFolder.create(folder, create, new_passphrase(passphrase_file, "the witness"))
+        tell(as_json, {"vkey": str(made.key.verifier)}, [str(made.key.verifier)])
+        return
+    if add_log is not None:
+        know(folder, add_log)
+        tell(as_json, {"added": add_log.partition("+")[0]}, [f"knows {add_log.partition('+')[0]}"])
+        return
+    host, port = parse_address(listen, "listen")
+    opened = WitnessFolder.open(folder, passphrase(passphrase_file, "the witness"))
+
+    def ready(bound: int) -> None:
+        sys.stdout.write((json.dumps({"port": bound}) if as_json else f"witnessing on port {bound}") + "\n")
+        sys.stdout.flush()
+
+    asyncio.run(run(opened, host, port, ready))
+
+
+@command
+def score(
+    rows: Annotated[Path, typer.Argument(help="Parquet or CSV, one row an applicant.", show_default=False)],
+    url: Annotated[str, typer.Option(envvar="STRONGROOM_URL", help="Address of the gateway.", show_default=False)],
+    purpose: Annotated[str, typer.Option(help="Purpose to assert.", show_default=False)],
+    jurisdiction: Annotated[str, typer.Option(help="Jurisdiction to assert.", show_default=False)],
+    token_file: Annotated[
+        Path, typer.Option(envvar="STRONGROOM_TOKEN_FILE", help="File with API key or token.", show_default=False)
+    ],
+    model: Annotated[str | None, typer.Option(help="Model; may be left out where only one may be asked.")] = None,
+    environment: Annotated[str | None, typer.Option(help="Environment to assert; the gateway's own if none.")] = None,
+    subject: Annotated[str, typer.Option(help="Column that says who a row is about.")] = "subject",
+    output: Annotated[Path | None, typer.Option(help="Write the answers as Parquet.")] = None,
+    receipts: Annotated[Path | None, typer.Option(help="Folder for the receipts, one file a decision.")] = None,
+    as_json: Json = False,
+) -> None:
+    """As a calling system: score rows and keep receipts.
+
+    Example: strongroom score rows.parquet --url http://127.0.0.1:8080 --purpose credit-decision --jurisdiction EU
+    """
+    import pandas as pd
+
+    from strongroom.adapters.client import Client
+
+    frame = pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
+    token = passphrase(token_file, "the calling system").decode()
+    client = Client(url, token, model=model, purpose=purpose, jurisdiction=jurisdiction, environment=environment)
+    subjects = [str(value) for value in frame[subject]] if subject in frame.columns else None
+    answers = client.score(frame, subjects=subjects, receipts=receipts is not None)
+    if receipts is not None:
+        receipts.mkdir(parents=True, exist_ok=True)
+        for decision_id, text in zip(answers["decision_id"], answers["receipt"], strict=True):
+            (receipts / f"{decision_id}.json").write_text(text)
+        answers = answers.drop(columns="receipt")
+    if output is not None:
+        answers.to_parquet(output)
+    if as_json:
+        tell(True, json.loads(answers.to_json(orient="records")))
+        return
+    shown = answers.head(20)
+    table(f"{len(answers)} decisions", list(shown.columns), [tuple(row) for row in shown.itertuples(index=False)])
