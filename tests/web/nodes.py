@@ -45,25 +45,39 @@ class LiveRoom(simulator.Room):
     """A room whose models are real and whose policies are those that ship."""
 
     model: bytes | None = None
+    like: Release | None = None
+
+    @contextmanager
+    def _real(self) -> Iterator[Release]:
+        """The simulator's documents replaced by real ones, for as long as it makes something."""
+        like = self.like or release_of()
+        policies, schema = engine_files()
+        before = dict(simulator.POLICIES), simulator.PROFILE, simulator.MONITORS
+        simulator.POLICIES.update({"policy/access.cedar": policies, "policy/access.cedarschema": schema})
+        simulator.PROFILE, simulator.MONITORS = like.numeric_profile, like.monitors
+        try:
+            yield like
+        finally:
+            simulator.POLICIES.update(before[0])
+            simulator.PROFILE, simulator.MONITORS = before[1:]
+
+    def found(self) -> None:
+        with self._real():
+            super().found()
+
+    def version(self, number: int, **changes: Any) -> simulator.Version:
+        with self._real():
+            return super().version(number, **changes)
 
     def artifact(self, number: int) -> bytes:
         return self.model or onnx_model(4, bias=0.1 * number)
 
-    def live(self, version: simulator.Version, like: Release | None = None, **changes: object) -> None:
+    def live(self, version: simulator.Version) -> None:
         """Approve, publish and point."""
-        like = like or release_of()
-        fields = (
-            "input",
-            "output",
-            "cut_offs",
-            "monitors",
-            "numeric_profile",
-            "jurisdictions",
-            "purposes",
-            "environments",
-        )
-        self.release(version, **({name: getattr(like, name) for name in fields} | changes))
-        self.point(champion=version.ref.manifest)
+        names = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments")
+        with self._real() as like:
+            self.release(version, **{name: getattr(like, name) for name in names})
+            self.point(champion=version.ref.manifest)
 
 
 @dataclass
@@ -167,15 +181,13 @@ def make(
     listen: str = "127.0.0.1:0",
 ) -> Node:
     """A room with one live version, and a node beside it."""
-    policies, schema = engine_files()
-    simulator.POLICIES.update({"policy/access.cedar": policies, "policy/access.cedarschema": schema})
     room_folder = folder / "room"
     room_folder.mkdir()
     ring = KeyFile.create(folder / "control.keyring", PASSPHRASE, kdf=ScryptParameters(2**14, 8, 1))
     room = LiveRoom(room_folder, at=datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5), ring=ring)  # type: ignore[arg-type]  # any key ring
-    room.model = model
+    room.model, room.like = model, like
     room.found()
-    room.live(room.version(1), like)
+    room.live(room.version(1))
     key = new_api_key(os.urandom)
     desk = CallingSystem(
         id=PersonId("loan-desk"), roles=("caller",), key_id=key.id,
