@@ -124,12 +124,12 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made.stop()
 
 
-def _stored_wrapped(node: Node, tag: bytes) -> bytes:
+def _stored_wrapped(folder: Path, tag: bytes) -> bytes:
     """The wrapped key of a tag, masked, read from the files of a copy (the keeper holds the store exclusively)."""
-    copy = node.folder.parent / "copy"
+    copy = folder.parent / "copy"
     copy.mkdir()
     for name in ("keystore.db", "keystore.db-wal"):
-        (copy / name).write_bytes((node.folder / name).read_bytes())
+        (copy / name).write_bytes((folder / name).read_bytes())
     db = sqlite3.connect(copy / "keystore.db")
     row = db.execute("select k.wrapped from tags t join keys k on k.id = t.id where t.tag = ?", (tag,)).fetchone()
     masked = _masked(row[0])
@@ -151,7 +151,7 @@ def test_before_erasure_the_wrapped_key_is_found_and_after_it_is_nowhere(node: N
     for worker in node.workers:
         payloads = worker.seal(*tags)
     victim = tags[place]
-    whole = _stored_wrapped(node, victim)
+    whole = _stored_wrapped(node.folder, victim)
     assert len(whole) == WRAPPED_SIZE
     # an inner piece: an allocator that reuses a freed block may overwrite its ends and leave the rest
     masked = whole[20:52]
@@ -248,7 +248,7 @@ def test_an_expired_backup_cannot_be_read_and_a_live_one_cannot_resurrect(node: 
     backup = back_up_through_keeper(node.folder)
     elsewhere = tmp_path / "tape.keys"
     elsewhere.write_bytes(backup.read_bytes())
-    masked = _stored_wrapped(node, tags[0])
+    masked = _stored_wrapped(node.folder, tags[0])
     assert _masked(masked) not in elsewhere.read_bytes()
     forgotten = forget_through_keeper(node.folder, tags[1])
     now = datetime.now(UTC)

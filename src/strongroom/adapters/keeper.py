@@ -2,7 +2,7 @@
 
 It knows no secret that opens a record: subjects reach it as keyed tags, keys as wrapped by the workers. It answers on a
 unix socket that only its own user may open, keeps the list of caches that may hold a key, and calls a key erased only
-when every one of them has confirmed. It runs on malloc with MALLOC_PERTURB_, so that freed memory keeps no residue.
+when every one of them has confirmed. It runs on glibc's malloc, told to overwrite what is freed.
 
     python -m strongroom.adapters.keeper --folder node --backups backups --backup-keys backup-keys --region EU
 """
@@ -48,7 +48,12 @@ CONNECTION_LIMIT: Final = 256
 REST_S: Final = 10.0
 CONFIRM_S: Final = 5.0
 UPKEEP_INTERVAL_S: Final = 3600.0
-MEMORY: Final = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
+# without the second tunable, glibc keeps small freed blocks in a cache of the thread and does not overwrite them
+MEMORY: Final = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_PERTURB_": "165",
+    "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
+}
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 
