@@ -17,7 +17,7 @@ PERSONAL: frozenset[Verb] = frozenset({"review", "approve"})
 """Verbs that only a person's key can carry: they stand in user tasks."""
 NEEDED: tuple[tuple[Verb, int], ...] = (("scan", 1), ("validate", 1), ("review", 1), ("approve", 2))
 """What must have been accepted before a release, and by how many different tasks."""
-STATES_LIMIT = 20_000
+STATES_LIMIT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,12 @@ class Play:
         self._conditions = {
             flow.id: conditions.compile(flow.condition) for flow in diagram.flows.values() if flow.condition is not None
         }
+        self._leaving = {node: diagram.outgoing(node) for node in diagram.nodes}
+        self._arriving = {node: frozenset(flow.id for flow in diagram.incoming(node)) for node in diagram.nodes}
 
     def begin(self) -> Position:
         start = next(node for node in self._diagram.nodes.values() if node.kind == "start")
-        return self._settle(frozenset(flow.id for flow in self._diagram.outgoing(start.id)), ())
+        return self._settle(frozenset(flow.id for flow in self._leaving[start.id]), ())
 
     def waiting(self, position: Position) -> list[Node]:
         targets = {self._diagram.flows[token].target for token in position.tokens}
@@ -54,7 +56,7 @@ class Play:
         if len(here) != 1:
             raise InvalidInputError(f"task `{task}` would be done twice at once", field=task, rule="safe")
         answers = dict(position.answers) | {task: answer}
-        tokens = self._put(position.tokens - here, self._diagram.outgoing(task))
+        tokens = self._put(position.tokens - here, self._leaving[task])
         return self._settle(tokens, tuple(sorted(answers.items())))
 
     def _settle(self, tokens: frozenset[str], answers: tuple[tuple[str, Answer], ...]) -> Position:
@@ -76,13 +78,13 @@ class Play:
             if node.kind == "exclusive":
                 return self._put(tokens - {token}, [self._choose(node, answers)])
             if node.kind == "parallel":
-                needed = {flow.id for flow in self._diagram.incoming(node.id)}
+                needed = self._arriving[node.id]
                 if needed <= tokens:
-                    return self._put(tokens - needed, self._diagram.outgoing(node.id))
+                    return self._put(tokens - needed, self._leaving[node.id])
         return None
 
     def _choose(self, node: Node, answers: Mapping[str, Answer]) -> Flow:
-        flows = self._diagram.outgoing(node.id)
+        flows = self._leaving[node.id]
         holding = [flow for flow in flows if flow.condition is not None and self._conditions[flow.id].holds(answers)]
         if len(holding) > 1:
             raise InvalidInputError(
@@ -161,7 +163,7 @@ def check_lifecycle(diagram: Diagram, conditions: Conditions) -> int:
                     raise FourEyesError("something follows the release; it must be the last step")
                 following.append(next_)
         after[position] = following
-        queue += following
+        queue += [next_ for next_ in following if next_ not in after]
     if not released:
         raise FourEyesError("no path of the diagram reaches the release")
     # 5
