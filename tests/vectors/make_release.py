@@ -1,0 +1,163 @@
+"""Writes `release.json`: release documents, pointers and statements (formats 6 and 9) to accept and to refuse.
+
+Run `python -m tests.vectors.make_release` after a change of format, never to make a test pass.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from strongroom.approval.statements import Approval
+from strongroom.encoding import canonical
+from strongroom.vocabulary import PersonId, digest_of
+from tests.simulator import GOVERNANCE, MODEL, MONITORS, PROFILE
+
+FILE = Path(__file__).with_name("release.json")
+
+
+def digest(text: str) -> str:
+    return digest_of(text.encode())
+
+
+def release() -> dict[str, Any]:
+    """A release document, as plain values."""
+    return json.loads(
+        canonical(
+            {
+                "v": 1,
+                "model": MODEL,
+                "manifest": digest("manifest"),
+                "evidence": [
+                    {"type": kind, "sha256": digest(kind)} for kind in ("review", "scan", "submission", "validation")
+                ],
+                "kind": "pd",
+                "tier": 1,
+                "environments": ["production"],
+                "jurisdictions": ["EU"],
+                "purposes": ["credit-decision"],
+                "not_before_us": 1767600000000000,
+                "review_due_us": 1799136000000000,
+                "input": {
+                    "tensor": "input",
+                    "features": [
+                        {
+                            "name": "income",
+                            "type": "float",
+                            "unit": "EUR",
+                            "purpose": "ability to pay",
+                            "legal_basis": "contract",
+                            "minimum": "0",
+                            "maximum": None,
+                            "allowed": None,
+                            "missing": "refuse",
+                        }
+                    ],
+                    "max_rows": 1000,
+                },
+                "output": {
+                    "tensor": "output",
+                    "name": "pd",
+                    "unit": "probability",
+                    "minimum": "0",
+                    "maximum": "1",
+                    "column": 1,
+                },
+                "cut_offs": [{"decision": "accept", "below": "0.2"}, {"decision": "refuse", "below": None}],
+                "policies": {"policy/trust.json": digest("trust")},
+                "monitors": json.loads(canonical(MONITORS)),
+                "numeric_profile": json.loads(canonical(PROFILE)),
+                "min_gateway": "0.1.0",
+                "plan": {"stages": ["shadow", "canary", "live"], "max_canary_percent": 20, "fallback": None},
+                "diagram": digest("diagram"),
+                "case": "c-1",
+                "kek_id": digest("kek"),
+                "artifact": "model.onnx",
+            }
+        )
+    )
+
+
+def approval() -> dict[str, Any]:
+    """An approval, as plain values."""
+    document = release()
+    return json.loads(
+        canonical(
+            {
+                "v": 1,
+                "manifest": document["manifest"],
+                "release": digest_of(canonical(document)),
+                "evidence": document["evidence"],
+                "policies": document["policies"],
+                "diagram": document["diagram"],
+                "case": "c-1",
+                "decision": "approve",
+                "conditions": ["watch drift"],
+                "plan": document["plan"],
+                "tuf_draft": digest("draft"),
+                "person": PersonId("abel"),
+                "at_us": 1767600000000000,
+                "governance": json.loads(canonical(GOVERNANCE)),
+                "reason": "",
+            }
+        )
+    )
+
+
+def without(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != name}
+
+
+def vectors() -> dict[str, Any]:
+    """Accepted documents by type with their digest, refused ones with the reason."""
+    good, said = release(), approval()
+    pointer = {
+        "v": 1, "model": MODEL, "champion": digest("manifest"), "challenger": None, "canary_percent": 0, "sequence": 1,
+        "previous": None, "by": "oscar", "at_us": 1, "reason": "",
+    }  # fmt: skip
+    halt = {"v": 1, "model": MODEL, "reason": "odd figures", "person": "hal", "at_us": 1}
+    lift = {**halt, "halt": digest("halt")}
+    review = {
+        "v": 1, "opinion": "fit", "findings": [], "sample": digest("sample"), "validation": digest("validation"),
+        "results": digest("results"), "person": "val", "at_us": 1, "rerun": None,
+    }  # fmt: skip
+    finding = {"id": "f-1", "severity": "high", "text": "thin data", "status": "open"}
+    rejection = {**said, "decision": "reject", "tuf_draft": None, "reason": "figures"}
+    accept = [
+        ("Release", good), ("Approval", said), ("Approval", rejection), ("Pointer", pointer), ("Halt", halt),
+        ("Lift", lift), ("Review", review), ("Review", {**review, "opinion": "unfit", "findings": [finding]}),
+    ]  # fmt: skip
+    reject = [
+        ("Release", "unknown field", canonical({**good, "x": 1})),
+        ("Release", "missing field", canonical(without(good, "plan"))),
+        ("Release", "version 2", canonical({**good, "v": 2})),
+        ("Release", "two threads", canonical({**good, "numeric_profile": {**good["numeric_profile"], "threads": 2}})),
+        ("Release", "unknown stage", canonical({**good, "plan": {**good["plan"], "stages": ["beta"]}})),
+        ("Release", "white space", canonical(good).replace(b'","', b'", "', 1)),
+        ("Release", "order", b'{"v":1,"tier":1}'),
+        ("Release", "float", canonical(good).replace(b'"tier":1', b'"tier":1.0')),
+        ("Approval", "approval without a draft", canonical({**said, "tuf_draft": None})),
+        ("Approval", "rejection with a draft", canonical({**rejection, "tuf_draft": digest("draft")})),
+        ("Approval", "rejection without reason", canonical({**rejection, "reason": " "})),
+        ("Approval", "other decision", canonical({**said, "decision": "maybe"})),
+        ("Approval", "digest in capitals", canonical({**said, "manifest": said["manifest"].upper()})),
+        ("Pointer", "model name with a slash", canonical({**pointer, "model": "a/b"})),
+        ("Pointer", "champion that is no digest", canonical({**pointer, "champion": "latest"})),
+        ("Halt", "no reason", canonical({**halt, "reason": ""})),
+        ("Lift", "no halt", canonical(halt)),
+        ("Review", "fit with an open high finding", canonical({**review, "findings": [finding]})),
+        ("Review", "fit with other figures", canonical({**review, "rerun": digest("other")})),
+    ]  # fmt: skip
+    assert Approval.__struct_fields__[-1] == "reason"
+    return {
+        "accept": [
+            {"type": kind, "document": canonical(one).decode(), "sha256": digest_of(canonical(one))}
+            for kind, one in accept
+        ],
+        "reject": [{"type": kind, "why": why, "document": data.decode()} for kind, why, data in reject],
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(vectors(), indent=1, sort_keys=True) + "\n")
