@@ -60,6 +60,15 @@ def test_the_answer_has_the_protocols_fields_and_echoes_the_id(desk):
     assert set(answer["parameters"]) == {"decision_id", "model_version", "release"}
 
 
+def test_the_short_way_of_writing_an_answer_writes_the_same(desk):
+    _, short = desk.ask(question() | {"id": 'a"\\é'})
+    _, long = desk.ask(question() | {"id": 'a"\\é', "outputs": [{"name": "pd"}, {"name": "decision"}]})
+    for answer in (short, long):
+        assert len(answer["parameters"].pop("decision_id")) == 32
+    assert short == long
+    assert list(short) == list(long)
+
+
 def test_a_versioned_route_answers(desk):
     status, answer = desk.ask(question(), f"/v2/models/pd-cards/versions/{'ab' * 32}/infer")
     assert status == 200

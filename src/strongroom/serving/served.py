@@ -16,7 +16,7 @@ from strongroom.serving.profile import Scorer, demand_profile
 from strongroom.vocabulary import Digest, ModelRef
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ServedModel:
     """What the decision path needs of one model. Compared by identity."""
 
