@@ -15,6 +15,7 @@ import pytest
 from strongroom import errors
 from strongroom.errors import NotDurableError
 from strongroom.ledger.leaf import Leaf
+from strongroom.serving.rules import closed
 from strongroom.web.statuses import STATUSES, status_of
 from tests.serving.house import House, now_us
 from tests.web.gateways import gateway, question
@@ -223,6 +224,20 @@ def test_halted_and_expired_are_refused_with_the_reason(desk):
     finally:
         desk.run.call(desk.gateway.swap, rules)
     assert desk.ask(question())[0] == 200
+
+
+def test_without_rules_nothing_is_answered_and_the_reason_is_told(desk):
+    rules = desk.gateway.rules
+    desk.run.call(desk.gateway.swap, closed("no release is in force: the metadata expired"))
+    try:
+        for method, target in (("GET", "/v2"), ("POST", "/v2/models/pd-cards/infer"), ("GET", "/nowhere")):
+            status, _, body = desk.raw(method, target)
+            assert status == 503
+            assert "the metadata expired" in json.loads(body)["error"]
+        assert desk.raw("GET", "/v2/health/live")[0] == 200
+        assert desk.raw("GET", "/v2/health/ready")[0] == 503
+    finally:
+        desk.run.call(desk.gateway.swap, rules)
 
 
 def test_another_callers_model_is_refused_before_the_body_is_read(desk):

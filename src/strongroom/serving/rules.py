@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from strongroom.access.principals import Principal
+from strongroom.errors import UnavailableError
 from strongroom.office.acts import Act
 from strongroom.serving.catalogue import Catalogue
 from strongroom.vocabulary import Digest
@@ -35,6 +36,32 @@ class Authorisation(Protocol):
         release: Digest,
         at_us: int,
     ) -> None: ...
+
+
+class Closed:
+    """Authenticator and authorisation of a gateway that has no rules yet: everything is refused, with the reason."""
+
+    digest = Digest("0" * 64)
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def authenticate(self, _authorization: bytes | None, _at_us: int) -> Principal:
+        """Raises UnavailableError: without grants nobody can be known."""
+        raise UnavailableError(self._reason, rule="trouble")
+
+    def check(self, _act: Act) -> None:
+        """Raises UnavailableError."""
+        raise UnavailableError(self._reason, rule="trouble")
+
+    def check_score(self, *_question: object) -> None:
+        """Raises UnavailableError."""
+        raise UnavailableError(self._reason, rule="trouble")
+
+
+def closed(reason: str) -> Rules:
+    """Rules under which nothing is answered."""
+    return Rules(Catalogue(trouble=reason), Closed(reason), Closed(reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,9 @@ class Gateway:
         except NotAuthenticatedError as error:
             self._unknown(exchange, error)
             return
+        except StrongroomError as error:
+            self.tell(exchange, error)
+            return
         try:
             name, version, what = _route(request)
             if what == "infer":

@@ -24,10 +24,10 @@ from typing import Final
 import uvloop
 
 from strongroom.adapters.safe_files import replace_atomically
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, TamperedError
 from strongroom.serving.batching import Board
 from strongroom.serving.catalogue import Catalogue
-from strongroom.serving.rules import Rules
+from strongroom.serving.rules import Rules, closed
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
@@ -66,8 +66,12 @@ class Worker:
             parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch
         )
         self._admitted_at = 0.0
-        # until something is admitted nothing can be answered, and nobody is known
-        rules = parts.admission.admit()
+        # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
+        try:
+            rules = parts.admission.admit()
+        except StrongroomError as error:
+            log.error("the release repository is refused: %s", error.message)
+            rules = closed(f"no release is in force: {error.message}")
         self.gateway = Gateway(
             rules, self._board, settings.environment, clock_us, Doorkeeper(loop.time), self._counters
         )
@@ -87,7 +91,7 @@ class Worker:
             )  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._ended.set)
-        self.parts.start_publishing()
+        self.parts.start_publishing(self._on_fork)
         await self.server.start(sock, tls)
         # what was made so far lives as long as the process: the collector need not look at it again
         gc.freeze()
@@ -112,6 +116,11 @@ class Worker:
         log.critical("this worker ends: %s", error.message)
         self.broken = error
         self._ended.set()
+
+    def _on_fork(self, error: TamperedError) -> None:
+        # on the thread that asks witnesses; a closed loop means that nothing is answered any more
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._on_broken, error)
 
     async def _watch_rules(self) -> None:
         """Swap in new releases, pointers, grants and halts as they reach the mirror, without dropping a request."""
