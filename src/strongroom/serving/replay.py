@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
-from strongroom.ledger.leaf import Leaf, commitment
+from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.ports import StoredRecord
-from strongroom.sealing.records import DecisionRecord, decode_record, open_record
+from strongroom.sealing.records import DecisionRecord, open_decision
 from strongroom.sealing.subjects import SubjectKey
 from strongroom.serving.answer import Answer, Tensor, read_answer
 from strongroom.serving.served import ServedModel
-from strongroom.vocabulary import digest_of
-
-_EMPTY_RELEASE: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +37,9 @@ class Replayed:
 def read_decision(stored: StoredRecord, key: SubjectKey | None) -> Decision:
     """Open a record of a log.
 
-    1. the payload is there, and is the one that the leaf names
-    2. it decrypts under the subject's key, bound to decision id and release
-    3. the leaf's commitment opens to the answer document with the record's salt
-    4. the document names the leaf's decision and release, and says what the leaf's type says
+    1. the payload is there
+    2. `sealing.records.open_decision`: digest, key, ciphertext and commitment are the leaf's
+    3. the document names the leaf's decision and release, and says what the leaf's type says
 
     Args:
         stored: leaf and payload.
@@ -64,13 +58,7 @@ def read_decision(stored: StoredRecord, key: SubjectKey | None) -> Decision:
         raise NotFoundError(
             "the payload of this record is past its term and was deleted; the leaf stands", rule="retention"
         )
-    if digest_of(stored.payload) != leaf.payload_sha256:
-        raise TamperedError("the payload is not the one that its leaf names")
-    release = bytes.fromhex(leaf.release) if leaf.release is not None else _EMPTY_RELEASE
-    aead = key.aead if key is not None else None
-    record = decode_record(open_record(stored.payload, aead, bytes.fromhex(leaf.decision_id), release))
-    if not hmac.compare_digest(commitment(record.salt, record.answer), leaf.commitment):
-        raise TamperedError("the leaf commits to another answer than the record holds")
+    record = open_decision(leaf, stored.payload, key.aead if key is not None else None)
     answer = read_answer(record.answer)
     if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
         raise TamperedError("the record's document is about another decision or release than its leaf")
