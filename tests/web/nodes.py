@@ -205,7 +205,7 @@ def make(
     settings = NodeSettings(
         v=1, org="bank", room="credit", region="eu", node="node-1", environment="production", jurisdictions=("EU",),
         repository=str(room_folder / "repository"), listen=listen, metrics="127.0.0.1:0", workers=workers,
-        refresh_s=0.2, segment_bytes=4 * 1024 * 1024 if model is None else 64 * 1024 * 1024,
+        refresh_s=0.2 if model is None else 1.0, segment_bytes=4 * 1024 * 1024 if model is None else 64 * 1024 * 1024,
     )  # fmt: skip
     node = folder / "gateway"
     policy = TrustPolicy({governance.name: governance.verifier}, {}, {}, "none")
