@@ -8,7 +8,7 @@ import pytest
 
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_name
-from strongroom.errors import ConflictError, InvalidInputError, NotDurableError, NotFoundError, TamperedError
+from strongroom.errors import InvalidInputError, NotDurableError, NotFoundError, TamperedError
 from strongroom.ledger.actions import close_shard, fsck, open_shard
 from strongroom.ledger.checkpoint import CosignerKey, Note, open_checkpoint
 from strongroom.ledger.tree import leaf_hash, verify_inclusion
@@ -127,8 +127,12 @@ def test_cosignatures_are_merged_into_the_published_checkpoint(tmp_path: Path) -
     assert len(published.signatures) == 2
     shard.append(records(50, 1))
     shard.publish()
-    with pytest.raises(ConflictError):
-        shard.publish_cosigned(cosigned.encode())
+    shard.publish_cosigned(cosigned.encode())
+    assert len(Note.parse(reader.note()).signatures) == 1
+    kept, path = reader.prove(7)
+    assert kept == cosigned.encode()
+    assert path
+    assert reader.prove(50)[0] == reader.note()  # which no witness has seen yet
     shard.close()
     FileShard.open(tmp_path / "log", KEY).close()
     with pytest.raises(NotDurableError):

@@ -5,6 +5,7 @@
     <folder>/segments/<first leaf, 20 digits>.seg     frames (format 10), then zeroes
     <folder>/segments/next.seg             a zeroed segment, kept ready
     <folder>/public/checkpoint, tile/...   C2SP tiles; any static web server may serve this folder
+    <folder>/public/checkpoint.cosigned    the newest checkpoint that witnesses cosigned
 
 `append` is one write and one sync; it allocates nothing. Publishing is apart from it and may lag or fail: the
 segments are the truth until retention deletes one, which it may only do below the published size.
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from strongroom.adapters.disk import Disk, File, OsDisk, write_files
-from strongroom.adapters.shard_reader import FolderView, ShardFile, ShardReader, read_shard_file, segment_name
+from strongroom.adapters.shard_reader import COSIGNED, FolderView, ShardFile, ShardReader, read_shard_file, segment_name
 from strongroom.encoding import canonical
 from strongroom.errors import (
     ConflictError,
@@ -287,23 +288,33 @@ class FileShard:
             return size
 
     def publish_cosigned(self, note: bytes) -> None:
-        """Publish the present checkpoint with further signature lines (cosignatures of witnesses).
+        """Publish a checkpoint with further signature lines (cosignatures of witnesses).
+
+        It becomes `checkpoint.cosigned`, which stays while newer checkpoints are published that no witness has seen
+        yet; and the published checkpoint itself, if that has not moved on meanwhile.
 
         Raises:
-            ConflictError: it is not the checkpoint that is published now.
+            ConflictError: a newer one is cosigned already, or this one was never published.
             TamperedError: it has no valid signature of this log.
             NotDurableError: not written.
         """
         with self._publish_lock:
-            open_checkpoint(note, self.verifier)
-            path = self.public_folder / "checkpoint"
-            present = Note.parse(self._disk.read(path))
-            offered = Note.parse(note)
-            if offered.text != present.text:
-                raise ConflictError("the cosigned checkpoint is not the one that is published now")
-            merged = present.with_lines(offered.signatures)
+            offered, size = Note.parse(note), open_checkpoint(note, self.verifier).size
+            present = Note.parse(self._disk.read(self.public_folder / "checkpoint"))
+            files = []
+            if offered.text == present.text:
+                offered = present.with_lines(offered.signatures)
+                files.append(("checkpoint", offered.encode()))
+            elif size >= Checkpoint.parse(present.text).size:
+                raise ConflictError("the cosigned checkpoint was never published")
+            if self._disk.exists(self.public_folder / COSIGNED):
+                before = Note.parse(self._disk.read(self.public_folder / COSIGNED))
+                if Checkpoint.parse(before.text).size > size:
+                    raise ConflictError("a newer checkpoint of this log is cosigned already")
+                if before.text == offered.text:
+                    offered = before.with_lines(offered.signatures)
             try:
-                write_files(self._disk, self.public_folder, [("checkpoint", merged.encode())])
+                write_files(self._disk, self.public_folder, [*files, (COSIGNED, offered.encode())])
             except OSError as error:
                 raise NotDurableError(f"publishing `{self.origin}` failed: {error.strerror or error}") from error
 

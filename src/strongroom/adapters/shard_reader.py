@@ -23,6 +23,7 @@ from strongroom.ledger.tiles import TileTree
 from strongroom.ledger.tree import inclusion_proof
 
 SEGMENT_SUFFIX = ".seg"
+COSIGNED = "checkpoint.cosigned"
 _SEGMENT = re.compile(r"([0-9]{20})\.seg")
 _WINDOW_BYTES = 1024 * 1024
 
@@ -181,7 +182,9 @@ class ShardReader:
             NotFoundError: nothing is published there.
             TamperedError: it cannot be read or is not signed by the log.
         """
-        note = self.note()
+        return self._open(self.note())
+
+    def _open(self, note: bytes) -> Checkpoint:
         if self._verifier is not None:
             return open_checkpoint(note, self._verifier)
         try:
@@ -243,12 +246,19 @@ class ShardReader:
             self._ids.append(int(decision_id_of(leaf)[:16], 16))
 
     def prove(self, index: int) -> tuple[bytes, list[bytes]]:
-        """The published checkpoint note and the inclusion proof of a leaf in it.
+        """A published checkpoint note and the inclusion proof of a leaf in it.
+
+        The note is the newest that witnesses cosigned, if that covers the leaf; otherwise the newest published.
 
         Raises:
             NotFoundError: the leaf is not published yet, or a tile is missing.
             TamperedError: a tile or the checkpoint is not what was published.
         """
+        cosigned = self._view.published(COSIGNED)
+        if cosigned is not None:
+            size = self._open(cosigned).size
+            if 0 <= index < size:
+                return cosigned, inclusion_proof(TileTree(size, self._view.published), index, size)
         note = self.note()
         tree = self._published_tree()
         if not 0 <= index < tree.size:

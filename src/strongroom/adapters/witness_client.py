@@ -24,7 +24,7 @@ Consistency = Callable[[int, int], Sequence[bytes]]
 class WitnessClient:
     """One witness. Not for several threads at once."""
 
-    def __init__(self, url: str, key: VerifierKey, ca_file: str | None = None) -> None:
+    def __init__(self, url: str, key: VerifierKey, ca_file: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInputError("a witness has an http or https address", field="witness.url", rule="url")
@@ -32,7 +32,7 @@ class WitnessClient:
         self._key = key
         self._sizes: dict[str, int] = {}
         self._pool = urllib3.PoolManager(
-            ca_certs=ca_file, retries=False, timeout=urllib3.Timeout(total=TIMEOUT_S), maxsize=1
+            ca_certs=ca_file, retries=False, timeout=urllib3.Timeout(total=timeout_s), maxsize=1
         )
 
     @property

@@ -52,7 +52,7 @@ def fsck(folder: LogFolder, verifier: VerifierKey) -> list[Finding]:
 
     1. The published checkpoint is signed by the log's key.
     2. Every tile and entry bundle that its size demands is there and holds what the leaves give, byte for byte.
-    3. The leaves give its root.
+    3. The leaves give its root, and that of the checkpoint that witnesses cosigned last.
     4. Every frame, leaf, payload digest, root and signature in the segments holds, and their leaves are the
        published ones.
 
@@ -67,6 +67,7 @@ def fsck(folder: LogFolder, verifier: VerifierKey) -> list[Finding]:
         published = Checkpoint(verifier.name, 0, EMPTY_ROOT)
     tree = TileTree(published.size, folder.published)
     findings += _check_tiles(folder, tree, published)
+    findings += _check_cosigned(folder, tree, verifier)
     findings += _check_segments(folder, tree, published, verifier)
     return findings
 
@@ -89,6 +90,20 @@ def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint) -> li
     if frontier.root() != published.root:
         findings.append(Finding("root", "checkpoint", f"the leaves do not give the root of size {published.size}"))
     return findings
+
+
+def _check_cosigned(folder: LogFolder, tree: TileTree, verifier: VerifierKey) -> list[Finding]:
+    note = folder.published("checkpoint.cosigned")
+    if note is None:
+        return []
+    try:
+        cosigned = open_checkpoint(note, verifier)
+        # a running log may have moved on since its checkpoint was read
+        if cosigned.size <= tree.size and tile_frontier(tree, cosigned.size).root() != cosigned.root:
+            raise TamperedError(f"the leaves do not give the root that was cosigned at size {cosigned.size}")
+    except TamperedError as error:
+        return [Finding("checkpoint", "checkpoint.cosigned", error.message)]
+    return []
 
 
 def _compare(folder: LogFolder, expected: Iterable[tuple[str, bytes]]) -> list[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint
@@ -26,12 +26,14 @@ class TrustPolicy:
         witnesses: verifier keys by their name in the policy.
         groups: threshold and members by name.
         quorum: the witness or group that must have cosigned, or `none`.
+        urls: where witnesses are asked, by their name in the policy; verifiers do not need it.
     """
 
     logs: Mapping[str, VerifierKey]
     witnesses: Mapping[str, VerifierKey]
     groups: Mapping[str, tuple[int, tuple[str, ...]]]
     quorum: str
+    urls: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, note: bytes, log: VerifierKey | None = None) -> tuple[Checkpoint, dict[str, int]]:
         """Open a checkpoint of a known log (or of `log`), and demand the quorum.
@@ -67,9 +69,10 @@ class TrustPolicy:
     def encode(self) -> bytes:
         """The file."""
         lines = [f"log {key}" for key in self.logs.values()]
-        lines += [f"witness {name} {key}" for name, key in self.witnesses.items()]
+        lines += [f"witness {name} {key} {self.urls.get(name, '')}".rstrip() for name, key in self.witnesses.items()]
         lines += [f"group {name} {k} {' '.join(members)}" for name, (k, members) in self.groups.items()]
-        return ("\n".join([*lines, f"quorum {self.quorum}"]) + "\n").encode()
+        # names and addresses may hold bytes that are not UTF-8; they go out as they came in
+        return ("\n".join([*lines, f"quorum {self.quorum}"]) + "\n").encode("utf-8", "surrogateescape")
 
 
 def read_trust(data: bytes) -> TrustPolicy:
@@ -82,6 +85,7 @@ def read_trust(data: bytes) -> TrustPolicy:
         raise InvalidInputError("a trust policy is a text without control characters", rule="trust-policy")
     logs: dict[str, VerifierKey] = {}
     witnesses: dict[str, VerifierKey] = {}
+    urls: dict[str, str] = {}
     groups: dict[str, tuple[int, tuple[str, ...]]] = {}
     quorum: str | None = None
     members_so_far: set[str] = set()
@@ -95,8 +99,10 @@ def read_trust(data: bytes) -> TrustPolicy:
                 if key.name in logs:
                     raise InvalidInputError(f"line {number} of the trust policy names a log twice", rule="trust-policy")
                 logs[key.name] = key
-            case ["witness", name, vkey] | ["witness", name, vkey, _] if _new(name, witnesses, groups):
+            case ["witness", name, vkey, *url] if len(url) <= 1 and _new(name, witnesses, groups):
                 witnesses[name] = _key(vkey, COSIGNATURE_V1, number)
+                if url:
+                    urls[name] = url[0]
             case ["group", name, threshold, *members] if members and _new(name, witnesses, groups):
                 for member in members:
                     if member in members_so_far or (member not in witnesses and member not in groups):
@@ -113,7 +119,7 @@ def read_trust(data: bytes) -> TrustPolicy:
     keys = [key.public for key in [*logs.values(), *witnesses.values()]]
     if quorum is None or len(set(keys)) != len(keys):
         raise InvalidInputError("a trust policy has one quorum line and no key twice", rule="trust-policy")
-    return TrustPolicy(logs, witnesses, groups, quorum)
+    return TrustPolicy(logs, witnesses, groups, quorum, urls)
 
 
 def _key(text: str, kind: int, number: int) -> VerifierKey:

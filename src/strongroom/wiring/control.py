@@ -26,13 +26,17 @@ from strongroom.approval.actions import Means
 from strongroom.approval.resources import describe
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.ledger.note import LogKey
+from strongroom.ledger.trust import read_trust
 from strongroom.office.door import Office
 from strongroom.registry.actions import Vault
 from strongroom.vocabulary import digest_of, micros
 from strongroom.wiring.founding import GOVERNANCE_SEED, PEPPER, RECORD_KEY, open_repository
 from strongroom.wiring.settings import Layout, RoomSettings
+from strongroom.wiring.witnessing import Cosigning
 
 GOVERNANCE_SEGMENT_BYTES = 4 * 1024 * 1024
+WITNESS_TIMEOUT_S = 2.0
+"""A person waits for a command, and its act is done already: shorter than for gateways."""
 
 
 def now() -> datetime:
@@ -108,9 +112,15 @@ class ControlPlane:
         return cls(layout, settings, keys, repository, desk, shard, log, office, vault, shelf, SpiffEngine(), clock)
 
     def close(self) -> None:
-        """Publish the governance log and let the room go."""
+        """Publish the governance log, have the room's witnesses cosign it if they can be reached, and let it go.
+
+        Raises:
+            TamperedError: a witness saw another history of the governance log.
+            NotDurableError: publishing failed; what was done is in the log all the same.
+        """
         try:
             self.shard.publish()
+            Cosigning(self.shard, read_trust(self.layout.trust_policy.read_bytes()), WITNESS_TIMEOUT_S).ask()
         finally:
             self.shard.close()
             self.desk.close()

@@ -23,6 +23,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.time_floor import TimeFloor
@@ -41,11 +42,15 @@ from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, micros
 from strongroom.wiring.node import INDEX_KEY, PEPPER, SUBJECT_KEK, NodeLayout, NodeSettings
+from strongroom.wiring.witnessing import Cosigning
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = timedelta(seconds=30)
 """How old the moment in an otherwise unchanged state may grow before it is written again."""
+
+START_TIMEOUT_S = 1.0
+"""How long the start waits for a witness that is silent."""
 
 
 def now() -> datetime:
@@ -211,6 +216,7 @@ class WorkerParts:
     decider: Decider
     drift: DriftWatch
     admission: Admission
+    cosigning: Cosigning
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -221,7 +227,8 @@ class WorkerParts:
         Raises:
             NotAuthenticatedError: wrong passphrase.
             UnavailableError: the shard's opening has not arrived in `trust/openings/`.
-            TamperedError: the opening is of another shard, or the log is not what was written.
+            TamperedError: the opening is of another shard, the log is not what was written, or a witness has refused
+                its history earlier.
             ConflictError: another worker has this slot.
         """
         layout = NodeLayout(folder)
@@ -229,16 +236,47 @@ class WorkerParts:
         ring = KeyFile.open(layout.keyring, passphrase)
         key = LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot)))
         demand_opening(layout, key)
+        if layout.fork(slot).exists():
+            raise TamperedError(
+                f"a witness refused the history of `{key.name}` (state/{layout.fork(slot).name} has its words); "
+                "call security, keep the folder as it is, and serve again under a new generation of logs"
+            )
         shard = FileShard.open(layout.ledger(slot), key, segment_bytes=settings.segment_bytes, depth="published")
         keys = keeper_keys(layout.keystore, AESGCM(ring.get(SUBJECT_KEK)))
         drift = DriftWatch()
         retain_us = settings.retention_days * 86_400 * 1_000_000
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
         admission = Admission(layout, settings, ring, OnnxRuntime())
-        return cls(layout, settings, slot, ring, shard, keys, decider, drift, admission)
+        cosigning = Cosigning(shard, layout.trust_policy())
+        parts = cls(layout, settings, slot, ring, shard, keys, decider, drift, admission, cosigning)
+        parts.demand_no_fork()
+        return parts
 
-    def start_publishing(self, every_s: float = 0.5) -> None:
-        """Publish tiles and keep the next segment ready, on a thread of its own."""
+    def demand_no_fork(self) -> None:
+        """Before the first answer: a log set back to an older state shows here, if a witness can be reached at all.
+
+        Raises:
+            TamperedError: a witness saw another history of this log.
+        """
+        try:
+            Cosigning(self.shard, self.layout.trust_policy(), START_TIMEOUT_S).ask()
+        except TamperedError as error:
+            self._note_fork(error)
+            self.keys.close()
+            self.shard.close()
+            raise
+
+    def start_publishing(self, alarm: Callable[[TamperedError], None], every_s: float = 0.5) -> None:
+        """Publish tiles and keep the next segment ready, on a thread of its own; have witnesses cosign on another.
+
+        Args:
+            alarm: called from that other thread when a witness refuses this log's history.
+            every_s: between publications.
+        """
+
+        def forked(error: TamperedError) -> None:
+            self._note_fork(error)
+            alarm(error)
 
         def work() -> None:
             while not self._stop.wait(every_s):
@@ -246,6 +284,7 @@ class WorkerParts:
 
         self._thread = threading.Thread(target=work, name="publish", daemon=True)
         self._thread.start()
+        self.cosigning.start(forked)
 
     def publish(self) -> None:
         """Publish what is durable. A failure leaves the publication late and nothing else."""
@@ -256,13 +295,24 @@ class WorkerParts:
             log.warning("publishing the log is late: %s", error.message)
 
     def close(self) -> None:
-        """Publish once more and let go."""
+        """Publish and ask the witnesses once more, and let go."""
         self._stop.set()
+        self.cosigning.stop()
         if self._thread is not None:
             self._thread.join()
         self.publish()
+        if not self.layout.fork(self.slot).exists():
+            try:
+                self.cosigning.ask()
+            except TamperedError as error:
+                self._note_fork(error)
         self.keys.close()
         self.shard.close()
+
+    def _note_fork(self, error: TamperedError) -> None:
+        """Written down, so that a restart does not answer either."""
+        log.critical("alarm: %s", error.message)
+        replace_atomically(self.layout.fork(self.slot), f"{error.message}\n".encode(), 0o600)
 
 
 def demand_opening(layout: NodeLayout, key: LogKey) -> None:

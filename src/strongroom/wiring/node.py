@@ -50,8 +50,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         refresh_s: between looks at the repository.
         retention_days: how long payloads are kept at least.
         segment_bytes: of the write-ahead segments.
-        witness: witnesses' verifier keys are in `trust/log-policy`, not here.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
+
+    Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
     """
 
     v: Literal[1]
@@ -187,6 +188,10 @@ class NodeLayout:
     @property
     def lock(self) -> Path:
         return self.state / "gateway.lock"
+
+    def fork(self, slot: int) -> Path:
+        """Left when a witness refused this log's history; no worker serves the slot while it is there."""
+        return self.state / f"fork-{slot}"
 
     def ledger(self, slot: int) -> Path:
         return self.folder / "ledger" / str(slot)

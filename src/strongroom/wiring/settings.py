@@ -10,6 +10,7 @@ import msgspec
 
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
+from strongroom.ledger.note import VerifierKey
 from strongroom.ledger.origin import Origin
 from strongroom.vocabulary import parse_name
 
@@ -22,7 +23,8 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         org, room, region: the first parts of every log's origin.
         profile: of the key files, `default` or `fips`.
-        witness_vkeys: verifier keys of the witnesses whose cosignatures the trust policy demands.
+        witness_vkeys: witnesses whose cosignatures the trust policy demands: each a verifier key, and after a blank
+            the address where it is asked, if it is asked by this room.
     """
 
     v: Literal[1]
@@ -35,6 +37,19 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         for what in ("org", "room", "region"):
             parse_name(getattr(self, what), what)
+        if any('"' in url or "\\" in url or not url.isprintable() for _, url in self.witnesses if url):
+            raise InvalidInputError("an address of a witness has a quote or control character", field="witness_vkeys")
+
+    @property
+    def witnesses(self) -> list[tuple[VerifierKey, str | None]]:
+        """Verifier key and address of each witness. Raises InvalidInputError where an entry is neither."""
+        found: list[tuple[VerifierKey, str | None]] = []
+        for entry in self.witness_vkeys:
+            vkey, *url = entry.split()
+            if len(url) > 1:
+                raise InvalidInputError("a witness is a verifier key and an address", field="witness_vkeys")
+            found.append((VerifierKey.parse(vkey), url[0] if url else None))
+        return found
 
     @property
     def governance_origin(self) -> str:
@@ -46,7 +61,7 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return str(Origin(self.org, self.room, self.region, node, slot, generation))
 
     def encode(self) -> bytes:
-        """The file. Every value is a checked name or a verifier key, so quoting is enough."""
+        """The file. Every value is a checked name, verifier key or address, so quoting is enough."""
         witnesses = ", ".join(f'"{vkey}"' for vkey in self.witness_vkeys)
         return (
             "# A Strongroom room. Its keys lie in control.keyring; its people's keys lie elsewhere.\n"
