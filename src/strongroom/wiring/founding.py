@@ -144,7 +144,9 @@ def first_register(members: Sequence[Member], at: datetime) -> tuple[PeopleRegis
 
 def log_policy(governance: VerifierKey, settings: RoomSettings) -> TrustPolicy:
     """What auditors trust: the governance log, and a quorum of all witnesses (none where there is no witness)."""
-    witnesses = {f"w{number}": VerifierKey.parse(text) for number, text in enumerate(settings.witness_vkeys, 1)}
+    named = {f"w{number}": witness for number, witness in enumerate(settings.witnesses, 1)}
+    witnesses = {name: key for name, (key, _) in named.items()}
+    urls = {name: url for name, (_, url) in named.items() if url is not None}
     groups: dict[str, tuple[Literal["all"] | int, tuple[str, ...]]] = {}
     quorum = "none"
     if len(witnesses) == 1:
@@ -152,7 +154,7 @@ def log_policy(governance: VerifierKey, settings: RoomSettings) -> TrustPolicy:
     elif witnesses:
         groups["witnesses"] = (len(witnesses), tuple(witnesses))
         quorum = "witnesses"
-    return TrustPolicy({governance.name: governance}, witnesses, groups, quorum)  # type: ignore[arg-type]  # int threshold
+    return TrustPolicy({governance.name: governance}, witnesses, groups, quorum, urls)  # type: ignore[arg-type]  # int threshold
 
 
 def _service(name: str, role: str, key: PublicKey, at: datetime) -> Person:
