@@ -127,7 +127,19 @@ class Client:
             raise InvalidInputError("the frame has no rows", field="frame", rule="empty")
         return pd.concat(parts)
 
-    def _part(
+    def infer(self, frame: pd.DataFrame, *, model: str | None = None, receipts: bool = False) -> dict[str, Any]:
+        """Ask once, and hand back the protocol's answer as it came: what a receipt is held against.
+
+        Args:
+            frame: as for `score`, at most the model's `max_rows` rows.
+            model: overrides the client's.
+            receipts: also ask for receipts.
+        """
+        name = model or self._model or self._only_model()
+        contract = self._contract(name)
+        return self._infer(name, contract, frame, contract["parameters"]["features"], _subjects(frame, None), receipts)
+
+    def _infer(
         self,
         name: str,
         contract: dict[str, Any],
@@ -135,9 +147,8 @@ class Client:
         features: list[str],
         subjects: Sequence[str],
         receipts: bool,
-    ) -> pd.DataFrame:
+    ) -> dict[str, Any]:
         import numpy as np
-        import pandas as pd
 
         matrix = rows[features].to_numpy("float64")
         cells = matrix.astype(object)
@@ -151,7 +162,21 @@ class Client:
                 {"name": SUBJECT_TENSOR, "datatype": "BYTES", "shape": [len(subjects)], "data": list(subjects)},
             ],
         }
-        answer = self._ask("POST", f"/v2/models/{name}/infer", body)
+        answer: dict[str, Any] = self._ask("POST", f"/v2/models/{name}/infer", body)
+        return answer
+
+    def _part(
+        self,
+        name: str,
+        contract: dict[str, Any],
+        rows: pd.DataFrame,
+        features: list[str],
+        subjects: Sequence[str],
+        receipts: bool,
+    ) -> pd.DataFrame:
+        import pandas as pd
+
+        answer = self._infer(name, contract, rows, features, subjects, receipts)
         parameters = answer["parameters"]
         first = int(parameters["decision_id"], 16)
         columns: dict[str, Any] = {output["name"]: output["data"] for output in answer["outputs"]}
@@ -197,7 +222,8 @@ class Client:
 def _error(status: int, document: Any) -> StrongroomError:
     said = document if isinstance(document, dict) else {}
     message = str(said.get("error", f"the gateway answered {status}"))
-    details = {name: str(said[name]) for name in ("field", "rule", "decision_id") if name in said}
+    details: dict[str, str | int] = {name: str(said[name]) for name in ("field", "rule", "decision_id") if name in said}
+    details["status"] = status
     family = HaltedError if said.get("code") == HaltedError.code else _FAMILIES.get(status, RefusedError)
     return family(message, **details)
 

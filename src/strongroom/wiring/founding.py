@@ -38,12 +38,13 @@ QUORUM = 2
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person at the founding: who, which roles, and their public key in PEM."""
+    """A person at the founding: who, which roles, and their public key in PEM; `more_keys_pem` for further ones."""
 
     person_id: str
     roles: tuple[str, ...]
     key_pem: str
     units: tuple[str, ...] = ()
+    more_keys_pem: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,13 @@ def first_register(members: Sequence[Member], at: datetime) -> tuple[PeopleRegis
     custodians = []
     for member in members:
         key = PublicKey.from_pem(member.key_pem.encode())
+        more = [PublicKey.from_pem(pem.encode()) for pem in member.more_keys_pem]
         parse_name(member.person_id, "person id")
         people.append(
             Person(
                 person_id=PersonId(member.person_id),
                 kind="Person",
-                keys=(person_key(key.spki, micros(at)),),
+                keys=tuple(person_key(one.spki, micros(at)) for one in (key, *more)),
                 roles=tuple(sorted(set(member.roles))),
                 units=tuple(sorted(set(member.units))),
             )

@@ -1,0 +1,252 @@
+"""What must not work. Each attempt goes past the polite checks of our own client, straight to the door."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, House
+from strongroom.access.tokens import Issuer, IssuerKey
+from strongroom.adapters.tuf_files import TufFiles
+from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.approval import actions as approval
+from strongroom.approval.role_metadata import model_role
+from strongroom.approval.signing import SignedApproval, sign_approval
+from strongroom.approval.statements import Approval
+from strongroom.errors import StrongroomError
+from strongroom.ledger.leaf import Leaf
+from strongroom.sealing.dsse import sign_envelope
+from strongroom.sealing.statements import APPROVAL, make_statement
+from strongroom.vocabulary import ModelRef, micros
+from strongroom.wiring import judging, releasing, submitting
+from strongroom.wiring.inspection import judge_repository
+from strongroom.wiring.person import AtDesk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demo.story import Story
+
+ISSUER = "https://login.first-bank.example"
+AUDIENCE = "strongroom"
+
+
+def forged_approval(desk: AtDesk, ref: ModelRef) -> SignedApproval:
+    """An approval signed without our client's four-eyes check, as a patched client would send it."""
+    checked = judging.check_papers(desk, ref)
+    release = checked.release
+    approval_ = Approval(
+        v=1,
+        manifest=release.manifest,
+        release=checked.digest,
+        evidence=release.evidence,
+        policies=release.policies,
+        diagram=release.diagram,
+        case=release.case,
+        decision="approve",
+        conditions=(),
+        plan=release.plan,
+        tuf_draft=checked.draft.digest,
+        person=desk.person,
+        at_us=micros(desk.room.clock()),
+        governance=checked.governance,
+    )
+    envelope = sign_envelope(make_statement(ref, APPROVAL, approval_), desk.home)
+    return SignedApproval(envelope, desk.home.public.key_id, desk.home.sign(checked.draft.signed))
+
+
+def send_approval(desk: AtDesk, ref: ModelRef, signed: SignedApproval) -> None:
+    """Hand an approval to the control plane."""
+    room = desk.room
+    who = desk.ask("approve", "Model", ref.name, signed.envelope)
+    approval.approve(room.office, who, room.clock(), ref=ref, signed=signed, means=room.means())
+
+
+def before_first_approval(house: House, story: Story, ref: ModelRef) -> None:
+    """The author approves their own model; custodians are asked for a delegation to one key."""
+    author = house.desk("ann")
+    story.refuse(
+        "the author approves their own model", lambda: send_approval(author, ref, forged_approval(author, ref))
+    )
+    story.refuse(
+        "a model's threshold is lowered to one approver",
+        lambda: submitting.delegate(house.desk("cora"), ref.name, ["petra"]),
+    )
+
+
+def after_first_approval(house: House, story: Story, ref: ModelRef) -> None:
+    """One approval only; the same person again with their other key."""
+    story.refuse("a release with one approval only", lambda: releasing.release(house.desk("omar"), ref))
+    twin = house.second_desk("paul")
+    story.refuse(
+        "one person approves twice, with two keys",
+        lambda: send_approval(
+            twin, ref, sign_approval(judging.check_papers(twin, ref), twin.home, twin.person, _us(twin))
+        ),
+    )
+
+
+def _us(desk: AtDesk) -> int:
+    return micros(desk.room.clock())
+
+
+def hostile_repositories(house: House, story: Story, ref: ModelRef) -> None:
+    """Copies of the release repository, changed, and judged with the gateway's own eyes by the auditor."""
+
+    def judge(folder: Path, later: timedelta = timedelta()) -> None:
+        auditor = house.desk("audrey")
+        moment = auditor.room.clock() + later
+        judge_repository(auditor, folder, ref.name, environment=ENVIRONMENT, jurisdictions=JURISDICTIONS, at=moment)
+
+    story.refuse("a byte of the sealed model is changed", lambda: judge(_changed_ciphertext(house)))
+    story.refuse("an attestation is missing", lambda: judge(_missing_evidence(house)))
+    story.refuse(
+        "custodians who collude sign a threshold of one for the gateway", lambda: judge(_lowered_threshold(house, ref))
+    )
+    story.refuse(
+        "the repository's metadata is frozen until it expires",
+        lambda: judge(_copy(house, "frozen"), timedelta(hours=2)),
+    )
+
+
+def _copy(house: House, name: str) -> Path:
+    target = house.folder / "hostile" / name
+    shutil.copytree(house.layout.repository, target)
+    return target
+
+
+def _changed_ciphertext(house: House) -> Path:
+    folder = _copy(house, "changed-byte")
+    largest = max(
+        (path for path in (folder / "sealed").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(bytes(data))
+    return folder
+
+
+def _missing_evidence(house: House) -> Path:
+    folder = _copy(house, "missing-attestation")
+    version = house.refs["pd-cards"]
+    with house.enter().desk.begin() as transaction:
+        review = transaction.books.versions.get(version).evidence["review"]
+    (folder / "evidence" / review[:2] / review[2:]).unlink()
+    return folder
+
+
+def _lowered_threshold(house: House, ref: ModelRef) -> Path:
+    """Two custodians really sign it: TUF alone would be content."""
+    folder = _copy(house, "threshold-one")
+    room = house.enter()
+    staged = house.folder / "hostile" / "staged"
+    repository = TufRepository(TufFiles(folder, staged), room.keys.signer("control-plane"))
+    metadata = repository.files.published(_targets(), "targets")
+    assert metadata is not None  # noqa: S101 - the room is founded
+    targets = metadata.signed
+    targets.version += 1
+    role = targets.delegations.roles[model_role(ref.name)]
+    role.threshold = 1
+    role.keyids = role.keyids[:1]
+    draft = repository.files.stage("targets", targets)
+    for path in targets.targets:
+        content = room.repository.target(path)
+        if content is not None:
+            repository.files.keep(content)
+    for name in ("cora", "cyril"):
+        home = house.home(name)
+        repository.sign("targets", home.public.key_id, home.sign(draft))
+    repository.publish("targets", room.clock())
+    return folder
+
+
+def _targets() -> Any:
+    from tuf.api.metadata import Targets
+
+    return Targets
+
+
+class TokenIssuer:
+    """The bank's own sign-in service, as far as the demo needs it: one key, access tokens by RFC 9068."""
+
+    def __init__(self) -> None:
+        self._key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
+        self._kid = "demo-1"
+
+    def issuer(self) -> Issuer:
+        """What an operator pins."""
+        public = self._key.as_dict(private=False)
+        jwk = {name: public[name] for name in ("kty", "crv", "x", "y")}
+        return Issuer(issuer=ISSUER, audience=AUDIENCE, keys=(IssuerKey(kid=self._kid, alg="ES256", jwk=jwk),))
+
+    def token(self, lasts_s: int = 300, key: Any = None, audience: str = AUDIENCE) -> str:
+        """An access token for the calling system."""
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER,
+            "aud": audience,
+            "sub": CALLER,
+            "client_id": CALLER,
+            "iat": now - 600,
+            "nbf": now - 600,
+            "exp": now + lasts_s,
+            "jti": f"demo-{now}-{lasts_s}",
+        }
+        return jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": self._kid}, claims, key or self._key)
+
+    @staticmethod
+    def foreign_key() -> Any:
+        """A key that nobody pinned."""
+        return ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
+
+
+def hostile_calls(house: House, story: Story, rows: pd.DataFrame, tokens: TokenIssuer, stranger: str) -> None:
+    """What the gateway refuses over HTTP. After authentication each refusal has an entry, before it one a window."""
+    outside = rows.copy()
+    outside["LIMIT_BAL"] = -1.0
+    model = "pd-cards"
+    story.refuse("a caller without rights to this model", lambda: _call(house, rows, house.client(model, stranger)))
+    story.refuse("an applicant outside the input contract", lambda: _call(house, outside, house.client(model)))
+    story.refuse("a request without a jurisdiction", lambda: _call(house, rows, house.client(model, jurisdiction=None)))
+    story.refuse("an expired token", lambda: _call(house, rows, house.client(model, tokens.token(-60)), anonymous=True))
+    story.refuse(
+        "a token signed by a key that nobody pinned",
+        lambda: _call(house, rows, house.client(model, tokens.token(key=tokens.foreign_key())), anonymous=True),
+    )
+    story.refuse(
+        "a token for another audience",
+        lambda: _call(house, rows, house.client(model, tokens.token(audience="elsewhere")), anonymous=True),
+    )
+
+
+def _call(house: House, rows: pd.DataFrame, client: Any, anonymous: bool = False) -> None:
+    from strongroom.wiring.node import NodeLayout
+
+    try:
+        client.score(rows)
+    except StrongroomError as error:
+        wanted = error.details.get("decision_id")
+        error.entry = _entry_of(NodeLayout(house.node), None if anonymous else str(wanted))
+        raise
+
+
+def _entry_of(layout: Any, decision_id: str | None) -> str | None:
+    """Where the gateway's log has the refusal; the count of a window for callers that nobody knows."""
+    from strongroom.adapters.shard_reader import ShardReader
+
+    origin = layout.read().origin(0)
+    for _ in range(100):
+        for stored in ShardReader(layout.ledger(0)):
+            leaf = Leaf.decode(stored.leaf)
+            if leaf.type == "refusal" and (leaf.decision_id == decision_id if decision_id else leaf.release is None):
+                return f"{origin}#{stored.place}"
+        time.sleep(0.1)
+    return None
