@@ -347,8 +347,8 @@ class Policy:
     quorum: str
 
     def satisfied(self, checkpoint: Checkpoint) -> bool:
-        """Whether the cosignatures on the checkpoint reach the quorum."""
-        return self.quorum == "none" or self._witnessed(self.quorum, checkpoint)
+        """Whether the cosignatures on the checkpoint reach the quorum; with `quorum none` there is nothing to reach."""
+        return self.quorum != "none" and self._witnessed(self.quorum, checkpoint)
 
     def _witnessed(self, name: str, checkpoint: Checkpoint) -> bool:
         if name in self.witnesses:
@@ -483,34 +483,52 @@ def read_proof(text: str) -> Proof:
     return Proof(index, path, note.encode())
 
 
-LEAF_FIELDS = {
-    "commitment",
-    "decision_id",
-    "key_id",
-    "payload_sha256",
-    "payload_size",
-    "policy",
-    "release",
-    "retain_until_us",
-    "time_us",
-    "type",
-    "v",
-}
+_HEX32, _WHOLE = '"[0-9a-f]{64}"', "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
+_LEAF = re.compile(
+    rf'\{{"commitment":{_HEX32},"decision_id":"[0-9a-f]{{32}}","key_id":"(?:none|[0-9a-f]{{32}}|[0-9a-f]{{64}})",'
+    rf'"payload_sha256":{_HEX32},"payload_size":{_WHOLE},"policy":(?:null|{_HEX32}),"release":(?:null|{_HEX32}),'
+    rf'"retain_until_us":{_WHOLE},"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal)","v":1\}}'
+)
 LEAF_LIMIT = 1024
 _PLAIN_HEADER = b"SRP3" + bytes((1, 0, 0, 0)) + bytes(28)
+_PART = r"(?=[^/]{1,63}/)[a-z0-9]+(?:[.-][a-z0-9]+)*/"
+_ORIGIN = re.compile(rf"(?:{_PART}){{5}}[1-9][0-9]{{0,8}}")
+_OPEN = {"generation": int, "opened_us": int, "origin": _ORIGIN, "type": "open", "v": 1, "vkey": str}
+_DIGEST = re.compile("[0-9a-f]{64}")
+_CLOSE = {"closed_us": int, "origin": _ORIGIN, "root": _DIGEST, "size": int, "type": "close", "v": 1}
+_NAME = (str, None)
+_TENSOR = {"data": str, "datatype": str, "name": str, "shape": [int]}
+_ANSWER = {
+    "columns": [str], "decision": _NAME, "decision_id": str, "inputs": [_TENSOR], "manifest": _NAME, "model": _NAME,
+    "outputs": [_TENSOR], "reasons": [{"code": str, "field": str, "rule": str}], "release": _NAME,
+    "status": re.compile("answered|refused"), "v": 1,
+}  # fmt: skip
+
+
+def fits(value: Any, form: Any) -> bool:
+    """Whether a document has exactly this form: a dict names all members, [x] is a list of x, (x, y) is x or y."""
+    if isinstance(form, dict):
+        return isinstance(value, dict) and set(value) == set(form) and all(fits(value[k], form[k]) for k in form)
+    if isinstance(form, list):
+        return isinstance(value, list) and all(fits(one, form[0]) for one in value)
+    if isinstance(form, tuple):
+        return any(fits(value, one) for one in form)
+    if isinstance(form, re.Pattern):
+        return isinstance(value, str) and form.fullmatch(value) is not None
+    # `True == 1` in Python, but not in a signed document
+    return type(value) is form if isinstance(form, type) else type(value) is type(form) and value == form
 
 
 def read_leaf(data: bytes) -> dict[str, Any]:
-    """Read a log leaf (format 2).
+    """Read a log leaf (format 2); its form leaves one spelling for each leaf, so that it is canonical.
 
     Raises:
-        TamperedError: too long, not canonical, or other fields than the format has.
+        TamperedError: too long, or not of this form.
     """
-    if len(data) > LEAF_LIMIT:
-        raise TamperedError("a leaf is at most 1,024 bytes")
-    leaf = parse_canonical(data)
-    if not isinstance(leaf, dict) or set(leaf) != LEAF_FIELDS or leaf["v"] != 1:
-        raise TamperedError("the leaf has other fields than format 2")
+    text = data.decode("latin-1")
+    if len(data) > LEAF_LIMIT or not _LEAF.fullmatch(text):
+        raise TamperedError("the leaf is not of format 2")
+    leaf: dict[str, Any] = json.loads(text)
     return leaf
 
 
@@ -521,12 +539,6 @@ class Disclosed:
     index: int
     leaf: dict[str, Any]
     document: dict[str, Any]
-
-
-def _member(document: Any, name: str, kind: type) -> Any:
-    if not isinstance(document, dict) or not isinstance(document.get(name), kind):
-        raise TamperedError(f"the document has no `{name}`")
-    return document[name]
 
 
 def open_proof(proof_text: str, leaf_bytes: bytes, logs: list[Key], policy: Policy) -> tuple[Proof, Checkpoint]:
@@ -548,16 +560,17 @@ def read_disclosed(data: bytes, policy: Policy) -> Disclosed:
         TamperedError: not in a log of the policy, or its payload is not the leaf's.
     """
     outer = parse_canonical(data)
-    leaf_bytes = _base64(_member(outer, "leaf", str))
-    payload = _base64(_member(outer, "payload", str))
-    proof, _ = open_proof(_member(outer, "proof", str), leaf_bytes, policy.logs, policy)
+    if not fits(outer, {"leaf": str, "payload": str, "proof": str}):
+        raise TamperedError("the disclosed entry has other fields than its format")
+    leaf_bytes, payload = _base64(outer["leaf"]), _base64(outer["payload"])
+    proof, _ = open_proof(outer["proof"], leaf_bytes, policy.logs, policy)
     leaf = read_leaf(leaf_bytes)
     if leaf["payload_sha256"] != hashlib.sha256(payload).hexdigest() or leaf["payload_size"] != len(payload):
         raise TamperedError("the payload is not the leaf's")
     if not payload.startswith(_PLAIN_HEADER):
         raise TamperedError("the payload is not a plain entry")
     document = parse_canonical(payload[len(_PLAIN_HEADER) :])
-    if leaf["type"] not in ("open", "close"):
+    if not fits(document, (_OPEN, _CLOSE)) or document["type"] != leaf["type"]:
         raise TamperedError("only entries that open or close a shard are disclosed")
     return Disclosed(proof.index, leaf, document)
 
@@ -570,8 +583,8 @@ def shard_key(opening: Disclosed) -> Key:
     """
     if opening.leaf["type"] != "open":
         raise TamperedError("the entry does not open a shard")
-    key = _typed(_member(opening.document, "vkey", str), LOG_KEY)
-    if key.name != _member(opening.document, "origin", str):
+    key = _typed(opening.document["vkey"], LOG_KEY)
+    if key.name != opening.document["origin"] or key.name.split("/")[5] != str(opening.document["generation"]):
         raise TamperedError("the opening names a key of another origin")
     return key
 
@@ -602,76 +615,112 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
         TamperedError: any of these does not hold.
     """
     outer = parse_canonical(data)
-    if set(outer) != {"document", "leaf", "proof", "salt", "v"} or outer["v"] != 1:
+    if not fits(outer, {"document": str, "leaf": str, "proof": str, "salt": str, "v": 1}):
         raise TamperedError("the receipt has other fields than its format")
-    leaf_bytes, salt = _base64(_member(outer, "leaf", str)), _base64(_member(outer, "salt", str))
-    document_bytes = _base64(_member(outer, "document", str))
+    leaf_bytes, salt, document_bytes = (_base64(outer[name]) for name in ("leaf", "salt", "document"))
     logs = policy.logs + [shard_key(opening) for opening in openings if opening.leaf["type"] == "open"]
-    proof, checkpoint = open_proof(_member(outer, "proof", str), leaf_bytes, logs, policy)
+    proof, checkpoint = open_proof(outer["proof"], leaf_bytes, logs, policy)
     leaf = read_leaf(leaf_bytes)
     commitment = hmac.new(salt, document_bytes, hashlib.sha256).hexdigest()
-    if len(salt) != 32 or not hmac.compare_digest(commitment, str(leaf["commitment"])):
+    if len(salt) != 32 or not hmac.compare_digest(commitment, leaf["commitment"]):
         raise TamperedError("the log committed to another answer")
     document = parse_canonical(document_bytes)
-    if document.get("decision_id") != leaf["decision_id"] or document.get("release") != leaf["release"]:
+    if not fits(document, _ANSWER):
+        raise TamperedError("the document is not an answer")
+    for tensor in document["inputs"] + document["outputs"]:
+        _base64(tensor["data"])
+    if document["decision_id"] != leaf["decision_id"] or document["release"] != leaf["release"]:
         raise TamperedError("document and leaf are about different decisions")
-    return Receipt(document, leaf, proof.index, checkpoint, policy.quorum != "none" and policy.satisfied(checkpoint))
+    return Receipt(document, leaf, proof.index, checkpoint, policy.satisfied(checkpoint))
 
 
 _FORMATS = {"FP32": "f", "FP64": "d", "INT32": "i", "INT64": "q"}
+_DECISION = "decision"
+
+
+def _values(tensor: dict[str, Any], row: int) -> list[Any]:
+    """The values of one row of a V2 JSON tensor, and as many as its shape says."""
+    shape, values = tensor.get("shape"), tensor.get("data")
+    if not fits(shape, [int]) or not shape or not isinstance(values, list) or min(shape) < 0:
+        raise TamperedError("a tensor of the message is not understood")
+    for _ in shape[1:]:
+        if values and all(isinstance(value, list) for value in values):
+            values = [value for inner in values for value in inner]
+    width = 1
+    for extent in shape[1:]:
+        width *= extent
+    if not 0 <= row < shape[0] or len(values) != shape[0] * width:
+        raise TamperedError("a tensor of the message has another shape than it says, or no such row")
+    return values[row * width : (row + 1) * width]
 
 
 def _raw(tensor: dict[str, Any], row: int) -> bytes:
     """One row of a V2 JSON tensor as raw little-endian bytes of its datatype."""
-    letter = _FORMATS.get(str(tensor.get("datatype")))
-    shape, values = tensor.get("shape"), tensor.get("data")
-    if letter is None or not isinstance(shape, list) or not shape or not isinstance(values, list):
-        raise TamperedError("a tensor of the message is not understood")
-    while values and isinstance(values[0], list):
-        values = [value for inner in values for value in inner]
-    width = 1
-    for extent in shape[1:]:
-        width *= int(extent)
-    part = values[row * width : (row + 1) * width]
-    if len(values) != int(shape[0]) * width or len(part) != width:
-        raise TamperedError("a tensor of the message has another shape than it says")
+    letter, values = _FORMATS.get(str(tensor.get("datatype"))), _values(tensor, row)
+    if letter is None:
+        raise TamperedError("a tensor of the message has a datatype that is not known")
     try:
-        return struct.pack(f"<{width}{letter}", *[float("nan") if value is None else value for value in part])
+        return struct.pack(f"<{len(values)}{letter}", *[float("nan") if value is None else value for value in values])
     except (struct.error, OverflowError) as error:
         raise TamperedError("a tensor of the message does not fit its datatype") from error
 
 
-def verify_messages(receipt: Receipt, request: dict[str, Any] | None, answer: dict[str, Any] | None, row: int) -> None:
-    """Check that the receipt is about this V2 request and this V2 answer (JSON form).
+def _tensors(message: Any, side: str) -> dict[str, dict[str, Any]]:
+    tensors = message.get(side) if isinstance(message, dict) else None
+    if not isinstance(tensors, list) or not all(isinstance(one, dict) for one in tensors):
+        raise TamperedError(f"the message has no `{side}`")
+    found = {str(tensor.get("name")): tensor for tensor in tensors}
+    if len(found) != len(tensors):
+        raise TamperedError("the message has a tensor twice")
+    return found
+
+
+def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> None:
+    """Check that the receipt is about this V2 request and this V2 answer (JSON form; None is not looked at).
+
+    1. The answer names the receipt's decision, and no other model, version or release.
+    2. Every output that it has is the logged one, bit for bit, and so is its decision; it has at least one.
+    3. Every number of the request is the logged one, bit for bit, and none is missing. Texts (whom a row is about)
+       are in the encrypted record, not in the receipt.
 
     Raises:
-        TamperedError: another decision, or a tensor differs in a bit.
+        TamperedError: one of these does not hold.
     """
+    document = receipt.document
     if answer is not None:
-        first = int(str(_member(answer.get("parameters"), "decision_id", str)), 16)
-        if f"{(first + row) % 2**128:032x}" != receipt.document["decision_id"]:
+        sent, parameters = _tensors(answer, "outputs"), answer.get("parameters")
+        first = parameters.get("decision_id") if isinstance(parameters, dict) else None
+        if not fits(first, re.compile("[0-9a-f]{32}")) or _sum(first, row) != document["decision_id"]:
             raise TamperedError("the answer is about another decision than the receipt")
-    for message, side in ((request, "inputs"), (answer, "outputs")):
-        if message is None:
-            continue
-        sent = {str(tensor["name"]): tensor for tensor in message.get(side, []) if tensor.get("datatype") != "BYTES"}
-        logged = {str(tensor["name"]): tensor for tensor in receipt.document[side]}
-        if side == "inputs" and set(sent) != set(logged):
-            # one tensor a feature: the logged matrix holds them in the contract's order, which the caller's names give
-            joined = b"".join(_raw(sent[name], row) for name in _columns(receipt.document, sent))
-            if len(logged) != 1 or joined != _base64(next(iter(logged.values()))["data"]):
-                raise TamperedError("the request's inputs are not the logged ones")
-            continue
+        named = {"model": answer.get("model_name"), "manifest": answer.get("model_version")}
+        more = {"release": parameters.get("release"), "manifest": parameters.get("model_version")}
+        for name, value in (*named.items(), *more.items()):
+            if value not in (None, document[name]):
+                raise TamperedError(f"the answer names another {name} than the receipt")
+        logged = {tensor["name"]: tensor for tensor in document["outputs"]}
+        if not sent:
+            raise TamperedError("the answer has no output: there is nothing that the receipt could be about")
         for name, tensor in sent.items():
-            if name not in logged or _raw(tensor, row) != _base64(logged[name]["data"]):
-                raise TamperedError(f"tensor `{name}` is not the logged one")
+            if name == _DECISION and tensor.get("datatype") == "BYTES":
+                if _values(tensor, row) != [document["decision"]]:
+                    raise TamperedError("the answer's decision is not the logged one")
+            elif name not in logged or _raw(tensor, row) != _base64(logged[name]["data"]):
+                raise TamperedError(f"output `{name}` is not the logged one")
+    if request is not None:
+        asked = {n: tensor for n, tensor in _tensors(request, "inputs").items() if tensor.get("datatype") != "BYTES"}
+        kept, columns = {tensor["name"]: tensor for tensor in document["inputs"]}, document["columns"]
+        if columns and len(kept) == 1 and set(columns) == set(asked):
+            # one tensor a feature: the logged matrix holds them in the contract's order
+            joined = b"".join(_raw(asked[name], row) for name in columns)
+            same = joined == _base64(next(iter(kept.values()))["data"])
+        else:
+            same = set(asked) == set(kept) and all(_raw(asked[n], row) == _base64(kept[n]["data"]) for n in kept)
+        if not same:
+            raise TamperedError("the request's inputs are not the logged ones")
 
 
-def _columns(document: dict[str, Any], sent: dict[str, Any]) -> list[str]:
-    columns = document.get("columns")
-    if not isinstance(columns, list) or set(columns) != set(sent):
-        raise TamperedError("the request's inputs are not the logged ones")
-    return [str(column) for column in columns]
+def _sum(first: Any, row: int) -> str:
+    return f"{(int(first, 16) + row) % 2**128:032x}"
 
 
 # --- Log folders (C2SP tlog-tiles) -----------------------------------------------------------------------------------
@@ -776,7 +825,7 @@ def verify_extends(log: Log, older: Checkpoint) -> None:
 def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tuple[Path, Log]]) -> list[str]:
     """Check that shards and governance entries account for each other.
 
-    1. Every opening and closing in the governance log is disclosed, and nothing is disclosed twice.
+    1. Every opening and closing in the governance log is disclosed, as it stands there, and nothing twice.
     2. Every shard folder was opened, under the key and origin of its opening.
     3. A closed shard has exactly the size and root of its closing.
     4. Every opened shard is here.
@@ -791,11 +840,17 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
     shown = [entry.index for entry in disclosed]
     if set(shown) != acts or len(shown) != len(acts):
         raise TamperedError("openings or closings of shards are withheld, or shown twice")
+    if any(governance.leaves[entry.index] != entry.leaf for entry in disclosed):
+        raise TamperedError("an opening or closing is of another history of the governance log")
     opened = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "open"}
-    if len(opened) != sum(entry.leaf["type"] == "open" for entry in disclosed):
-        raise TamperedError("a shard was opened twice")
     closed = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "close"}
+    if len(opened) + len(closed) != len(disclosed) or any(
+        name not in opened or opened[name].index > entry.index for name, entry in closed.items()
+    ):
+        raise TamperedError("a shard was opened or closed twice, or closed before it was opened")
     here = {log.checkpoint.origin: log for _, log in shards}
+    if len(here) != len(shards):
+        raise TamperedError("a shard is here twice")
     if set(here) - set(opened):
         raise TamperedError(f"shard `{min(set(here) - set(opened))}` was never opened")
     if set(opened) - set(here):
@@ -803,10 +858,9 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
     lines = []
     for origin, log in sorted(here.items()):
         closing = closed.get(origin)
-        if closing is not None:
-            size, root = _member(closing.document, "size", int), _member(closing.document, "root", str)
-            if (size, root) != (log.checkpoint.size, log.checkpoint.root.hex()):
-                raise TamperedError(f"shard `{origin}` is not as it was closed")
+        ended = (log.checkpoint.size, log.checkpoint.root.hex())
+        if closing is not None and (closing.document["size"], closing.document["root"]) != ended:
+            raise TamperedError(f"shard `{origin}` is not as it was closed")
         lines.append(f"{origin}: {log.checkpoint.size} entries, {'closed' if closing else 'open'}")
     return lines
 
@@ -824,15 +878,24 @@ def _log_keys(policy: Policy, openings: list[Disclosed]) -> list[Key]:
     return policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
 
 
+def _message(path: Path | None) -> Any:
+    try:
+        # an empty document stays one: `null` is no message that could be left out
+        return None if path is None else json.loads(path.read_bytes()) or {}
+    except RecursionError as error:
+        raise TamperedError("a message that nests too deep") from error
+
+
 def _receipt(options: argparse.Namespace) -> list[str]:
     policy = read_policy(options.policy.read_bytes())
     receipt = verify_receipt(options.receipt.read_bytes(), policy, _openings(options.openings, policy))
-    request = json.loads(options.request.read_bytes()) if options.request else None
-    answer = json.loads(options.answer.read_bytes()) if options.answer else None
+    request, answer = (_message(path) for path in (options.request, options.answer))
     verify_messages(receipt, request, answer, options.row)
     if options.cosigned and not receipt.cosigned:
         raise TamperedError("no quorum of witnesses cosigned the checkpoint in this receipt")
-    about = "exactly this request and answer" if request and answer else "the answer document inside it"
+    about = {(1, 1): "this request and this answer", (1, 0): "this request", (0, 1): "this answer"}.get(
+        (request is not None, answer is not None), "the answer document inside it"
+    )
     return [
         f"decision {receipt.document['decision_id']} of {receipt.checkpoint.origin}, entry {receipt.index}: verified",
         f"the log's key committed to {about}",
@@ -842,10 +905,20 @@ def _receipt(options: argparse.Namespace) -> list[str]:
 
 def _log(options: argparse.Namespace) -> list[str]:
     policy = read_policy(options.policy.read_bytes())
-    log = verify_log(options.folder, _log_keys(policy, _openings(options.openings, policy)), policy)
-    if options.cosigned and not policy.satisfied(log.checkpoint):
-        raise TamperedError("no quorum of witnesses cosigned the checkpoint of this log")
-    return [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
+    keys = _log_keys(policy, _openings(options.openings, policy))
+    log = verify_log(options.folder, keys, policy)
+    lines = [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
+    head, kept = log.checkpoint, options.folder / "checkpoint.cosigned"
+    if kept.is_file():
+        # a log that grows keeps the newest checkpoint that witnesses cosigned beside its newest one
+        older = open_checkpoint(kept.read_bytes(), keys, list(policy.witnesses.values()))
+        verify_extends(log, older)
+        head = log.checkpoint if policy.satisfied(log.checkpoint) else older
+    if options.cosigned:
+        if not policy.satisfied(head):
+            raise TamperedError("no quorum of witnesses cosigned a checkpoint of this log")
+        lines.append(f"cosigned up to entry {head.size}; {log.checkpoint.size - head.size} newer ones not yet")
+    return lines
 
 
 def _consistency(options: argparse.Namespace) -> list[str]:

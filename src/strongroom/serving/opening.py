@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from strongroom.encoding import parse_as
+from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.ledger.entries import OpenEntry
 from strongroom.ledger.leaf import Leaf
@@ -36,6 +36,8 @@ def check_opening(disclosed: bytes, shard: VerifierKey, governance: VerifierKey)
     """
     try:
         entry = parse_as(disclosed, DisclosedEntry, DISCLOSED_LIMIT)
+        if canonical(entry) != disclosed:
+            raise InvalidInputError("base64 that is not in canonical form", rule="base64")
         verify_proof(entry.proof, entry.leaf, governance)
         leaf = Leaf.decode(entry.leaf)
         opening = OpenEntry.decode(open_plain(entry.payload, leaf.payload_sha256))

@@ -53,6 +53,8 @@ def verify_receipt(data: bytes, log: VerifierKey) -> tuple[Answer, Leaf, Checkpo
     """
     try:
         receipt = parse_as(data, Receipt, RECEIPT_LIMIT_BYTES)
+        if canonical(receipt) != data:
+            raise InvalidInputError("base64 that is not in canonical form", rule="base64")
         leaf = Leaf.decode(receipt.leaf)
         opened = commitment(receipt.salt, receipt.document)
     except InvalidInputError as error:
@@ -60,6 +62,8 @@ def verify_receipt(data: bytes, log: VerifierKey) -> tuple[Answer, Leaf, Checkpo
     if not hmac.compare_digest(opened, leaf.commitment):
         raise TamperedError("the receipt's leaf commits to another answer document")
     answer = read_answer(receipt.document)
+    if canonical(answer) != receipt.document:
+        raise TamperedError("the receipt's document is not in canonical form")
     if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
         raise TamperedError("the receipt's document and leaf are of different decisions")
     _, checkpoint = verify_proof(receipt.proof, receipt.leaf, log)
