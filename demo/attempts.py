@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import urllib3
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, House
+from demo.data import FEATURES
+from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, PURPOSE, House, wait_until
 from strongroom.access.tokens import Issuer, IssuerKey
 from strongroom.adapters.tuf_files import TufFiles
 from strongroom.adapters.tuf_repository import TufRepository
@@ -20,14 +22,16 @@ from strongroom.approval import actions as approval
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import SignedApproval, sign_approval
 from strongroom.approval.statements import Approval
-from strongroom.errors import StrongroomError
+from strongroom.errors import NotFoundError, RefusedError
 from strongroom.ledger.leaf import Leaf
+from strongroom.office.acts import EntryRef
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.statements import APPROVAL, make_statement
 from strongroom.vocabulary import ModelRef, micros
 from strongroom.wiring import judging, releasing, submitting
 from strongroom.wiring.inspection import judge_repository
 from strongroom.wiring.person import AtDesk
+from strongroom.wiring.records import NodeRecords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,43 +214,76 @@ class TokenIssuer:
 
 def hostile_calls(house: House, story: Story, rows: pd.DataFrame, tokens: TokenIssuer, stranger: str) -> None:
     """What the gateway refuses over HTTP. After authentication each refusal has an entry, before it one a window."""
-    outside = rows.copy()
-    outside["LIMIT_BAL"] = -1.0
-    model = "pd-cards"
-    story.refuse("a caller without rights to this model", lambda: _call(house, rows, house.client(model, stranger)))
-    story.refuse("an applicant outside the input contract", lambda: _call(house, outside, house.client(model)))
-    story.refuse("a request without a jurisdiction", lambda: _call(house, rows, house.client(model, jurisdiction=None)))
-    story.refuse("an expired token", lambda: _call(house, rows, house.client(model, tokens.token(-60)), anonymous=True))
-    story.refuse(
-        "a token signed by a key that nobody pinned",
-        lambda: _call(house, rows, house.client(model, tokens.token(key=tokens.foreign_key())), anonymous=True),
+    good = {"purpose": PURPOSE, "jurisdiction": "TW"}
+    unlabelled = {"purpose": PURPOSE}
+    outside = rows.assign(LIMIT_BAL=-1.0)
+    story.refuse("a caller without rights to this model", lambda: _call(house, stranger, rows, good))
+    story.refuse("an applicant outside the input contract", lambda: _call(house, house.api_key, outside, good))
+    story.refuse("a request without a jurisdiction", lambda: _call(house, house.api_key, rows, unlabelled))
+    strangers = {
+        "an expired token": tokens.token(-60),
+        "a token signed by a key that nobody pinned": tokens.token(key=tokens.foreign_key()),
+        "a token for another audience": tokens.token(audience="elsewhere"),
+    }
+    from_place = _size(house)
+    for what, token in strangers.items():
+        story.refuse(what, lambda token=token: _call(house, token, rows, good, recorded=False))
+    entry = _count_of_strangers(house, from_place)
+    for one in story.refused:
+        if one["what"] in strangers:
+            one["entry"] = entry
+
+
+def _call(house: House, credential: str, rows: pd.DataFrame, labels: dict[str, str], recorded: bool = True) -> None:
+    """One request as a caller without our client would send it."""
+    matrix = rows[list(FEATURES)].to_numpy("float64")
+    body = {
+        "parameters": {**labels, "subject": str(rows["subject"].iloc[0])},
+        "inputs": [{"name": "input", "datatype": "FP32", "shape": list(matrix.shape), "data": matrix.tolist()}],
+    }
+    answer = urllib3.request(
+        "POST",
+        f"http://127.0.0.1:{house.port}/v2/models/pd-cards/infer",
+        json=body,
+        headers={"authorization": f"Bearer {credential}"},
     )
-    story.refuse(
-        "a token for another audience",
-        lambda: _call(house, rows, house.client(model, tokens.token(audience="elsewhere")), anonymous=True),
-    )
+    if answer.status == 200:
+        return
+    said = answer.json()
+    error = RefusedError(said["error"])
+    error.code = said["code"]  # type: ignore[misc]  # the gateway's own word for it
+    if recorded:
+        with house.records() as records:
+            wait_until(lambda: _has(records, said["decision_id"]))
+            stored, _, _ = records.receipt_parts(said["decision_id"])
+        error.entry = EntryRef(records.settings.origin(0), stored.place)
+    raise error
 
 
-def _call(house: House, rows: pd.DataFrame, client: Any, anonymous: bool = False) -> None:
-    from strongroom.wiring.node import NodeLayout
-
+def _has(records: NodeRecords, decision_id: str) -> bool:
     try:
-        client.score(rows)
-    except StrongroomError as error:
-        wanted = error.details.get("decision_id")
-        error.entry = _entry_of(NodeLayout(house.node), None if anonymous else str(wanted))
-        raise
+        records.receipt_parts(decision_id)
+    except NotFoundError:
+        return False
+    return True
 
 
-def _entry_of(layout: Any, decision_id: str | None) -> str | None:
-    """Where the gateway's log has the refusal; the count of a window for callers that nobody knows."""
-    from strongroom.adapters.shard_reader import ShardReader
+def _size(house: House) -> int:
+    with house.records() as records:
+        return records.readers[0].size
 
-    origin = layout.read().origin(0)
-    for _ in range(100):
-        for stored in ShardReader(layout.ledger(0)):
-            leaf = Leaf.decode(stored.leaf)
-            if leaf.type == "refusal" and (leaf.decision_id == decision_id if decision_id else leaf.release is None):
-                return f"{origin}#{stored.place}"
-        time.sleep(0.1)
-    return None
+
+def _count_of_strangers(house: House, start: int) -> str | None:
+    """Callers that nobody knows are counted a window; the count's entry comes when the window ends."""
+    with house.records() as records:
+        reader, found = records.readers[0], []
+
+        def counted() -> bool:
+            for stored in reader.records(start):
+                leaf = Leaf.decode(stored.leaf)
+                if leaf.type == "refusal" and leaf.release is None:
+                    found.append(f"{records.settings.origin(0)}#{stored.place}")
+            return bool(found)
+
+        wait_until(counted, 30)
+    return found[-1] if found else None

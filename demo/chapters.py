@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from strongroom.wiring.node import INDEX_KEY
 
 BOOSTED, SIMPLE = "pd-cards", "pd-scorecard"
 ACCEPT_BELOW = {BOOSTED: "0.2", SIMPLE: "0.3"}
-"""The raw scorecard at 0.2 fails the four-fifths rule on age bands (0.72), and the validation says so; at 0.3 it passes."""
+"""At 0.2 the raw scorecard fails the four-fifths rule on age bands (0.72), as its validation says; at 0.3 it passes."""
 
 TITLES = {BOOSTED: "Probability of default, credit cards", SIMPLE: "Scorecard, the simple benchmark"}
 
@@ -173,10 +174,7 @@ def serve(house: House, story: Story) -> None:
         refs = judge_repository(
             house.desk("audrey"), house.layout.repository, name, environment=ENVIRONMENT, jurisdictions=JURISDICTIONS
         )
-        held = refs[:1] == [house.refs[name]]
-        story.prove(
-            f"the gateway's own verification admits {name}", held, "every signature and digest again, then decryption"
-        )
+        story.prove(f"the gateway's own verification admits {name}", *claims.admitted(refs, house.refs[name]))
     story.say(f"gateway on port {house.port}; its log was opened by a governance entry before its first answer")
 
 
@@ -355,7 +353,7 @@ def move(house: House, story: Story, second: ModelRef, samples: Samples) -> None
     wait_until(lambda: _status(client, row) != 200)
     statuses.append(_status(client, row))
     releasing.lift(house.desk("paul"), first, "cause found")
-    wait_until(lambda: False, 1.5)
+    time.sleep(1.5)  # long enough for the gateway to see the lift, were one enough
     statuses.append(_status(client, row))
     releasing.lift(house.desk("petra"), first, "checked as well")
     wait_until(lambda: _status(client, row) == 200)

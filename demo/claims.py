@@ -26,6 +26,13 @@ def offline(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-I", "-S", script, *words], capture_output=True, text=True)  # noqa: S603 - ours
 
 
+def admitted(found: Sequence[object], expected: object) -> Held:
+    """Judged as a gateway judges, the repository gives this version and no other first."""
+    return list(found[:1]) == [
+        expected
+    ], f"fifteen checks from TUF root to plaintext digest; admitted: {found[0] if found else 'nothing'}"
+
+
 def receipts_verify(receipts: Sequence[Path], policy: Path, openings: Path) -> Held:
     """Every receipt verifies offline."""
     trust = ["--policy", str(policy), "--openings", str(openings)]
