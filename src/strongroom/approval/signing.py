@@ -105,7 +105,7 @@ class CheckedApproval:
             f"author       {self.judged.author.person}",
             f"validator    {self.judged.validator.person}: {self.judged.review.opinion}, "
             f"{len(self.judged.review.findings)} finding(s)",
-            *(f"  finding    {f.id} ({f.severity}, {f.status}): {f.text}" for f in self.judged.review.findings),
+            *(f"  finding    {f.id} ({f.severity}, {f.status}): {_one_line(f.text)}" for f in self.judged.review.findings),
             *(f"evidence     {item.type:<12} {item.sha256}" for item in release.evidence),
             f"environments {', '.join(release.environments)}; jurisdictions {', '.join(release.jurisdictions)}",
             f"purposes     {', '.join(release.purposes)}",
@@ -133,6 +133,11 @@ class SignedApproval:
     envelope: bytes
     key_id: KeyId
     draft_signature: bytes | None
+
+
+def _one_line(text: str) -> str:
+    """Someone else's words in one line: a line break in a finding must not look like a line of ours."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def check_review_papers(papers: ReviewPapers, at_us: int) -> ValidationVerdict:

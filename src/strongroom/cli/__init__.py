@@ -71,5 +71,5 @@ def _root(
 
 def main() -> int:
     """Entry point. Typer itself exits with the code of the command."""
-    app()
+    app(prog_name="strongroom")
     return 0

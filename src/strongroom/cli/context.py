@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,9 @@ import typer
 from strongroom.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from strongroom.registry.versions import Version
-    from strongroom.vocabulary import ModelRef
     from strongroom.wiring.control import ControlPlane
     from strongroom.wiring.person import AtDesk
 
@@ -43,9 +45,11 @@ HomePassphrase = Annotated[
 ModelArgument = Annotated[str, typer.Argument(help="Model, or model@digits of one version.", show_default=False)]
 
 PASSPHRASE_LIMIT = 1024
+ROOM_PASSPHRASE = "--room-passphrase-file"  # noqa: S105 - the name of an option
+NODE_PASSPHRASE = "--node-passphrase-file"  # noqa: S105 - the same
 
 
-def passphrase(file: Path | None, what: str) -> bytes:
+def passphrase(file: Path | None, what: str, option: str = "--passphrase-file") -> bytes:
     """A passphrase from a file that only its owner may read, or asked for on a terminal. Never from an argument.
 
     Raises:
@@ -57,14 +61,16 @@ def passphrase(file: Path | None, what: str) -> bytes:
 
         return read_private(file, PASSPHRASE_LIMIT).rstrip(b"\r\n")
     if not sys.stdin.isatty():
-        raise InvalidInputError(f"the passphrase of {what} is needed; name a file that holds it", field="passphrase")
+        raise InvalidInputError(
+            f"the passphrase of {what} is needed; name a file that holds it with {option}", field="passphrase"
+        )
     return str(typer.prompt(f"passphrase of {what}", hide_input=True)).encode()
 
 
-def new_passphrase(file: Path | None, what: str) -> bytes:
+def new_passphrase(file: Path | None, what: str, option: str = "--passphrase-file") -> bytes:
     """Like `passphrase`, asked for twice on a terminal."""
     if file is not None or not sys.stdin.isatty():
-        return passphrase(file, what)
+        return passphrase(file, what, option)
     return str(typer.prompt(f"new passphrase of {what}", hide_input=True, confirmation_prompt=True)).encode()
 
 
@@ -73,7 +79,7 @@ def room_open(room: Path, file: Path | None) -> Iterator[ControlPlane]:
     """The control plane of a room, let go at the end."""
     from strongroom.wiring.control import ControlPlane
 
-    with ControlPlane.open(room, passphrase(file, "the room")) as control:
+    with ControlPlane.open(room, passphrase(file, "the room", ROOM_PASSPHRASE)) as control:
         yield control
 
 
@@ -97,12 +103,39 @@ def find_version(control: ControlPlane, text: str) -> Version:
         known = transaction.books.versions.of_model(name)
     found = [version for version in known if version.ref.manifest.startswith(digits)]
     if not found:
-        raise NotFoundError(f"no version fits `{text}`; `strongroom show` lists what there is")
+        raise NotFoundError(f"no version fits `{text}`; `strongroom show` without a model lists what there is")
     if digits and len(found) > 1:
         raise NotFoundError(f"`{text}` fits {len(found)} versions; give more digits")
     return found[-1]
 
 
-def ref_text(ref: ModelRef) -> str:
-    """How tables name a version."""
-    return str(ref)
+def read_frame(file: Path, *columns: str) -> pd.DataFrame:
+    """A table from Parquet, or from CSV where the name does not say Parquet, with at least these columns.
+
+    Raises:
+        InvalidInputError: not such a file, or a column is missing.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except (ValueError, UnicodeDecodeError) as error:  # also ArrowInvalid, ParserError, EmptyDataError
+        kind = "Parquet" if file.suffix == ".parquet" else "CSV"
+        raise InvalidInputError(f"`{file.name}` is not {kind}", field=file.name, rule="format") from error
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InvalidInputError(f"`{file.name}` lacks column `{missing[0]}`", field=missing[0], rule="missing")
+    return frame
+
+
+def moment_of(text: str, field: str) -> datetime:
+    """A moment as people write it, ISO 8601; UTC where no zone is said.
+
+    Raises:
+        InvalidInputError: another form.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInputError("a moment is written as 2026-11-21T12:00:00+00:00", field=field) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -16,8 +16,7 @@ from strongroom.cli.context import (
     at_desk,
     find_version,
 )
-from strongroom.cli.output import Json, command, console, tell
-from strongroom.errors import ConflictError
+from strongroom.cli.output import Json, ask_to_sign, command, tell
 
 Reason = Annotated[str, typer.Option(help="Why, in words; it goes on the record.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
@@ -96,14 +95,10 @@ def approve(
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         ref = find_version(desk.room, model).ref
-        summary = judging.check_papers(desk, ref).summary()
-        if not as_json:
-            console.print(summary, soft_wrap=True)
-        if not yes:
-            if as_json:
-                raise ConflictError("with --json nobody can be asked; read the terms first, then add --yes")
-            typer.confirm("sign this?", abort=True)
-        case = judging.approve(desk, ref, condition or [])
+        checked = judging.check_papers(desk, ref)
+        summary = checked.summary()
+        ask_to_sign(summary.splitlines(), yes, as_json)
+        case = judging.approve(desk, ref, condition or [], checked)
     tell(
         as_json,
         {"case": case.id, "state": case.state, "approvers": list(case.approvers), "signed": summary},

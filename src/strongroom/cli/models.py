@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ from strongroom.cli.context import (
     RoomPassphrase,
     at_desk,
     find_version,
+    moment_of,
+    read_frame,
 )
 from strongroom.cli.output import Json, command, console, table, tell
 from strongroom.errors import InvalidInputError
@@ -27,13 +29,28 @@ if TYPE_CHECKING:
 @command
 def package(
     folder: Annotated[Path, typer.Argument(help="New folder to write.", show_default=False)],
-    model: Annotated[Path, typer.Option(help="ONNX file, float [rows, features] in.", show_default=False)],
-    contract: Annotated[Path, typer.Option(help="TOML with what model.toml should say.", show_default=False)],
-    development: Annotated[Path, typer.Option(help="Development sample, Parquet.", show_default=False)],
-    reference: Annotated[Path, typer.Option(help="Reference sample, Parquet.", show_default=False)],
+    model: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="ONNX file, float [rows, features] in.", show_default=False),
+    ],
+    contract: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="TOML with what model.toml should say.", show_default=False),
+    ],
+    development: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Development sample, Parquet.", show_default=False)
+    ],
+    reference: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Reference sample, Parquet.", show_default=False)
+    ],
     predictions: Annotated[
         Path,
-        typer.Option(help="Parquet, column prediction: the source model on the reference sample.", show_default=False),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Parquet, column prediction: the source model on the reference sample.",
+            show_default=False,
+        ),
     ],
     outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
     as_json: Json = False,
@@ -45,22 +62,20 @@ def package(
     """
     import tomllib
 
-    import pandas as pd
-
     from strongroom.adapters.packaging import package as write_package
 
     try:
         stated = tomllib.loads(contract.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInputError(f"`{contract.name}` is not TOML: {error}", field="contract") from error
     made = write_package(
         model.read_bytes(),
         folder,
         contract=stated,
         outcome=outcome,
-        development=pd.read_parquet(development),
-        reference=pd.read_parquet(reference),
-        predictions=pd.read_parquet(predictions)["prediction"].to_numpy(),
+        development=read_frame(development),
+        reference=read_frame(reference),
+        predictions=read_frame(predictions, "prediction")["prediction"].to_numpy(),
     )
     tell(
         as_json,
@@ -96,11 +111,15 @@ def submit(
 @command
 def sample(
     model: ModelArgument,
-    validation: Annotated[Path, typer.Option(help="Validation sample, Parquet.", show_default=False)],
+    validation: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Validation sample, Parquet.", show_default=False)
+    ],
     source: Annotated[str, typer.Option(help="Where the rows come from.", show_default=False)],
     room: RoomOption,
     home: HomeOption,
-    protected: Annotated[Path | None, typer.Option(help="Protected attributes of the same rows, Parquet.")] = None,
+    protected: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Protected attributes of the same rows, Parquet.")
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -202,23 +221,27 @@ def _line(version: Version) -> dict[str, Any]:
 
 @command
 def show(
-    model: ModelArgument,
     room: RoomOption,
     home: HomeOption,
+    model: Annotated[
+        str | None, typer.Argument(help="Model, or model@digits of one version; all models when left out.")
+    ] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown) instead.")] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Show one version: state, people, digests, lineage; or its generated model card.
+    """Show one version: state, people, digests, lineage; or its generated model card. Without a model, list them all.
 
     Example: strongroom show pd-cards@50fe21 --card --room credit --home ~/audrey
     """
     from strongroom.wiring import reading
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        ref = find_version(desk.room, model).ref
-        version = reading.show(desk, ref)
+        if model is None:
+            _list_all(reading.inventory(desk), as_json)
+            return
+        version = reading.show(desk, find_version(desk.room, model).ref)
         text = reading.card(desk, version) if card else ""
     if card:
         tell(as_json, {"card": text}, [text])
@@ -234,6 +257,14 @@ def show(
         tell(True, facts)
         return
     table(f"{version.ref}", ["what", "value"], list(facts.items()))
+
+
+def _list_all(versions: Sequence[Version], as_json: bool) -> None:
+    if as_json:
+        tell(True, [{"model": version.ref.name, **_line(version)} for version in versions])
+        return
+    rows = [(v.ref.name, v.ref.manifest[:12], v.state, v.author, v.contract.title) for v in versions]
+    table(f"{len(rows)} version(s)", ["model", "version", "state", "author", "title"], rows)
 
 
 @command
@@ -255,11 +286,7 @@ def history(
     name = model.partition("@")[0]
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         if at is not None:
-            try:
-                moment = datetime.fromisoformat(at)
-            except ValueError as error:
-                raise InvalidInputError("a moment is written as 2026-11-21T12:00:00+00:00", field="at") from error
-            change = reading.what_was_live(desk, name, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            change = reading.what_was_live(desk, name, moment_of(at, "at"))
             facts = {"champion": change.champion, "by": change.by, "since": change.at.isoformat(timespec="seconds")}
             tell(as_json, facts, [f"live: {change.champion}, decided by {change.by} at {facts['since']}"])
             return

@@ -6,13 +6,14 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from strongroom.errors import RefusedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.errors import ConflictError, RefusedError, StrongroomError, TamperedError, UnavailableError
 
 P = ParamSpec("P")
 
@@ -34,8 +35,15 @@ FAMILIES: tuple[tuple[type[StrongroomError], str], ...] = (
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
-console = Console(soft_wrap=False, highlight=False)
-errors = Console(stderr=True, highlight=False)
+# No markup: names, reasons and findings come from other people, and `[...]` in them must show as written. What an
+# approver reads is what they sign.
+console = Console(soft_wrap=False, highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """Text of others for a terminal: control characters, escapes and direction marks are spelled out."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def exit_code(error: StrongroomError) -> int:
@@ -48,12 +56,11 @@ def exit_code(error: StrongroomError) -> int:
 
 def complaint(error: StrongroomError) -> dict[str, Any]:
     """What `--json` prints for an error."""
-    entry = getattr(error, "entry", None)
     return {
         "error": error.code,
         "message": error.message,
         "details": dict(error.details),
-        "entry": None if entry is None else str(entry),
+        "entry": None if error.entry is None else str(error.entry),
     }
 
 
@@ -65,16 +72,45 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except StrongroomError as error:
-            if kwargs.get("as_json"):
-                sys.stdout.write(json.dumps(complaint(error)) + "\n")
-            else:
-                errors.print(f"[bold red]{error.code}[/]: {error.message}", soft_wrap=True)
-                entry = getattr(error, "entry", None)
-                if entry is not None:
-                    errors.print(f"  recorded as {entry}", style="dim", soft_wrap=True)
-            raise typer.Exit(exit_code(error)) from None
+            refuse(error, bool(kwargs.get("as_json")))
+        except BrokenPipeError:
+            # whoever read our output went away (`| head`); nothing more can be said to them
+            sys.stdout = None  # the interpreter must not flush it again at exit
+            raise typer.Exit(EXIT_CODES["done"]) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            why = UnavailableError(f"`{error.filename}`: {(error.strerror or 'input or output failed').lower()}")
+            refuse(why, bool(kwargs.get("as_json")))
 
     return wrapped
+
+
+def refuse(error: StrongroomError, as_json: bool) -> NoReturn:
+    """Print an error for people or machines, and end with the exit code of its family."""
+    if as_json:
+        sys.stdout.write(json.dumps(complaint(error)) + "\n")
+    else:
+        errors.print(Text.assemble((error.code, "bold red"), ": ", printable(error.message)), soft_wrap=True)
+        if error.entry is not None:
+            errors.print(f"  recorded as {error.entry}", style="dim", soft_wrap=True)
+    raise typer.Exit(exit_code(error)) from None
+
+
+def ask_to_sign(lines: Iterable[str], yes: bool, as_json: bool) -> None:
+    """Show what is about to be signed and ask, unless `--yes` says that it was read.
+
+    Raises:
+        ConflictError: the person said no, or nobody can be asked.
+    """
+    if not as_json:
+        tell(False, {}, lines)
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise ConflictError("nothing was signed: nobody can be asked here; read what is to be signed, then add --yes")
+    if not typer.confirm("sign this?"):
+        raise ConflictError("nothing was signed")
 
 
 def tell(as_json: bool, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str] = ()) -> None:
@@ -83,7 +119,7 @@ def tell(as_json: bool, document: Mapping[str, Any] | Sequence[Any], lines: Iter
         sys.stdout.write(json.dumps(document, sort_keys=True, default=str) + "\n")
         return
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -92,5 +128,5 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(printable(str(cell)) for cell in row))
     console.print(drawn)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strongroom.cli.context import (
+    NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
     RoomOption,
     RoomPassphrase,
     at_desk,
+    moment_of,
     passphrase,
+    read_frame,
 )
 from strongroom.cli.output import EXIT_CODES, Json, command, table, tell
 from strongroom.cli.running import NodePassphrase
@@ -28,11 +30,17 @@ NodeOption = Annotated[
 
 @command
 def verify(
-    receipt: Annotated[Path, typer.Argument(help="Receipt of a decision.", show_default=False)],
-    policy: Annotated[Path, typer.Option(help="Trust policy (tlog-policy).", show_default=False)],
-    openings: Annotated[Path | None, typer.Option(help="Folder of disclosed openings of shards.")] = None,
-    request: Annotated[Path | None, typer.Option(help="The V2 request, as JSON.")] = None,
-    answer: Annotated[Path | None, typer.Option(help="The V2 answer, as JSON.")] = None,
+    receipt: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Receipt of a decision.", show_default=False)
+    ],
+    policy: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Trust policy (tlog-policy).", show_default=False)
+    ],
+    openings: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of disclosed openings of shards.")
+    ] = None,
+    request: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The V2 request, as JSON.")] = None,
+    answer: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The V2 answer, as JSON.")] = None,
     row: Annotated[int, typer.Option(help="Which row of the request.", min=0)] = 0,
     cosigned: Annotated[bool, typer.Option("--cosigned", help="Refuse without the witnesses' quorum.")] = False,
     as_json: Json = False,
@@ -93,7 +101,7 @@ def receipt(
     from strongroom.wiring import proving
     from strongroom.wiring.records import NodeRecords
 
-    secret = passphrase(node_passphrase, "the gateway")
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
         to.write_bytes(proving.receipt(desk, records, decision_id))
     tell(as_json, {"decision_id": decision_id, "file": str(to)}, [f"receipt written to {to}"])
@@ -118,7 +126,7 @@ def replay(
     from strongroom.wiring import proving
     from strongroom.wiring.records import NodeRecords
 
-    secret = passphrase(node_passphrase, "the gateway")
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
         replayed = proving.replay(desk, records, decision_id, batch)
     facts = [
@@ -132,7 +140,13 @@ def replay(
 def outcomes(
     model: ModelArgument,
     file: Annotated[
-        Path, typer.Argument(help="CSV or Parquet: decision_id, outcome (0 or 1), observed_at.", show_default=False)
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="CSV or Parquet: decision_id, outcome (0 or 1), observed_at.",
+            show_default=False,
+        ),
     ],
     room: RoomOption,
     home: HomeOption,
@@ -150,11 +164,17 @@ def outcomes(
     from strongroom.vocabulary import micros
     from strongroom.wiring import proving
 
-    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
-    missing = {"decision_id", "outcome", "observed_at"} - set(frame.columns)
-    if missing:
-        raise InvalidInputError(f"the file lacks column `{min(missing)}`", field=min(missing), rule="missing")
-    times = pd.to_datetime(frame["observed_at"], utc=True)
+    frame = read_frame(file, "decision_id", "outcome", "observed_at")
+    if not frame["outcome"].isin([0, 1]).all():
+        raise InvalidInputError("an outcome is 0 or 1", field="outcome", rule="choice")
+    try:
+        times = pd.to_datetime(frame["observed_at"], utc=True)
+    except ValueError as error:
+        raise InvalidInputError(
+            "observed_at is written as 2026-11-21T12:00:00+00:00", field="observed_at", rule="time"
+        ) from error
+    if times.isna().any():
+        raise InvalidInputError("observed_at is missing in a row", field="observed_at", rule="time")
     posted = [
         Outcome(decision_id=str(one), outcome=1 if int(what) else 0, observed_at_us=micros(when.to_pydatetime()))
         for one, what, when in zip(frame["decision_id"], frame["outcome"], times, strict=True)
@@ -188,9 +208,8 @@ def monitor(
     name = model.partition("@")[0]
     since_us = 0
     if since is not None:
-        moment = datetime.fromisoformat(since)
-        since_us = micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    secret = passphrase(node_passphrase, "the gateway")
+        since_us = micros(moment_of(since, "since"))
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
         report = proving.read_drift(desk, records, name, since_us)
         raised = proving.raise_alerts(desk, report) if alert else []
@@ -226,7 +245,7 @@ def erase(
     from strongroom.vocabulary import instant, rfc3339
     from strongroom.wiring import proving
 
-    secret = passphrase(node_passphrase, "the gateway")
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         erased = proving.erase(desk, node, secret, subject)
     if certificate is not None:
@@ -262,7 +281,7 @@ def fsck(
     from strongroom.wiring.records import NodeRecords
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, ExitStack() as stack:
-        secret = passphrase(node_passphrase, "the gateway") if node else b""
+        secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if node else b""
         records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in node or []]
         checked = proving.check_room(desk, records)
     found = sum(len(one.findings) for one in checked)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.context import (
+    ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     RoomOption,
@@ -17,7 +18,7 @@ from strongroom.cli.context import (
     passphrase,
     room_open,
 )
-from strongroom.cli.output import Json, command, table, tell
+from strongroom.cli.output import Json, ask_to_sign, command, table, tell
 from strongroom.errors import InvalidInputError
 
 people = typer.Typer(no_args_is_help=True, help="Keep the people register: who is who, with which key, in which role.")
@@ -30,7 +31,14 @@ def init(
     org: Annotated[str, typer.Option(help="Organisation, such as first-bank.", show_default=False)],
     name: Annotated[str, typer.Option(help="The room's name, such as credit.", show_default=False)],
     members: Annotated[
-        Path, typer.Option("--people", help="TOML file: person_id, roles, key_pem of everyone.", show_default=False)
+        Path,
+        typer.Option(
+            "--people",
+            exists=True,
+            dir_okay=False,
+            help="TOML file: person_id, roles, key_pem of everyone.",
+            show_default=False,
+        ),
     ],
     region: Annotated[str, typer.Option(help="Region in which keys and records stay.")] = "eu",
     fips: Annotated[bool, typer.Option("--fips", help="Approved algorithms only (PBKDF2 in key files).")] = False,
@@ -58,14 +66,16 @@ def init(
     )
     try:
         listed = msgspec.toml.decode(members.read_bytes(), type=dict[str, list[Member]]).get("people", [])
-    except (OSError, msgspec.DecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InvalidInputError(f"`{members.name}` is not understood: {error}", field="people") from error
-    founding = found(Layout(folder), settings, listed, new_passphrase(room_passphrase, "the new room"), now())
+    founding = found(
+        Layout(folder), settings, listed, new_passphrase(room_passphrase, "the new room", ROOM_PASSPHRASE), now()
+    )
     tell(
         as_json,
         {"room": str(folder), "origin": settings.governance_origin, "missing_signatures": founding.waiting},
         [
-            f"room [bold]{settings.org}/{settings.room}[/] made in {folder}; {len(listed)} people",
+            f"room {settings.org}/{settings.room} made in {folder}; {len(listed)} people",
             "next: two custodians sign, each with `strongroom people sign --room ... --home ...`",
         ],
     )
@@ -116,22 +126,38 @@ def people_list(room: RoomOption, room_passphrase: RoomPassphrase = None, as_jso
 def people_sign(
     room: RoomOption,
     home: HomeOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking again.")] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Sign, as a custodian, what waits: root, register, policies, delegations. The last signature publishes.
+    """Read and sign, as a custodian, what waits: root, register, policies, delegations. The last signature publishes.
 
     Example: strongroom people sign --room credit --home ~/strongroom-home
     """
     from strongroom.adapters.homes import Home
-    from strongroom.wiring.custody import sign_waiting
+    from strongroom.wiring.custody import read_waiting, sign_waiting
 
     key = Home.open(home, passphrase(passphrase_file, f"home `{home.name}`"))
-    signed = sign_waiting(room, passphrase(room_passphrase, "the room"), key)
+    secret = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
+    waiting = read_waiting(room, secret)
+    if waiting:
+        ask_to_sign([line for one in waiting for line in one.lines], yes, as_json)
+    signed = sign_waiting(room, secret, key, waiting)
+    said = {one.role: list(one.lines) for one in waiting}
     tell(
         as_json,
-        [{"role": one.role, "missing": one.missing, "published": one.published} for one in signed],
+        [
+            {
+                "role": one.role,
+                "digest": one.digest,
+                "missing": one.missing,
+                "published": one.published,
+                "entry": None if one.entry is None else str(one.entry),
+                "signed": said[one.role],
+            }
+            for one in signed
+        ],
         [
             f"{one.role}: signed, " + ("published" if one.published else f"{one.missing} more signature(s) needed")
             for one in signed
@@ -195,7 +221,7 @@ def timestamp(
 
     from strongroom.wiring.custody import renew_timestamp
 
-    secret = passphrase(room_passphrase, "the room")
+    secret = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
     while True:
         expires = renew_timestamp(room, secret)
         tell(as_json, {"expires": expires}, [f"timestamp signed; it expires {expires}"])

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.context import (
+    NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     RoomOption,
@@ -17,6 +18,7 @@ from strongroom.cli.context import (
     at_desk,
     new_passphrase,
     passphrase,
+    read_frame,
 )
 from strongroom.cli.output import Json, command, table, tell
 
@@ -74,7 +76,9 @@ def node_create(
             metrics=metrics,
             workers=workers,
         )
-        entries = create_node(desk, folder, settings, new_passphrase(node_passphrase, "the new gateway"))
+        entries = create_node(
+            desk, folder, settings, new_passphrase(node_passphrase, "the new gateway", NODE_PASSPHRASE)
+        )
     tell(
         as_json,
         {
@@ -188,7 +192,7 @@ def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: J
         sys.stdout.write((json.dumps({"event": line}) if as_json else line) + "\n")
         sys.stdout.flush()
 
-    raise typer.Exit(run(folder, passphrase(node_passphrase, "the gateway"), say))
+    raise typer.Exit(run(folder, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE), say))
 
 
 @command
@@ -231,7 +235,10 @@ def witness(
 
 @command
 def score(
-    rows: Annotated[Path, typer.Argument(help="Parquet or CSV, one row an applicant.", show_default=False)],
+    rows: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="Parquet or CSV, one row an applicant.", show_default=False),
+    ],
     url: Annotated[str, typer.Option(envvar="STRONGROOM_URL", help="Address of the gateway.", show_default=False)],
     purpose: Annotated[str, typer.Option(help="Purpose to assert.", show_default=False)],
     jurisdiction: Annotated[str, typer.Option(help="Jurisdiction to assert.", show_default=False)],
@@ -249,12 +256,10 @@ def score(
 
     Example: strongroom score rows.parquet --url http://127.0.0.1:8080 --purpose credit-decision --jurisdiction EU
     """
-    import pandas as pd
-
     from strongroom.adapters.client import Client
 
-    frame = pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
-    token = passphrase(token_file, "the calling system").decode()
+    frame = read_frame(rows)
+    token = passphrase(token_file, "the calling system", "--token-file").decode()
     client = Client(url, token, model=model, purpose=purpose, jurisdiction=jurisdiction, environment=environment)
     subjects = [str(value) for value in frame[subject]] if subject in frame.columns else None
     answers = client.score(frame, subjects=subjects, receipts=receipts is not None)

@@ -1,4 +1,4 @@
-"""The registry's verbs: submit, register a sample, show, history, what was live, unseal, wrap keys anew."""
+"""The registry's verbs: submit, register a sample, show, inventory, history, what was live, unseal, wrap keys anew."""
 
 from __future__ import annotations
 
@@ -161,6 +161,16 @@ def show(door: Door[RegistryBooks], by: Principal, at: datetime, *, ref: ModelRe
         version = books.versions.get(ref)
         books.note(manifest=ref.manifest)
     return version
+
+
+def inventory(door: Door[RegistryBooks], by: Principal, at: datetime, *, room: str) -> Sequence[Version]:
+    """Every version of every model, by name and then by submission.
+
+    Raises:
+        NotPermittedError: the policies.
+    """
+    with door.open(Act(by, "show", Resource("Room", room), at)) as books:
+        return [version for name in books.versions.models() for version in books.versions.of_model(name)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from strongroom.access.requests import Target, new_request, sign_request
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.homes import Home
 from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
-from strongroom.approval.role_metadata import read_signed
-from strongroom.errors import NotPermittedError
+from strongroom.errors import ConflictError, NotPermittedError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import digest_of, micros, rfc3339
 from strongroom.wiring.control import ControlPlane, now
+from strongroom.wiring.drafts import describe_draft
 from strongroom.wiring.founding import open_repository, standard_documents
 from strongroom.wiring.settings import Layout
 
@@ -37,17 +38,42 @@ class Signed:
     entry: EntryRef | None = None
 
 
-def sign_waiting(folder: Path, passphrase: bytes, home: Home) -> list[Signed]:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A draft that waits for custodians: its signed part, and what it says, in lines to read."""
+
+    role: str
+    draft: bytes
+    lines: tuple[str, ...]
+
+
+def read_waiting(folder: Path, passphrase: bytes) -> list[Waiting]:
+    """What waits for the custodians' signatures, root first, to be read before it is signed."""
+    repository = _repository(folder, passphrase)
+    waiting = [role for role in CUSTODIAN_ROLES if role in repository.waiting()]
+    return [
+        Waiting(role, repository.draft(role), tuple(describe_draft(repository.files, role, repository.draft(role))))
+        for role in waiting
+    ]
+
+
+def sign_waiting(folder: Path, passphrase: bytes, home: Home, read: Sequence[Waiting] | None = None) -> list[Signed]:
     """Sign every waiting draft of the custodians; publish those that are complete, root first.
 
     The entry of a publication names the digest of what was published and who signed last.
 
+    Args:
+        folder: of the room.
+        passphrase: of its key file.
+        home: a custodian's.
+        read: what was shown to the custodian; another draft is not signed. None signs whatever waits.
+
     Raises:
         NotPermittedError: something waits, but this key has no say in it.
+        ConflictError: what waits is not what was read.
     """
-    layout = Layout(folder)
-    layout.read()
-    repository = open_repository(layout, KeyFile.open(layout.keyring, passphrase))
+    repository = _repository(folder, passphrase)
+    shown = {one.role: one.draft for one in read} if read is not None else None
     founded = repository.target(paths.PEOPLE_PATH) is not None
     done: list[tuple[str, bytes, int]] = []
     refused: NotPermittedError | None = None
@@ -55,6 +81,8 @@ def sign_waiting(folder: Path, passphrase: bytes, home: Home) -> list[Signed]:
         if role not in repository.waiting():
             continue
         draft = repository.draft(role)
+        if shown is not None and shown.get(role) != draft:
+            raise ConflictError(f"the draft of `{role}` changed after it was read; read it again")
         try:
             repository.sign(role, home.public.key_id, home.sign(draft))
         except NotPermittedError as error:
@@ -74,6 +102,12 @@ def sign_waiting(folder: Path, passphrase: bytes, home: Home) -> list[Signed]:
         Signed(role, digest_of(draft), missing, missing == 0, entry if missing == 0 else None)
         for role, draft, missing in done
     ]
+
+
+def _repository(folder: Path, passphrase: bytes) -> TufRepository:
+    layout = Layout(folder)
+    layout.read()
+    return open_repository(layout, KeyFile.open(layout.keyring, passphrase))
 
 
 def _record(folder: Path, passphrase: bytes, home: Home, verb: str, published: Sequence[tuple[str, bytes]]) -> EntryRef:
@@ -138,11 +172,3 @@ def check_documents(folder: Path | None) -> dict[str, str]:
     paths.read_jurisdictions(documents[paths.JURISDICTIONS_PATH])
     ValidationPolicy.decode(documents[paths.VALIDATION_PATH])
     return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}
-
-
-def targets_summary(draft: bytes) -> list[str]:
-    """What a custodian is about to sign, in lines."""
-    role = read_signed(draft)
-    lines = [f"version {role.version}, expires {rfc3339(role.expires)}"]
-    lines += [f"  {path}  {entry.sha256[:16]}" for path, entry in sorted(role.targets.items())]
-    return lines

@@ -122,10 +122,19 @@ def check_papers(desk: AtDesk, ref: ModelRef) -> CheckedApproval:
     return check_approval_papers(papers, micros(at))
 
 
-def approve(desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = ()) -> Case:
-    """As an approver: check, sign the approval and the metadata, hand the signatures over."""
+def approve(
+    desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = (), checked: CheckedApproval | None = None
+) -> Case:
+    """As an approver: check, sign the approval and the metadata, hand the signatures over.
+
+    Args:
+        ref: the version.
+        conditions: in words.
+        checked: the papers that the approver was shown; fetched and checked now when None. Whoever shows them must
+            hand them in, or what is signed could be other papers than those that were read.
+    """
     room, at = desk.room, desk.room.clock()
-    signed = sign_approval(check_papers(desk, ref), desk.home, desk.person, micros(at), conditions)
+    signed = sign_approval(checked or check_papers(desk, ref), desk.home, desk.person, micros(at), conditions)
     who = desk.ask("approve", "Model", ref.name, signed.envelope)
     return approval.approve(room.office, who, at, ref=ref, signed=signed, means=room.means())
 

@@ -14,6 +14,7 @@ from strongroom.access.principals import Principal
 from strongroom.access.requests import Target, new_request, sign_request
 from strongroom.adapters.homes import Home
 from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.errors import NotAuthenticatedError
 from strongroom.validation.ports import Sandbox
 from strongroom.vocabulary import PersonId, micros
 from strongroom.wiring.control import ControlPlane
@@ -47,7 +48,7 @@ class AtDesk:
         """Sign a request for one verb and have the room say who that is.
 
         Raises:
-            NotAuthenticatedError: the key does not count in this room.
+            NotAuthenticatedError: the key does not count in this room, or is not of the person that the home names.
         """
         at_us = micros(self.room.clock())
         request = new_request(
@@ -55,4 +56,9 @@ class AtDesk:
         )
         signed = sign_request(request, self.home.public.key_id, self.home)
         who, _ = self.room.authenticate(signed, body)
+        if who.id != self.person:
+            # home.json is not signed; the key alone says who somebody is
+            raise NotAuthenticatedError(
+                f"home `{self.home.folder.name}` says `{self.person}`, but its key is registered for `{who.id}`"
+            )
         return who

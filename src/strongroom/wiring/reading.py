@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def show(desk: AtDesk, ref: ModelRef) -> Version:
     """One version with its state, on the record."""
     room = desk.room
     return registry.show(room.office, desk.ask("show", "Model", ref.name), room.clock(), ref=ref)
+
+
+def inventory(desk: AtDesk) -> Sequence[Version]:
+    """Every version of every model, on the record."""
+    room = desk.room
+    who = desk.ask("show", "Room", room.settings.room)
+    return registry.inventory(room.office, who, room.clock(), room=room.settings.room)
 
 
 def history(desk: AtDesk, name: str) -> registry.History:

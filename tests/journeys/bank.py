@@ -1,0 +1,302 @@
+"""A bank that uses Strongroom through its command line alone: people, a room, a model's way in, a gateway.
+
+Everything goes through `strongroom` commands with `--json`, in this process (a fresh interpreter for each would spend
+the time on imports); only the gateway is a process of its own, as it is in life.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from typer.testing import Result
+from typer.testing import CliRunner
+
+from demo.data import FEATURES, OUTCOME, PROTECTED, features, load
+from strongroom.cli import app
+
+SOURCE = Path(__file__).parents[2] / "src"
+MODEL = "pd-cards"
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "cora": ("custodian",),
+    "cyril": ("custodian",),
+    "celia": ("custodian",),
+    "ann": ("author",),
+    "vera": ("validator",),
+    "paul": ("approver", "halter"),
+    "petra": ("approver", "halter"),
+    "omar": ("operator",),
+    "audrey": ("auditor",),
+    "dora": ("dpo",),
+}
+DEVELOPMENT, REFERENCE, VALIDATION, HELD_OUT = 1200, 600, 900, 300
+"""3,000 real clients in all."""
+
+
+@dataclass
+class Bank:
+    """Where its things lie, and short ways to speak to the command line."""
+
+    folder: Path
+    steps: dict[str, Any] = field(default_factory=dict)
+    port: int = 0
+    gateway: subprocess.Popen[str] | None = None
+
+    @property
+    def room(self) -> Path:
+        return self.folder / "room"
+
+    @property
+    def node(self) -> Path:
+        return self.folder / "gw-1"
+
+    @property
+    def policy(self) -> Path:
+        return self.room / "trust" / "log-policy"
+
+    @property
+    def openings(self) -> Path:
+        return self.room / "trust" / "openings"
+
+    def secret(self, name: str, value: str | None = None) -> Path:
+        """A file with a passphrase or token; random unless given."""
+        path = self.folder / "secrets" / name
+        if value is not None or not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(value or secrets.token_hex(12))
+            path.chmod(0o600)
+        return path
+
+    def environment(self, person: str | None) -> dict[str, str]:
+        """What a person's shell profile would set."""
+        settings = {
+            "STRONGROOM_ROOM": str(self.room),
+            "STRONGROOM_ROOM_PASSPHRASE_FILE": str(self.secret("room")),
+            "STRONGROOM_NODE": str(self.node),
+            "STRONGROOM_NODE_PASSPHRASE_FILE": str(self.secret("node")),
+        }
+        if person is not None:
+            settings["STRONGROOM_HOME"] = str(self.folder / "homes" / person)
+            settings["STRONGROOM_PASSPHRASE_FILE"] = str(self.secret(person))
+        return settings
+
+    def try_(self, person: str | None, *words: object, **changes: str) -> Result:
+        """Run one command, whatever comes of it."""
+        arguments = [str(word) for word in words]
+        return CliRunner().invoke(app, arguments, env={**self.environment(person), **changes}, prog_name="strongroom")
+
+    def run(self, person: str | None, *words: object, code: int = 0) -> Any:
+        """Run one command with --json, demand its exit code, and hand back the document."""
+        done = self.try_(person, *words, "--json")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, f"{words}: {done.exit_code}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout)
+
+    def refused(self, person: str | None, *words: object, code: int = 3) -> dict[str, Any]:
+        """Run one command that must not work; the complaint as JSON."""
+        found: dict[str, Any] = self.run(person, *words, code=code)
+        assert set(found) == {"error", "message", "details", "entry"}
+        return found
+
+    # steps -----------------------------------------------------------------------------------------------------------
+
+    def hire(self) -> None:
+        """Ten people make their keys; what they print goes into the file that `init` reads."""
+        people = []
+        for name, roles in ROLES.items():
+            home = self.folder / "homes" / name
+            made = self.run(name, "people", "new", home, "--person", name)
+            people.append({"person_id": name, "roles": list(roles), "key_pem": made["key_pem"]})
+        (self.folder / "people.toml").write_text(tomli_w.dumps({"people": people}))
+
+    def found(self) -> None:
+        """`init`, and two custodians."""
+        words = ("--org", "first-bank", "--name", "credit", "--people", self.folder / "people.toml")
+        self.steps["init"] = self.run(None, "init", self.room, *words)
+        self.steps["before signing"] = self.refused("ann", "show", MODEL)
+        self.steps["sign 1"] = self.run("cora", "people", "sign", "--yes")
+        self.steps["sign 2"] = self.run("cyril", "people", "sign", "--yes")
+
+    def package(self, name: str, trees: int, parent: str | None = None) -> Path:
+        """What the data scientist hands in, made by `strongroom package` from an ONNX file and Parquet samples."""
+        work = self.folder / "work" / name
+        work.mkdir(parents=True)
+        development, reference, _, _ = samples()
+        model, predictions = train(development, reference, trees)
+        (work / "m.onnx").write_bytes(model)
+        development.to_parquet(work / "d.parquet")
+        reference.to_parquet(work / "r.parquet")
+        pd.DataFrame({"prediction": predictions}).to_parquet(work / "p.parquet")
+        (work / "c.toml").write_text(tomli_w.dumps(contract(parent)))
+        target = self.folder / "packages" / name
+        target.parent.mkdir(exist_ok=True)
+        self.steps[f"package {name}"] = self.run(
+            None, "package", target,
+            "--model", work / "m.onnx", "--contract", work / "c.toml", "--development", work / "d.parquet",
+            "--reference", work / "r.parquet", "--predictions", work / "p.parquet", "--outcome", OUTCOME,
+        )  # fmt: skip
+        return target
+
+    def let_in(self, package: Path, fallback: str | None = None) -> str:
+        """From `submit` to the second approval. Returns the manifest's digest."""
+        name = package.name
+        manifest: str = self.run("ann", "submit", package)["manifest"]
+        this = f"{MODEL}@{manifest[:16]}"
+        work = self.folder / "work" / name
+        _, _, validation, _ = samples()
+        validation[[*FEATURES, OUTCOME]].astype("float64").to_parquet(work / "v.parquet")
+        validation[list(PROTECTED)].astype("float64").to_parquet(work / "a.parquet")
+        self.steps[f"sample {name}"] = self.run(
+            "vera", "sample", this, "--validation", work / "v.parquet", "--protected", work / "a.parquet",
+            "--source", "drawn by the validator",
+        )  # fmt: skip
+        self.steps[f"scan {name}"] = self.run("omar", "scan", this)
+        report = self.folder / f"report-{name}.html"
+        self.steps[f"validate {name}"] = self.run("omar", "validate", this, "--report", report)
+        self.steps[f"review {name}"] = self.run("vera", "review", this, "--opinion", "fit", "--finding", "low:small sample")
+        terms = ("--fallback", fallback) if fallback else ()
+        self.steps[f"propose {name}"] = self.run("omar", "propose", this, "--days", 365, *terms)
+        self.steps[f"approve 1 {name}"] = self.run("paul", "approve", this, "--yes")
+        self.steps[f"approve 2 {name}"] = self.run("petra", "approve", this, "--yes")
+        return manifest
+
+    def delegate(self) -> None:
+        """A model needs approvers; custodians sign who they are."""
+        self.steps["delegate"] = self.run(
+            "cora", "people", "delegate", MODEL, "--approver", "paul", "--approver", "petra"
+        )
+        self.run("celia", "people", "sign", "--yes")
+        self.steps["sign delegation"] = self.run("cora", "people", "sign", "--yes")
+
+    def make_node(self) -> None:
+        """A gateway beside the room, on free ports."""
+        self.steps["node"] = self.run(
+            "omar", "node", "create", self.node, "--name", "gw-1", "--jurisdiction", "TW", "--jurisdiction", "EU",
+            "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
+        )  # fmt: skip
+
+    def grant(self) -> None:
+        """A calling system; its key goes into a file."""
+        self.steps["grant"] = self.run(
+            "omar", "grant", "add", "loan-desk", "--model", MODEL, "--jurisdiction", "TW", "--purpose", "credit-decision"
+        )
+        self.secret("loan-desk", self.steps["grant"]["api_key"])
+
+    def serve(self) -> None:
+        """`strongroom serve` as a process; it prints one JSON line when it answers."""
+        self.gateway = subprocess.Popen(
+            [sys.executable, "-m", "strongroom", "serve", str(self.node), "--json"],
+            env={**os.environ, **self.environment(None), "PYTHONPATH": str(SOURCE)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.gateway.stdout is not None
+        self.steps["serve"] = json.loads(self.gateway.stdout.readline() or "{}")
+        assert "serving on port" in self.steps["serve"].get("event", ""), self.steps["serve"]
+        self.port = int(self.steps["serve"]["event"].split("port ")[1].split()[0])
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self.gateway is None:
+            return 0
+        self.gateway.terminate()
+        code = self.gateway.wait(30)
+        self.gateway.communicate()
+        self.gateway = None
+        return code
+
+    def score(self, rows: pd.DataFrame, *words: object, code: int = 0) -> Any:
+        """As the calling system, from a file."""
+        file = self.folder / "work" / f"rows-{secrets.token_hex(4)}.parquet"
+        rows.to_parquet(file)
+        return self.run(
+            None, "score", file, "--url", f"http://127.0.0.1:{self.port}", "--purpose", "credit-decision",
+            "--jurisdiction", "TW", "--token-file", self.secret("loan-desk"), "--model", MODEL, *words, code=code,
+        )  # fmt: skip
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float = 15.0) -> None:
+        """Until a gateway has seen what was published."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "the gateway did not follow in time"
+            time.sleep(0.2)
+
+
+_drawn: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]] = []
+
+
+def samples() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Development, reference, validation and held-out rows of the UCI data."""
+    if not _drawn:
+        whole = load()
+        _drawn.append(
+            (
+                whole.development.head(DEVELOPMENT),
+                whole.reference.head(REFERENCE),
+                whole.validation.head(VALIDATION),
+                whole.held_out.head(HELD_OUT),
+            )
+        )
+    return _drawn[0]
+
+
+def applicants(count: int, prefix: str, first: int = 0) -> pd.DataFrame:
+    """Held-out rows, each with a subject of its own."""
+    rows = samples()[3].iloc[first : first + count].reset_index(drop=True)
+    return rows.assign(subject=[f"{prefix}-{number}" for number in range(count)])
+
+
+def train(development: pd.DataFrame, reference: pd.DataFrame, trees: int) -> tuple[bytes, Any]:
+    """A small boosted model as ONNX, and what the source model says of the reference sample."""
+    import onnxmltools
+    from onnxmltools.convert.common.data_types import FloatTensorType
+    from xgboost import XGBClassifier
+
+    fitted = XGBClassifier(
+        n_estimators=trees, max_depth=2, learning_rate=0.15, min_child_weight=20, random_state=7, n_jobs=1
+    ).fit(development[list(FEATURES)].to_numpy("float32"), development[OUTCOME])
+    converted = onnxmltools.convert_xgboost(
+        fitted, name="model", initial_types=[("input", FloatTensorType([None, len(FEATURES)]))], target_opset=15
+    )
+    scores = fitted.predict_proba(reference[list(FEATURES)].to_numpy("float32"))[:, 1]
+    return bytes(converted.SerializeToString()), np.asarray(scores, "float64")
+
+
+def contract(parent: str | None = None) -> dict[str, Any]:
+    """What model.toml should say."""
+    lineage: dict[str, Any] = {"code_commit": "journey", "data": {}}
+    if parent is not None:
+        lineage["parent"] = parent
+    return {
+        "name": MODEL,
+        "kind": "pd",
+        "tier": 2,
+        "title": "Probability of default, credit cards",
+        "owner": "ann",
+        "product": "credit cards",
+        "process": "loan origination",
+        "purposes": ["credit-decision"],
+        "jurisdictions": ["TW", "EU"],
+        "environments": ["production"],
+        "protected": list(PROTECTED),
+        "input": {"features": features(), "max_rows": 1000},
+        "output": {"name": "pd", "unit": "probability", "minimum": "0", "maximum": "1", "tensor": "probabilities"},
+        "cut_offs": [
+            {"decision": "accept", "below": "0.3"},
+            {"decision": "refer", "below": "0.5"},
+            {"decision": "decline"},
+        ],
+        "lineage": lineage,
+    }
