@@ -183,6 +183,34 @@ def test_reject_with_reason(room: ControlRoom, when: str) -> None:
     assert room.repository.waiting() == {}
 
 
+def test_rejecting_one_version_keeps_what_was_signed_for_another(room: ControlRoom) -> None:
+    approved, other = ready(room, 1), room.submitted(2)
+    room.proposed(approved)
+    room.approved(approved, "abel", "bea")
+    actions.reject(room.office, room.who("bea"), room.at, ref=other.ref, reason="too weak", means=room.means)
+    assert room.released(approved).state == "released"
+
+
+def test_terms_of_another_version_do_not_drop_an_approved_one(room: ControlRoom) -> None:
+    approved, other = ready(room, 1), ready(room, 2)
+    room.proposed(approved)
+    room.approved(approved, "abel", "bea")
+    with pytest.raises(ConflictError, match="release or reject it first"):
+        room.proposed(other)
+    room.released(approved)
+    assert room.proposed(other).manifest == other.ref.manifest
+
+
+def test_there_are_no_papers_for_what_is_decided(room: ControlRoom) -> None:
+    made = room.live(1)
+    other = ready(room, 2)
+    room.proposed(other)
+    with pytest.raises(ConflictError, match="does not wait for an approval"):
+        actions.papers(
+            room.office, room.who("abel"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
+        )
+
+
 def test_a_rejection_is_not_taken_for_an_approval(room: ControlRoom) -> None:
     made = ready(room)
     room.proposed(made)

@@ -24,7 +24,7 @@ from strongroom.approval.signing import ApprovalPapers, SignedApproval
 from strongroom.approval.statements import Approval
 from strongroom.approval.trust_policy import TrustPolicy, read_trust_policy
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import ConflictError, EvidenceError, NotPermittedError
+from strongroom.errors import ConflictError, EvidenceError, NotFoundError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.ports import Door
 from strongroom.registry.versions import Version
@@ -158,7 +158,8 @@ def propose(
     Nothing is released by this. Other terms need a new proposal, which drops signatures already given.
 
     Raises:
-        ConflictError: the case is not reviewed.
+        ConflictError: the case is not reviewed, or another version is approved and waits for its release: its
+            signatures are over a draft that this one would replace.
         InvalidInputError: the terms are wider than the contract.
         NotPermittedError: the policies, or a fallback that is not approved.
     """
@@ -170,6 +171,9 @@ def propose(
         fallback = release.plan.fallback
         if fallback is not None and fallback not in {one.manifest for one in means.publisher.releases(ref.name)}:
             raise NotPermittedError(f"the fallback {fallback[:12]} is not an approved version of `{ref.name}`")
+        other = _waiting_version(ref.name, means)
+        if other is not None and books.cases.of_model(ModelRef(ref.name, other)).state == "approved":
+            raise ConflictError(f"version {other[:12]} of `{ref.name}` is approved; release or reject it first")
         means.publisher.discard(model_role(ref.name))
         draft = means.publisher.stage_release(release)
         books.note(
@@ -200,10 +204,13 @@ def papers(
 
     Raises:
         NotFoundError: nothing is proposed.
+        ConflictError: the case does not wait for approvals, or another version does.
         NotPermittedError: the policies.
     """
     with door.open(Act(by, "show", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
+        if case.state != "reviewed":
+            raise ConflictError(f"case `{case.id}` is {case.state}; it does not wait for an approval")
         draft, release = _proposed(ref, means)
         books.note(case=case.id, manifest=ref.manifest)
         return ApprovalPapers(
@@ -261,7 +268,7 @@ def approve(
 
 
 def reject(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: ModelRef, reason: str, means: Means) -> Case:
-    """End the case. The draft and the signatures on it are dropped.
+    """End the case. Its draft and the signatures on it are dropped; a draft of another version stays.
 
     Raises:
         InvalidInputError: no reason.
@@ -280,7 +287,8 @@ def reject(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Model
         books.versions.save(version.advanced("rejected"))
         books.cases.put(case)
         books.note(case=case.id, manifest=ref.manifest, reason=reason)
-    means.publisher.discard(model_role(ref.name))
+    if _waiting_version(ref.name, means) == ref.manifest:
+        means.publisher.discard(model_role(ref.name))
     return case
 
 
@@ -319,6 +327,17 @@ def _evidence(version: Version, means: Means) -> dict[str, bytes]:
 
 def _manifest(version: Version, means: Means) -> Manifest:
     return Manifest.decode(means.blobs.get(version.sealed.manifest), version.ref.manifest)
+
+
+def _waiting_version(model: str, means: Means) -> Digest | None:
+    """Which version the model's waiting draft adds to the published ones; None when no draft waits."""
+    try:
+        draft = read_signed(means.publisher.draft(model_role(model)))
+    except NotFoundError:
+        return None
+    published = {release_path(model, one.manifest) for one in means.publisher.releases(model)}
+    added = [path for path in draft.targets if path not in published]
+    return Digest(added[0].rpartition("/")[2].removesuffix(".json")) if added else None
 
 
 def _proposed(ref: ModelRef, means: Means) -> tuple[RoleMetadata, Release]:

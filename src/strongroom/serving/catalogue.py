@@ -72,10 +72,14 @@ class Catalogue:
 
         Raises:
             NotFoundError: no such model or version answers callers here.
+            HaltedError: it is halted, and not here to be described.
         """
         for served in self.models.get(name, ()):
             if served.role in ANSWERING and version in (None, served.version):
                 return served
+        if name in self.halted:
+            # the node may not hold a model that was halted before it started; a caller is told why all the same
+            raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
         raise NotFoundError(f"no model `{name}`, or no such version of it, is released here", rule="released")
 
     def ready(self, now_us: int) -> bool:
