@@ -165,9 +165,15 @@ class Bank:
         self.steps[f"scan {name}"] = self.run("omar", "scan", this)
         report = self.folder / f"report-{name}.html"
         self.steps[f"validate {name}"] = self.run("omar", "validate", this, "--report", report)
-        self.steps[f"review {name}"] = self.run("vera", "review", this, "--opinion", "fit", "--finding", "low:small sample")
+        self.steps[f"review {name}"] = self.run(
+            "vera", "review", this, "--opinion", "fit", "--finding", "low:small sample"
+        )
         terms = ("--fallback", fallback) if fallback else ()
         self.steps[f"propose {name}"] = self.run("omar", "propose", this, "--days", 365, *terms)
+        if fallback is None:
+            self.steps["author approves"] = self.refused("ann", "approve", this, "--yes")
+            self.steps["validator approves"] = self.refused("vera", "approve", this, "--yes")
+            self.steps["unread"] = self.refused("paul", "approve", this)
         self.steps[f"approve 1 {name}"] = self.run("paul", "approve", this, "--yes")
         self.steps[f"approve 2 {name}"] = self.run("petra", "approve", this, "--yes")
         return manifest
@@ -190,7 +196,16 @@ class Bank:
     def grant(self) -> None:
         """A calling system; its key goes into a file."""
         self.steps["grant"] = self.run(
-            "omar", "grant", "add", "loan-desk", "--model", MODEL, "--jurisdiction", "TW", "--purpose", "credit-decision"
+            "omar",
+            "grant",
+            "add",
+            "loan-desk",
+            "--model",
+            MODEL,
+            "--jurisdiction",
+            "TW",
+            "--purpose",
+            "credit-decision",
         )
         self.secret("loan-desk", self.steps["grant"]["api_key"])
 

@@ -256,7 +256,11 @@ def show(
     if as_json:
         tell(True, facts)
         return
-    table(f"{version.ref}", ["what", "value"], list(facts.items()))
+    rows = []
+    for what, value in facts.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        rows += [(f"{what} {name}".strip(), "none" if one is None else one) for name, one in inner]
+    table(f"{version.ref}", ["what", "value"], rows)
 
 
 def _list_all(versions: Sequence[Version], as_json: bool) -> None:

@@ -228,10 +228,15 @@ def monitor(
 
 @command
 def erase(
-    subject: Annotated[str, typer.Argument(help="The data subject, as callers name them.", show_default=False)],
     node: NodeOption,
     room: RoomOption,
     home: HomeOption,
+    subject: Annotated[
+        str | None, typer.Argument(help="The data subject, as callers name them.", show_default=False)
+    ] = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Instead: ask again for all erasures that could not be confirmed yet.")
+    ] = False,
     certificate: Annotated[Path | None, typer.Option(help="Write the signed certificate here.")] = None,
     node_passphrase: NodePassphrase = None,
     passphrase_file: HomePassphrase = None,
@@ -245,6 +250,17 @@ def erase(
     from strongroom.vocabulary import instant, rfc3339
     from strongroom.wiring import proving
 
+    if pending == (subject is not None):
+        raise InvalidInputError("name one data subject, or say --pending", field="subject", rule="choice")
+    if subject is None:
+        with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+            done = proving.finish_erasures(desk, node)
+        tell(
+            as_json,
+            {"finished": [{"tag": one.certificate.tag, "entry": str(one.entry)} for one in done]},
+            [f"{len(done)} pending erasure(s) finished"],
+        )
+        return
     secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         erased = proving.erase(desk, node, secret, subject)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,15 @@ from strongroom.cli.context import (
 )
 from strongroom.cli.output import Json, ask_to_sign, command, table, tell
 from strongroom.errors import InvalidInputError
+
+
+class Ending(StrEnum):
+    """Why a key counts no more."""
+
+    LEFT = "left"
+    ROTATED = "rotated"
+    COMPROMISED = "compromised"
+
 
 people = typer.Typer(no_args_is_help=True, help="Keep the people register: who is who, with which key, in which role.")
 policy = typer.Typer(no_args_is_help=True, help="Check the policies.")
@@ -186,6 +196,64 @@ def people_delegate(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         entry = submitting.delegate(desk, model, approver)
     tell(as_json, {"model": model, "approvers": approver, "entry": str(entry)}, [f"`{model}` waits for two custodians"])
+
+
+@people.command("enter")
+@command
+def people_enter(
+    person: Annotated[str, typer.Argument(help="Person id.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    role: Annotated[list[str] | None, typer.Option(help="A role; together they replace the old (may repeat).")] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM that `people new` printed; one more key.")
+    ] = None,
+    unit: Annotated[list[str] | None, typer.Option(help="A department (may repeat).")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare a new person, or new roles or one more key for a known one; custodians then sign it.
+
+    Example: strongroom people enter pia --role approver --key pia.pem --room credit --home ~/cora
+    """
+    from strongroom.wiring import registering
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        pem = key.read_bytes() if key is not None else None
+        entry = registering.enter_person(desk, person, role or [], pem, unit or [])
+    tell(
+        as_json,
+        {"person": person, "entry": str(entry)},
+        [f"`{person}` waits for two custodians", "next: strongroom people sign"],
+    )
+
+
+@people.command("end")
+@command
+def people_end(
+    person: Annotated[str, typer.Argument(help="Person id.", show_default=False)],
+    reason: Annotated[Ending, typer.Option(help="A compromised key never counted.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    key: Annotated[str | None, typer.Option(help="First digits of one key; all that still count if none.")] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare the end of a person's keys; custodians then sign it. Earlier signatures count on, unless compromised.
+
+    Example: strongroom people end paul --reason left --room credit --home ~/cora
+    """
+    from strongroom.wiring import registering
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = registering.end_keys(desk, person, reason.value, key)
+    tell(
+        as_json,
+        {"person": person, "entry": str(entry)},
+        [f"the end of `{person}`'s keys waits for two custodians", "next: strongroom people sign"],
+    )
 
 
 @policy.command("check")

@@ -22,7 +22,9 @@ from strongroom.cli.context import (
 )
 from strongroom.cli.output import Json, command, table, tell
 
-node = typer.Typer(no_args_is_help=True, help="Make gateways, open and close their logs, back their keys up.")
+node = typer.Typer(
+    no_args_is_help=True, help="Make gateways, open and close their logs, back their keys up, restore them."
+)
 grant = typer.Typer(no_args_is_help=True, help="Let calling systems in, within bounds.")
 
 NodeFolder = Annotated[Path, typer.Argument(help="Folder of the gateway.", show_default=False)]
@@ -130,6 +132,31 @@ def node_backup(
         {"backup": str(path) if path else None, "expired": days},
         [*([f"backup {path}"] if path else []), f"backup keys destroyed: {', '.join(days) or 'none was due'}"],
     )
+
+
+@node.command("restore")
+@command
+def node_restore(
+    folder: NodeFolder,
+    backup: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="A file of the gateway's backups folder.", show_default=False),
+    ],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As a custodian: make a stopped gateway's lost key store again; who was erased since the backup stays erased.
+
+    Example: strongroom node restore gw-1 --backup gw-1/backups/2026-11-21.6f1c.keys --room credit --home ~/cora
+    """
+    from strongroom.wiring.nodes import restore_keys
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = restore_keys(desk, folder, backup)
+    tell(as_json, {"backup": str(backup), "entry": str(entry)}, [f"key store restored from {backup}"])
 
 
 @grant.command("add")

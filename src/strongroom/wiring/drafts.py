@@ -61,7 +61,7 @@ def _targets_lines(files: TufFiles, said: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*had, *has}):
         if had.get(name) != has.get(name):
             threshold, keys = has.get(name) or had[name]
-            who = ", ".join(owners.get(key, key[:12]) for key in keys)
+            who = ", ".join(sorted(owners.get(key, key[:12]) for key in keys))
             yield f"  {_mark(had.get(name), has.get(name))} {name}: {threshold} of {who}"
 
 

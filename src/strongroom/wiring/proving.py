@@ -29,6 +29,7 @@ from strongroom.serving.replay import Replayed
 from strongroom.vocabulary import Digest, digest_of
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.founding import GOVERNANCE_SEED
+from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.records import NodeRecords, node_store
 
@@ -151,6 +152,22 @@ def erase(desk: AtDesk, folder: Path, node_passphrase: bytes, subject: str) -> c
             transaction.books.outcomes.forget(ids)
             transaction.commit()
     return erased
+
+
+def finish_erasures(desk: AtDesk, folder: Path) -> list[compliance.Erased]:
+    """As the data protection officer: ask again for every erasure of a node's region that is pending.
+
+    Raises:
+        UnavailableError: one has still not confirmed; those before it are finished.
+    """
+    room, region = desk.room, NodeLayout(folder).read().region
+    with room.desk.begin() as transaction:
+        pending = [one for one in transaction.books.erasures.pending() if one.region == region]
+    store, signer = node_store(folder), room.keys.signer("control-plane")
+    return [
+        compliance.finish(room.office, [store], signer, desk.ask("erase", "Subject", one.tag), one, room.clock)
+        for one in pending
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,137 @@
+"""Changes of the people register after the founding: who comes, who leaves, which key counts no more.
+
+Each change is a draft of the custodians: nothing is in force before two of them have read and signed it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from strongroom.access.people import PeopleRegister, Person, PersonKey, person_key
+from strongroom.approval.trust_policy import PEOPLE_PATH
+from strongroom.errors import InvalidInputError, NotFoundError
+from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.sealing.keys import PublicKey
+from strongroom.vocabulary import PersonId, digest_of, micros
+from strongroom.wiring.drafts import register_of
+from strongroom.wiring.person import AtDesk
+
+Ending = Literal["left", "rotated", "compromised"]
+
+
+def enter_person(
+    desk: AtDesk, name: str, roles: Sequence[str], key_pem: bytes | None = None, units: Sequence[str] = ()
+) -> EntryRef:
+    """Draft a new person, or new roles and one more key for a known one.
+
+    Args:
+        desk: a custodian's.
+        name: person id, which never goes to someone else.
+        roles: all roles from now on; none for a known person leaves them as they are.
+        key_pem: their public key; needed for a new person.
+        units: departments; none for a known person leaves them as they are.
+
+    Raises:
+        InvalidInputError: a role is unknown or for machines, the key is not P-256 or belongs to somebody already.
+    """
+    at_us = micros(desk.room.clock())
+    new = () if key_pem is None else (person_key(PublicKey.from_pem(key_pem).spki, at_us),)
+
+    def change(register: PeopleRegister) -> Person:
+        try:
+            known = register.person(name)
+        except NotFoundError:
+            known = None
+        if known is None:
+            if not new or not roles:
+                raise InvalidInputError("a new person comes with a key and at least one role", field="key") from None
+            return Person(person_id=PersonId(name), kind="Person", keys=new, roles=_sorted(roles), units=_sorted(units))
+        if known.kind != "Person":
+            raise InvalidInputError(f"`{name}` is a service; its keys are the control plane's", field="person")
+        return msgspec.structs.replace(
+            known,
+            keys=(*known.keys, *new),
+            roles=_sorted(roles) or known.roles,
+            units=_sorted(units) or known.units,
+        )
+
+    return _draft(desk, name, change)
+
+
+def end_keys(desk: AtDesk, name: str, reason: Ending, key_id: str | None = None) -> EntryRef:
+    """Draft the end of a person's keys, or of one of them, as of now.
+
+    What was signed before keeps counting, unless the reason is `compromised`: then it counts at no time.
+
+    Args:
+        desk: a custodian's.
+        name: person id.
+        reason: why.
+        key_id: first digits of one key's id; every key that still counts when None.
+
+    Raises:
+        NotFoundError: no such person or key.
+    """
+    at_us = micros(desk.room.clock())
+
+    def change(register: PeopleRegister) -> Person:
+        person = register.person(name)
+        ended = [key.id for key in person.keys if _ends(key, reason, key_id)]
+        if not ended or (key_id is not None and len(ended) > 1):
+            raise NotFoundError(f"{len(ended)} keys of `{name}` fit; `strongroom people list` shows the digits")
+        return msgspec.structs.replace(
+            person,
+            keys=tuple(
+                msgspec.structs.replace(key, until_us=max(at_us, key.from_us), reason=reason)
+                if key.id in ended
+                else key
+                for key in person.keys
+            ),
+        )
+
+    return _draft(desk, name, change)
+
+
+def _ends(key: PersonKey, reason: Ending, key_id: str | None) -> bool:
+    counts = key.until_us is None or (reason == "compromised" and key.reason != "compromised")
+    return counts and key.id.startswith(key_id or "")
+
+
+def _draft(desk: AtDesk, name: str, change: Callable[[PeopleRegister], Person]) -> EntryRef:
+    room = desk.room
+    at: datetime = room.clock()
+    who = desk.ask("people", "People", "register", name.encode())
+    with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
+        register = _newest(desk)
+        register = register.with_person(change(register))
+        operators = [
+            PublicKey(key.spki)
+            for person in register.people
+            for key in person.keys
+            if "operator" in person.roles and key.until_us is None
+        ]
+        if not operators:
+            raise InvalidInputError("a room has at least one operator", field="people", rule="operator")
+        draft = room.repository.stage_targets(at, files={PEOPLE_PATH: register.encode()}, operators=operators)
+        books.note(person=name, people=register.digest, draft=digest_of(draft))
+    return books.receipt
+
+
+def _newest(desk: AtDesk) -> PeopleRegister:
+    """The register of the waiting draft, so that two changes do not undo each other; else the one in force."""
+    repository = desk.room.repository
+    if "targets" in repository.waiting():
+        said = json.loads(repository.draft("targets"), strict=False)
+        waiting = register_of(repository.files, said)
+        if waiting is not None:
+            return waiting
+    return desk.room.register
+
+
+def _sorted(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))

@@ -1,0 +1,502 @@
+"""The command line from end to end, as an auditor would read it.
+
+One room is made through `strongroom` commands alone: ten people, a room, a model's way in, a second version, a gateway.
+Each test then looks at one part of what happened, or does one more thing; none needs another to have run before.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from strongroom.cli.output import EXIT_CODES
+from tests.journeys.bank import HELD_OUT, MODEL, ROLES, SOURCE, Bank, applicants
+
+REFUSED, TAMPERED, UNAVAILABLE = (EXIT_CODES[name] for name in ("refused", "tampered", "unavailable"))
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    """A bank with a released model, an approved second version that may fall back on it, and a running gateway."""
+    bank = Bank(tmp_path_factory.mktemp("bank"))
+    bank.hire()
+    bank.found()
+    bank.delegate()
+    first = bank.let_in(bank.package("one", 30))
+    bank.steps["first"] = first
+    bank.steps["release"] = bank.run("omar", "release", MODEL, "--stage", "live")
+    bank.grant()
+    bank.make_node()
+    bank.serve()
+    try:
+        bank.steps["scored"] = bank.score(applicants(50, "client"), "--receipts", bank.folder / "receipts")
+        bank.steps["second"] = bank.let_in(bank.package("two", 40, parent=first), fallback=f"{MODEL}@{first[:16]}")
+        yield bank
+    finally:
+        assert bank.stop() == 0
+
+
+# founding ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_in_force_before_two_custodians_signed(bank: Bank) -> None:
+    assert bank.steps["init"]["missing_signatures"] == {"root": 2, "targets": 2}
+    assert bank.steps["init"]["origin"] == "first-bank/credit/eu/control/governance/1"
+    assert bank.steps["before signing"]["error"] == "conflict"
+    assert "people sign" in bank.steps["before signing"]["message"]
+    assert [(one["role"], one["missing"], one["published"]) for one in bank.steps["sign 1"]] == [
+        ("root", 1, False),
+        ("targets", 1, False),
+    ]
+    assert [(one["role"], one["missing"], one["published"]) for one in bank.steps["sign 2"]] == [
+        ("root", 0, True),
+        ("targets", 0, True),
+    ]
+    assert all(one["entry"] for one in bank.steps["sign 2"])
+
+
+def test_a_custodian_reads_what_they_sign(bank: Bank) -> None:
+    root, targets = bank.steps["sign 1"]
+    assert any("root: 2 of 3 key(s)" in line for line in root["signed"])
+    read = "\n".join(targets["signed"])
+    for name, roles in ROLES.items():
+        assert f"+ person {name}: {', '.join(sorted(roles))}" in read
+    assert "+ policy/access.cedar" in read
+    assert bank.steps["sign delegation"][0]["signed"][-1].strip() == f"+ model-{MODEL}: 2 of paul, petra"
+
+
+def test_the_register_lists_ten_people_and_three_services(bank: Bank) -> None:
+    listed = {one["id"]: one for one in bank.run(None, "people", "list")["people"]}
+    assert set(listed) == {*ROLES, "scanner", "validation-service", "control-plane"}
+    assert listed["paul"]["roles"] == "approver, halter"
+
+
+def test_nothing_waits_after_the_custodians_are_done(bank: Bank) -> None:
+    assert bank.run("celia", "people", "sign", "--yes") == []
+    assert "nothing waits" in bank.try_("celia", "people", "sign").stdout
+
+
+def test_a_second_room_in_the_same_folder_is_refused(bank: Bank) -> None:
+    words = ("--org", "first-bank", "--name", "credit", "--people", bank.folder / "people.toml")
+    assert bank.refused(None, "init", bank.room, *words)["error"] == "conflict"
+
+
+# a model's way in ----------------------------------------------------------------------------------------------------
+
+
+def test_the_way_in_leaves_evidence_at_every_step(bank: Bank) -> None:
+    assert bank.steps["package one"]["manifest"] == bank.steps["first"]
+    assert bank.steps["validate one"]["verdict"] == "pass"
+    assert bank.steps["review one"]["state"] == "reviewed"
+    assert bank.steps["approve 1 one"]["approvers"] == ["paul"]
+    assert bank.steps["approve 1 one"]["state"] == "reviewed"
+    assert bank.steps["approve 2 one"]["approvers"] == ["paul", "petra"]
+    assert bank.steps["approve 2 one"]["state"] == "approved"
+    signed = bank.steps["approve 2 one"]["signed"]
+    for step in ("scan one", "validate one"):
+        assert bank.steps[step]["evidence"] in signed
+    assert "finding    f-1 (low, accepted): small sample" in signed
+    assert bank.steps["release"] == {"model": MODEL, "manifest": bank.steps["first"], "sequence": 1}
+
+
+def test_the_report_is_one_page_without_script(bank: Bank) -> None:
+    page = (bank.folder / "report-one.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "<script" not in page
+    assert "<svg" in page
+    assert MODEL in page
+
+
+def test_the_author_cannot_approve_their_own_model(bank: Bank) -> None:
+    said = bank.steps["author approves"]
+    assert said["error"] in ("four-eyes", "not-permitted")
+    assert "ann" in said["message"]
+    assert bank.steps["validator approves"]["error"] == "four-eyes"
+
+
+def test_approving_what_is_decided_already_is_a_conflict(bank: Bank) -> None:
+    said = bank.refused("paul", "approve", f"{MODEL}@{bank.steps['first'][:12]}", "--yes")
+    assert said["error"] == "conflict"
+    assert "released" in said["message"]
+
+
+def test_the_same_package_twice_is_refused_and_recorded(bank: Bank) -> None:
+    said = bank.refused("ann", "submit", bank.folder / "packages" / "one")
+    assert said["error"] == "conflict"
+    last = bank.run("audrey", "log", "--last", 20)
+    assert any(row["verb"] == "submit" and row["outcome"].startswith("conflict") for row in last)
+
+
+def test_somebody_without_the_role_is_refused_with_the_entry(bank: Bank) -> None:
+    said = bank.refused("audrey", "release", MODEL)
+    assert said["error"] == "not-permitted"
+    origin, _, index = said["entry"].partition("#")
+    assert origin == bank.steps["init"]["origin"]
+    rows = {row["entry"]: row for row in bank.run("audrey", "log", "--last", 400)}
+    assert rows[int(index)]["who"] == "audrey"
+    assert rows[int(index)]["outcome"].startswith("not-permitted")
+
+
+def test_a_rejected_case_ends_with_its_reason(bank: Bank) -> None:
+    package = bank.package("three", 10, parent=bank.steps["first"])
+    manifest = bank.run("ann", "submit", package)["manifest"]
+    this = f"{MODEL}@{manifest[:16]}"
+    assert bank.run("petra", "reject", this, "--reason", "ten trees are too few")["state"] == "rejected"
+    assert bank.refused("omar", "propose", this)["error"] in ("conflict", "evidence")
+    assert bank.run("audrey", "show", this)["state"] == "rejected"
+    assert any("ten trees" in json.dumps(row) or row["verb"] == "reject" for row in bank.run("audrey", "log"))
+
+
+# reading -------------------------------------------------------------------------------------------------------------
+
+
+def test_show_names_people_digests_and_lineage(bank: Bank) -> None:
+    shown = bank.run("audrey", "show", f"{MODEL}@{bank.steps['second'][:16]}")
+    assert shown["author"] == "ann"
+    assert shown["parent"] == bank.steps["first"]
+    assert shown["version"] == bank.steps["second"]
+    assert set(shown["evidence"]) >= {"scan", "validation", "review"}
+    assert shown["lineage"]["code_commit"] == "journey"
+
+
+def test_show_without_a_model_lists_all(bank: Bank) -> None:
+    listed = bank.run("audrey", "show")
+    assert {bank.steps["first"], bank.steps["second"]} <= {one["version"] for one in listed}
+    assert {one["model"] for one in listed} == {MODEL}
+
+
+def test_the_card_is_markdown_with_front_matter(bank: Bank) -> None:
+    card = bank.run("audrey", "show", f"{MODEL}@{bank.steps['first'][:16]}", "--card")["card"]
+    assert card.startswith("---\n")
+    assert "Probability of default" in card
+
+
+def test_history_says_what_was_live_and_by_whom(bank: Bank) -> None:
+    whole = bank.run("audrey", "history", MODEL)
+    first = whole["pointers"][0]
+    assert (first["champion"], first["by"]) == (bank.steps["first"], "omar")
+    live = bank.run("audrey", "history", MODEL, "--at", first["at"].replace("+00:00", ".999999+00:00"))
+    assert live["champion"] == bank.steps["first"]
+    assert live["by"] == "omar"
+    assert bank.refused("audrey", "history", MODEL, "--at", "2001-01-01T00:00:00+00:00")["error"] == "not-found"
+    assert "2026-11-21T12:00:00" in bank.refused("audrey", "history", MODEL, "--at", "yesterday")["message"]
+
+
+# running -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_calling_system_scores_and_keeps_receipts(bank: Bank) -> None:
+    answers = bank.steps["scored"]
+    assert len(answers) == 50
+    assert all(0.0 <= one["pd"] <= 1.0 and one["model_version"] == bank.steps["first"] for one in answers)
+    assert {one["decision"] for one in answers} <= {"accept", "refer", "decline"}
+    kept = {path.stem for path in (bank.folder / "receipts").iterdir()}
+    assert kept == {one["decision_id"] for one in answers}
+
+
+def test_scoring_writes_answers_and_speaks_to_people(bank: Bank) -> None:
+    rows = bank.folder / "work" / "rows.csv"
+    applicants(3, "csv").to_csv(rows, index=False)
+    output = bank.folder / "work" / "answers.parquet"
+    done = bank.try_(
+        None, "score", rows, "--url", f"http://127.0.0.1:{bank.port}", "--purpose", "credit-decision",
+        "--jurisdiction", "TW", "--token-file", bank.secret("loan-desk"), "--output", output,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert "3 decisions" in done.stdout
+    assert len(pd.read_parquet(output)) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("--jurisdiction", "US"), "not-permitted"),
+        (("--purpose", "marketing"), "not-permitted"),
+        (("--environment", "test"), "not-permitted"),
+    ],
+)
+def test_labels_beyond_the_grant_are_refused(bank: Bank, words: tuple[str, str], error: str) -> None:
+    assert bank.score(applicants(1, "x"), *words, code=REFUSED)["error"] == error
+
+
+def test_a_wrong_key_is_refused(bank: Bank) -> None:
+    wrong = bank.secret("wrong-key", "sr_aaaaaaaaaaaaaaaa_" + "b" * 52)
+    assert bank.score(applicants(1, "x"), "--token-file", wrong, code=REFUSED)["error"] == "not-authenticated"
+
+
+def test_a_value_outside_the_contract_is_refused_by_name(bank: Bank) -> None:
+    said = bank.score(applicants(1, "x").assign(LIMIT_BAL=-5.0), code=REFUSED)
+    assert said["error"] == "invalid-input"
+    assert said["details"]["field"] == "LIMIT_BAL"
+
+
+def test_a_gateway_that_is_not_there_is_unavailable(bank: Bank) -> None:
+    said = bank.score(applicants(1, "x"), "--url", "http://127.0.0.1:9", code=UNAVAILABLE)
+    assert "does not answer" in said["message"]
+
+
+def test_a_rotated_key_works_beside_the_old_one(bank: Bank) -> None:
+    new = bank.run("omar", "grant", "rotate", "loan-desk")["api_key"]
+    old = bank.steps["grant"]["api_key"]
+    assert new != old
+    assert new.split("_")[1] == old.split("_")[1]
+    fresh = bank.secret("rotated", new)
+    bank.wait_for(lambda: _works(bank, fresh))
+    bank.score(applicants(1, "rotated"))
+    assert bank.refused("omar", "grant", "add", "loan-desk", "--model", MODEL, "--jurisdiction", "TW",
+                        "--purpose", "credit-decision")["error"] == "conflict"  # fmt: skip
+    assert bank.refused("omar", "grant", "rotate", "nobody")["error"] == "not-found"
+
+
+def test_a_second_version_is_released_and_rolled_back(bank: Bank) -> None:
+    first, second = bank.steps["first"], bank.steps["second"]
+    before = bank.run("audrey", "history", MODEL)["pointers"][-1]["sequence"]
+    released = bank.run("omar", "release", f"{MODEL}@{second[:16]}", "--reason", "more trees")
+    assert released["sequence"] == before + 1
+    bank.wait_for(lambda: _champion(bank) == second)
+    rolled = bank.run("omar", "rollback", MODEL, "--reason", "only tried")
+    assert rolled == {"model": MODEL, "champion": first, "sequence": before + 2}
+    bank.wait_for(lambda: _champion(bank) == first)
+
+
+def test_a_canary_beyond_the_plan_is_refused(bank: Bank) -> None:
+    this = f"{MODEL}@{bank.steps['second'][:16]}"
+    said = bank.refused("omar", "release", this, "--stage", "canary", "--percent", 90)
+    assert said["error"] == "not-permitted"
+    assert bank.refused("omar", "release", this, "--stage", "somewhere")["error"] == "invalid-input"
+
+
+def test_one_person_halts_and_two_lift(bank: Bank) -> None:
+    file = bank.folder / "halt.json"
+    halted = bank.run("paul", "halt", MODEL, "--reason", "scores look wrong", "--file", file)
+    assert halted["model"] == MODEL
+    assert json.loads(file.read_bytes())["signatures"]
+    bank.wait_for(lambda: not _answers(bank))
+    assert bank.score(applicants(1, "halted"), code=REFUSED)["error"] == "halted"
+    assert bank.run("paul", "lift", MODEL, "--reason", "cause found")["free"] is False
+    assert bank.refused("paul", "lift", MODEL, "--reason", "me again")["error"] in ("four-eyes", "conflict")
+    assert bank.run("petra", "lift", MODEL, "--reason", "checked too")["free"] is True
+    bank.wait_for(lambda: _answers(bank))
+    assert bank.refused("petra", "lift", MODEL, "--reason", "nothing is halted")["error"] == "not-found"
+
+
+def test_a_running_gateway_is_not_started_twice_nor_closed(bank: Bank) -> None:
+    again = subprocess.run(
+        [sys.executable, "-m", "strongroom", "serve", str(bank.node), "--json"],
+        env={**bank.environment(None), "PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert again.returncode == REFUSED, again.stderr
+    assert json.loads(again.stdout)["error"] == "conflict"
+    assert "stop the gateway first" in bank.refused("omar", "node", "close", bank.node)["message"]
+
+
+# proof ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_verifies_offline_and_not_for_another_answer(bank: Bank) -> None:
+    kept = bank.folder / "receipts" / f"{bank.steps['scored'][3]['decision_id']}.json"
+    trust = ("--policy", bank.policy, "--openings", bank.openings)
+    found = bank.run(None, "verify", kept, *trust)
+    assert found["decision_id"] == kept.stem
+    assert found["origin"] == bank.steps["node"]["origins"][0]
+    document = json.loads(kept.read_bytes())
+    text = json.dumps(document)
+    changed = bank.folder / "work" / "changed.json"
+    salt = document["salt"]
+    changed.write_text(text.replace(salt, salt[::-1]))
+    assert bank.refused(None, "verify", changed, *trust, code=TAMPERED)["error"] == "tampered"
+    assert bank.refused(None, "verify", kept, *trust, "--cosigned", code=TAMPERED)["error"] == "tampered"
+
+
+def test_the_receipt_of_a_past_decision_is_written_again(bank: Bank) -> None:
+    decision = bank.steps["scored"][4]["decision_id"]
+    to = bank.folder / "work" / "again.json"
+    bank.wait_for(lambda: bank.try_("audrey", "receipt", decision, "--to", to).exit_code == 0)
+    found = bank.run(None, "verify", to, "--policy", bank.policy, "--openings", bank.openings)
+    assert found["decision_id"] == decision
+
+
+def test_decisions_replay_bit_for_bit(bank: Bank) -> None:
+    asked = bank.steps["scored"][5:8]
+    for batch in (1, 5):
+        replayed = bank.run("audrey", "replay", *(one["decision_id"] for one in asked), "--batch", batch)
+        # the answer is a float32 whose JSON has as many digits as a float32 needs
+        assert [pytest.approx(one["score"], abs=1e-9) for one in replayed] == [one["pd"] for one in asked]
+    assert bank.refused("audrey", "replay", "0" * 32)["error"] == "not-found"
+    assert bank.refused("ann", "replay", asked[0]["decision_id"])["error"] == "not-permitted"
+
+
+def test_outcomes_are_posted_and_joined(bank: Bank) -> None:
+    file = bank.folder / "work" / "outcomes.csv"
+    ids = [one["decision_id"] for one in bank.steps["scored"][10:30]]
+    moment = datetime.now(UTC).isoformat()
+    pd.DataFrame({"decision_id": ids, "outcome": [n % 2 for n in range(20)], "observed_at": moment}).to_csv(file)
+    posted = bank.run("omar", "outcomes", MODEL, file)
+    assert posted["posted"] == 20
+    watched = bank.run("omar", "monitor", MODEL)
+    assert watched["rows"] >= 50
+    assert watched["outcomes"]
+    assert {row["column"] for row in watched["drift"]} >= {"LIMIT_BAL", "EDUCATION"}
+    assert watched["alerts"] == []
+
+
+def test_drift_raises_an_alert_on_the_record(bank: Bank) -> None:
+    since = datetime.now(UTC).isoformat()
+    rows = applicants(HELD_OUT, "drift")
+    rows["LIMIT_BAL"] = (rows["LIMIT_BAL"] * 4).clip(10_000, 1_000_000)
+    bank.score(rows)
+    bank.wait_for(lambda: bank.run("omar", "monitor", MODEL, "--since", since)["rows"] >= HELD_OUT)
+    watched = bank.run("omar", "monitor", MODEL, "--since", since, "--alert")
+    assert any(line.startswith("LIMIT_BAL") for line in watched["alerts"])
+    assert any(row["verb"] == "alert" for row in bank.run("audrey", "log", "--last", 100))
+    assert "2026-11-21T12:00:00" in bank.refused("omar", "monitor", MODEL, "--since", "last week")["message"]
+
+
+def test_an_erased_subject_cannot_be_read_and_the_log_still_verifies(bank: Bank) -> None:
+    scored = bank.score(applicants(1, "forget-me"), "--receipts", bank.folder / "erased-receipts")
+    decision = scored[0]["decision_id"]
+    bank.wait_for(lambda: bank.try_("audrey", "replay", decision).exit_code == 0)
+    certificate = bank.folder / "certificate.json"
+    assert bank.refused("omar", "erase", "forget-me-0")["error"] == "not-permitted"
+    erased = bank.run("dora", "erase", "forget-me-0", "--certificate", certificate)
+    assert erased["online"] <= erased["backups"]
+    assert json.loads(certificate.read_bytes())["signatures"]
+    assert bank.refused("audrey", "replay", decision)["error"] == "erased"
+    # what the caller kept stays provable: the log did not change
+    kept = bank.folder / "erased-receipts" / f"{decision}.json"
+    assert (
+        bank.run(None, "verify", kept, "--policy", bank.policy, "--openings", bank.openings)["decision_id"] == decision
+    )
+    assert bank.run("dora", "erase", "--pending") == {"finished": []}
+    assert bank.refused("dora", "erase")["error"] == "invalid-input"
+    assert bank.refused("dora", "erase", "someone", "--pending")["error"] == "invalid-input"
+
+
+def test_fsck_finds_everything_whole(bank: Bank) -> None:
+    found = bank.run("audrey", "fsck", "--node", bank.node)
+    assert found["findings"] == 0, found
+    what = {one["what"] for one in found["checked"]}
+    assert {"governance log", "outbox", "sealed files", "people register"} <= what
+    assert f"log {bank.steps['node']['origins'][0]}" in what
+
+
+def test_the_governance_log_tells_the_story(bank: Bank) -> None:
+    rows = bank.run("audrey", "log", "--last", 2000)
+    assert [row["entry"] for row in rows] == sorted(row["entry"] for row in rows)
+    done = [(row["verb"], row["who"]) for row in rows if row["outcome"] == "done"]
+    story = [
+        ("init", "cyril"), ("people", "cora"), ("submit", "ann"), ("register-sample", "vera"), ("scan", "omar"),
+        ("validate", "omar"), ("review", "vera"), ("approve", "paul"), ("approve", "petra"), ("release", "omar"),
+        ("add-grant", "omar"), ("open-shard", "omar"),
+    ]  # fmt: skip
+    told = iter(done)
+    assert all(step in told for step in story), done
+
+
+def test_unsealing_is_recorded_and_the_public_tool_accepts_it(bank: Bank) -> None:
+    to = bank.folder / "unsealed"
+    this = f"{MODEL}@{bank.steps['first'][:16]}"
+    assert bank.refused("ann", "unseal", this, "--to", to, "--reason", "curious")["error"] == "not-permitted"
+    done = bank.run("audrey", "unseal", this, "--to", to, "--reason", "supervisor's request 17")
+    assert (to / "model.onnx").read_bytes() == (bank.folder / "packages" / "one" / "model.onnx").read_bytes()
+    tool = [str(Path(sys.executable).with_name("model_signing")), "verify", "key", str(to)]
+    tool += ["--signature", done["signature"], "--public_key", done["public_key"]]
+    assert subprocess.run(tool, capture_output=True).returncode == 0
+    assert bank.refused("audrey", "unseal", this, "--to", to, "--reason", "again")["error"] == "conflict"
+
+
+# upkeep --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_timestamp_is_signed(bank: Bank) -> None:
+    expires = datetime.fromisoformat(bank.run(None, "timestamp")["expires"].replace("Z", "+00:00"))
+    assert expires > datetime.now(UTC)
+
+
+def test_the_key_store_is_backed_up_beside_the_running_gateway(bank: Bank) -> None:
+    made = bank.run(None, "node", "backup", bank.node)
+    assert Path(made["backup"]).is_file()
+    assert made["expired"] == []
+    # a key store that is there is never overwritten
+    said = bank.refused("cora", "node", "restore", bank.node, "--backup", made["backup"])
+    assert said["error"] == "conflict"
+    assert bank.refused("omar", "node", "restore", bank.node, "--backup", made["backup"])["error"] == "not-permitted"
+
+
+def test_a_lost_key_store_is_restored_from_its_backup(bank: Bank) -> None:
+    other = bank.folder / "gw-2"
+    bank.run("omar", "node", "create", other, "--name", "gw-2", "--jurisdiction", "TW", "--listen", "127.0.0.1:0")
+    backup = bank.run(None, "node", "backup", other)["backup"]
+    (other / "keystore" / "keystore.db").unlink()
+    assert bank.run("cora", "node", "restore", other, "--backup", backup)["entry"]
+    assert (other / "keystore" / "keystore.db").exists()
+    assert len(bank.run("omar", "node", "close", other)["entries"]) == 1
+
+
+def test_policies_are_checked_without_a_room(bank: Bank) -> None:
+    checked = bank.run(None, "policy", "check")
+    assert {"access.cedar", "trust.json", "validation.json", "lifecycle.bpmn"} <= set(checked)
+    own = bank.folder / "policies"
+    own.mkdir(exist_ok=True)
+    (own / "access.cedar").write_text("permit (principal, action, nonsense);")
+    assert bank.refused(None, "policy", "check", own)["error"] == "invalid-input"
+
+
+def test_a_witness_is_made_and_knows_a_log(bank: Bank) -> None:
+    folder, secret = bank.folder / "w1", bank.secret("witness")
+    vkey = bank.run(None, "witness", folder, "--create", "witness.example/w1", "--passphrase-file", secret)["vkey"]
+    assert vkey.startswith("witness.example/w1+")
+    log_key = next(line.split()[1] for line in bank.policy.read_text().splitlines() if line.startswith("log "))
+    assert bank.run(None, "witness", folder, "--add-log", log_key)["added"] == bank.steps["init"]["origin"]
+
+
+def test_a_new_person_counts_once_two_custodians_signed(bank: Bank) -> None:
+    home = bank.folder / "homes" / "pia"
+    key = bank.folder / "work" / "pia.pem"
+    key.write_text(bank.run("pia", "people", "new", home, "--person", "pia")["key_pem"])
+    assert bank.refused("pia", "show")["error"] == "not-authenticated"
+    assert bank.refused("omar", "people", "enter", "pia", "--role", "auditor", "--key", key)["error"] == "not-permitted"
+    assert bank.refused("cora", "people", "enter", "pia", "--role", "scanner", "--key", key)["error"] == "invalid-input"
+    bank.run("cora", "people", "enter", "pia", "--role", "auditor", "--key", key)
+    (first,) = bank.run("cyril", "people", "sign", "--yes")
+    assert any("+ person pia: auditor" in line for line in first["signed"])
+    assert bank.refused("pia", "show")["error"] == "not-authenticated"
+    bank.run("celia", "people", "sign", "--yes")
+    assert bank.run("pia", "history", MODEL)["versions"]
+    bank.run("cora", "people", "end", "pia", "--reason", "left")
+    for custodian in ("cora", "cyril"):
+        (signed,) = bank.run(custodian, "people", "sign", "--yes")
+    assert any("~ person pia" in line and "(left)" in line for line in signed["signed"])
+    assert bank.refused("pia", "show")["error"] == "not-authenticated"
+
+
+def _champion(bank: Bank) -> str:
+    return str(bank.score(applicants(1, "look"))[0]["model_version"])
+
+
+def _answers(bank: Bank) -> bool:
+    rows = bank.folder / "work" / "one.csv"
+    applicants(1, "look").to_csv(rows, index=False)
+    return _ask(bank, rows, bank.secret("loan-desk")) == 0
+
+
+def _works(bank: Bank, token: Path) -> bool:
+    rows = bank.folder / "work" / "one.csv"
+    applicants(1, "look").to_csv(rows, index=False)
+    return _ask(bank, rows, token) == 0
+
+
+def _ask(bank: Bank, rows: Path, token: Path) -> int:
+    return bank.try_(
+        None, "score", rows, "--url", f"http://127.0.0.1:{bank.port}", "--purpose", "credit-decision",
+        "--jurisdiction", "TW", "--token-file", token, "--model", MODEL, "--json",
+    ).exit_code  # fmt: skip
