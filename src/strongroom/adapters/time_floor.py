@@ -18,6 +18,23 @@ STEP = timedelta(seconds=10)
 """The floor is written at most this often; so much can be gained by setting the clock back."""
 
 
+def read_floor(path: Path) -> datetime | None:
+    """The floor that another process keeps in `path`; None before the first.
+
+    Raises:
+        TamperedError: the file holds something else than a time.
+        UnavailableError: it cannot be read.
+    """
+    try:
+        return instant(int(path.read_text("ascii")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OverflowError) as error:
+        raise TamperedError(f"the time floor in `{path.name}` is not a time") from error
+    except OSError as error:
+        raise UnavailableError(f"the time floor in `{path.name}` cannot be read: {error.strerror}") from error
+
+
 class TimeFloor:
     """See the module. One process per file.
 
@@ -31,16 +48,7 @@ class TimeFloor:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._floor: datetime | None = None
-        try:
-            text = path.read_text("ascii")
-            self._floor = instant(int(text))
-        except FileNotFoundError:
-            pass
-        except (ValueError, OverflowError) as error:
-            raise TamperedError(f"the time floor in `{path.name}` is not a time") from error
-        except OSError as error:
-            raise UnavailableError(f"the time floor in `{path.name}` cannot be read: {error.strerror}") from error
+        self._floor = read_floor(path)
 
     @property
     def floor(self) -> datetime | None:

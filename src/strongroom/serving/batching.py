@@ -121,7 +121,7 @@ class Board:
             for outcome in outcomes:
                 asked = outcome.asked
                 if asked.error is not None:
-                    _tell(asked, asked.error, outcome.lines[0].decision_id)
+                    _tell(asked, asked.error, outcome.lines[0].decision_id if outcome.lines else None)
                     continue
                 try:
                     asked.caller.answered(answer_of(outcome, committed))
@@ -130,7 +130,8 @@ class Board:
                     log.exception("an answer could not be given")
                     _tell(asked, UnavailableError("an internal error after the decision was recorded"), None)
             try:
-                self._decider.watch(batch)
+                if committed.appended is not None:
+                    self._decider.watch(batch)
             except Exception:
                 log.exception("the drift counters failed")
         else:

@@ -6,7 +6,9 @@ blocks on the disk and runs on the committing thread. Nothing of an answer may l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -32,6 +34,8 @@ from strongroom.serving.question import Question, Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.served import ServedModel
 from strongroom.vocabulary import Digest
+
+log = logging.getLogger(__name__)
 
 ID_BITS: Final = 128
 NOBODY: Final = "\0refusals"
@@ -130,12 +134,17 @@ class Outcome:
         self.decisions = decisions
         self.first = 0
 
+    def lose(self, error: StrongroomError) -> None:
+        """No record can be made of it, so nothing is: neither answer nor decision id."""
+        self.lines = []
+        self.asked.error = error
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A durable batch, with the leaves that receipts need."""
+    """A durable batch, with the leaves that receipts need. Nothing was appended where every request was lost."""
 
-    appended: Appended
+    appended: Appended | None
     leaves: list[bytes]
 
 
@@ -298,28 +307,40 @@ class Decider:
     # --- on the committing thread
 
     def commit(self, outcomes: list[Outcome], time_us: int) -> Committed:
-        """Make the batch durable: keys first, then the records. Sets `error` on requests whose key cannot be had.
+        """Make the batch durable: keys first, then the records.
+
+        A request whose key cannot be had, or is destroyed while the batch is sealed, gets its `error` set and no
+        record; the others of the batch do not notice.
 
         Raises:
             NotDurableError: not written; no answer may leave.
             UnavailableError: the key store cannot be reached.
         """
         keys = self._subject_keys(outcomes)
-        leaves: list[bytes] = []
         records: list[Record] = []
-        lines = [line for outcome in outcomes for line in outcome.lines]
-        nonces = self._random(NONCE_SIZE * len(lines))
+        nonces = self._random(NONCE_SIZE * sum(len(outcome.lines) for outcome in outcomes))
         retain = time_us + self._retain_us
         place = 0
         for outcome in outcomes:
-            outcome.first = len(records)
-            for line in outcome.lines:
-                nonce = nonces[NONCE_SIZE * place : NONCE_SIZE * (place + 1)]
-                record = self._record(line, keys[line.subject], nonce, time_us, retain)
-                records.append(record)
-                leaves.append(record.leaf)
-                place += 1
-        return Committed(self._shard.append(records), leaves)
+            first = outcome.first = len(records)
+            try:
+                for line in outcome.lines:
+                    key = keys.get(line.subject)
+                    if key is None:
+                        raise ErasedError("there is no key for this subject just now")
+                    nonce = nonces[place : place + NONCE_SIZE]
+                    records.append(self._record(line, key, nonce, time_us, retain))
+                    place += NONCE_SIZE
+            except ErasedError:
+                # nobody is told whose key it was, and no log either
+                del records[first:]
+                outcome.lose(
+                    UnavailableError("the key of a data subject could not be had; nothing was decided, try again")
+                )
+                log.warning("a request was lost with the key of its subject")
+        if not records:
+            return Committed(None, [])
+        return Committed(self._shard.append(records), [record.leaf for record in records])
 
     def _record(self, line: Line, key: SubjectKey, nonce: bytes, time_us: int, retain: int) -> Record:
         asked, served = line.asked, line.asked.served
@@ -361,10 +382,13 @@ class Decider:
         try:
             return dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
         except (ErasedError, TamperedError) as error:
-            # somebody's key is damaged or going: nobody is told which, and the batch is asked again without a record
-            raise UnavailableError(
-                "the key of a data subject could not be had; nothing was decided, try again"
-            ) from error
+            log.critical("the key store handed out a key that is damaged or going: %s", error.message)
+        # one by one, so that one subject's damaged key does not cost everybody who travels with them
+        keys: dict[str, SubjectKey] = {}
+        for subject, tag in zip(subjects, tags, strict=True):
+            with contextlib.suppress(ErasedError, TamperedError):
+                keys[subject] = self._keys.get_or_create([tag])[0]
+        return keys
 
 
 def answer_of(outcome: Outcome, committed: Committed) -> Answered:
@@ -376,6 +400,8 @@ def answer_of(outcome: Outcome, committed: Committed) -> Answered:
     receipts = None
     if question.receipt:
         appended, first = committed.appended, outcome.first
+        if appended is None:
+            raise ValueError("nothing was appended, so nothing can be proven")
         receipts = [
             make_receipt(
                 committed.leaves[first + place], line.salt, line.document, appended.first_index + first + place,

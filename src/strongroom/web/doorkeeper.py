@@ -6,24 +6,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-WINDOW_S: Final = 60.0
-REFUSALS_AN_ADDRESS: Final = 300
+WINDOW_S: Final = 10.0
+REFUSALS_A_SECOND: Final = 5
 ADDRESSES: Final = 10_000
 
 
 class Doorkeeper:
-    """Failures by address in the current window.
+    """Failures by address in the current window. A window begins with its first failure.
 
     Args:
         clock_s: seconds, monotonic.
-        limit: failures an address may have in a window before it is only told to wait.
+        limit: failures an address may have in a window before it is only told to wait; five a second when None.
+        window_s: length of a window.
     """
 
-    def __init__(
-        self, clock_s: Callable[[], float], limit: int = REFUSALS_AN_ADDRESS, window_s: float = WINDOW_S
-    ) -> None:
+    def __init__(self, clock_s: Callable[[], float], limit: int | None = None, window_s: float = WINDOW_S) -> None:
         self._clock_s = clock_s
-        self._limit = limit
+        self._limit = int(REFUSALS_A_SECOND * window_s) if limit is None else limit
         self._window_s = window_s
         self._begun = clock_s()
         self._failures: dict[str, int] = {}
@@ -33,11 +32,9 @@ class Doorkeeper:
     def failed(self, address: str) -> int | None:
         """Count one failure. Returns the seconds to wait if this address has had too many, else None."""
         now = self._clock_s()
-        if now - self._begun >= self._window_s:
+        self._turn(now)
+        if self._count == 0:
             self._begun = now
-            self._failures.clear()
-            self._finished += self._count
-            self._count = 0
         self._count += 1
         if address not in self._failures and len(self._failures) >= ADDRESSES:
             address = ""
@@ -46,10 +43,19 @@ class Doorkeeper:
 
     def take_finished(self) -> int:
         """How many failures the windows had that ended since the last call."""
-        if self._clock_s() - self._begun >= self._window_s:
-            self._begun = self._clock_s()
-            self._failures.clear()
-            self._finished += self._count
-            self._count = 0
+        self._turn(self._clock_s())
         finished, self._finished = self._finished, 0
         return finished
+
+    def take_all(self) -> int:
+        """The same with the present window, which ends: for when the house closes."""
+        self._finished += self._count
+        self._count = 0
+        self._failures.clear()
+        return self.take_finished()
+
+    def _turn(self, now: float) -> None:
+        if self._count and now - self._begun >= self._window_s:
+            self._finished += self._count
+            self._count = 0
+            self._failures.clear()

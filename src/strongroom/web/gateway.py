@@ -25,7 +25,7 @@ from strongroom.office.acts import Act, Resource
 from strongroom.sealing.records import Labels
 from strongroom.serving.batching import Board
 from strongroom.serving.catalogue import Catalogue
-from strongroom.serving.decision import Answered, Asked
+from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
 from strongroom.serving.rules import Rules
 from strongroom.vocabulary import instant
@@ -119,7 +119,15 @@ class Gateway:
             if what == "server":
                 exchange.reply(200, v2.server_metadata())
                 return
-            rules.authorisation.check(Act(principal, Verb.METADATA, Resource("Model", name), instant(began_us)))
+            if what == "index":
+                exchange.reply(200, self._index(request, rules, principal, began_us))
+                return
+            try:
+                rules.authorisation.check(Act(principal, Verb.METADATA, Resource("Model", name), instant(began_us)))
+            except NotPermittedError as error:
+                # recorded as any other refusal of somebody known; what does not exist is nobody's secret and is not
+                self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, error)
+                return
             self._about_model(exchange, rules.catalogue, name, version, what, began_us)
         except _NotAllowedError as error:
             self._counters.refused(error.code)
@@ -127,16 +135,37 @@ class Gateway:
         except StrongroomError as error:
             self.tell(exchange, error)
 
-    def note_unauthenticated(self) -> None:
-        """Record how many unauthenticated requests the finished windows had; called now and then."""
-        count = self._doorkeeper.take_finished()
+    def note_unauthenticated(self, *, closing: bool = False) -> None:
+        """Record how many unauthenticated requests the finished windows had; called a few times a second.
+
+        Args:
+            closing: the present window counts too.
+        """
+        count = self._doorkeeper.take_all() if closing else self._doorkeeper.take_finished()
         if count:
             error = NotAuthenticatedError(
                 "requests without a valid credential", field=str(count), rule="count-a-window"
             )
-            labels = Labels(purpose="", jurisdiction="", environment=self._environment)
-            digest = self._rules.authorisation.digest
-            self._board.board(Asked(_Nobody(), "nobody", labels, digest, None, None, error))
+            self._refuse(_Nobody(), self._rules, "nobody", error)
+
+    def _refuse(self, caller: Caller, rules: Rules, principal: str, error: RefusedError) -> None:
+        """Record a refusal that reached no model, then tell it."""
+        labels = Labels(purpose="", jurisdiction="", environment=self._environment)
+        self._board.board(Asked(caller, principal, labels, rules.authorisation.digest, None, None, error))
+
+    def _index(self, request: Request, rules: Rules, principal: Principal, now_us: int) -> bytes:
+        """The versions that may answer, of those models whose contract this caller may read."""
+        only_ready = v2.index_wish(request.body)
+        found: list[v2.IndexEntry] = []
+        for entry in v2.index_of(rules.catalogue, now_us):
+            act = Act(principal, Verb.METADATA, Resource("Model", entry.name), instant(now_us))
+            try:
+                rules.authorisation.check(act)
+            except NotPermittedError:
+                continue
+            if entry.state == v2.READY or not only_ready:
+                found.append(entry)
+        return v2.index_body(found)
 
     def tell(self, exchange: Exchange, error: StrongroomError, decision_id: str | None = None) -> None:
         """Answer with an error."""
@@ -277,6 +306,8 @@ def _route(request: Request) -> tuple[str, str | None, str]:
         what = "server"
     elif path in OPEN_ROUTES:
         what = "health"
+    elif path == b"/v2/repository/index":
+        what = "index"
     elif len(parts) >= 4 and parts[:3] == [b"", b"v2", b"models"]:
         rest = parts[4:]
         if len(rest) >= 2 and rest[0] == b"versions" and rest[1]:
@@ -290,7 +321,7 @@ def _route(request: Request) -> tuple[str, str | None, str]:
         name = parts[3][:NAME_LIMIT].decode("latin-1")
     if not what:
         raise NotFoundError("there is no such route")
-    allow = b"POST" if what == "infer" else b"GET"
+    allow = b"POST" if what in ("infer", "index") else b"GET"
     if method != allow:
         raise _NotAllowedError(allow)
     if mark:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Final
 
+from strongroom.adapters.keeper_client import KeeperProcess
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.web.metrics import MetricsDoor
 from strongroom.web.server import Server, listen
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 START_S: Final = 60.0
 STOP_S: Final = 30.0
+KEEPER_LOOK_S: Final = 0.25
 RESTART_S: Final = 1.0
 RESTART_LIMIT_S: Final = 30.0
 
@@ -73,9 +75,10 @@ class Supervisor:
             os.set_inheritable(sock.fileno(), True)
             refresher = Refresher(self.layout, self.settings)
             await self._first_refresh(refresher)
-            with keeper(self.layout, self.settings):
+            with keeper(self.layout, self.settings) as keeping:
                 metrics = await self._start_metrics()
                 refreshing = asyncio.create_task(self._refresh(refresher))
+                guarding = asyncio.create_task(self._guard(keeping))
                 watchers: list[asyncio.Task[None]] = []
                 try:
                     for slot in range(self.settings.workers):
@@ -88,6 +91,7 @@ class Supervisor:
                 finally:
                     self._stopping.set()
                     refreshing.cancel()
+                    guarding.cancel()
                     for watcher in watchers:
                         watcher.cancel()
                     await self._stop_workers()
@@ -119,6 +123,26 @@ class Supervisor:
                 last = error.message
             except Exception:
                 log.exception("refreshing failed")
+
+    async def _guard(self, keeping: KeeperProcess) -> None:
+        """Start the keeper again whenever it is gone; meanwhile workers answer 503, and they reconnect by themselves.
+
+        The start blocks this loop for a moment, which costs metrics and refreshes only: a keeper dies with the thread
+        that started it, so it must not be one of a pool.
+        """
+        pause = KEEPER_LOOK_S
+        while True:
+            await asyncio.sleep(pause)
+            if keeping.running:
+                pause = KEEPER_LOOK_S
+                continue
+            self._tell("the keeper of the subject keys is gone; starting it again")
+            keeping.stop()
+            try:
+                keeping.start()
+            except (StrongroomError, OSError) as error:
+                self._tell(str(error))
+                pause = min(max(2 * pause, RESTART_S), RESTART_LIMIT_S)
 
     async def _start_metrics(self) -> Server | None:
         if self.settings.metrics is None:

@@ -1,10 +1,12 @@
-"""The Open Inference Protocol V2 in HTTP bodies: metadata, answers (JSON and binary tensors), errors.
+"""The Open Inference Protocol V2 in HTTP bodies: metadata, answers (JSON and binary tensors), errors; and the
+index of the model repository extension, read-only.
 
-Source: Open Inference Protocol, inference_rest.md; binary tensor data extension.
+Source: Open Inference Protocol, inference_rest.md; binary tensor data and model repository extensions of Triton.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -12,14 +14,16 @@ import msgspec
 import numpy as np
 
 from strongroom import __version__
-from strongroom.errors import StrongroomError
-from strongroom.serving.catalogue import Catalogue
+from strongroom.errors import InvalidInputError, StrongroomError, UnavailableError
+from strongroom.serving.catalogue import ANSWERING, Catalogue
 from strongroom.serving.decision import Answered
 from strongroom.serving.decoding import DECISION_OUTPUT, SUBJECT_TENSOR
 from strongroom.serving.question import WantedOutput
 from strongroom.serving.served import ServedModel
 
-EXTENSIONS: Final = ("binary_tensor_data",)
+EXTENSIONS: Final = ("binary_tensor_data", "model_repository")
+READY: Final = "READY"
+UNAVAILABLE: Final = "UNAVAILABLE"
 PLATFORM: Final = "onnx_onnxv1"
 HEADER_LENGTH: Final = b"inference-header-content-length"
 BINARY_TYPE: Final = b"application/octet-stream"
@@ -65,6 +69,57 @@ def model_metadata(served: ServedModel, catalogue: Catalogue) -> bytes:
             },
         }
     )
+
+
+class IndexEntry(msgspec.Struct, frozen=True):
+    """One element of `$repository_index_response`."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class _IndexWish(msgspec.Struct, forbid_unknown_fields=True):
+    ready: bool = False
+
+
+def index_wish(body: bytes) -> bool:
+    """Read `$repository_index_request`: whether only models that are ready are asked for. It may be empty.
+
+    Raises:
+        InvalidInputError: anything but `{"ready": true}` or `{"ready": false}`.
+    """
+    try:
+        return msgspec.json.decode(body, type=_IndexWish).ready if body else False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidInputError(
+            'the body is empty or an object with nothing but "ready": true or false', field="ready", rule="schema"
+        ) from None
+
+
+def index_of(catalogue: Catalogue, now_us: int) -> Iterator[IndexEntry]:
+    """Every version that callers may name, and why it does not answer if it does not."""
+    try:
+        catalogue.demand_fresh(now_us)
+        trouble = ""
+    except UnavailableError as error:
+        trouble = error.message
+    for name, versions in sorted(catalogue.models.items()):
+        for served in versions:
+            if served.role not in ANSWERING:
+                continue
+            reason = trouble
+            if not reason and name in catalogue.halted:
+                reason = f"halted: {catalogue.halted[name]}"
+            if not reason and now_us >= served.release.review_due_us:
+                reason = "its review is due"
+            yield IndexEntry(name, served.version, UNAVAILABLE if reason else READY, reason)
+
+
+def index_body(entries: list[IndexEntry]) -> bytes:
+    """`$repository_index_response`."""
+    return _encode(entries)
 
 
 def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:

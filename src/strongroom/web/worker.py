@@ -24,10 +24,13 @@ from typing import Final
 import uvloop
 
 from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.time_floor import read_floor
 from strongroom.errors import StrongroomError, TamperedError
 from strongroom.serving.batching import Board
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.rules import Rules, closed
+from strongroom.serving.steady_clock import SteadyClock
+from strongroom.vocabulary import micros
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
@@ -46,8 +49,8 @@ EXIT_REFUSED: Final = 3
 EXIT_BROKEN: Final = 4
 
 
-def clock_us() -> int:
-    """Microseconds since 1970."""
+def wall_us() -> int:
+    """Microseconds since 1970, as the machine's clock has it."""
     return time.time_ns() // 1000
 
 
@@ -60,6 +63,7 @@ class Worker:
         self.broken: StrongroomError | None = None
         self._loop = loop
         self._ended = asyncio.Event()
+        self._clock = clock_us = SteadyClock(wall_us)
         self._counters = WorkerCounters(clock_us)
         self._committer = Committer(loop)
         self._board = Board(
@@ -68,13 +72,13 @@ class Worker:
         self._admitted_at = 0.0
         # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
         try:
+            self._raise_clock()
             rules = parts.admission.admit()
         except StrongroomError as error:
             log.error("the release repository is refused: %s", error.message)
             rules = closed(f"no release is in force: {error.message}")
-        self.gateway = Gateway(
-            rules, self._board, settings.environment, clock_us, Doorkeeper(loop.time), self._counters
-        )
+        doorkeeper = Doorkeeper(loop.time, window_s=settings.unauthenticated_window_s)
+        self.gateway = Gateway(rules, self._board, settings.environment, clock_us, doorkeeper, self._counters)
         self.server = Server(self.gateway, Limits(body_bytes=settings.body_bytes), self._counters.http_refused)
 
     async def run(self, sock: socket.socket) -> int:
@@ -102,7 +106,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         with contextlib.suppress(StrongroomError):
-            self.gateway.note_unauthenticated()
+            self.gateway.note_unauthenticated(closing=True)
         await self.server.stop(GRACE_S)
         idle = asyncio.Event()
         self._board.when_idle(idle.set)
@@ -127,6 +131,8 @@ class Worker:
         admission = self.parts.admission
         while True:
             await asyncio.sleep(POLL_S)
+            with contextlib.suppress(StrongroomError):
+                self.gateway.note_unauthenticated()
             if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
                 continue
             await self.readmit()
@@ -135,6 +141,7 @@ class Worker:
         """Judge again, off the loop, and swap. What is refused as a whole leaves the old rules until they expire."""
         self._admitted_at = self._loop.time()
         try:
+            self._raise_clock()
             rules = await self._loop.run_in_executor(None, self.parts.admission.admit)
         except StrongroomError as error:
             log.error("the release repository is refused: %s", error.message)
@@ -144,12 +151,16 @@ class Worker:
             return
         self.gateway.swap(rules)
 
+    def _raise_clock(self) -> None:
+        """A worker that starts after the clock was set back still knows what time it was."""
+        floor = read_floor(self.parts.layout.time_floor)
+        if floor is not None:
+            self._clock.raise_to(micros(floor))
+
     async def _leave_figures(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_S)
             self._write_figures()
-            with contextlib.suppress(StrongroomError):
-                self.gateway.note_unauthenticated()
 
     def _write_figures(self) -> None:
         rules: Rules = self.gateway.rules
@@ -163,7 +174,7 @@ class Worker:
             self._counters.counters,
             self.parts.drift,
         )
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(StrongroomError):
             path = self.parts.layout.metrics(self.parts.slot)
             replace_atomically(path, data, 0o600)
 

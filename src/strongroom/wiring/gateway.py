@@ -26,7 +26,7 @@ from strongroom.adapters.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
-from strongroom.adapters.time_floor import TimeFloor
+from strongroom.adapters.time_floor import TimeFloor, read_floor
 from strongroom.adapters.trusted_state_files import read_state, state_digest, write_state
 from strongroom.adapters.tuf_client import ReleaseClient
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
@@ -184,8 +184,9 @@ class Admission:
         return Rules(catalogue, Authenticator(grants, self.ring.get(PEPPER)), authorisation)
 
     def _at_present(self, state: TrustedState) -> TrustedState:
-        """The state as of now; the refresher's moment counts when this clock is behind it."""
-        return replace(state, at=max(state.at, self.clock()))
+        """The state as of now; the refresher's moment and the node's time floor count when this clock is behind."""
+        floor = read_floor(self.layout.time_floor)
+        return replace(state, at=max(state.at, self.clock(), floor or state.at))
 
 
 def _file(state: TrustedState, path: str) -> bytes:

@@ -50,6 +50,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         refresh_s: between looks at the repository.
         retention_days: how long payloads are kept at least.
         segment_bytes: of the write-ahead segments.
+        unauthenticated_window_s: how long requests without a valid credential are counted, from the first, before one
+            record says how many there were; 1 to 3600.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
 
     Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
@@ -71,6 +73,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     retention_days: int = 3660
     segment_bytes: int = SEGMENT_BYTES
     body_bytes: int = 2_000_000
+    unauthenticated_window_s: float = 10.0
     tls: TlsSettings | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +89,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise InvalidInputError("refresh_s is 0.1 to 600", field="refresh_s", rule="range")
         if not 1 <= self.retention_days <= 36_600:
             raise InvalidInputError("retention_days is 1 to 36600", field="retention_days", rule="range")
+        if not 1 <= self.unauthenticated_window_s <= 3600:
+            raise InvalidInputError(
+                "unauthenticated_window_s is 1 to 3600", field="unauthenticated_window_s", rule="range"
+            )
         parse_address(self.listen, "listen")
         if self.metrics is not None:
             parse_address(self.metrics, "metrics")
