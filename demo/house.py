@@ -129,7 +129,7 @@ class House:
             jurisdictions=JURISDICTIONS,
             repository=str(self.layout.repository.resolve()),
             listen="127.0.0.1:0",
-            metrics=None,
+            metrics="127.0.0.1:0",
             refresh_s=0.3,
             segment_bytes=8 * 1024 * 1024,
         )

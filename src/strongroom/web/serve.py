@@ -145,7 +145,7 @@ class Supervisor:
                 pause = min(max(2 * pause, RESTART_S), RESTART_LIMIT_S)
 
     async def _start_metrics(self) -> Server | None:
-        if self.settings.metrics is None:
+        if not self.settings.metrics:
             return None
         sock = listen(*parse_address(self.settings.metrics, "metrics"))
         server = Server(MetricsDoor(self._snapshots))

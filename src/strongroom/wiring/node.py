@@ -44,7 +44,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         environment: which releases fit, for example `production`.
         jurisdictions: labels that this node serves.
         repository: the release repository, a folder or an http(s) address.
-        listen, metrics: `host:port` of the door and of the metrics; port 0 takes any free one.
+        listen, metrics: `host:port` of the door and of the metrics; port 0 takes any free one; empty metrics: none.
         workers: processes, each with a log of its own (slot 0, 1, ...).
         generation: of the logs; one more after a restored backup or with new keys.
         refresh_s: between looks at the repository.
@@ -66,7 +66,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     jurisdictions: tuple[str, ...]
     repository: str
     listen: str = "127.0.0.1:8080"
-    metrics: str | None = "127.0.0.1:9100"
+    metrics: str = "127.0.0.1:9100"
     workers: int = 1
     generation: int = 1
     refresh_s: float = 1.0
@@ -94,7 +94,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 "unauthenticated_window_s is 1 to 3600", field="unauthenticated_window_s", rule="range"
             )
         parse_address(self.listen, "listen")
-        if self.metrics is not None:
+        if self.metrics:
             parse_address(self.metrics, "metrics")
         self.origin(0)
 
