@@ -52,7 +52,7 @@ def init(
     ],
     region: Annotated[str, typer.Option(help="Region in which keys and records stay.")] = "eu",
     fips: Annotated[bool, typer.Option("--fips", help="Approved algorithms only (PBKDF2 in key files).")] = False,
-    witness: Annotated[list[str] | None, typer.Option(help="Verifier key of a witness (may repeat).")] = None,
+    witness: Annotated[list[str] | None, typer.Option(help="A witness: verifier key, blank, address (may repeat).")] = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
