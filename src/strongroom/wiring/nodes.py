@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_reader import ShardReader, read_shard_file
 from strongroom.errors import ConflictError
@@ -84,6 +85,25 @@ def close_node(desk: AtDesk, folder: Path) -> list[EntryRef]:
         with exclusive(layout.ledger(slot)):
             entries.append(close_log(desk, reader.note(), key))
     return entries
+
+
+def restore_keys(desk: AtDesk, folder: Path, backup: Path) -> EntryRef:
+    """As a custodian: make a stopped node's lost key store again from a backup, without anyone erased since.
+
+    Subjects who came after the backup have lost their keys: their records stay in the log and cannot be read.
+
+    Raises:
+        ConflictError: the key store is there; what is there is never overwritten.
+        ExpiredError: the backup's key is destroyed.
+        TamperedError: the backup was changed, or the journal of erasures is older than it.
+    """
+    layout, room = NodeLayout(folder), desk.room
+    node = layout.read().node
+    who = desk.ask("restore", "Node", node, backup.name.encode())
+    with room.office.open(Act(who, "restore", Resource("Node", node), room.clock())) as books:
+        books.note(backup=backup.name)
+        Backups(layout.backups, layout.backup_keys).restore(backup, layout.keystore)
+    return books.receipt
 
 
 @contextmanager
