@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from strongroom import verify
+from strongroom.access.principals import Principal
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.shard_reader import FolderView, ShardReader
@@ -25,13 +26,17 @@ from strongroom.errors import InvalidInputError, StrongroomError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.note import CosignerKey, LogKey, Note
-from strongroom.ledger.tree import MemoryTree, leaf_hash
+from strongroom.ledger.tree import MemoryTree, consistency_proof, leaf_hash
 from strongroom.ledger.trust import TrustPolicy, read_trust
+from strongroom.office.acts import Act, Resource
+from strongroom.sealing.keys import EcSigner
 from strongroom.serving.receipt import make_receipt
-from strongroom.wiring.founding import log_policy
+from strongroom.vocabulary import PersonId
+from strongroom.wiring.control import ControlPlane, now
+from strongroom.wiring.founding import GOVERNANCE_SEED, Member, found, log_policy, open_repository
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.records import NodeRecords
-from strongroom.wiring.settings import RoomSettings
+from strongroom.wiring.settings import Layout, RoomSettings
 from strongroom.wiring.witnessing import Cosigning
 from tests.ledger.samples import ORIGIN, log_key, records
 from tests.web.gateways import question
@@ -321,3 +326,66 @@ def test_a_room_names_its_witnesses_with_their_addresses() -> None:
     for wrong in ('k "', f'{key} http://a/"', f"{key} http://a http://b", f"{key} http://a\x7f"):
         with pytest.raises(InvalidInputError):
             RoomSettings(v=1, org="bank", room="credit", region="eu", witness_vkeys=(wrong,))
+
+
+def founded(folder: Path, witness: Witness) -> ControlPlane:
+    """A room whose trust policy names the witness; its founders' keys are held by the test."""
+    roles = {"cora": "custodian", "cyril": "custodian", "celia": "custodian", "omar": "operator"}
+    signers = {name: EcSigner.from_scalar(4000 + number) for number, name in enumerate(roles)}
+    members = [Member(person_id=n, roles=(r,), key_pem=signers[n].public.pem.decode()) for n, r in roles.items()]
+    entry = f"{witness.made.key.verifier} {witness.url}"
+    settings = RoomSettings(v=1, org="bank", room="credit", region="eu", witness_vkeys=(entry,))
+    layout = Layout(folder)
+    found(layout, settings, members, PASSPHRASE, now())
+    repository = open_repository(layout, KeyFile.open(layout.keyring, PASSPHRASE))
+    for role in ("root", "targets"):
+        for name in ("cora", "cyril"):
+            repository.sign(role, signers[name].public.key_id, signers[name].sign(repository.draft(role)))
+        repository.publish(role, now())
+    return ControlPlane.open(folder, PASSPHRASE)
+
+
+def refusal(room: ControlPlane) -> None:
+    """Something for the governance log to say."""
+    who = Principal(PersonId("omar"), "Person", frozenset({"operator"}))
+    act = Act(who, "approve", Resource("Model", "pd-cards"), room.clock())
+    with pytest.raises(StrongroomError), room.office.open(act):
+        pass
+
+
+def test_the_governance_log_is_cosigned_when_a_room_is_left(tmp_path: Path, witness: Witness) -> None:
+    room = founded(tmp_path / "room", witness)
+    key = room.shard.verifier
+    witness.made.add_log(str(key))
+    refusal(room)
+    room.close()
+    public = str(room.layout.governance / "public")
+    trust = ["--policy", str(room.layout.trust_policy)]
+    assert verify.main(["log", public, *trust, "--cosigned"]) == 0
+    # away: a command goes on without it
+    witness.stop()
+    room = ControlPlane.open(tmp_path / "room", PASSPHRASE)
+    refusal(room)
+    began = time.monotonic()
+    room.close()
+    assert time.monotonic() - began < 1
+    log = verify.verify_log(
+        Path(public), [verify.Key.parse(str(key))], verify.read_policy(room.layout.trust_policy.read_bytes())
+    )
+    assert log.checkpoint.cosigned == {}
+    # back, but it knows this log as longer than it is: the room was set back to an older state
+    witness.start()
+    seed = LogKey(key.name, KeyFile.open(room.layout.keyring, PASSPHRASE).get(GOVERNANCE_SEED))
+    hashes = [leaf_hash(entry) for entry in verify.read_entries(Path(public), log.checkpoint.size)]
+    longer = MemoryTree()
+    for hashed in [*hashes, leaf_hash(b"an entry that was dropped")]:
+        longer.append(hashed)
+    note = sign_checkpoint(Checkpoint(key.name, longer.size, longer.root()), seed)
+    WitnessClient(witness.url, witness.made.key.verifier).cosign(
+        note, lambda old, new: consistency_proof(longer, old, new)
+    )
+    room = ControlPlane.open(tmp_path / "room", PASSPHRASE)
+    with pytest.raises(TamperedError, match="more than there are"):
+        room.close()
+    # everything was let go all the same
+    ControlPlane.open(tmp_path / "room", PASSPHRASE).shard.close()
