@@ -98,14 +98,14 @@ class CheckedApproval:
         """What is being signed, for the person to read."""
         release, plan = self.release, self.release.plan
         cut_offs = [f"{c.decision} below {c.below}" if c.below else c.decision for c in release.cut_offs]
+        findings = self.judged.review.findings
         lines = [
             f"model        {release.model}, tier {release.tier}, version {release.manifest}",
             f"release      {self.digest}",
             f"case         {release.case}, diagram {release.diagram[:12]}",
             f"author       {self.judged.author.person}",
-            f"validator    {self.judged.validator.person}: {self.judged.review.opinion}, "
-            f"{len(self.judged.review.findings)} finding(s)",
-            *(f"  finding    {f.id} ({f.severity}, {f.status}): {_one_line(f.text)}" for f in self.judged.review.findings),
+            f"validator    {self.judged.validator.person}: {self.judged.review.opinion}, {len(findings)} finding(s)",
+            *(f"  finding    {f.id} ({f.severity}, {f.status}): {_one_line(f.text)}" for f in findings),
             *(f"evidence     {item.type:<12} {item.sha256}" for item in release.evidence),
             f"environments {', '.join(release.environments)}; jurisdictions {', '.join(release.jurisdictions)}",
             f"purposes     {', '.join(release.purposes)}",
