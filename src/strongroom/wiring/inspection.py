@@ -84,7 +84,6 @@ def _judge(
     )
     halts = HaltFiles(folder / "halts", folder / "dropped")
     admitted = admit(state, trust, mirror, halts, room.keys, mirror.sealed_blobs, refused.append)
-    for model, error in trouble.items():
-        if isinstance(error, StrongroomError) and all(one.model != model for one in refused):
-            refused.append(Refusal(model, None, error))
-    return [one.ref for one in admitted], refused
+    # what could not be fetched says more than the hole that it leaves
+    fetched = [Refusal(model, None, error) for model, error in trouble.items() if isinstance(error, StrongroomError)]
+    return [one.ref for one in admitted], [*fetched, *refused]
