@@ -37,9 +37,7 @@ class Told:
         return str(self.body["parameters"]["decision_id"])
 
 
-def check_promises(
-    told: Iterable[Told], records: Iterable[StoredRecord], log: VerifierKey, keys: SubjectKeys
-) -> int:
+def check_promises(told: Iterable[Told], records: Iterable[StoredRecord], log: VerifierKey, keys: SubjectKeys) -> int:
     """Every answer that was received has its record, which opens and says the same. Returns how many there were.
 
     Raises:

@@ -61,7 +61,8 @@ class Client(threading.Thread):
                 body = json.dumps(question(subject=subject, receipt=turn % 3 == 0)).encode()
                 sock.sendall(
                     f"POST {self._target} HTTP/1.1\r\nHost: h\r\nAuthorization: {self._bearer}\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+                    f"Content-Length: {len(body)}\r\n\r\n".encode()
+                    + body
                 )
                 status, _, answer = read_reply(sock)
                 self.told.append(read_told(subject, status, answer))
@@ -208,7 +209,7 @@ def test_kill_9_under_load_loses_no_answer(tmp_path: Path, monkeypatch: pytest.M
                 client.stop.set()
                 client.join(10)
             told += [one for client in clients for one in client.told if one.status == 200]
-            node.wait_for(lambda: _answers(node, victim), 20)
+            node.wait_for(lambda victim=victim: _answers(node, victim), 20)
         received = {one.decision_id for one in told}
         assert len(received) == len(told) > 100
         reader = ShardReader(ledger, node.shard)

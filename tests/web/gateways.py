@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,12 @@ class Desk:
 
 
 @contextmanager
-def gateway(house: House | None = None, limits: Limits = LIMITS, doorkeeper_limit: int = 1000) -> Iterator[Desk]:
+def gateway(
+    house: House | None = None,
+    limits: Limits = LIMITS,
+    doorkeeper_limit: int = 1000,
+    clock_us: Callable[[], int] = now_us,
+) -> Iterator[Desk]:
     house = house or House()
     kept: dict[str, Any] = {}
     broken: list[Any] = []
@@ -73,12 +78,12 @@ def gateway(house: House | None = None, limits: Limits = LIMITS, doorkeeper_limi
 
     def make(loop: Any) -> Gateway:
         committer = Committer(loop)
-        board = Board(house.decider(), committer, loop.call_soon, now_us, broken.append)
+        board = Board(house.decider(), committer, loop.call_soon, clock_us, broken.append)
         door = Gateway(
             Rules(house.catalogue, house.authenticator(), house.authorisation),
             board,
             ENVIRONMENT,
-            now_us,
+            clock_us,
             Doorkeeper(loop.time, doorkeeper_limit),
             tally,
         )

@@ -179,6 +179,7 @@ def make(
     model: bytes | None = None,
     like: Release | None = None,
     listen: str = "127.0.0.1:0",
+    segment_bytes: int | None = None,
 ) -> Node:
     """A room with one live version, and a node beside it."""
     room_folder = folder / "room"
@@ -205,7 +206,8 @@ def make(
     settings = NodeSettings(
         v=1, org="bank", room="credit", region="eu", node="node-1", environment="production", jurisdictions=("EU",),
         repository=str(room_folder / "repository"), listen=listen, metrics="127.0.0.1:0", workers=workers,
-        refresh_s=0.2 if model is None else 1.0, segment_bytes=4 * 1024 * 1024 if model is None else 64 * 1024 * 1024,
+        refresh_s=0.2 if model is None else 1.0, unauthenticated_window_s=1.0,
+        segment_bytes=segment_bytes or (4 * 1024 * 1024 if model is None else 64 * 1024 * 1024),
     )  # fmt: skip
     node = folder / "gateway"
     policy = TrustPolicy({governance.name: governance.verifier}, {}, {}, "none")

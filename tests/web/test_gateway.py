@@ -25,7 +25,8 @@ ROUTES = [
     "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/pd-cards", "/v2/models/pd-cards/ready",
     "/v2/models/pd-cards/infer", "/v2/models/pd-cards/versions/1", "/v2/models/pd-cards/versions/1/infer",
     "/v2/models/none/infer", "/", "/v2/", "/v2/models", "/metrics", "/admin", "/v2/health/live/", "/v2//health/live",
-    "/v2/health/live?x=1", "/v2/health/../models/pd-cards", "/v2/health/%6cive", "/V2/HEALTH/LIVE", "*",
+    "/v2/repository/index", "/v2/health/live?x=1", "/v2/health/../models/pd-cards", "/v2/health/%6cive",
+    "/V2/HEALTH/LIVE", "*",
 ]  # fmt: skip
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 

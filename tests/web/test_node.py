@@ -148,3 +148,17 @@ def test_another_shards_opening_does_not_count(tmp_path):
     layout.opening(0).write_bytes(bytes(data))
     with pytest.raises(StrongroomError), node.serving():
         pass
+
+
+def test_unauthenticated_requests_are_counted_and_the_count_is_published_soon(node):
+    reader = ShardReader(NodeLayout(node.folder).ledger(0), node.shard)
+    begin = reader.size
+
+    def counts() -> list[Leaf]:
+        leaves = (Leaf.decode(stored.leaf) for stored in reader.records(begin))
+        return [leaf for leaf in leaves if leaf.type == "refusal" and leaf.release is None]
+
+    for _ in range(3):
+        assert node.get("/v2")[0] == 401
+    # the window of this node is one second: one more to have it recorded and published, and a busy machine
+    assert 0.5 < node.wait_for(lambda: len(counts()) == 1, 10) < 4

@@ -1,4 +1,6 @@
-"""What is written into node.toml is what is read back."""
+"""The settings of a node: what is refused, and that each is documented."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -6,31 +8,39 @@ import msgspec
 import pytest
 
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import NodeSettings
+from strongroom.wiring.node import NodeLayout, NodeSettings
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node-toml.md"
+GIVEN = NodeSettings(
+    v=1, org="bank", room="credit", region="eu", node="node-1", environment="production", jurisdictions=("EU",),
+    repository="/releases",
+)  # fmt: skip
 
 
-def _settings(**changes: object) -> NodeSettings:
-    whole = dict(
-        v=1,
-        org="bank",
-        room="credit",
-        region="eu",
-        node="gw-1",
-        environment="test",
-        jurisdictions=("EU",),
-        repository="r",
-    )
-    return NodeSettings(**{**whole, **changes})  # type: ignore[arg-type]
+def test_every_setting_is_documented_with_its_default():
+    text = REFERENCE.read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    rows = {name.strip(" `"): line for line in lines for name in line.split("|")[1].split(",")}
+    for field in msgspec.structs.fields(NodeSettings):
+        row = rows.pop("[tls]" if field.name == "tls" else field.name)
+        if field.default not in (msgspec.NODEFAULT, None):
+            assert str(field.default).lower() in row.lower(), field.name
+    assert not rows, f"documented and unknown: {sorted(rows)}"
 
 
-@pytest.mark.parametrize("metrics", ["", "127.0.0.1:0", "127.0.0.1:9100"])
-def test_no_metrics_stays_no_metrics(metrics: str) -> None:
-    written = msgspec.toml.encode(
-        {k: v for k, v in msgspec.to_builtins(_settings(metrics=metrics)).items() if v is not None}
-    )
-    assert msgspec.toml.decode(written, type=NodeSettings).metrics == metrics
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("unauthenticated_window_s", 0.5), ("unauthenticated_window_s", 4000.0),
+     ("unauthenticated_window_s", float("nan")), ("workers", 0), ("refresh_s", 0.0), ("retention_days", 0), ("jurisdictions", ()), ("listen", "x")],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(InvalidInputError) as caught:
+        msgspec.structs.replace(GIVEN, **{name: value}).__post_init__()
+    assert caught.value.details["field"] == name
 
 
-def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError):
-        _settings(metrics="nowhere")
+def test_the_file_reads_back(tmp_path):
+    settings = msgspec.structs.replace(GIVEN, unauthenticated_window_s=2.5, batch_scheduling=True)
+    layout = NodeLayout(tmp_path)
+    layout.settings.write_bytes(settings.encode())
+    assert layout.read() == settings

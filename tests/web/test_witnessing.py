@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -135,6 +136,13 @@ def test_a_receipt_obtained_later_carries_the_cosignature(tmp_path: Path, witnes
         took = node.wait_for(lambda: cosigned(node.folder) >= 1, 12)
         assert took < 10
         assert offline(node, at_once) == 0
+        messages = {"request": question(receipt=True), "answer": answer}
+        for name, message in messages.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(message))
+        about = ("--request", str(tmp_path / "request.json"), "--answer", str(tmp_path / "answer.json"))
+        assert offline(node, at_once, *about) == 0
+        (tmp_path / "answer.json").write_text(json.dumps(answer).replace('"accept"', '"decline"'))
+        assert offline(node, at_once, *about) == 4
         assert offline(node, at_once, "--cosigned") == 4
         decision_id = answer["parameters"]["decision_id"]
         receipt = later_receipt(node, decision_id, tmp_path / "later.json")

@@ -39,7 +39,7 @@ class Supervisor:
         folder: of the node.
         passphrase: of its key file; handed to each worker, kept in memory for restarts.
         tell: gets one line for each thing worth telling.
-        batch_scheduling: run the workers under SCHED_BATCH.
+        batch_scheduling: run the workers under SCHED_BATCH, whatever the settings say.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class Supervisor:
         self.metrics_port: int | None = None
         self._passphrase = passphrase
         self._tell = tell
-        self._batch = batch_scheduling
+        self._batch = batch_scheduling or self.settings.batch_scheduling
         self._stopping = asyncio.Event()
         self._workers: dict[int, asyncio.subprocess.Process] = {}
+        self._keeper: KeeperProcess | None = None
 
     def stop(self) -> None:
         """Ask for a graceful stop."""
@@ -77,6 +78,7 @@ class Supervisor:
             await self._first_refresh(refresher)
             with keeper(self.layout, self.settings) as keeping:
                 metrics = await self._start_metrics()
+                self._keeper = keeping
                 refreshing = asyncio.create_task(self._refresh(refresher))
                 guarding = asyncio.create_task(self._guard(keeping))
                 watchers: list[asyncio.Task[None]] = []

@@ -52,6 +52,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         segment_bytes: of the write-ahead segments.
         unauthenticated_window_s: how long requests without a valid credential are counted, from the first, before one
             record says how many there were; 1 to 3600.
+        batch_scheduling: run the workers under SCHED_BATCH.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
 
     Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
@@ -74,6 +75,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     segment_bytes: int = SEGMENT_BYTES
     body_bytes: int = 2_000_000
     unauthenticated_window_s: float = 10.0
+    batch_scheduling: bool = False
     tls: TlsSettings | None = None
 
     def __post_init__(self) -> None:
