@@ -12,18 +12,20 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import tomli_w
-from typer.testing import Result
-from typer.testing import CliRunner
-
 from demo.data import FEATURES, OUTCOME, PROTECTED, features, load
+from typer.testing import CliRunner, Result
+
+from strongroom.adapters.keyring import ScryptParameters
 from strongroom.cli import app
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -247,6 +249,23 @@ class Bank:
         while not holds():
             assert time.monotonic() < deadline, "the gateway did not follow in time"
             time.sleep(0.2)
+
+
+@contextmanager
+def each_key_derived_once() -> Iterator[None]:
+    """Remember what scrypt gave. A hundred commands open one room, and each would spend half a second on the same key;
+    the first derivation of each passphrase is real, and the gateway, a process of its own, always derives."""
+    known: dict[tuple[ScryptParameters, bytes, bytes], bytes] = {}
+    derive = ScryptParameters.derive
+
+    def remembered(self: ScryptParameters, passphrase: bytes, salt: bytes) -> bytes:
+        if (self, passphrase, salt) not in known:
+            known[self, passphrase, salt] = derive(self, passphrase, salt)
+        return known[self, passphrase, salt]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScryptParameters, "derive", remembered)
+        yield
 
 
 _drawn: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]] = []

@@ -52,7 +52,9 @@ def init(
     ],
     region: Annotated[str, typer.Option(help="Region in which keys and records stay.")] = "eu",
     fips: Annotated[bool, typer.Option("--fips", help="Approved algorithms only (PBKDF2 in key files).")] = False,
-    witness: Annotated[list[str] | None, typer.Option(help="A witness: verifier key, blank, address (may repeat).")] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="A witness: verifier key, blank, address (may repeat).")
+    ] = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +115,10 @@ def people_new(
 @people.command("list")
 @command
 def people_list(room: RoomOption, room_passphrase: RoomPassphrase = None, as_json: Json = False) -> None:
-    """List the register in force."""
+    """List the register in force.
+
+    Example: strongroom people list --room credit
+    """
     with room_open(room, room_passphrase) as control:
         register = control.register
     rows = [

@@ -1,0 +1,287 @@
+"""What holds for every command: help with an example, --json, exit codes, completion, one line instead of a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from strongroom import errors
+from strongroom.access.verbs import VERBS
+from strongroom.cli import app
+from strongroom.cli.output import EXIT_CODES, ask_to_sign, command, exit_code, printable, table, tell
+from tests.journeys.bank import SOURCE
+
+PROMISED = [
+    "init",
+    "people",
+    "package",
+    "submit",
+    "scan",
+    "validate",
+    "review",
+    "approve",
+    "reject",
+    "release",
+    "rollback",
+    "halt",
+    "lift",
+    "serve",
+    "witness",
+    "score",
+    "verify",
+    "replay",
+    "erase",
+    "outcomes",
+    "monitor",
+    "fsck",
+    "unseal",
+    "show",
+    "history",
+    "policy",
+]
+HEAVY = ("onnxruntime", "sqlalchemy", "pandas", "numpy", "pyarrow", "cryptography", "tuf", "SpiffWorkflow", "uvloop")
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words."""
+    for name, one in sorted((group or typer.main.get_command(app)).commands.items()):
+        if hasattr(one, "commands"):
+            yield from commands(one, (*path, name))
+        else:
+            yield (*path, name), one
+
+
+ALL = dict(commands())
+
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, with a bare environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "strongroom", *map(str, words)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **environment},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_every_promised_command_is_there() -> None:
+    assert set(PROMISED) <= {words[0] for words in ALL}
+
+
+def test_every_verb_of_people_has_a_command() -> None:
+    by_verb = {
+        "register-sample": ("sample",), "add-grant": ("grant", "add"), "rotate-key": ("grant", "rotate"),
+        "open-shard": ("node", "create"), "close-shard": ("node", "close"), "policy-check": ("policy", "check"),
+        "backup": ("node", "backup"), "restore": ("node", "restore"), "people": ("people", "enter"),
+        "alert": ("monitor",), "metadata": ("score",),
+    }  # fmt: skip
+    assert {by_verb.get(str(verb), (str(verb),)) for verb in VERBS} <= set(ALL)
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_help_says_what_and_gives_an_example(words: tuple[str, ...]) -> None:
+    text = ALL[words].help or ""
+    assert len(text.splitlines()[0]) > 20
+    example = re.search(r"Example: (strongroom .*)", text, re.DOTALL)
+    assert example is not None, f"{words} has no example"
+    asked = example.group(1).split()
+    assert tuple(asked[1 : 1 + len(words)]) == words
+    known = {name for parameter in ALL[words].params for name in parameter.opts}
+    assert {word for word in asked if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_speaks_json_and_explains_its_options(words: tuple[str, ...]) -> None:
+    parameters = ALL[words].params
+    assert any("--json" in parameter.opts for parameter in parameters)
+    assert [parameter.name for parameter in parameters if not getattr(parameter, "help", None)] == []
+
+
+def test_options_of_judgement_are_in_the_help() -> None:
+    done = CliRunner().invoke(app, ["review", "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for option in ("--opinion", "--finding", "--room", "--home", "--passphrase-file", "fit or unfit"):
+        assert option in done.stdout
+    assert "--reason" in CliRunner().invoke(app, ["halt", "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom strongroom.cli import app\n"
+        "done = CliRunner().invoke(app, ['--help'])\nassert done.exit_code == 0, done.output\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_version_and_name() -> None:
+    done = run("--version")
+    assert done.stdout.startswith("strongroom ")
+    assert "Usage: strongroom" in run("--help").stdout
+
+
+# exit codes ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_error_has_the_exit_code_of_its_family() -> None:
+    found = {
+        one: exit_code(one("x"))
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, errors.StrongroomError)
+    }
+    for one, code in found.items():
+        if issubclass(one, errors.RefusedError):
+            assert code == EXIT_CODES["refused"] == 3
+        elif issubclass(one, errors.TamperedError):
+            assert code == EXIT_CODES["tampered"] == 4
+        elif issubclass(one, errors.UnavailableError):
+            assert code == EXIT_CODES["unavailable"] == 5
+    assert len(found) > 15
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((), 2, "Usage: strongroom"),
+        (("nonsense",), 2, "No such command"),
+        (("show", "pd-cards"), 2, "--room"),
+        (("submit", "nowhere", "--room", "r"), 2, "--home"),
+        (("show", "pd-cards", "--room", "nowhere", "--home", "h"), 3, "--room-passphrase-file"),
+        (("timestamp", "--room", "nowhere", "--room-passphrase-file", "missing"), 3, "missing"),
+        (("verify", "no-receipt", "--policy", "no-policy"), 2, "does not exist"),
+        (("score", "no-rows.csv", "--url", "http://x", "--purpose", "p", "--jurisdiction", "j"), 2, "does not exist"),
+        (("serve", "nowhere"), 3, "--node-passphrase-file"),
+        (("release", "m", "--room", "r", "--home", "h", "--percent", "101"), 2, "--percent"),
+        (("people", "end", "p", "--reason", "bored", "--room", "r", "--home", "h"), 2, "compromised"),
+    ],
+)
+def test_wrong_use_says_what_to_do(words: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "COLUMNS": "160"}
+    done = subprocess.run(
+        [sys.executable, "-m", "strongroom", *words], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_room_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "pass"
+    secret.write_text("long enough to be taken")
+    secret.chmod(0o600)
+    done = run("timestamp", "--room", tmp_path, "--room-passphrase-file", secret, "--json")
+    assert done.returncode == EXIT_CODES["refused"]
+    said = json.loads(done.stdout)
+    assert said["error"] == "not-found"
+    assert "strongroom init" in said["message"]
+
+
+@pytest.mark.parametrize("content", ["", "not = [toml", "[[people]]\nperson_id = 1\n", "[[people]]\nunknown = 1\n"])
+def test_a_people_file_that_is_none_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "people.toml").write_text(content)
+    secret = tmp_path / "pass"
+    secret.write_text("long enough to be taken")
+    secret.chmod(0o600)
+    done = CliRunner().invoke(
+        app, ["init", str(tmp_path / "room"), "--org", "bank", "--name", "credit", "--people",
+              str(tmp_path / "people.toml"), "--room-passphrase-file", str(secret), "--json"],
+    )  # fmt: skip
+    assert done.exit_code == EXIT_CODES["refused"], done.output
+    assert json.loads(done.stdout)["error"] in ("invalid-input", "four-eyes")
+    assert not (tmp_path / "room").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_file_that_is_no_table_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x00\xff\xfe" * 10)
+    (tmp_path / "token").write_text("sr_x")
+    (tmp_path / "token").chmod(0o600)
+    words = ["score", tmp_path / name, "--url", "http://127.0.0.1:9", "--purpose", "p", "--jurisdiction", "EU"]
+    done = CliRunner().invoke(
+        app, [*map(str, words), "--token-file", str(tmp_path / "token"), "--model", "m", "--json"]
+    )
+    assert done.exit_code in (EXIT_CODES["refused"], EXIT_CODES["unavailable"]), done.output
+    assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit)
+
+
+# output --------------------------------------------------------------------------------------------------------------
+
+
+def test_words_of_others_are_shown_as_they_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(False, {}, ["[conceal]hidden[/] :smile: \x1b[8mgone \u202eesrever"])
+    table("t", ["c"], [("[red]x[/red]",)])
+    shown = capsys.readouterr().out
+    assert "[conceal]hidden[/] :smile: \\x1b[8mgone \\u202eesrever" in shown
+    assert "[red]x[/red]" in shown
+    assert "\x1b" not in shown
+    assert printable("two\nlines") == "two\nlines"
+
+
+def test_an_error_with_brackets_does_not_break_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def fails() -> None:
+        raise errors.TamperedError("shape [/rows, 23] is wrong")
+
+    with pytest.raises(typer.Exit) as stopped:
+        fails()
+    assert stopped.value.exit_code == EXIT_CODES["tampered"]
+    assert "tampered: shape [/rows, 23] is wrong" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def writes(as_json: bool) -> None:
+        (tmp_path / "nowhere" / "x").write_text(str(as_json))
+
+    with pytest.raises(typer.Exit) as stopped:
+        writes(as_json=True)
+    assert stopped.value.exit_code == EXIT_CODES["unavailable"]
+    assert "nowhere" in json.loads(capsys.readouterr().out)["message"]
+
+
+def test_a_defect_of_ours_shows() -> None:
+    @command
+    def broken() -> None:
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        broken()
+
+
+def test_asking_to_sign_refuses_where_nobody_can_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(errors.ConflictError, match="--yes"):
+        ask_to_sign(["terms"], yes=False, as_json=True)
+    with pytest.raises(errors.ConflictError, match="--yes"):
+        ask_to_sign(["terms"], yes=False, as_json=False)
+    ask_to_sign(["terms"], yes=True, as_json=False)
+    assert "terms" in capsys.readouterr().out
+
+
+# completion ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(shell: str) -> None:
+    done = run(_STRONGROOM_COMPLETE=f"source_{shell}")
+    assert done.returncode == 0, done.stderr
+    assert "_STRONGROOM_COMPLETE" in done.stdout
+
+
+def test_words_are_completed() -> None:
+    done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom re", COMP_CWORD="1")
+    assert set(done.stdout.split()) == {"receipt", "reject", "release", "replay", "review"}
+    done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom people ", COMP_CWORD="2")
+    assert {"new", "list", "sign", "delegate", "enter", "end"} <= set(done.stdout.split())
