@@ -141,7 +141,9 @@ def test_a_receipt_obtained_later_carries_the_cosignature(tmp_path: Path, witnes
             (tmp_path / f"{name}.json").write_text(json.dumps(message))
         about = ("--request", str(tmp_path / "request.json"), "--answer", str(tmp_path / "answer.json"))
         assert offline(node, at_once, *about) == 0
-        (tmp_path / "answer.json").write_text(json.dumps(answer).replace('"accept"', '"decline"'))
+        (text,) = (output for output in answer["outputs"] if output["datatype"] == "BYTES")
+        text["data"] = ["another decision"]
+        (tmp_path / "answer.json").write_text(json.dumps(answer))
         assert offline(node, at_once, *about) == 4
         assert offline(node, at_once, "--cosigned") == 4
         decision_id = answer["parameters"]["decision_id"]
