@@ -11,7 +11,8 @@ under names never used before, `timestamp.json` last, by rename.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.metadata import Role as TufRole
 
+from strongroom.adapters.safe_files import locked
 from strongroom.adapters.tuf_files import OnlineSigner, TufFiles, public_key, tuf_key, whole_second, write
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Release
@@ -60,7 +62,8 @@ QUORUM_FLOOR = 2
 
 @dataclass(frozen=True, slots=True)
 class TufRepository:
-    """See the module. One process at a time: the caller holds the room's lock.
+    """See the module. Drafts are one process's at a time: the caller holds the room's lock. Publications of several
+    wait for each other: timestamps are renewed, and custodians sign, while somebody else has the room open.
 
     Attributes:
         files: the published folder and the drafts.
@@ -209,18 +212,19 @@ class TufRepository:
 
     def publish_halts(self, model: str, envelopes: Sequence[bytes], at: datetime) -> None:
         """See `approval.ports.ReleasePublisher`."""
-        content = canonical({"envelopes": [envelope.decode() for envelope in envelopes], "model": model, "v": 1})
-        before = self.files.published(Targets, HALTS_ROLE)
-        targets = before.signed if before else Targets()
-        targets.version = self.files.newest(HALTS_ROLE) + 1
-        targets.expires = whole_second(at + OPERATIONS_LIFE)
-        self.files.keep(content)
-        path = halts_path(parse_name(model, "model name"))
-        targets.targets[path] = TargetFile.from_data(path, content, ["sha256"])
-        metadata = Metadata(targets)
-        metadata.sign(OnlineSigner(self.online))
-        self.files.publish(HALTS_ROLE, metadata)
-        self._renew(at, {HALTS_ROLE})
+        with self._alone():
+            content = canonical({"envelopes": [envelope.decode() for envelope in envelopes], "model": model, "v": 1})
+            before = self.files.published(Targets, HALTS_ROLE)
+            targets = before.signed if before else Targets()
+            targets.version = self.files.newest(HALTS_ROLE) + 1
+            targets.expires = whole_second(at + OPERATIONS_LIFE)
+            self.files.keep(content)
+            path = halts_path(parse_name(model, "model name"))
+            targets.targets[path] = TargetFile.from_data(path, content, ["sha256"])
+            metadata = Metadata(targets)
+            metadata.sign(OnlineSigner(self.online))
+            self.files.publish(HALTS_ROLE, metadata)
+            self._renew(at, {HALTS_ROLE})
 
     # drafts ------------------------------------------------------------------------------------------------------
 
@@ -255,37 +259,39 @@ class TufRepository:
 
     def publish(self, role: str, at: datetime) -> None:
         """See `approval.ports.ReleasePublisher`."""
-        metadata = self.files.draft(role)
-        missing = self._missing(role, metadata)
-        if missing:
-            raise FourEyesError(f"the draft of `{role}` lacks {missing} more signature(s)")
-        changed = {role}
-        if role == "root":
-            changed = self._targets_under(metadata.signed)
-            self.files.publish("root", metadata)
-            write(self.files.metadata / "root.json", metadata.to_bytes())
-        elif self.files.published(Root, "root") is None:
-            raise ConflictError("publish `root` first: nothing can be verified without it")
-        else:
-            self.files.publish(role, metadata)
-        if self.files.published(Targets, "targets") is not None:
-            self._renew(at, changed, renew_snapshot=True)
-        for done in changed | {role}:
-            self.discard(done)
+        with self._alone():
+            metadata = self.files.draft(role)
+            missing = self._missing(role, metadata)
+            if missing:
+                raise FourEyesError(f"the draft of `{role}` lacks {missing} more signature(s)")
+            changed = {role}
+            if role == "root":
+                changed = self._targets_under(metadata.signed)
+                self.files.publish("root", metadata)
+                write(self.files.metadata / "root.json", metadata.to_bytes())
+            elif self.files.published(Root, "root") is None:
+                raise ConflictError("publish `root` first: nothing can be verified without it")
+            else:
+                self.files.publish(role, metadata)
+            if self.files.published(Targets, "targets") is not None:
+                self._renew(at, changed, renew_snapshot=True)
+            for done in changed | {role}:
+                self.discard(done)
 
     def renew(self, at: datetime) -> None:
         """Sign a fresh timestamp, and a fresh snapshot when the old one is in its second half."""
-        if self.files.published(Snapshot, "snapshot") is None:
-            raise ConflictError("nothing is published yet: publish `root` and `targets` first")
-        halts = self.files.published(Targets, HALTS_ROLE)
-        if halts is not None and halts.signed.expires - at < OPERATIONS_LIFE / 2:
-            halts.signed.version += 1
-            halts.signed.expires = whole_second(at + OPERATIONS_LIFE)
-            halts.sign(OnlineSigner(self.online))
-            self.files.publish(HALTS_ROLE, halts)
-            self._renew(at, {HALTS_ROLE})
-            return
-        self._renew(at, set())
+        with self._alone():
+            if self.files.published(Snapshot, "snapshot") is None:
+                raise ConflictError("nothing is published yet: publish `root` and `targets` first")
+            halts = self.files.published(Targets, HALTS_ROLE)
+            if halts is not None and halts.signed.expires - at < OPERATIONS_LIFE / 2:
+                halts.signed.version += 1
+                halts.signed.expires = whole_second(at + OPERATIONS_LIFE)
+                halts.sign(OnlineSigner(self.online))
+                self.files.publish(HALTS_ROLE, halts)
+                self._renew(at, {HALTS_ROLE})
+                return
+            self._renew(at, set())
 
     # what is published -------------------------------------------------------------------------------------------
 
@@ -320,6 +326,23 @@ class TufRepository:
         return [] if content is None else [item.encode() for item in json.loads(content)["envelopes"]]
 
     # inside --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Snapshot and timestamp count up from what is there: two who do it at once would take one back."""
+        self.files.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.files.folder):
+            yield
+
+    def _left_behind(self, snapshot: Snapshot) -> set[str]:
+        """Roles whose newest metadata no snapshot lists: a publication ended after its file was written."""
+        names = {path.name.split(".", 1)[1].removesuffix(".json") for path in self.files.metadata.glob("*.*.json")}
+        found = set()
+        for name in names - {"root", "snapshot"}:
+            listed = snapshot.meta.get(f"{name}.json")
+            if listed is None or listed.version != self.files.newest(name):
+                found.add(name)
+        return found
 
     def _delegation(self, role: str) -> DelegatedRole:
         targets = self.files.published(Targets, "targets")
@@ -386,6 +409,7 @@ class TufRepository:
     def _renew(self, at: datetime, changed: set[str], renew_snapshot: bool = False) -> None:
         """A new snapshot if anything changed or the old one ages, then a new timestamp, renamed into place last."""
         before = self.files.published(Snapshot, "snapshot")
+        changed = changed | (self._left_behind(before.signed) if before else set())
         aged = before is None or before.signed.expires - at < SNAPSHOT_LIFE / 2
         if before is None or changed or aged or renew_snapshot:
             snapshot = before.signed if before else Snapshot(meta={})

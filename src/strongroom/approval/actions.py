@@ -272,11 +272,14 @@ def reject(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Model
 
     Raises:
         InvalidInputError: no reason.
-        ConflictError: released or rejected already.
+        ConflictError: released or rejected already, or published by a release that was interrupted.
         NotPermittedError: the policies.
     """
     with door.open(Act(by, "reject", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
+        if any(one.manifest == ref.manifest for one in means.publisher.releases(ref.name)):
+            # books that lost the release must not say `rejected` of what gateways may serve
+            raise ConflictError(f"version {ref} is published; repeat its release, and halt the model to stop it")
         task: Task = "approve" if case.state == "reviewed" else "review"
         case = case.rejected_by(by.id, micros(at), reason)
         diagram = means.engine.load(means.blobs.get(case.diagram))
