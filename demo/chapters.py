@@ -222,6 +222,11 @@ def prove(house: House, story: Story, samples: Samples, answers: dict[str, pd.Da
     story.prove("receipts verify offline, with public keys alone", *claims.receipts_verify(receipts, *trust))
     story.prove("a receipt fails for another answer", *claims.receipt_binds_answer(receipts[0], answer, *trust, folder))
     story.figures["receipt_bytes"] = receipts[0].stat().st_size
+    later = folder / "receipt-cosigned.json"
+    done = house.command(
+        "audrey", "receipt", str(answers[BOOSTED]["decision_id"].iloc[0]), "--to", str(later), "--node", str(house.node)
+    )
+    story.prove("the witness has cosigned what was answered", *claims.cosigned(done.returncode, later, *trust))
     runs = []
     expected: dict[str, float] = {}
     for name, batch in ((BOOSTED, 1), (BOOSTED, 7), (SIMPLE, 1), (SIMPLE, 64)):

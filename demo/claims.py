@@ -55,6 +55,15 @@ def receipt_binds_answer(receipt: Path, answer: Mapping[str, Any], policy: Path,
     return codes == [0, 4], f"verify.py --answer: exit {codes[0]} for the answer, {codes[1]} for one with a bit changed"
 
 
+def cosigned(code: int, receipt: Path, policy: Path, openings: Path) -> Held:
+    """A past decision's receipt now carries the cosignature that the trust policy demands."""
+    if code != 0 or not receipt.exists():
+        return False, f"the receipt could not be had: exit {code}"
+    words = ["--policy", str(policy), "--openings", str(openings), "--cosigned"]
+    checked = offline("receipt", str(receipt), *words).returncode
+    return checked == 0, f"verify.py --cosigned: exit {checked}; the witness is a process with a key of its own"
+
+
 def same_scores(answered: NDArray[np.float64], source: NDArray[np.float64], tolerance: float) -> Held:
     """The gateway's scores are the source model's."""
     gap = float(np.max(np.abs(answered - source))) if len(answered) == len(source) and len(source) else float("inf")

@@ -16,6 +16,8 @@ from pathlib import Path
 import strongroom
 from demo.people import Actor, hire
 from strongroom.adapters.homes import Home
+from strongroom.adapters.shard_reader import read_shard_file
+from strongroom.adapters.witness_folder import WitnessFolder, add_log
 from strongroom.errors import UnavailableError
 from strongroom.vocabulary import ModelRef
 from strongroom.wiring import custody, founding
@@ -47,6 +49,7 @@ class House:
     token: str = ""
     gateway: subprocess.Popen[str] | None = None
     port: int = 0
+    witness: subprocess.Popen[str] | None = None
 
     @classmethod
     def build(cls, folder: Path) -> House:
@@ -68,11 +71,37 @@ class House:
 
     def found(self) -> RoomSettings:
         """`strongroom init`, and the signatures of two of the three custodians."""
-        settings = RoomSettings(v=1, org="first-bank", room="credit", region="eu")
+        settings = RoomSettings(
+            v=1, org="first-bank", room="credit", region="eu", witness_vkeys=(self.start_witness(),)
+        )
         members = [actor.member for actor in self.cast.values()]
         founding.found(self.layout, settings, members, self.room_passphrase, now())
         self.custodians_sign()
+        add_log(self.witness_folder, str(self.enter().shard.verifier))
         return settings
+
+    @property
+    def witness_folder(self) -> Path:
+        return self.folder / "witness"
+
+    def start_witness(self) -> str:
+        """`strongroom witness`, as a process of its own with its own key and memory; returns how policies name it."""
+        passphrase = secrets.token_hex(16).encode()
+        key = WitnessFolder.create(self.witness_folder, "witness.example/w1", passphrase).key.verifier
+        secret = self._secret("witness", passphrase)
+        self.witness = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "strongroom", "witness", str(self.witness_folder), "--listen", "127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "witness.log").open("w"),
+            text=True,
+            env={**self._environment(), "STRONGROOM_PASSPHRASE_FILE": str(secret)},
+        )
+        assert self.witness.stdout is not None  # noqa: S101 - PIPE was asked for
+        line = self.witness.stdout.readline()
+        secret.unlink()
+        if "witnessing on port" not in line:
+            raise UnavailableError(f"the witness did not start; see {self.folder / 'witness.log'}")
+        return f"{key} http://127.0.0.1:{line.split()[-1]}"
 
     def custodians_sign(self) -> None:
         """Two custodians sign what waits; the second signature publishes it."""
@@ -134,6 +163,8 @@ class House:
             segment_bytes=8 * 1024 * 1024,
         )
         create_node(self.desk("omar"), self.node, settings, self.node_passphrase)
+        about = read_shard_file((NodeLayout(self.node).ledger(0) / "shard.json").read_bytes())
+        add_log(self.witness_folder, about.vkey)
 
     def start_gateway(self) -> None:
         """`strongroom serve`, as a process of its own; the passphrase goes through a file that is removed at once."""
@@ -228,6 +259,9 @@ class House:
         """Stop everything."""
         self.stop_gateway()
         self.leave()
+        if self.witness is not None:
+            self.witness.terminate()
+            self.witness.wait(10)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> bool:

@@ -15,7 +15,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import FourEyesError
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.leaf import Leaf, commitment
-from strongroom.ledger.note import LogKey
+from strongroom.ledger.note import CosignerKey, LogKey, Note
 from strongroom.ledger.tree import MemoryTree, inclusion_proof, leaf_hash
 from strongroom.ledger.trust import TrustPolicy
 from strongroom.serving.receipt import make_receipt
@@ -93,6 +93,21 @@ def test_a_receipt_binds_its_answer(proof: tuple[Path, Path, Path], tmp_path: Pa
     other = _answer()
     other["outputs"] = [{"name": "pd", "datatype": "FP32", "shape": [1], "data": [0.5]}]
     assert not claims.receipt_binds_answer(receipt, other, policy, openings, tmp_path)[0]
+
+
+def test_cosigned(proof: tuple[Path, Path, Path]) -> None:
+    receipt, policy, openings = proof
+    assert not claims.cosigned(0, receipt, policy, openings)[0], "no witness has signed this checkpoint"
+    witness = CosignerKey("witness.example/w1", b"w" * 32)
+    trust = TrustPolicy({LOG.name: LOG.verifier}, {"w1": witness.verifier}, {}, "w1")
+    policy.write_bytes(trust.encode())
+    document = json.loads(receipt.read_bytes())
+    head, blank, note = document["proof"].partition("\n\n")
+    parsed = Note.parse(note.encode())
+    document["proof"] = head + blank + parsed.with_lines([witness.sign(parsed.text, 1)]).encode().decode()
+    receipt.write_bytes(canonical(document))
+    assert claims.cosigned(0, receipt, policy, openings)[0]
+    assert not claims.cosigned(3, receipt, policy, openings)[0]
 
 
 def test_scores() -> None:
