@@ -24,12 +24,11 @@ from strongroom.approval.signing import (
 from strongroom.approval.statements import Finding
 from strongroom.errors import ConflictError, InvalidInputError
 from strongroom.registry.versions import Version
-from strongroom.sealing.dsse import open_envelope
-from strongroom.sealing.signers import keys_with_role
-from strongroom.sealing.statements import VALIDATION, read_statement
+from strongroom.sealing.statements import VALIDATION
 from strongroom.validation.results import ValidationPredicate
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 from strongroom.wiring.person import AtDesk
+from strongroom.wiring.resuming import catch_up, stated
 
 POLICY_PATHS = (
     paths.ACCESS_PATH,
@@ -47,7 +46,9 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
     Raises:
         FourEyesError, EvidenceError, TamperedError: the papers do not hold; nothing was signed or sent.
     """
-    room, at = desk.room, desk.room.clock()
+    room = desk.room
+    catch_up(desk, desk.ask("review", "Model", ref.name), ref)
+    at = room.clock()
     version = version_of(desk, ref)
     predicate = validation_of(desk, version)
     if version.sample is None:
@@ -153,10 +154,7 @@ def version_of(desk: AtDesk, ref: ModelRef) -> Version:
 def validation_of(desk: AtDesk, version: Version) -> ValidationPredicate:
     if "validation" not in version.evidence:
         raise ConflictError(f"version {version.ref} is not validated; `strongroom validate` comes first")
-    envelope = desk.room.vault.blobs.get(version.evidence["validation"])
-    keys = keys_with_role(desk.room.register, "validation-service", micros(desk.room.clock()))
-    _, predicate = read_statement(open_envelope(envelope, keys).payload, VALIDATION, ValidationPredicate)
-    return predicate
+    return stated(desk, version, "validation", VALIDATION, "validation-service", ValidationPredicate)
 
 
 def findings_of(lines: Sequence[str]) -> list[Finding]:

@@ -18,10 +18,14 @@ from strongroom.registry.packages import read_package
 from strongroom.registry.samples import VALIDATION_FILE, sign_sample
 from strongroom.registry.versions import Version
 from strongroom.sealing.model_signature import sign_model
+from strongroom.sealing.statements import SCAN, VALIDATION
 from strongroom.validation import scanning, validating
+from strongroom.validation.results import ValidationPredicate
+from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import ModelRef, digest_of, micros
 from strongroom.wiring.custody import stage_delegation
 from strongroom.wiring.person import AtDesk
+from strongroom.wiring.resuming import catch_up, newest_entry, stated, without_case
 
 
 def delegate(desk: AtDesk, model: str, approvers: Sequence[str]) -> EntryRef:
@@ -39,7 +43,7 @@ def delegate(desk: AtDesk, model: str, approvers: Sequence[str]) -> EntryRef:
 
 
 def submit(desk: AtDesk, folder: Path) -> Version:
-    """Sign a package and hand it in.
+    """Sign a package and hand it in. Repeated after an interruption, it opens the case that was not opened then.
 
     Raises:
         UnsafeArtifactError, InvalidInputError, TooLargeError: the package breaks a rule.
@@ -51,7 +55,8 @@ def submit(desk: AtDesk, folder: Path) -> Version:
     bundle = sign_model(name, package.manifest, desk.home)
     who = desk.ask("submit", "Model", name, bundle)
     room = desk.room
-    version = registry.submit(
+    begun = without_case(desk, who.id, package.ref)
+    version = begun or registry.submit(
         room.office,
         who,
         room.clock(),
@@ -106,8 +111,12 @@ def register_sample(desk: AtDesk, ref: ModelRef, files: Mapping[str, bytes], sou
 
 
 def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
-    """Have the scan service look at a version."""
+    """Have the scan service look at a version. Repeated after an interruption, it hands back what was found then."""
     room, who = desk.room, desk.ask("scan", "Model", ref.name)
+    done = catch_up(desk, who, ref).get("scan")
+    if done is not None:
+        found = stated(desk, done, "scan", SCAN, "scanner", ScanPredicate)
+        return scanning.Scanned(ref, done.evidence["scan"], found, newest_entry(desk))
     scanned = scanning.scan(
         room.office,
         who,
@@ -123,8 +132,12 @@ def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
 
 
 def validate(desk: AtDesk, ref: ModelRef) -> validating.Validated:
-    """Have the validation service run the battery."""
+    """Have the validation service run the battery. Repeated after an interruption, it hands back what was found."""
     room, who = desk.room, desk.ask("validate", "Model", ref.name)
+    done = catch_up(desk, who, ref).get("validate")
+    if done is not None:
+        found = stated(desk, done, "validation", VALIDATION, "validation-service", ValidationPredicate)
+        return validating.Validated(ref, done.evidence["validation"], found, newest_entry(desk))
     validated = validating.validate(
         room.office,
         who,

@@ -1,0 +1,84 @@
+"""After an interruption: what a repeated verb finds done already, and finishes.
+
+Submission, scan and validation are two acts each, one of the registry and one of the case. A process that ends between
+them leaves a version that is further than its case; whoever comes next brings the case up to it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+from strongroom.access.principals import Principal
+from strongroom.approval import actions as approval
+from strongroom.errors import NotFoundError
+from strongroom.office.acts import EntryRef
+from strongroom.registry.versions import Version
+from strongroom.sealing.dsse import open_envelope
+from strongroom.sealing.signers import keys_with_role
+from strongroom.sealing.statements import read_statement
+from strongroom.vocabulary import ModelRef, PersonId, micros
+from strongroom.wiring.person import AtDesk
+
+P = TypeVar("P")
+Step = Literal["scan", "validate"]
+
+STEPS: tuple[tuple[Step, str, str], ...] = (("scan", "scan", "submitted"), ("validate", "validation", "scanned"))
+"""Verb, the evidence that it leaves, and the state of a case that has not taken it in."""
+
+
+def without_case(desk: AtDesk, author: PersonId, ref: ModelRef) -> Version | None:
+    """A version that this author has registered, but whose case was not opened."""
+    with desk.room.desk.begin() as transaction:
+        books = transaction.books
+        known = [one for one in books.versions.of_model(ref.name) if one.ref == ref and one.author == author]
+        try:
+            books.cases.of_model(ref)
+        except NotFoundError:
+            return known[0] if known else None
+    return None
+
+
+def catch_up(desk: AtDesk, who: Principal, ref: ModelRef) -> dict[Step, Version]:
+    """Take evidence into the case that an interrupted scan or validation left behind.
+
+    Args:
+        who: comes next; the policies must let them do the verb that was interrupted.
+
+    Returns:
+        The version, under each verb that was finished.
+
+    Raises:
+        NotFoundError: no such version, or its submission was interrupted.
+        NotPermittedError: the policies.
+    """
+    room, found = desk.room, {}
+    for verb, kind, before in STEPS:
+        with room.desk.begin() as transaction:
+            version = transaction.books.versions.get(ref)
+            try:
+                case = transaction.books.cases.of_model(ref)
+            except NotFoundError:
+                raise NotFoundError(
+                    f"version {ref} has no case, since its submission was interrupted; its author submits it once more"
+                ) from None
+        if kind in version.evidence and case.state == before:
+            approval.follow(room.office, who, room.clock(), ref=ref, kind=verb, means=room.means())
+            found[verb] = version
+    return found
+
+
+def stated(desk: AtDesk, version: Version, kind: str, predicate_type: str, role: str, shape: type[P]) -> P:
+    """What the signed evidence of a version says.
+
+    Raises:
+        TamperedError: it is not signed by a service in this role.
+    """
+    envelope = desk.room.vault.blobs.get(version.evidence[kind])
+    keys = keys_with_role(desk.room.register, role, micros(desk.room.clock()))
+    return read_statement(open_envelope(envelope, keys).payload, predicate_type, shape)[1]
+
+
+def newest_entry(desk: AtDesk) -> EntryRef:
+    """Of the governance log; nobody else writes to it while the room is open."""
+    seen = desk.room.log.seen()
+    return EntryRef(seen.origin, seen.size - 1)
