@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 
 from strongroom.access.people import Person
-from strongroom.approval.evidence import Register
+from strongroom.approval.evidence import SKEW_US, Register
 from strongroom.approval.statements import Halt, Lift, halt_id
 from strongroom.approval.trust_policy import TrustPolicy
 from strongroom.errors import HaltedError, NotAuthenticatedError, StrongroomError, TamperedError
 from strongroom.sealing.statements import HALT, LIFT, read_statement
 from strongroom.serving.admission_ports import HaltMemory
-from strongroom.vocabulary import Digest, KeyId, PersonId
+from strongroom.vocabulary import Digest, KeyId
 
 ENVELOPES_LIMIT = 10_000
 LIFTERS = 2
@@ -44,7 +44,8 @@ def check_not_halted(
     1. what the repository lists and what this node remembers (or was given on its disk) count together;
     2. a halt counts if it is about this model and signed by a person with a halter's role;
     3. what counts is remembered before anything else happens;
-    4. a lift counts if it names the halt and is signed by a person with a lifter's role;
+    4. a lift counts if it names the halt, is not dated before it, and is signed by a person with a lifter's role: a key
+       that has ended since can date what it signs back to when it counted, but not to before it knew of the halt;
     5. each halt stands until two different persons have lifted it.
 
     Raises:
@@ -56,7 +57,7 @@ def check_not_halted(
     known = set(memory.remembered(model))
     listed = dict.fromkeys([*published, *sorted(known)])
     halts: dict[Digest, Halt] = {}
-    lifts: dict[Digest, set[PersonId]] = {}
+    lifts: list[Lift] = []
     counting: list[bytes] = []
     for envelope in listed:
         try:
@@ -76,13 +77,13 @@ def check_not_halted(
         if isinstance(found, Halt):
             halts[halt_id(payload)] = found
         else:
-            lifts.setdefault(found.halt, set()).add(found.person)
+            lifts.append(found)
     # 3
     # Also what was dropped on the disk: taking the file away again is not lifting.
     memory.remember(model, counting)
     # 5
     for digest, halt in halts.items():
-        if len(lifts.get(digest, ())) < LIFTERS:
+        if len({lift.person for lift in lifts if lift.halt == digest and lift.at_us >= halt.at_us - SKEW_US}) < LIFTERS:
             raise HaltedError(f"`{halt.person}` halted `{model}`: {halt.reason}; two persons must lift it")
 
 
