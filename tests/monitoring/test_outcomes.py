@@ -19,9 +19,8 @@ from strongroom.ledger.checkpoint import LogKey
 from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.ledger.ports import Record
 from strongroom.monitoring.actions import post_outcomes, raise_alerts, read_drift, read_outcomes
-from strongroom.monitoring.outcomes import Outcome, OutcomeBatch, by_id, join
+from strongroom.monitoring.outcomes import Decided, Outcome, OutcomeBatch, by_id, join
 from strongroom.monitoring.performance import performance
-from strongroom.monitoring.ports import Decided
 from strongroom.office.entries import Entry
 from strongroom.registry.contract import CutOff, Feature, InputContract, OutputContract
 from strongroom.sealing.records import DecisionRecord, Labels, encode_record, seal_record

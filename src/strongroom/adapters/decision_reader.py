@@ -10,7 +10,7 @@ import numpy as np
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.ports import Records
-from strongroom.monitoring.ports import Decided
+from strongroom.monitoring.outcomes import Decided
 from strongroom.sealing.records import DecisionRecord, open_decision
 from strongroom.sealing.subjects import SubjectKeys
 from strongroom.serving.answer import Answer, read_answer

@@ -9,6 +9,7 @@ import http.client
 import re
 import ssl
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +30,7 @@ _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)
 class ReleaseFetcher(FetcherInterface):
     """A repository by relative paths. Subclasses give `_stream`."""
 
+    @abstractmethod
     def _stream(self, path: str) -> Iterator[bytes]:
         """Chunks of a file.
 
@@ -36,7 +38,6 @@ class ReleaseFetcher(FetcherInterface):
             DownloadHTTPError: 404 when it is not there.
             DownloadError: it cannot be reached.
         """
-        raise NotImplementedError
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = url.removeprefix(BASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from strongroom.encoding import parse_as
 from strongroom.errors import ConflictError, InvalidInputError
-from strongroom.monitoring.ports import Decided
+from strongroom.vocabulary import Digest
 
 BATCH_LIMIT: Final = 100_000
 BATCH_LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -60,6 +60,25 @@ class OutcomeBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             InvalidInputError: not canonical, not a batch, or too large.
         """
         return parse_as(data, OutcomeBatch, BATCH_LIMIT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One answered decision, read back from its record.
+
+    Attributes:
+        row: the features, float32, as the model saw them.
+        score: exactly the float32 that was answered.
+    """
+
+    decision_id: str
+    time_us: int
+    model: str
+    manifest: Digest
+    release: Digest
+    row: NDArray[np.float32] = field(repr=False, compare=False)
+    score: float
+    decision: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from strongroom.monitoring.outcomes import Decided, Outcome
 from strongroom.office.acts import Act, EntryRef
 from strongroom.office.ports import Notes
 from strongroom.vocabulary import Digest
-
-if TYPE_CHECKING:
-    from strongroom.monitoring.outcomes import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One answered decision, read back from its record.
-
-    Attributes:
-        row: the features, float32, as the model saw them.
-        score: exactly the float32 that was answered.
-    """
-
-    decision_id: str
-    time_us: int
-    model: str
-    manifest: Digest
-    release: Digest
-    row: NDArray[np.float32] = field(repr=False, compare=False)
-    score: float
-    decision: str
 
 
 class DecisionReader(Protocol):

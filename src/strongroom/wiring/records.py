@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from strongroom.adapters.decision_reader import LedgerDecisions
 from strongroom.adapters.keeper_client import (
     NodeStore,
     back_up_through_keeper,
@@ -32,7 +32,7 @@ from strongroom.ledger.fsck import Finding, fsck
 from strongroom.ledger.leaf import PLAIN, Leaf
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.ports import StoredRecord
-from strongroom.monitoring.ports import Decided
+from strongroom.monitoring.outcomes import Decided
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.sealed import open_sealed
 from strongroom.sealing.subjects import SubjectKey, subject_tag
@@ -133,28 +133,7 @@ class NodeRecords:
 
     def decided(self, model: str, release: Digest | None = None) -> Iterator[Decided]:
         """See `monitoring.ports.DecisionReader`. Erased subjects are left out."""
-        for reader in self.readers:
-            for stored in reader:
-                leaf = Leaf.decode(stored.leaf)
-                if leaf.type != "decision" or stored.payload is None or (release and leaf.release != release):
-                    continue
-                try:
-                    decision = read_decision(stored, self._key(stored))
-                except ErasedError:
-                    continue
-                answer = decision.answer
-                if answer.model != model or answer.manifest is None or answer.release is None:
-                    continue
-                yield Decided(
-                    decision_id=answer.decision_id,
-                    time_us=leaf.time_us,
-                    model=model,
-                    manifest=answer.manifest,
-                    release=answer.release,
-                    row=np.frombuffer(answer.inputs[0].data, "<f4"),
-                    score=float(np.frombuffer(answer.outputs[0].data, "<f4")[0]),
-                    decision=answer.decision or "",
-                )
+        return LedgerDecisions(self.readers, self.keys).decided(model, release)
 
     def ids_of(self, tag: bytes) -> list[str]:
         """Ids of the records under one subject's key; empty when the key is gone."""
