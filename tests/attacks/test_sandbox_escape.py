@@ -74,7 +74,7 @@ def test_no_unix_sockets(walled: Server, tmp_path: Path, attack: str) -> None:
         "/dev/shm/x",
         "/output/../etc/passwd",
         "/sys/kernel/profiling",
-        "/root/.bashrc",
+        "/home/nobody/.bashrc",
     ],
 )
 def test_reads_nothing_outside(walled: Server, path: str) -> None:
