@@ -22,8 +22,34 @@ from strongroom.cli.output import EXIT_CODES, ask_to_sign, command, exit_code, p
 from tests.journeys.bank import SOURCE
 
 PROMISED = frozenset(
-    "init people package submit scan validate review approve reject release rollback halt lift serve witness score "
-    "verify replay erase outcomes monitor fsck unseal show history policy".split()  # noqa: SIM905 - the issue's own list
+    [
+        "init",
+        "people",
+        "package",
+        "submit",
+        "scan",
+        "validate",
+        "review",
+        "approve",
+        "reject",
+        "release",
+        "rollback",
+        "halt",
+        "lift",
+        "serve",
+        "witness",
+        "score",
+        "verify",
+        "replay",
+        "erase",
+        "outcomes",
+        "monitor",
+        "fsck",
+        "unseal",
+        "show",
+        "history",
+        "policy",
+    ]
 )
 HEAVY = ("onnxruntime", "sqlalchemy", "pandas", "numpy", "pyarrow", "cryptography", "tuf", "SpiffWorkflow", "uvloop")
 
@@ -50,7 +76,7 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_promised_command_is_there() -> None:
-    assert PROMISED <= {words[0] for words in ALL}
+    assert {words[0] for words in ALL} >= PROMISED
 
 
 def test_every_verb_of_people_has_a_command() -> None:
