@@ -174,7 +174,8 @@ class Admission:
                 ReleaseTerms(
                     release.model,
                     frozenset(release.environments),
-                    frozenset(release.jurisdictions),
+                    # admitted is what has one jurisdiction in common; answered is only for those that both name
+                    frozenset(release.jurisdictions) & frozenset(self.settings.jurisdictions),
                     frozenset(release.purposes),
                 ),
             )
