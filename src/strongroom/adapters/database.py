@@ -212,7 +212,9 @@ def _engine(where: Path | str) -> Engine:
     def _prepare(connection: Any, _record: object) -> None:
         # the driver would begin transactions by itself, and not before reads; we say BEGIN ourselves
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        # secure_delete: outcomes that go with an erased subject must not stay in free pages; not every build has it on
+        durable = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+        for pragma in (*durable, "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

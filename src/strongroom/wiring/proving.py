@@ -14,7 +14,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.approval.release import Release
 from strongroom.compliance import actions as compliance
-from strongroom.errors import NotFoundError, StrongroomError
+from strongroom.errors import NotFoundError, StrongroomError, UnavailableError
 from strongroom.ledger.fsck import fsck
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring import actions as monitoring
@@ -143,15 +143,24 @@ def erase(desk: AtDesk, folder: Path, node_passphrase: bytes, subject: str) -> c
         tag, region = node.tag(subject), node.settings.region
         ids = node.ids_of(tag)
     who = desk.ask("erase", "Subject", tag.hex())
-    erased = compliance.erase(
-        room.office, [node_store(folder)], room.keys.signer("control-plane"), who, region, tag, room.clock
-    )
-    if ids:
-        # outcomes are about the same person; they go with the key
-        with room.desk.begin() as transaction:
-            transaction.books.outcomes.forget(ids)
-            transaction.commit()
+    stores, signer = [node_store(folder)], room.keys.signer("control-plane")
+    try:
+        erased = compliance.erase(room.office, stores, signer, who, region, tag, room.clock)
+    except UnavailableError as error:
+        # decided and on the record, and the key may be gone: nobody could find the outcomes again when it is finished
+        if "pending" in error.details:
+            _forget_outcomes(room, ids)
+        raise
+    _forget_outcomes(room, ids)
     return erased
+
+
+def _forget_outcomes(room: ControlPlane, decision_ids: Sequence[str]) -> None:
+    """Outcomes are about the same person; they go with the key."""
+    if decision_ids:
+        with room.desk.begin() as transaction:
+            transaction.books.outcomes.forget(decision_ids)
+            transaction.commit()
 
 
 def finish_erasures(desk: AtDesk, folder: Path) -> list[compliance.Erased]:
