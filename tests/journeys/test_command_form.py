@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -287,3 +288,15 @@ def test_words_are_completed() -> None:
     assert set(done.stdout.split()) == {"receipt", "reject", "release", "replay", "review"}
     done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom people ", COMP_CWORD="2")
     assert {"new", "list", "sign", "delegate", "enter", "end"} <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("said", "signs"), [(True, True), (False, False)])
+def test_a_person_at_a_terminal_is_asked(said: bool, signs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", lambda _: said)
+    if signs:
+        ask_to_sign(["terms"], yes=False, as_json=False)
+        return
+    with pytest.raises(errors.ConflictError, match="nothing was signed"):
+        ask_to_sign(["terms"], yes=False, as_json=False)

@@ -255,6 +255,11 @@ def test_a_rotated_key_works_beside_the_old_one(bank: Bank) -> None:
     fresh = bank.secret("rotated", new)
     bank.wait_for(lambda: _works(bank, fresh))
     bank.score(applicants(1, "rotated"))
+    leaked = bank.run("omar", "grant", "add", "batch-desk", "--model", MODEL, "--jurisdiction", "TW",
+                      "--purpose", "credit-decision")["api_key"]  # fmt: skip
+    new = bank.secret("after-the-leak", bank.run("omar", "grant", "rotate", "batch-desk", "--at-once")["api_key"])
+    bank.wait_for(lambda: _works(bank, new))
+    assert not _works(bank, bank.secret("leaked", leaked))
     assert bank.refused("omar", "grant", "add", "loan-desk", "--model", MODEL, "--jurisdiction", "TW",
                         "--purpose", "credit-decision")["error"] == "conflict"  # fmt: skip
     assert bank.refused("omar", "grant", "rotate", "nobody")["error"] == "not-found"
@@ -499,6 +504,9 @@ def test_policies_are_checked_without_a_room(bank: Bank) -> None:
     own.mkdir(exist_ok=True)
     (own / "access.cedar").write_text("permit (principal, action, nonsense);")
     assert bank.refused(None, "policy", "check", own)["error"] == "invalid-input"
+    (own / "access.cedar").unlink()
+    (own / "lifecycle.bpmn").write_text("<definitions/>")
+    assert bank.refused(None, "policy", "check", own)["error"] == "invalid-input"
 
 
 def test_a_witness_is_made_and_knows_a_log(bank: Bank) -> None:
@@ -517,6 +525,7 @@ def test_a_new_person_counts_once_two_custodians_signed(bank: Bank) -> None:
     assert bank.refused("omar", "people", "enter", "pia", "--role", "auditor", "--key", key)["error"] == "not-permitted"
     assert bank.refused("cora", "people", "enter", "pia", "--role", "scanner", "--key", key)["error"] == "invalid-input"
     bank.run("cora", "people", "enter", "pia", "--role", "auditor", "--key", key)
+    assert "has no say" in bank.refused("ann", "people", "sign", "--yes")["message"]
     (first,) = bank.run("cyril", "people", "sign", "--yes")
     assert any("+ person pia: auditor" in line for line in first["signed"])
     assert bank.refused("pia", "show")["error"] == "not-authenticated"

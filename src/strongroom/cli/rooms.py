@@ -265,11 +265,12 @@ def people_end(
 @command
 def policy_check(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder with access.cedar and access.cedarschema; the shipped ones if none.")
+        Path | None,
+        typer.Argument(help="Folder with files named like the shipped ones, which stand in for what it lacks."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Parse policies and validate them against their schema, and the process diagram against four eyes.
+    """Parse policies and validate them against their schema, and check that the process diagram is one that can run.
 
     Example: strongroom policy check my-policies
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -192,18 +193,19 @@ def grant_rotate(
     system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
     room: RoomOption,
     home: HomeOption,
+    at_once: Annotated[bool, typer.Option("--at-once", help="The old secret ends now: it may have leaked.")] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """As the operator: a new secret under the same id; the old one counts for seven more days.
+    """As the operator: a new secret under the same id; the old one counts for seven more days, unless it leaked.
 
     Example: strongroom grant rotate loan-desk --room credit --home ~/omar
     """
     from strongroom.wiring import releasing
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        key = releasing.rotate(desk, system)
+        key = releasing.rotate(desk, system, timedelta(0) if at_once else releasing.ROTATION_OVERLAP)
     tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
 
 

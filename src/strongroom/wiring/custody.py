@@ -12,6 +12,7 @@ from strongroom.access.requests import Target, new_request, sign_request
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.homes import Home
 from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.errors import ConflictError, NotPermittedError
@@ -154,7 +155,7 @@ def renew_timestamp(folder: Path, passphrase: bytes) -> str:
 
 
 def check_documents(folder: Path | None) -> dict[str, str]:
-    """Parse policies and validate them against their schema, and the validation policy against its rules.
+    """Parse policies and validate them against their schema, and validation policy and diagram against their rules.
 
     Args:
         folder: with files named as in the policies folder that ships; None for those.
@@ -171,4 +172,5 @@ def check_documents(folder: Path | None) -> dict[str, str]:
     paths.read_trust_policy(documents[paths.TRUST_PATH])
     paths.read_jurisdictions(documents[paths.JURISDICTIONS_PATH])
     ValidationPolicy.decode(documents[paths.VALIDATION_PATH])
+    SpiffEngine().load(documents[paths.DIAGRAM_PATH])
     return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}

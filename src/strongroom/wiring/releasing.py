@@ -192,8 +192,12 @@ def grant(
     return key
 
 
-def rotate(desk: AtDesk, system: str) -> ApiKey:
+def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> ApiKey:
     """As the operator: a new secret for a calling system under the same id; the old one ends in a week.
+
+    Args:
+        system: its name.
+        overlap: how long the old secret counts beside the new one; none after a leak.
 
     Raises:
         NotFoundError: no such system.
@@ -206,7 +210,7 @@ def rotate(desk: AtDesk, system: str) -> ApiKey:
             if known.id == system:
                 key = new_api_key(os.urandom, known.key_id)
                 made.append(key)
-                overlap_us = ROTATION_OVERLAP // timedelta(microseconds=1)
+                overlap_us = overlap // timedelta(microseconds=1)
                 return grants.with_system(known.rotated(key.digest(desk.room.pepper), at_us, overlap_us))
         raise NotFoundError(f"no calling system `{system}` has a grant")
 
