@@ -17,6 +17,7 @@ from strongroom.sealing.records import (
     HEADER_SIZE,
     DecisionRecord,
     Labels,
+    RecordTemplate,
     decode_record,
     encode_record,
     open_decision,
@@ -184,3 +185,21 @@ def test_wrong_lengths_are_our_own_mistake() -> None:
     with pytest.raises(InvalidInputError):
         _record(salt=b"short")
     assert read_header(seal_record(b"", KEY, KEY_ID, NONCE, DECISION, RELEASE)) == (1, KEY_ID, NONCE)
+
+
+@given(
+    st.sampled_from(["answered", "refused"]), texts, texts, texts, texts, texts, st.binary(max_size=200),
+    st.binary(min_size=32, max_size=32), st.dictionaries(texts, st.integers(0, 10) | texts, max_size=4),
+)  # fmt: skip
+def test_a_template_writes_what_the_encoder_writes(outcome, who, one, two, three, subject, answer, salt, profile):
+    labels = Labels(purpose=one, jurisdiction=two, environment=three)
+    record = DecisionRecord(
+        outcome=outcome,
+        answer=answer,
+        salt=salt,
+        subject=subject,
+        principal=who,
+        labels=labels,
+        numeric_profile=profile,
+    )
+    assert RecordTemplate(outcome, who, labels, profile).fill(answer, salt, subject) == encode_record(record)

@@ -133,6 +133,11 @@ def commitment(salt: bytes, document: bytes) -> str:
     Raises:
         InvalidInputError: the salt is not 32 bytes long.
     """
+    return commit(salt, document).hex()
+
+
+def commit(salt: bytes, document: bytes) -> bytes:
+    """See `commitment`: the same as 32 bytes."""
     if len(salt) != SALT_BYTES:
         raise InvalidInputError(f"a salt has {SALT_BYTES} bytes", rule="salt")
-    return hmac.digest(salt, document, "sha256").hex()
+    return hmac.digest(salt, document, "sha256")

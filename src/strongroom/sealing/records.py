@@ -14,6 +14,7 @@ checks it before it hands anything back.
 from __future__ import annotations
 
 import hmac
+from binascii import b2a_base64
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -103,6 +104,56 @@ def encode_record(record: DecisionRecord) -> bytes:
     Every field is text, base64 or a small integer, so the result is canonical by its type; a property test holds it so.
     """
     return _encoder.encode(record)
+
+
+class RecordTemplate:
+    """The constant parts of the records of one caller with the same labels and release.
+
+    Args:
+        outcome, principal, labels, numeric_profile: as in `DecisionRecord`.
+    """
+
+    __slots__ = ("_middle",)
+
+    def __init__(
+        self,
+        outcome: Literal["answered", "refused"],
+        principal: str,
+        labels: Labels,
+        numeric_profile: dict[str, str | int],
+    ) -> None:
+        whole = encode_record(
+            DecisionRecord(
+                outcome=outcome, answer=b"", salt=bytes(SALT_SIZE), subject="", principal=principal, labels=labels,
+                numeric_profile=numeric_profile,
+            )
+        )  # fmt: skip
+        # a quotation mark inside a text is escaped, so this finds the field and nothing inside a value
+        self._middle = whole[len(_BEGIN) : whole.rindex(_SALT) + len(_SALT)]
+
+    def fill(self, answer: bytes, salt: bytes, subject: str) -> bytes:
+        """Equal to `encode_record` of the same record; a property test holds it so.
+
+        Raises:
+            InvalidInputError: the salt has another length.
+        """
+        if len(salt) != SALT_SIZE:
+            raise InvalidInputError(f"a record's salt has {SALT_SIZE} bytes", field="salt", rule="length")
+        return b"".join(
+            (
+                _BEGIN,
+                b2a_base64(answer, newline=False),
+                self._middle,
+                b2a_base64(salt, newline=False),
+                b'","subject":',
+                _encoder.encode(subject),
+                b',"v":1}',
+            )
+        )
+
+
+_BEGIN: Final = b'{"answer":"'
+_SALT: Final = b'"salt":"'
 
 
 def decode_record(data: bytes) -> DecisionRecord:

@@ -7,25 +7,25 @@ blocks on the disk and runs on the committing thread. Nothing of an answer may l
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import ErasedError, InvalidInputError, StrongroomError, TamperedError, UnavailableError
-from strongroom.ledger.leaf import Leaf, commitment
+from strongroom.ledger.leaf import LeafType, commit
+from strongroom.ledger.making import RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import (
     NONCE_SIZE,
     RELEASE_SIZE,
     SALT_SIZE,
-    DecisionRecord,
     Labels,
-    encode_record,
+    RecordTemplate,
     seal_record,
 )
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
@@ -38,12 +38,12 @@ from strongroom.vocabulary import Digest
 log = logging.getLogger(__name__)
 
 ID_BITS: Final = 128
+TEMPLATES: Final = 4096
 NOBODY: Final = "\0refusals"
 """Stands for the data subject of a refused request that named none; no caller can send a NUL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, eq=False):
     """What the caller is told, once it is durable.
 
     Attributes:
@@ -104,35 +104,29 @@ class Asked:
         self.rows = question.rows if question is not None else 1
 
 
-class Line:
+class Line(msgspec.Struct, eq=False):
     """One record to be: a row answered, or a request refused."""
 
-    __slots__ = ("asked", "decision_id", "document", "outcome", "salt", "subject")
-
-    def __init__(
-        self, asked: Asked, decision_id: str, document: bytes, salt: bytes, subject: str, outcome: str
-    ) -> None:
-        self.asked = asked
-        self.decision_id = decision_id
-        self.document = document
-        self.salt = salt
-        self.subject = subject
-        self.outcome = outcome
+    id: bytes
+    decision_id: str
+    document: bytes
+    salt: bytes
+    subject: str
 
 
-class Outcome:
-    """One request after prediction: its lines, and its answer unless refused."""
+class Outcome(msgspec.Struct, eq=False):
+    """One request after prediction: its lines, and its answer unless refused.
 
-    __slots__ = ("asked", "decisions", "first", "lines", "scores")
+    Attributes:
+        first: place of its first record in the batch, once it is committed.
+    """
 
-    def __init__(
-        self, asked: Asked, lines: list[Line], scores: NDArray[np.float32] | None, decisions: list[str]
-    ) -> None:
-        self.asked = asked
-        self.lines = lines
-        self.scores = scores
-        self.decisions = decisions
-        self.first = 0
+    asked: Asked
+    lines: list[Line]
+    scores: NDArray[np.float32] | None
+    decisions: list[str]
+    answered: bool
+    first: int = 0
 
     def lose(self, error: StrongroomError) -> None:
         """No record can be made of it, so nothing is: neither answer nor decision id."""
@@ -190,6 +184,7 @@ class Decider:
         self._random = random
         self._retain_us = retain_us
         self._watch = watch
+        self._templates: dict[tuple[bool, str, Labels, Digest | None], RecordTemplate] = {}
 
     # --- on the loop
 
@@ -273,19 +268,31 @@ class Decider:
             if question is None:
                 raise ValueError("a request without a question cannot be answered")
             by_column = question.by_column
-            base = int.from_bytes(first_id, "big") if asked.rows > 1 else 0
+            if asked.rows == 1:
+                decision_id = first_id.hex()
+                document = answered(
+                    decision_id, rows_bytes[row * width : end * width], scores_bytes[row * 4 : end * 4],
+                    decisions[row], by_column,
+                )  # fmt: skip
+                salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * end]
+                one = Line(first_id, decision_id, document, salt, question.subjects[0])
+                outcomes[id(asked)] = Outcome(asked, [one], scores[row:end], decisions[row:end], True)
+                row = end
+                continue
+            base = int.from_bytes(first_id, "big")
             lines = []
             for place_in, subject in enumerate(question.subjects):
-                decision_id = f"{(base + place_in) % (1 << ID_BITS):032x}" if asked.rows > 1 else first_id.hex()
+                raw_id = ((base + place_in) % (1 << ID_BITS)).to_bytes(16, "big")
+                decision_id = raw_id.hex()
                 document = answered(
                     decision_id, rows_bytes[row * width : (row + 1) * width], scores_bytes[row * 4 : row * 4 + 4],
                     decisions[row], by_column,
                 )  # fmt: skip
                 salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * (row + 1)]
-                lines.append(Line(asked, decision_id, document, salt, subject, "answered"))
+                lines.append(Line(raw_id, decision_id, document, salt, subject))
                 row += 1
             outcomes[id(asked)] = Outcome(
-                asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end]
+                asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end], True
             )
         return (matrix, scores) if all_good else (matrix[good], scores[good])
 
@@ -302,7 +309,7 @@ class Decider:
             decision_id, reason, served.ref if served else None, served.release_digest if served else None
         )
         subject = asked.question.subjects[0] if asked.question is not None else asked.subject
-        return Outcome(asked, [Line(asked, decision_id, document, random[16:], subject, "refused")], None, [])
+        return Outcome(asked, [Line(random[:16], decision_id, document, random[16:], subject)], None, [], False)
 
     # --- on the committing thread
 
@@ -319,9 +326,18 @@ class Decider:
         keys = self._subject_keys(outcomes)
         records: list[Record] = []
         nonces = self._random(NONCE_SIZE * sum(len(outcome.lines) for outcome in outcomes))
-        retain = time_us + self._retain_us
+        makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
         place = 0
         for outcome in outcomes:
+            asked, served = outcome.asked, outcome.asked.served
+            release = served.release_digest if served is not None else None
+            release_bytes = served.release_bytes if served is not None else bytes(RELEASE_SIZE)
+            form = (outcome.answered, asked.policy, release)
+            maker = makers.get(form)
+            if maker is None:
+                kind: LeafType = "decision" if outcome.answered else "refusal"
+                maker = makers[form] = RecordMaker(kind, asked.policy, release, time_us + self._retain_us, time_us)
+            template = self._template(outcome)
             first = outcome.first = len(records)
             try:
                 for line in outcome.lines:
@@ -329,8 +345,10 @@ class Decider:
                     if key is None:
                         raise ErasedError("there is no key for this subject just now")
                     nonce = nonces[place : place + NONCE_SIZE]
-                    records.append(self._record(line, key, nonce, time_us, retain))
                     place += NONCE_SIZE
+                    plain = template.fill(line.document, line.salt, line.subject if line.subject != NOBODY else "")
+                    payload = seal_record(plain, key.aead, key.key_id, nonce, line.id, release_bytes)
+                    records.append(maker.make(commit(line.salt, line.document), line.id, key.key_id, payload))
             except ErasedError:
                 # nobody is told whose key it was, and no log either
                 del records[first:]
@@ -342,35 +360,20 @@ class Decider:
             return Committed(None, [])
         return Committed(self._shard.append(records), [record.leaf for record in records])
 
-    def _record(self, line: Line, key: SubjectKey, nonce: bytes, time_us: int, retain: int) -> Record:
-        asked, served = line.asked, line.asked.served
-        answered = line.outcome == "answered"
-        release = served.release_bytes if served is not None else bytes(RELEASE_SIZE)
-        plain = encode_record(
-            DecisionRecord(
-                outcome="answered" if answered else "refused",
-                answer=line.document,
-                salt=line.salt,
-                subject=line.subject if line.subject != NOBODY else "",
-                principal=asked.principal,
-                labels=asked.labels,
-                numeric_profile=served.profile if answered and served is not None else {},
+    def _template(self, outcome: Outcome) -> RecordTemplate:
+        asked, served = outcome.asked, outcome.asked.served
+        release = served.release_digest if served is not None else None
+        key = (outcome.answered, asked.principal, asked.labels, release)
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= TEMPLATES:
+                self._templates.clear()
+            profile = served.profile if outcome.answered and served is not None else {}
+            template = RecordTemplate(
+                "answered" if outcome.answered else "refused", asked.principal, asked.labels, profile
             )
-        )
-        payload = seal_record(plain, key.aead, key.key_id, nonce, bytes.fromhex(line.decision_id), release)
-        leaf = Leaf(
-            commitment=commitment(line.salt, line.document),
-            decision_id=line.decision_id,
-            key_id=key.key_id.hex(),
-            payload_sha256=Digest(hashlib.sha256(payload).hexdigest()),
-            payload_size=len(payload),
-            policy=asked.policy,
-            release=served.release_digest if served is not None else None,
-            retain_until_us=retain,
-            time_us=time_us,
-            type="decision" if answered else "refusal",
-        )
-        return Record(leaf.encode(), payload)
+            self._templates[key] = template
+        return template
 
     def _subject_keys(self, outcomes: list[Outcome]) -> dict[str, SubjectKey]:
         for outcome in outcomes:

@@ -77,6 +77,7 @@ class Gateway:
         self._clock_us = clock_us
         self._doorkeeper = doorkeeper
         self._counters = counters
+        self._labels: dict[tuple[str | None, str | None], Labels] = {}
         self._stopping = False
 
     @property
@@ -86,6 +87,8 @@ class Gateway:
     def swap(self, rules: Rules) -> None:
         """Put new rules in force. Requests on their way keep the model that they boarded for."""
         self._rules = rules
+        self._labels = {}
+        _KNOWN.clear()
 
     def stop(self) -> None:
         """Say `not ready` from now on; requests that still come are answered."""
@@ -112,7 +115,8 @@ class Gateway:
             self.tell(exchange, error)
             return
         try:
-            name, version, what = _route(request)
+            place = _KNOWN.get((request.method, request.target))
+            name, version, what = place if place is not None else _route(request)
             if what == "infer":
                 self._infer(exchange, rules, principal, name, version, began_us)
                 return
@@ -241,10 +245,14 @@ class Gateway:
             digest = rules.authorisation.digest
             self._board.board(Asked(caller, principal.id, labels, digest, served, question, error))
             return
-        labels = Labels(
-            purpose=question.purpose or "", jurisdiction=question.jurisdiction or "", environment=environment
-        )
-        self._board.board(Asked(caller, principal.id, labels, served.policy_digest, served, question))
+        # both are within what the policies allow, so there are few of them
+        said = (question.purpose, question.jurisdiction)
+        asserted = self._labels.get(said)
+        if asserted is None:
+            asserted = self._labels[said] = Labels(
+                purpose=said[0] or "", jurisdiction=said[1] or "", environment=environment
+            )
+        self._board.board(Asked(caller, principal.id, asserted, served.policy_digest, served, question))
 
     def answered(self, exchange: Exchange, answered: Answered, began_us: int) -> None:
         """Give an answer whose record is durable."""
@@ -326,7 +334,14 @@ def _route(request: Request) -> tuple[str, str | None, str]:
         raise _NotAllowedError(allow)
     if mark:
         raise InvalidInputError("this route takes no query", field="query", rule="known")
+    if len(_KNOWN) < KNOWN_LIMIT:
+        _KNOWN[method, target] = name, version, what
     return name, version, what
+
+
+KNOWN_LIMIT: Final = 256
+_KNOWN: Final[dict[tuple[bytes, bytes], tuple[str, str | None, str]]] = {}
+"""Routes that were found good lately, by verb and target as they came."""
 
 
 _NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")

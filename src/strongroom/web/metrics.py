@@ -35,28 +35,45 @@ class WorkerCounters:
     """What the gateway and the board tell; satisfies `web.gateway.Counters`. One thread."""
 
     def __init__(self, clock_us: Callable[[], int]) -> None:
-        self.counters = Counters()
+        self._counters = Counters()
         self._clock_us = clock_us
+        # answers since the last look at `counters`, by model: rows, and a histogram that counts the requests
+        self._lately: dict[str, tuple[list[int], Histogram]] = {}
+
+    @property
+    def counters(self) -> Counters:
+        """Everything so far."""
+        total = self._counters
+        for model, (rows, histogram) in self._lately.items():
+            label = (("model", model),)
+            one = Counters(
+                {"strongroom_answers": {label: histogram.count}, "strongroom_rows": {label: rows[0]}},
+                {"strongroom_answer_seconds": {label: histogram}},
+            )
+            total.merge([one])
+        self._lately = {}
+        return total
 
     def answered(self, model: str, rows: int, began_us: int) -> None:
         """One request was answered."""
-        self.counters.add("strongroom_answers", model=model)
-        self.counters.add("strongroom_rows", rows, model=model)
-        seconds = max(0, self._clock_us() - began_us) / 1e6
-        self.counters.observe("strongroom_answer_seconds", seconds, model=model)
+        known = self._lately.get(model)
+        if known is None:
+            known = self._lately[model] = ([0], Histogram())
+        known[0][0] += rows
+        known[1].observe(max(0, self._clock_us() - began_us) / 1e6)
 
     def refused(self, code: str) -> None:
         """One request was refused."""
-        self.counters.add("strongroom_refusals", code=code)
+        self._counters.add("strongroom_refusals", code=code)
 
     def batch(self, requests: int) -> None:
         """A batch departed with so many requests."""
-        self.counters.add("strongroom_batches")
-        self.counters.add("strongroom_boarded", requests)
+        self._counters.add("strongroom_batches")
+        self._counters.add("strongroom_boarded", requests)
 
     def http_refused(self, status: int) -> None:
         """One request was refused before it reached a route."""
-        self.counters.add("strongroom_http_refusals", status=str(status))
+        self._counters.add("strongroom_http_refusals", status=str(status))
 
 
 class _Series(msgspec.Struct):

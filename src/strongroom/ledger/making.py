@@ -1,0 +1,68 @@
+"""Records as a writer makes them: the payload hashed once, the leaf right by its making.
+
+A log checks what it is given (`check_record`), because a record that recovery would call tampered must never be
+written. A record that was made here needs no second look: its leaf was filled into a form that was checked as a whole,
+with digits of fixed number, and names the digest of the very payload beside it. Reading and recovery check everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from binascii import hexlify
+from typing import Final
+
+from strongroom.ledger.leaf import Leaf, LeafType
+from strongroom.ledger.ports import Record
+from strongroom.vocabulary import Digest
+
+_SIZES: Final = (32, 16, 16)
+_HEAD: Final = b'{"commitment":"%b","decision_id":"%b","key_id":"%b","payload_sha256":"%b","payload_size":%d%b'
+
+
+class MadeRecord(Record):
+    """A record that only `RecordMaker.make` builds."""
+
+    __slots__ = ()
+
+
+class RecordMaker:
+    """Makes the records of one batch that share type, policy, release and times.
+
+    Args:
+        type, policy, release, retain_until_us, time_us: as in `Leaf`.
+
+    Raises:
+        InvalidInputError: one of them is out of its form.
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(
+        self, type: LeafType, policy: Digest | None, release: Digest | None, retain_until_us: int, time_us: int
+    ) -> None:
+        whole = Leaf(
+            commitment="0" * 64, decision_id="0" * 32, key_id="0" * 32, payload_sha256=Digest("0" * 64),
+            payload_size=0, policy=policy, release=release, retain_until_us=retain_until_us, time_us=time_us, type=type,
+        ).encode()  # fmt: skip
+        Leaf.decode(whole)
+        self._tail = whole[whole.index(b',"policy":') :]
+
+    def make(self, commitment: bytes, decision_id: bytes, key_id: bytes, payload: bytes) -> MadeRecord:
+        """One record.
+
+        Args:
+            commitment: 32 bytes, see `ledger.leaf.commit`.
+            decision_id: 16 bytes.
+            key_id: 16 bytes.
+            payload: as it will be stored.
+
+        Raises:
+            ValueError: an argument has the wrong length; a mistake in our own code.
+        """
+        if (len(commitment), len(decision_id), len(key_id)) != _SIZES:
+            raise ValueError("a record is made of a commitment, a decision id and a key id of 32, 16 and 16 bytes")
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        leaf = _HEAD % (
+            hexlify(commitment), hexlify(decision_id), hexlify(key_id), digest, len(payload), self._tail,
+        )  # fmt: skip
+        return MadeRecord(leaf, payload)
