@@ -609,7 +609,7 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
     1. The proof leads from the leaf to a checkpoint.
     2. The checkpoint is signed by a log of the policy, or by a shard that a governance entry opened.
     3. The leaf's commitment is HMAC-SHA-256 of the document under the receipt's salt.
-    4. Document and leaf name the same decision and the same release.
+    4. Document and leaf name the same decision and release; an answer stands under a `decision`, else a `refusal`.
 
     Raises:
         TamperedError: any of these does not hold.
@@ -631,6 +631,8 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
         _base64(tensor["data"])
     if document["decision_id"] != leaf["decision_id"] or document["release"] != leaf["release"]:
         raise TamperedError("document and leaf are about different decisions")
+    if leaf["type"] != {"answered": "decision", "refused": "refusal"}[document["status"]]:
+        raise TamperedError("the leaf is of another type than the document's status")
     return Receipt(document, leaf, proof.index, checkpoint, policy.satisfied(checkpoint))
 
 
@@ -663,6 +665,11 @@ def _raw(tensor: dict[str, Any], row: int) -> bytes:
         return struct.pack(f"<{len(values)}{letter}", *[float("nan") if value is None else value for value in values])
     except (struct.error, OverflowError) as error:
         raise TamperedError("a tensor of the message does not fit its datatype") from error
+
+
+def _same(tensor: dict[str, Any], row: int, logged: dict[str, Any]) -> bool:
+    """Datatype too: the bits of 0.25 are also those of a whole number."""
+    return tensor.get("datatype") == logged["datatype"] and _raw(tensor, row) == _base64(logged["data"])
 
 
 def _tensors(message: Any, side: str) -> dict[str, dict[str, Any]]:
@@ -704,18 +711,19 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
             if name == _DECISION and tensor.get("datatype") == "BYTES":
                 if _values(tensor, row) != [document["decision"]]:
                     raise TamperedError("the answer's decision is not the logged one")
-            elif name not in logged or _raw(tensor, row) != _base64(logged[name]["data"]):
+            elif name not in logged or not _same(tensor, row, logged[name]):
                 raise TamperedError(f"output `{name}` is not the logged one")
     if request is not None:
         asked = {n: tensor for n, tensor in _tensors(request, "inputs").items() if tensor.get("datatype") != "BYTES"}
         kept, columns = {tensor["name"]: tensor for tensor in document["inputs"]}, document["columns"]
         if columns and len(kept) == 1 and set(columns) == set(asked):
             # one tensor a feature: the logged matrix holds them in the contract's order
+            (whole,) = kept.values()
             joined = b"".join(_raw(asked[name], row) for name in columns)
-            same = joined == _base64(next(iter(kept.values()))["data"])
+            same = joined == _base64(whole["data"]) and {t["datatype"] for t in asked.values()} == {whole["datatype"]}
         else:
-            same = set(asked) == set(kept) and all(_raw(asked[n], row) == _base64(kept[n]["data"]) for n in kept)
-        if not same:
+            same = set(asked) == set(kept) and all(_same(asked[n], row, kept[n]) for n in kept)
+        if not same or not kept:  # of a refused request no value is in the receipt: it is about none
             raise TamperedError("the request's inputs are not the logged ones")
 
 

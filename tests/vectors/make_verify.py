@@ -266,7 +266,12 @@ def changed_receipts(room: Room, good: str) -> list[tuple[str, str]]:
     found.append(("a list", "[" + good + "]"))
     stray = fields["salt"][:-2] + chr(ord(fields["salt"][-2]) + 1) + "="
     put("base 64 with stray bits", salt=stray)
-    # an insider who owns the shard's key commits to a document of another decision
+    # an insider who owns the shard's key commits to an answer where none was given
+    for kind in ("refusal", "act"):
+        own = json.loads(room.shard.leaves[1])
+        log = Log(SHARD, [canonical({**own, "type": kind})])
+        put(f"an answer under a leaf of type {kind}", leaf=text(log.leaves[0]), proof=log.proof(0))
+    # or to a document of another decision
     for what, shown in {
         "a document that names another decision": row_document(1),
         "a document of another release": row_document(0, release="f" * 64),
@@ -315,6 +320,7 @@ def other_messages() -> list[tuple[str, dict[str, Any]]]:
         "an output twice": lambda m: m["outputs"].append(m["outputs"][0]),
         "an output of another shape": lambda m: m["outputs"][0].update(shape=[3]),
         "an output of another datatype": lambda m: m["outputs"][0].update(datatype="FP64"),
+        "a score's bits as a whole number": lambda m: m["outputs"][0].update(as_integers(m["outputs"][0])),
     }
     requests = {
         "another value": lambda m: m["inputs"][0]["data"][0].__setitem__(1, 25.0),
@@ -325,10 +331,16 @@ def other_messages() -> list[tuple[str, dict[str, Any]]]:
             {"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 1]}
         ),
         "an input of another shape": lambda m: m["inputs"][0].update(shape=[3, 2]),
+        "the bits of the values as whole numbers": lambda m: m["inputs"][0].update(as_integers(m["inputs"][0])),
     }
     found = [(f"answer: {what}", {"answer": changed(answer(), change)}) for what, change in answers.items()]
     found += [(f"request: {what}", {"request": changed(question(), change)}) for what, change in requests.items()]
     return found
+
+
+def as_integers(tensor: dict[str, Any]) -> dict[str, Any]:
+    """The same bytes under another datatype: 0.25 becomes 1048576000."""
+    return {"datatype": "INT32", "data": np.asarray(tensor["data"], "<f4").view("<i4").tolist()}
 
 
 def logs(room: Room) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from strongroom.ledger.proof import make_proof, verify_proof
 from strongroom.serving.answer import Answer, read_answer
 
 RECEIPT_LIMIT_BYTES = 4 * 1024 * 1024
+LEAF_TYPES = {"answered": "decision", "refused": "refusal"}
+"""By the status of the document: nobody's act, and no refusal, passes for an answer."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +47,7 @@ def verify_receipt(data: bytes, log: VerifierKey) -> tuple[Answer, Leaf, Checkpo
     1. it is canonical and has the fields of version 1
     2. the leaf is of format 2
     3. the leaf's commitment opens to the document with the salt
-    4. the document is an answer and carries the leaf's decision id and release
+    4. the document is an answer, carries the leaf's decision id and release, and has the status of the leaf's type
     5. the leaf is in the tree of a checkpoint that the log signed
 
     Raises:
@@ -66,5 +68,7 @@ def verify_receipt(data: bytes, log: VerifierKey) -> tuple[Answer, Leaf, Checkpo
         raise TamperedError("the receipt's document is not in canonical form")
     if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
         raise TamperedError("the receipt's document and leaf are of different decisions")
+    if leaf.type != LEAF_TYPES[answer.status]:
+        raise TamperedError("the receipt's leaf is of another type than its document's status")
     _, checkpoint = verify_proof(receipt.proof, receipt.leaf, log)
     return answer, leaf, checkpoint
