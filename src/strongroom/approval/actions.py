@@ -277,11 +277,11 @@ def reject(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Model
     """
     with door.open(Act(by, "reject", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
+        task: Task = "approve" if case.state == "reviewed" else "review"
+        case = case.rejected_by(by.id, micros(at), reason)
         if any(one.manifest == ref.manifest for one in means.publisher.releases(ref.name)):
             # books that lost the release must not say `rejected` of what gateways may serve
             raise ConflictError(f"version {ref} is published; repeat its release, and halt the model to stop it")
-        task: Task = "approve" if case.state == "reviewed" else "review"
-        case = case.rejected_by(by.id, micros(at), reason)
         diagram = means.engine.load(means.blobs.get(case.diagram))
         waiting = means.engine.restore(diagram, case.process).waiting
         if any(node.verb == task for node in waiting):

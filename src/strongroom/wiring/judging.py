@@ -39,6 +39,8 @@ POLICY_PATHS = (
 )
 """Policies that every release names by digest."""
 
+LONGEST_DAYS = 3650
+
 
 def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding] = ()) -> Case:
     """As the independent validator: recompute what the machines say, judge, sign.
@@ -81,7 +83,12 @@ def propose(
         days: until its review is due.
         canary_percent: largest share that a challenger may answer.
         fallback: approved version to roll back to, or None.
+
+    Raises:
+        InvalidInputError: a review that is due in more than ten years.
     """
+    if not 1 <= days <= LONGEST_DAYS:
+        raise InvalidInputError(f"a review is due in 1 to {LONGEST_DAYS} days", field="days", rule="range")
     room, at = desk.room, desk.room.clock()
     predicate = validation_of(desk, version_of(desk, ref))
     terms = Terms(
