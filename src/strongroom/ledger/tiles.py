@@ -186,10 +186,14 @@ class TileEdge:
         """Add leaves and return the files to publish for the new size: full ones first, then the partial edge."""
         files: dict[str, bytes] = {}
         touched = 0
-        for leaf, hash_ in zip(leaves, hashes, strict=True):
-            self._leaves.append(leaf)
-            self._rows[0].append(hash_)
-            self.size += 1
+        place = 0
+        while place < len(leaves):
+            # up to the end of a tile at once
+            step = WIDTH - len(self._leaves)
+            self._leaves += leaves[place : place + step]
+            self._rows[0] += hashes[place : place + step]
+            self.size += min(step, len(leaves) - place)
+            place += step
             if len(self._leaves) == WIDTH:
                 files[entries_path(self.size // WIDTH - 1)] = encode_bundle(self._leaves)
                 self._leaves = []
