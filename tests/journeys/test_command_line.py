@@ -18,6 +18,10 @@ import pandas as pd
 import pytest
 
 from strongroom.cli.output import EXIT_CODES
+from strongroom.compliance.subjects import ErasureRequest
+from strongroom.vocabulary import micros
+from strongroom.wiring.control import ControlPlane
+from strongroom.wiring.records import NodeRecords
 from tests.journeys.bank import HELD_OUT, MODEL, ROLES, SOURCE, Bank, applicants, each_key_derived_once
 
 REFUSED, TAMPERED, UNAVAILABLE = (EXIT_CODES[name] for name in ("refused", "tampered", "unavailable"))
@@ -280,6 +284,7 @@ def test_a_canary_beyond_the_plan_is_refused(bank: Bank) -> None:
     this = f"{MODEL}@{bank.steps['second'][:16]}"
     said = bank.refused("omar", "release", this, "--stage", "canary", "--percent", 90)
     assert said["error"] == "not-permitted"
+    assert said["entry"], "a refusal within the plan is on the record too"
     assert bank.refused("omar", "release", this, "--stage", "somewhere")["error"] == "invalid-input"
 
 
@@ -389,6 +394,22 @@ def test_an_erased_subject_cannot_be_read_and_the_log_still_verifies(bank: Bank)
     assert bank.run("dora", "erase", "--pending") == {"finished": []}
     assert bank.refused("dora", "erase")["error"] == "invalid-input"
     assert bank.refused("dora", "erase", "someone", "--pending")["error"] == "invalid-input"
+
+
+def test_an_erasure_that_was_interrupted_is_finished(bank: Bank) -> None:
+    decision = bank.score(applicants(1, "interrupted"))[0]["decision_id"]
+    bank.wait_for(lambda: bank.try_("audrey", "replay", decision).exit_code == 0)
+    with NodeRecords.open(bank.node, bank.secret("node").read_bytes()) as records:
+        tag = records.tag("interrupted-0").hex()
+    # what a crash leaves after the decision was recorded and before any store was asked
+    request = ErasureRequest(region="eu", tag=tag, requested_by="dora", requested_us=micros(datetime.now(UTC)))
+    with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room, room.desk.begin() as books:
+        books.books.erasures.put(request)
+        books.commit()
+    assert bank.refused("omar", "erase", "--pending")["error"] == "not-permitted"
+    assert [one["tag"] for one in bank.run("dora", "erase", "--pending")["finished"]] == [tag]
+    assert bank.refused("audrey", "replay", decision)["error"] == "erased"
+    assert bank.run("dora", "erase", "--pending") == {"finished": []}
 
 
 def test_fsck_finds_everything_whole(bank: Bank) -> None:

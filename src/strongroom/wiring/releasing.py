@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 import msgspec
@@ -18,7 +19,7 @@ from strongroom.approval.role_metadata import OPERATIONS_ROLE
 from strongroom.approval.signing import sign_halt, sign_lift
 from strongroom.approval.standing import draft_pointer, draft_rollback, open_halts
 from strongroom.approval.trust_policy import GRANTS_PATH
-from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import PointerChange
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
@@ -50,16 +51,17 @@ def point(
     room, at = desk.room, desk.room.clock()
     means = room.means()
     room.repository.discard(OPERATIONS_ROLE)
-    pointer, draft = draft_pointer(
-        desk.person,
-        at,
-        model=model,
-        champion=champion,
-        challenger=challenger,
-        canary_percent=canary_percent,
-        reason=reason,
-        means=means,
-    )
+    with _refusals_on_record(desk, "release", model):
+        pointer, draft = draft_pointer(
+            desk.person,
+            at,
+            model=model,
+            champion=champion,
+            challenger=challenger,
+            canary_percent=canary_percent,
+            reason=reason,
+            means=means,
+        )
     who = desk.ask("release", "Model", model, draft)
     return standing.point(
         room.office,
@@ -70,6 +72,17 @@ def point(
         signature=desk.home.sign(draft),
         means=means,
     )
+
+
+@contextmanager
+def _refusals_on_record(desk: AtDesk, verb: str, model: str) -> Iterator[None]:
+    """Drafting happens before the door is asked; what it refuses goes through the door all the same."""
+    try:
+        yield
+    except RefusedError as error:
+        who, at = desk.ask(verb, "Model", model), desk.room.clock()
+        with desk.room.office.open(Act(who, verb, Resource("Model", model), at)):
+            raise error from None
 
 
 def point_at(desk: AtDesk, ref: ModelRef, stage: str, percent: int, reason: str) -> PointerChange:
@@ -94,7 +107,8 @@ def rollback(desk: AtDesk, model: str, reason: str) -> PointerChange:
     room, at = desk.room, desk.room.clock()
     means = room.means()
     room.repository.discard(OPERATIONS_ROLE)
-    pointer, draft = draft_rollback(desk.person, at, model=model, reason=reason, means=means)
+    with _refusals_on_record(desk, "rollback", model):
+        pointer, draft = draft_rollback(desk.person, at, model=model, reason=reason, means=means)
     who = desk.ask("rollback", "Model", model, draft)
     return standing.point(
         room.office,
