@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from strongroom import __version__
+from strongroom.adapters.cpu import isa_class
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.cases import Case
@@ -22,9 +23,11 @@ from strongroom.approval.signing import (
     sign_review,
 )
 from strongroom.approval.statements import Finding
-from strongroom.errors import ConflictError, InvalidInputError
+from strongroom.errors import ConflictError, EvidenceError, InvalidInputError
+from strongroom.registry.actions import open_sample, open_version
 from strongroom.registry.versions import Version
 from strongroom.sealing.statements import VALIDATION
+from strongroom.validation import validating
 from strongroom.validation.results import ValidationPredicate
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 from strongroom.wiring.person import AtDesk
@@ -43,9 +46,10 @@ LONGEST_DAYS = 3650
 
 
 def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding] = ()) -> Case:
-    """As the independent validator: recompute what the machines say, judge, sign.
+    """As the independent validator: recompute what the machines say, run the battery again, judge, sign.
 
     Raises:
+        EvidenceError: the battery gives other results than those that the validation service signed.
         FourEyesError, EvidenceError, TamperedError: the papers do not hold; nothing was signed or sent.
     """
     room = desk.room
@@ -68,9 +72,24 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         trust=room.document(paths.TRUST_PATH),
         tier=version.contract.tier,
     )
-    envelope = sign_review(papers, desk.home, desk.person, micros(at), opinion=opinion, findings=findings)
+    rerun = _run_again(desk, version)
+    if rerun != papers.results:
+        raise EvidenceError(
+            f"the battery, run again, gives other results for version {ref} than those signed; reject it, "
+            "and find out who holds the validation service's key"
+        )
+    envelope = sign_review(papers, desk.home, desk.person, micros(at), opinion=opinion, findings=findings, rerun=rerun)
     who = desk.ask("review", "Model", ref.name, envelope)
     return approval.review(room.office, who, at, ref=ref, envelope=envelope, means=room.means())
+
+
+def _run_again(desk: AtDesk, version: Version) -> bytes:
+    """The battery's results on the validator's own machine: whoever holds the service's key could sign any figures."""
+    room = desk.room
+    model, _ = open_version(version, people=room.register, vault=room.vault)
+    sample = open_sample(version, vault=room.vault)
+    inputs = validating.job_inputs(version.contract, model.files, sample, room.document(paths.VALIDATION_PATH))
+    return validating.examine(version.ref, version.contract, inputs, sandbox=desk.sandbox, isa=isa_class()).results
 
 
 def propose(
