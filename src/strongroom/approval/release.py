@@ -18,7 +18,7 @@ class EvidenceRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Bins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Reference distribution for drift: inner edges (ascending decimal strings), and a count for each of edges + 1 bins.
+    """Reference distribution for drift: inner edges (ascending decimal strings), a count for each of edges + 1 bins.
 
     A value x falls in bin `sum(x > edge)`; missing values are counted in `missing`.
     """
