@@ -46,7 +46,7 @@ check: setup ## style, types, layers, dependencies
 	$(BIN)/python tools/check_lock.py
 
 docs: setup ## run every block of the documentation
-	$(BIN)/python -m pytest docs README.md -p no:randomly -q
+	$(BIN)/python -m pytest tests/docs tests/verify/test_how_to.py -q
 
 bench: setup ## requests a second beside a bare server of the same stack
 	$(BIN)/python -m bench.gateway
