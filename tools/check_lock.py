@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 # spelled in pieces, so that this file does not contain what it looks for
-HOSTS = re.compile("|".join(["pypi" + r"\.org", "python" + "hosted", r"registry\." + "npmjs", "index" + "-url *=", "find" + "-links"]))
+HOSTS = re.compile(
+    "|".join(["pypi" + r"\.org", "python" + "hosted", r"registry\." + "npmjs", "index" + "-url *=", "find" + "-links"])
+)
 PIN = re.compile(r"^[A-Za-z0-9_.\[\]-]+==[^ ]+", re.MULTILINE)
 
 
