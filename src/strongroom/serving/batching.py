@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 ROWS_WAITING: Final = 50_000
 ROWS_A_BATCH: Final = 8_192
+"""Rows of up to 127 features; wider ones weigh more (`Asked.weight`), so that a batch of many wide requests still fits
+a segment of the log (some 16 of its 64 MiB)."""
 
 
 class Board:
@@ -63,9 +65,9 @@ class Board:
         """
         if self._broken is not None:
             raise UnavailableError("this worker can write no more records and is ending; try again")
-        if self._rows + asked.rows > ROWS_WAITING:
+        if self._rows + asked.weight > ROWS_WAITING:
             raise TooManyRequestsError("too many rows are waiting for a decision; try again later")
-        self._rows += asked.rows
+        self._rows += asked.weight
         self._waiting.append(asked)
         if not self._busy and not self._scheduled:
             self._scheduled = True
@@ -89,8 +91,8 @@ class Board:
             self._rows = 0
         else:
             batch, rows = [], 0
-            while waiting and (not batch or rows + waiting[0].rows <= ROWS_A_BATCH):
-                rows += waiting[0].rows
+            while waiting and (not batch or rows + waiting[0].weight <= ROWS_A_BATCH):
+                rows += waiting[0].weight
                 batch.append(waiting.popleft())
             self._rows -= rows
         self._busy = True
