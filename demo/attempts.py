@@ -77,20 +77,24 @@ def before_first_approval(house: House, story: Story, ref: ModelRef) -> None:
     """The author approves their own model; custodians are asked for a delegation to one key."""
     author = house.desk("ann")
     story.refuse(
-        "the author approves their own model", lambda: send_approval(author, ref, forged_approval(author, ref))
+        "the author approves their own model",
+        "not-permitted",
+        lambda: send_approval(author, ref, forged_approval(author, ref)),
     )
     story.refuse(
         "a model's threshold is lowered to one approver",
+        "four-eyes",
         lambda: submitting.delegate(house.desk("cora"), ref.name, ["petra"]),
     )
 
 
 def after_first_approval(house: House, story: Story, ref: ModelRef) -> None:
     """One approval only; the same person again with their other key."""
-    story.refuse("a release with one approval only", lambda: releasing.release(house.desk("omar"), ref))
+    story.refuse("a release with one approval only", "conflict", lambda: releasing.release(house.desk("omar"), ref))
     twin = house.second_desk("paul")
     story.refuse(
         "one person approves twice, with two keys",
+        "four-eyes",
         lambda: send_approval(
             twin, ref, sign_approval(judging.check_papers(twin, ref), twin.home, twin.person, _us(twin))
         ),
@@ -109,13 +113,16 @@ def hostile_repositories(house: House, story: Story, ref: ModelRef) -> None:
         moment = auditor.room.clock() + later
         judge_repository(auditor, folder, ref.name, environment=ENVIRONMENT, jurisdictions=JURISDICTIONS, at=moment)
 
-    story.refuse("a byte of the sealed model is changed", lambda: judge(_changed_ciphertext(house)))
-    story.refuse("an attestation is missing", lambda: judge(_missing_evidence(house)))
+    story.refuse("a byte of the sealed model is changed", "tampered", lambda: judge(_changed_ciphertext(house)))
+    story.refuse("an attestation is missing", "not-found", lambda: judge(_missing_evidence(house)))
     story.refuse(
-        "custodians who collude sign a threshold of one for the gateway", lambda: judge(_lowered_threshold(house, ref))
+        "custodians who collude sign a threshold of one for the gateway",
+        "four-eyes",
+        lambda: judge(_lowered_threshold(house, ref)),
     )
     story.refuse(
         "the repository's metadata is frozen until it expires",
+        "expired",
         lambda: judge(_copy(house, "frozen"), timedelta(hours=2)),
     )
 
@@ -217,9 +224,13 @@ def hostile_calls(house: House, story: Story, rows: pd.DataFrame, tokens: TokenI
     good = {"purpose": PURPOSE, "jurisdiction": "TW"}
     unlabelled = {"purpose": PURPOSE}
     outside = rows.assign(LIMIT_BAL=-1.0)
-    story.refuse("a caller without rights to this model", lambda: _call(house, stranger, rows, good))
-    story.refuse("an applicant outside the input contract", lambda: _call(house, house.api_key, outside, good))
-    story.refuse("a request without a jurisdiction", lambda: _call(house, house.api_key, rows, unlabelled))
+    story.refuse("a caller without rights to this model", "not-permitted", lambda: _call(house, stranger, rows, good))
+    story.refuse(
+        "an applicant outside the input contract", "invalid-input", lambda: _call(house, house.api_key, outside, good)
+    )
+    story.refuse(
+        "a request without a jurisdiction", "not-permitted", lambda: _call(house, house.api_key, rows, unlabelled)
+    )
     strangers = {
         "an expired token": tokens.token(-60),
         "a token signed by a key that nobody pinned": tokens.token(key=tokens.foreign_key()),
@@ -227,7 +238,7 @@ def hostile_calls(house: House, story: Story, rows: pd.DataFrame, tokens: TokenI
     }
     from_place = _size(house)
     for what, token in strangers.items():
-        story.refuse(what, lambda token=token: _call(house, token, rows, good, recorded=False))
+        story.refuse(what, "not-authenticated", lambda token=token: _call(house, token, rows, good, recorded=False))
     entry = _count_of_strangers(house, from_place)
     for one in story.refused:
         if one["what"] in strangers:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from demo.story import NOT_REFUSED, WRONGLY
+
 Held = tuple[bool, str]
 WINDOW = 48
 
@@ -91,9 +93,10 @@ def replays(runs: Sequence[tuple[int, int, str]], expected: Mapping[str, float])
 
 def all_refused(refused: Sequence[Mapping[str, Any]]) -> Held:
     """Everything that must not work was refused, with a reason and an entry."""
-    bad = [one["what"] for one in refused if one["reason"] == "it was NOT refused" or not one["entry"]]
+    wrong = (NOT_REFUSED, WRONGLY)
+    bad = [one["what"] for one in refused if one["reason"].startswith(wrong) or not one["entry"]]
     how = f"{len(refused)} attempts, each with its reason and its place in a log"
-    return bool(refused) and not bad, how if not bad else f"without refusal or entry: {bad[0]}"
+    return bool(refused) and not bad, how if not bad else f"without the right refusal or its entry: {bad[0]}"
 
 
 def drift_shows(before: Mapping[str, Any], after: Mapping[str, Any], column: str) -> Held:

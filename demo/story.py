@@ -15,6 +15,9 @@ from rich.table import Table
 
 from strongroom.errors import StrongroomError
 
+NOT_REFUSED = "it was NOT refused"
+WRONGLY = "refused for ANOTHER reason:"
+
 
 @dataclass
 class Story:
@@ -49,22 +52,29 @@ class Story:
             f"   [{'green' if held else 'bold red'}]{'held' if held else 'DID NOT HOLD'}[/]  {what}", soft_wrap=True
         )
 
-    def refuse(self, what: str, attempt: Callable[[], object]) -> bool:
+    def refuse(self, what: str, code: str, attempt: Callable[[], object]) -> bool:
         """Try what must not work, and record the reason and the ledger entry it got.
 
+        Args:
+            what: was tried.
+            code: of the refusal that it must get; another one would mean that something else was in the way.
+            attempt: tries it.
+
         Returns:
-            Whether it was refused by one of our errors (anything else is a bug and shows).
+            Whether it was refused with that code (anything but one of our errors is a bug and shows).
         """
         try:
             attempt()
         except StrongroomError as error:
             entry = getattr(error, "entry", None)
             reason = f"{error.code}: {error.message}"
+            if error.code != code:
+                reason = f"{WRONGLY} {reason}"
             self.refused.append({"what": what, "reason": reason, "entry": None if entry is None else str(entry)})
             self.console.print(f"   [yellow]refused[/]  {what}", soft_wrap=True)
             self.console.print(f"            [dim]{reason}[/]", soft_wrap=True)
-            return True
-        self.refused.append({"what": what, "reason": "it was NOT refused", "entry": None})
+            return error.code == code
+        self.refused.append({"what": what, "reason": NOT_REFUSED, "entry": None})
         self.console.print(f"   [bold red]NOT REFUSED[/]  {what}", soft_wrap=True)
         return False
 

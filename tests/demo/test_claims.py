@@ -134,6 +134,7 @@ def test_refusals() -> None:
     assert claims.all_refused([good])[0]
     assert not claims.all_refused([])[0]
     assert not claims.all_refused([good, {**good, "reason": "it was NOT refused"}])[0]
+    assert not claims.all_refused([good, {**good, "reason": "refused for ANOTHER reason: conflict: no"}])[0]
     assert not claims.all_refused([good, {**good, "entry": None}])[0]
 
 
@@ -218,8 +219,13 @@ def test_the_story_is_good_only_when_every_claim_held(tmp_path: Path) -> None:
     assert not story.good, "nothing was proven yet"
     story.prove("one", True, "how")
     assert story.good
-    assert story.refuse("a", lambda: (_ for _ in ()).throw(FourEyesError("someone else must")))
-    assert not story.refuse("b", lambda: None)
+
+    def alone() -> None:
+        raise FourEyesError("someone else must")
+
+    assert story.refuse("a", "four-eyes", alone)
+    assert not story.refuse("b", "four-eyes", lambda: None)
+    assert not story.refuse("c", "tampered", alone), "something else was in the way"
     assert claims.all_refused(story.refused)[0] is False
     story.prove("two", False, "how")
     assert not story.good
