@@ -42,6 +42,7 @@ def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):
     node.ask(question(subject="subject-of-the-metrics-test"))
     port = node.supervisor.metrics_port
     names = (b"answers_total", b"answer_seconds_bucket", b"psi", b"ledger_records", b"model{", b"worker_ready")
+    names += (b"release_fresh_until_seconds",)
     text = b""
 
     def complete() -> bool:

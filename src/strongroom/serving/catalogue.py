@@ -82,6 +82,12 @@ class Catalogue:
             raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
         raise NotFoundError(f"no model `{name}`, or no such version of it, is released here", rule="released")
 
-    def ready(self, now_us: int) -> bool:
-        """Whether any model could answer now."""
-        return self.trouble is None and now_us < self.fresh_until_us and any(n not in self.halted for n in self.models)
+    def not_ready(self, now_us: int) -> str | None:
+        """Why no model could answer now, in words that name none; None when one could."""
+        if self.trouble is not None:
+            return "no release is in force"
+        if now_us >= self.fresh_until_us:
+            return "the release metadata has expired and could not be refreshed"
+        if all(name in self.halted for name in self.models):
+            return "no model is released here that is not halted"
+        return None

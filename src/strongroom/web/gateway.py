@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 NAME_LIMIT: Final = 63
 RETRY_AFTER_S: Final = 1
+RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
 OPEN_ROUTES: Final = (b"/v2/health/live", b"/v2/health/ready")
 """The only targets that answer without a credential, and only to GET."""
 
@@ -96,7 +97,10 @@ class Gateway:
 
     def ready(self) -> bool:
         """Whether this worker can give answers."""
-        return not self._stopping and self._rules.catalogue.ready(self._clock_us())
+        return self._not_ready() is None
+
+    def _not_ready(self) -> str | None:
+        return "the worker is stopping" if self._stopping else self._rules.catalogue.not_ready(self._clock_us())
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one exchange, now or when its record is durable."""
@@ -175,16 +179,17 @@ class Gateway:
         """Answer with an error."""
         self._counters.refused(error.code)
         status = status_of(error)
-        extra = b"retry-after: %d\r\n" % RETRY_AFTER_S if status in (429, 503) else b""
+        extra = RETRY if status in (429, 503) else b""
         exchange.reply(status, v2.error_body(error, decision_id), extra=extra)
 
     def _health(self, exchange: Exchange) -> None:
         if exchange.request.target.endswith(b"live"):
             exchange.reply(200, b'{"live":true}')
-        elif self.ready():
+        elif (reason := self._not_ready()) is None:
             exchange.reply(200, b'{"live":true,"ready":true}')
         else:
-            exchange.reply(503, b'{"live":true,"ready":false}', extra=b"retry-after: 1\r\n")
+            # anybody may ask: the reason names no model
+            exchange.reply(503, b'{"live":true,"ready":false,"reason":"%b"}' % reason.encode(), extra=RETRY)
 
     def _unknown(self, exchange: Exchange, error: NotAuthenticatedError) -> None:
         self._counters.refused(error.code)

@@ -104,12 +104,19 @@ class Snapshot(msgspec.Struct):
     models: list[tuple[str, str, str]]
     series: list[_Series]
     drift: list[DriftFigure]
+    fresh_until_us: int = 0
 
 
 def snapshot(
-    slot: int, ready: bool, records: int, models: Iterable[tuple[str, str, str]], counters: Counters, drift: DriftWatch
+    slot: int,
+    ready: bool,
+    records: int,
+    models: Iterable[tuple[str, str, str]],
+    counters: Counters,
+    drift: DriftWatch,
+    fresh_until_us: int = 0,
 ) -> bytes:
-    """Encode a worker's figures. `models` are name, version and role."""
+    """Encode a worker's figures. `models` are name, version and role; `fresh_until_us` 0 when nothing is in force."""
     series = [
         _Series(name, list(labels), number)
         for name, family in counters.counts.items()
@@ -124,7 +131,7 @@ def snapshot(
         for figure in found
         if figure.psi is not None
     ]
-    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures))
+    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures, fresh_until_us))
 
 
 def render(snapshots: Iterable[bytes]) -> bytes:
@@ -199,6 +206,14 @@ class _Collected:
         for name, version, role in sorted(seen):
             models.add_metric([name, version[:12], role], 1)
         yield from (ready, records, models, psi, alert)
+        fresh = [one.fresh_until_us for one in self._snapshots if one.fresh_until_us]
+        if fresh:
+            # the worker that falls silent first counts
+            yield GaugeMetricFamily(
+                "strongroom_release_fresh_until_seconds",
+                "When the release metadata in force expires, in seconds since 1970; from then on nothing is answered.",
+                value=min(fresh) / 1e6,
+            )
 
 
 def _registry(snapshots: list[Snapshot]) -> CollectorRegistry:

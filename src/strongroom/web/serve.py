@@ -110,6 +110,15 @@ class Supervisor:
                 raise UnavailableError(f"no releases can be had yet: {error.message}") from error
             # an earlier state is still here; workers hold it against its expiry
             self._tell(f"the release repository was not refreshed: {error.message}")
+        self._warn_if_late(refresher)
+
+    def _warn_if_late(self, refresher: Refresher) -> None:
+        expires = refresher.late()
+        if expires is not None:
+            self._tell(
+                "warning: the release repository has not been renewed; it expires at "
+                f"{expires.isoformat(timespec='seconds')}; run strongroom timestamp"
+            )
 
     async def _refresh(self, refresher: Refresher) -> None:
         loop = asyncio.get_running_loop()
@@ -125,6 +134,7 @@ class Supervisor:
                 last = error.message
             except Exception:
                 log.exception("refreshing failed")
+            self._warn_if_late(refresher)
 
     async def _guard(self, keeping: KeeperProcess) -> None:
         """Start the keeper again whenever it is gone; meanwhile workers answer 503, and they reconnect by themselves.

@@ -173,6 +173,7 @@ class Worker:
             models,
             self._counters.counters,
             self.parts.drift,
+            catalogue.fresh_until_us,
         )
         with contextlib.suppress(StrongroomError):
             path = self.parts.layout.metrics(self.parts.slot)

@@ -29,6 +29,7 @@ from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.time_floor import TimeFloor, read_floor
 from strongroom.adapters.trusted_state_files import read_state, state_digest, write_state
 from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.adapters.tuf_repository import TIMESTAMP_LIFE
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
 from strongroom.errors import HaltedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.ledger.note import LogKey
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE = timedelta(seconds=30)
 """How old the moment in an otherwise unchanged state may grow before it is written again."""
+
+RENEWAL_ALARM = TIMESTAMP_LIFE / 2
+"""A timestamp that is renewed in time never gets so old; what lives longer is not renewed so late either."""
 
 START_TIMEOUT_S = 1.0
 """How long the start waits for a witness that is silent."""
@@ -89,6 +93,19 @@ class Refresher:
         self._mirror = ReleaseShelf(layout.mirror)
         self._clock = clock
         self._written: tuple[Digest, datetime] | None = None
+        self._expires: datetime | None = None
+        self._alarmed = False
+
+    def late(self) -> datetime | None:
+        """When the releases expire, told once as less than half of a timestamp's life is left; otherwise None."""
+        if self._expires is None:
+            try:
+                self._expires = read_state(self._layout.trusted_state).expires
+            except StrongroomError:
+                return None
+        near = self._expires - self._clock() < RENEWAL_ALARM
+        told, self._alarmed = self._alarmed, near
+        return self._expires if near and not told else None
 
     def refresh(self) -> None:
         """One look: verify the metadata, mirror what released versions need, hand the state to the workers.
@@ -99,6 +116,7 @@ class Refresher:
         state = self._client.refresh(self._clock())
         for model, error in sync(state, self._fetcher, self._mirror).items():
             log.warning("model `%s` could not be mirrored: %s", model, error)
+        self._expires = state.expires
         digest = state_digest(state)
         if self._written is None or self._written[0] != digest or state.at - self._written[1] > KEEP_ALIVE:
             write_state(self._layout.trusted_state, state)
