@@ -295,6 +295,24 @@ class TufRepository:
 
     # what is published -------------------------------------------------------------------------------------------
 
+    def custodians(self) -> tuple[list[KeyId], int]:
+        """Keys of the published root and how many of them must sign. Raises NotFoundError before the first."""
+        root = self.files.published(Root, "root")
+        if root is None:
+            raise NotFoundError("no root is published yet")
+        role = root.signed.roles["root"]
+        return [KeyId(key_id) for key_id in role.keyids], int(role.threshold)
+
+    def expiries(self) -> dict[str, datetime]:
+        """When the newest metadata of each role with versioned files expires, sorted by role."""
+        names = {path.name.split(".", 1)[1].removesuffix(".json") for path in self.files.metadata.glob("*.*.json")}
+        found: dict[str, datetime] = {}
+        for role in sorted(names):
+            data = self.files.published_bytes(role)
+            if data is not None:
+                found[role] = Metadata.from_bytes(data).signed.expires
+        return found
+
     def releases(self, model: str) -> Sequence[Release]:
         """See `approval.ports.ReleasePublisher`."""
         metadata = self.files.published(Targets, model_role(parse_name(model, "model name")))
@@ -386,13 +404,13 @@ class TufRepository:
             before = self.files.published(Root, "root")
             both = metadata.signed.get_root_verification_result(before.signed if before else None, signed, signatures)
             return int(max(both.first.missing, both.second.missing))
-        delegator: Root | Targets | None = None
         if role == "targets":
-            root = self.files.published(Root, "root") or self.files.waiting(Root, "root")
-            delegator = root.signed if root else None
-        else:
-            targets = self.files.published(Targets, "targets")
-            delegator = targets.signed if targets else None
+            # under a root that waits as well: neither order of publication may leave targets without their quorum
+            roots = [found for found in (self.files.published(Root, "root"), self.files.waiting(Root, "root")) if found]
+            results = [root.signed.get_verification_result(role, signed, signatures) for root in roots]
+            return max((int(result.missing) for result in results), default=QUORUM_FLOOR)
+        targets = self.files.published(Targets, "targets")
+        delegator = targets.signed if targets else None
         return delegator.get_verification_result(role, signed, signatures).missing if delegator else QUORUM_FLOOR
 
     def _targets_under(self, root: Root) -> set[str]:

@@ -109,7 +109,7 @@ def people_new(
 
     public = Home.create(home, person, new_passphrase(passphrase_file, f"home `{home.name}`"))
     pem = public.pem.decode()
-    tell(as_json, {"person": person, "key_id": public.key_id, "key_pem": pem}, [f"key {public.key_id}", pem.strip()])
+    tell(as_json, {"person": person, "key_id": public.key_id, "key_pem": pem}, [f"key {public.key_id}", *pem.splitlines()])
 
 
 @people.command("list")
@@ -261,6 +261,36 @@ def people_end(
     )
 
 
+@people.command("renew")
+@command
+def people_renew(
+    room: RoomOption,
+    home: HomeOption,
+    custodian: Annotated[
+        list[str] | None, typer.Option(help="Who the custodians are from now on (at least three); as now if none.")
+    ] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare root and targets with fresh dates, before they expire; the custodians, old and new, then sign them.
+
+    Example: strongroom people renew --room credit --home ~/cora
+    """
+    from strongroom.wiring import registering
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        staged = registering.renew(desk, custodian or [])
+    tell(
+        as_json,
+        {"custodians": staged.custodians, "threshold": staged.threshold, "entry": str(staged.entry)},
+        [
+            f"root and targets wait for {staged.threshold} of: {', '.join(staged.custodians)}",
+            "next: strongroom people sign (a changed circle needs as many of the old custodians as well)",
+        ],
+    )
+
+
 @policy.command("check")
 @command
 def policy_check(
@@ -297,8 +327,23 @@ def timestamp(
 
     secret = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
     while True:
-        expires = renew_timestamp(room, secret)
-        tell(as_json, {"expires": expires}, [f"timestamp signed; it expires {expires}"])
+        fresh = renew_timestamp(room, secret)
+        tell(
+            as_json,
+            {"expires": fresh.expires, "soon": [{"role": role, "expires": when} for role, when in fresh.soon]},
+            [
+                f"timestamp signed; it expires {fresh.expires}",
+                *(f"soon: `{role}` expires {when}; {_renewal_of(role)}" for role, when in fresh.soon),
+            ],
+        )
         if not every:
             return
         time.sleep(every)
+
+
+def _renewal_of(role: str) -> str:
+    if role in ("root", "targets"):
+        return "custodians renew it with `strongroom people renew`"
+    if role == "operations":
+        return "the operator renews it with any `strongroom release` or `strongroom grant`"
+    return "its versions are due for review"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from strongroom.access.people import PeopleRegister
 from strongroom.access.requests import Target, new_request, sign_request
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.homes import Home
@@ -15,17 +16,22 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
-from strongroom.errors import ConflictError, NotPermittedError
+from strongroom.errors import ConflictError, NotAuthenticatedError, NotPermittedError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.vocabulary import digest_of, micros, rfc3339
+from strongroom.vocabulary import KeyId, digest_of, micros, rfc3339
 from strongroom.wiring.control import ControlPlane, now
 from strongroom.wiring.drafts import describe_draft
 from strongroom.wiring.founding import open_repository, standard_documents
 from strongroom.wiring.settings import Layout
 
 CUSTODIAN_ROLES = ("root", "targets")
+MACHINE_ROLES = ("halts", "snapshot", "timestamp")
+"""What the control plane renews by itself with every timestamp."""
+
+SOON = timedelta(days=30)
+"""How long before their end expiring signatures of people are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,14 @@ class Waiting:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """When the new timestamp expires, and which roles of people expire within `SOON`, with their dates."""
+
+    expires: str
+    soon: tuple[tuple[str, str], ...]
+
+
 def read_waiting(folder: Path, passphrase: bytes) -> list[Waiting]:
     """What waits for the custodians' signatures, root first, to be read before it is signed."""
     repository = _repository(folder, passphrase)
@@ -59,7 +73,7 @@ def read_waiting(folder: Path, passphrase: bytes) -> list[Waiting]:
 
 
 def sign_waiting(folder: Path, passphrase: bytes, home: Home, read: Sequence[Waiting] | None = None) -> list[Signed]:
-    """Sign every waiting draft of the custodians; publish those that are complete, root first.
+    """Sign every waiting draft of the custodians; publish them, root first, once none lacks a signature.
 
     The entry of a publication names the digest of what was published and who signed last.
 
@@ -75,8 +89,7 @@ def sign_waiting(folder: Path, passphrase: bytes, home: Home, read: Sequence[Wai
     """
     repository = _repository(folder, passphrase)
     shown = {one.role: one.draft for one in read} if read is not None else None
-    founded = repository.target(paths.PEOPLE_PATH) is not None
-    done: list[tuple[str, bytes, int]] = []
+    done: list[tuple[str, bytes]] = []
     refused: NotPermittedError | None = None
     for role in CUSTODIAN_ROLES:
         if role not in repository.waiting():
@@ -89,20 +102,14 @@ def sign_waiting(folder: Path, passphrase: bytes, home: Home, read: Sequence[Wai
         except NotPermittedError as error:
             refused = error
             continue
-        missing = repository.waiting()[role][1]
-        if missing == 0:
-            repository.publish(role, now())
-        done.append((role, draft, missing))
+        done.append((role, draft))
     if refused is not None and not done:
         raise refused
-    complete = [(role, draft) for role, draft, missing in done if missing == 0]
-    entry = None
-    if complete and repository.target(paths.PEOPLE_PATH) is not None:
-        entry = _record(folder, passphrase, home, "people" if founded else "init", complete)
-    return [
-        Signed(role, digest_of(draft), missing, missing == 0, entry if missing == 0 else None)
-        for role, draft, missing in done
-    ]
+    lacking = {role: missing for role, (_, missing) in repository.waiting().items() if role in CUSTODIAN_ROLES}
+    # a new root may leave the old targets without a quorum, so what waits together is published together
+    complete = bool(done) and not any(lacking.values())
+    entry = _publish(folder, passphrase, home, repository, done) if complete else None
+    return [Signed(role, digest_of(draft), lacking[role], complete, entry) for role, draft in done]
 
 
 def _repository(folder: Path, passphrase: bytes) -> TufRepository:
@@ -111,7 +118,46 @@ def _repository(folder: Path, passphrase: bytes) -> TufRepository:
     return open_repository(layout, KeyFile.open(layout.keyring, passphrase))
 
 
-def _record(folder: Path, passphrase: bytes, home: Home, verb: str, published: Sequence[tuple[str, bytes]]) -> EntryRef:
+def _publish(
+    folder: Path, passphrase: bytes, home: Home, repository: TufRepository, done: Sequence[tuple[str, bytes]]
+) -> EntryRef:
+    """Publish what is complete, and record it under whoever signed last.
+
+    Who signs their own role away is still a custodian before the publication, who joins only after it; so the act is
+    opened before it if the register in force lets this person, else after it. At the founding there is no register yet.
+    """
+    content = repository.target(paths.PEOPLE_PATH)
+    if content is None:
+        _publish_all(repository)
+        return _record(folder, passphrase, home, "init", done)
+    if _is_custodian(PeopleRegister.decode(content), home.public.key_id):
+        return _record(folder, passphrase, home, "people", done, lambda: _publish_all(repository))
+    _publish_all(repository)
+    return _record(folder, passphrase, home, "people", done)
+
+
+def _publish_all(repository: TufRepository) -> None:
+    for role in CUSTODIAN_ROLES:
+        # the publication of root takes the targets along where the old ones would not stand under it
+        if role in repository.waiting():
+            repository.publish(role, now())
+
+
+def _is_custodian(register: PeopleRegister, key_id: KeyId) -> bool:
+    try:
+        return "custodian" in register.key_owner(key_id, micros(now())).roles
+    except NotAuthenticatedError:
+        return False
+
+
+def _record(
+    folder: Path,
+    passphrase: bytes,
+    home: Home,
+    verb: str,
+    published: Sequence[tuple[str, bytes]],
+    publish: Callable[[], None] = lambda: None,
+) -> EntryRef:
     with ControlPlane.open(folder, passphrase) as room:
         kind, name = ("Room", room.settings.room) if verb == "init" else ("People", "register")
         at = room.clock()
@@ -121,6 +167,7 @@ def _record(folder: Path, passphrase: bytes, home: Home, verb: str, published: S
         )
         who, _ = room.authenticate(sign_request(request, home.public.key_id, home), body)
         with room.office.open(Act(who, verb, Resource(kind, name), at)) as books:
+            publish()
             books.note(**{f"{role}_sha256": digest_of(draft) for role, draft in published})
             books.note(people=room.register.digest)
         return books.receipt
@@ -144,14 +191,19 @@ def stage_delegation(room: ControlPlane, model: str, approvers: Sequence[str], a
     return room.repository.stage_targets(at, models={model: keys})
 
 
-def renew_timestamp(folder: Path, passphrase: bytes) -> str:
-    """Sign a fresh timestamp and tell when it expires."""
+def renew_timestamp(folder: Path, passphrase: bytes) -> Freshness:
+    """Sign a fresh timestamp, and tell when it expires and what else soon will."""
     layout = Layout(folder)
     layout.read()
     repository = open_repository(layout, KeyFile.open(layout.keyring, passphrase))
     at = now()
     repository.renew(at)
-    return rfc3339(at + repository.timestamp_life)
+    soon = tuple(
+        (role, rfc3339(expires))
+        for role, expires in repository.expiries().items()
+        if role not in MACHINE_ROLES and expires - at < SOON
+    )
+    return Freshness(rfc3339(at + repository.timestamp_life), soon)
 
 
 def check_documents(folder: Path | None) -> dict[str, str]:

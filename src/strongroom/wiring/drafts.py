@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strongroom.access.people import PeopleRegister, Person, PersonKey
@@ -29,7 +29,7 @@ def describe_draft(files: TufFiles, role: str, draft: bytes) -> Iterator[str]:
     # OLPC canonical JSON leaves line breaks of PEM keys as they are
     said = json.loads(draft, strict=False)
     yield f"{role}, version {said['version']}, expires {said['expires']}, digest {digest_of(draft)}"
-    yield from _root_lines(said) if role == "root" else _targets_lines(files, said)
+    yield from _root_lines(files, said) if role == "root" else _targets_lines(files, said)
 
 
 def register_of(files: TufFiles, said: Mapping[str, Any]) -> PeopleRegister | None:
@@ -40,9 +40,31 @@ def register_of(files: TufFiles, said: Mapping[str, Any]) -> PeopleRegister | No
     return PeopleRegister.decode(_content(files, PEOPLE_PATH, Digest(entry["hashes"]["sha256"])))
 
 
-def _root_lines(said: Mapping[str, Any]) -> Iterator[str]:
+def _root_lines(files: TufFiles, said: Mapping[str, Any]) -> Iterator[str]:
+    owners = _owners(files)
+    published = files.published_bytes("root")
+    before = json.loads(published)["signed"]["roles"] if published else {}
     for name, role in sorted(said["roles"].items()):
-        yield f"  {name}: {role['threshold']} of {len(role['keyids'])} key(s): {_short(role['keyids'])}"
+        keys = role["keyids"]
+        yield f"  {name}: {role['threshold']} of {len(keys)} key(s): {_named(keys, owners)}"
+        old = before.get(name, {}).get("keyids", []) if published else keys
+        for mark, changed in (("+", set(keys) - set(old)), ("-", set(old) - set(keys))):
+            if changed:
+                yield f"  {mark} {name}: {_named(sorted(changed), owners)}"
+
+
+def _owners(files: TufFiles) -> dict[str, str]:
+    """Whose keys these are: by the register that waits beside the draft, else by the one in force."""
+    for data in (_staged_bytes(files), files.published_bytes("targets")):
+        register = register_of(files, json.loads(data)["signed"]) if data is not None else None
+        if register is not None:
+            return {str(key.id): person.person_id for person in register.people for key in person.keys}
+    return {}
+
+
+def _staged_bytes(files: TufFiles) -> bytes | None:
+    path = files.staged_path("targets")
+    return path.read_bytes() if path.exists() else None
 
 
 def _targets_lines(files: TufFiles, said: Mapping[str, Any]) -> Iterator[str]:
@@ -101,5 +123,5 @@ def _mark(was: object, now: object) -> str:
     return "~" if was and now else "+" if now else "-"
 
 
-def _short(keys: list[str]) -> str:
-    return ", ".join(key[:12] for key in keys)
+def _named(keys: Sequence[str], owners: Mapping[str, str]) -> str:
+    return ", ".join(f"{owners[key]} {key[:12]}" if key in owners else key[:12] for key in keys)

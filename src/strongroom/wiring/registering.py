@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -14,13 +15,15 @@ import msgspec
 
 from strongroom.access.people import PeopleRegister, Person, PersonKey, person_key
 from strongroom.approval.trust_policy import PEOPLE_PATH
-from strongroom.errors import InvalidInputError, NotFoundError
+from strongroom.errors import ConflictError, FourEyesError, InvalidInputError, NotFoundError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
 from strongroom.vocabulary import PersonId, digest_of, micros
 from strongroom.wiring.drafts import register_of
+from strongroom.wiring.founding import CUSTODIANS_FLOOR
 from strongroom.wiring.person import AtDesk
 
+LEAKED = "compromised"
 Ending = Literal["left", "rotated", "compromised"]
 
 
@@ -95,6 +98,64 @@ def end_keys(desk: AtDesk, name: str, reason: Ending, key_id: str | None = None)
         )
 
     return _draft(desk, name, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Drafts of root and targets with fresh dates, for the old and the new custodians to sign."""
+
+    custodians: tuple[str, ...]
+    threshold: int
+    entry: EntryRef
+
+
+def renew(desk: AtDesk, custodians: Sequence[str] = ()) -> Renewal:
+    """Draft the next root and targets, with fresh expiry dates, and say who the custodians are from now on.
+
+    Each stands in root with one key: the one that stands there now if it still counts, else their newest. Who is
+    named becomes a custodian in the register too, and who is not stops being one; so nobody signs under one and not
+    the other. Root then needs a quorum of the old custodians and one of the new.
+
+    Args:
+        desk: a custodian's.
+        custodians: person ids; those of the published root when empty.
+
+    Raises:
+        FourEyesError: fewer than three persons.
+        NotFoundError: nobody of that id.
+        ConflictError: one of them has no key that counts.
+    """
+    room = desk.room
+    at = room.clock()
+    who = desk.ask("people", "People", "register", ",".join(custodians).encode())
+    with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
+        register = _newest(desk)
+        listed, threshold = room.repository.custodians()
+        names = _sorted(custodians) or _sorted(
+            [person.person_id for person in register.people for key in person.keys if key.id in listed]
+        )
+        if len(names) < CUSTODIANS_FLOOR:
+            raise FourEyesError(f"a room has at least {CUSTODIANS_FLOOR} custodians; name them all with --custodian")
+        keys = [_one_key(register.person(name), listed, micros(at)) for name in names]
+        for person in register.people:
+            roles = _sorted([role for role in person.roles if role != "custodian"])
+            roles = _sorted([*roles, "custodian"]) if person.person_id in names else roles
+            if roles != person.roles:
+                register = register.with_person(msgspec.structs.replace(person, roles=roles))
+        root = room.repository.stage_root(keys, threshold, at)
+        targets = room.repository.stage_targets(at, files={PEOPLE_PATH: register.encode()})
+        books.note(root=digest_of(root), draft=digest_of(targets), people=register.digest, custodians=", ".join(names))
+    return Renewal(names, threshold, books.receipt)
+
+
+def _one_key(person: Person, listed: Sequence[str], at_us: int) -> PublicKey:
+    counting = [key for key in person.keys if key.until_us is None or (key.until_us > at_us and key.reason != LEAKED)]
+    if person.kind != "Person" or not counting:
+        raise ConflictError(
+            f"`{person.person_id}` has no key that counts; name the custodians without them, with --custodian"
+        )
+    chosen = [key for key in counting if key.id in listed] or sorted(counting, key=lambda key: key.from_us)[-1:]
+    return PublicKey(chosen[0].spki)
 
 
 def _ends(key: PersonKey, reason: Ending, key_id: str | None) -> bool:
