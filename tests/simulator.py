@@ -374,9 +374,9 @@ class Room:
         self.sign("operations", by)
         self.repository.publish("operations", self.at)
 
-    def halt(self, ref: ModelRef, name: str = "hal") -> bytes:
+    def halt(self, ref: ModelRef, name: str = "hal", reason: str = "figures look wrong") -> bytes:
         """Publish a halt; returns its envelope."""
-        envelope = sign_halt(ref, signer(name), PersonId(name), micros(self.at), "figures look wrong")
+        envelope = sign_halt(ref, signer(name), PersonId(name), micros(self.at), reason)
         self.repository.publish_halts(ref.name, [*self.repository.halts(ref.name), envelope], self.at)
         return envelope
 

@@ -100,6 +100,12 @@ class Clock(Protocol):
     def __call__(self) -> datetime: ...
 
 
+def one_line(text: str) -> str:
+    """Someone else's words in one line: line breaks, other control characters, escapes and direction marks are spelled
+    out, so that they neither look like a line of ours nor speak to a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def micros(at: datetime) -> int:
     """Microseconds since 1970-01-01T00:00:00Z, exact, without floats.
 

@@ -55,7 +55,7 @@ def test_the_index_takes_post_and_no_query(desk):
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"halted": {"pd-cards": "odd scores"}}, "halted: odd scores"), ({"fresh_until_us": 1}, "metadata has expired")],
+    [({"halted": {"pd-cards": "odd scores"}}, "is halted; nothing"), ({"fresh_until_us": 1}, "metadata has expired")],
 )
 def test_what_does_not_answer_is_unavailable_with_the_reason(desk, change, reason):
     rules = desk.gateway.rules

@@ -29,7 +29,7 @@ from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, HALT, LIFT, REVIEW, make_statement
-from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId, digest_of, instant, micros, rfc3339
+from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId, digest_of, instant, micros, one_line, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class CheckedApproval:
             f"case         {release.case}, diagram {release.diagram[:12]}",
             f"author       {self.judged.author.person}",
             f"validator    {self.judged.validator.person}: {self.judged.review.opinion}, {len(findings)} finding(s)",
-            *(f"  finding    {f.id} ({f.severity}, {f.status}): {_one_line(f.text)}" for f in findings),
+            *(f"  finding    {f.id} ({f.severity}, {f.status}): {one_line(f.text)}" for f in findings),
             *(f"evidence     {item.type:<12} {item.sha256}" for item in release.evidence),
             f"environments {', '.join(release.environments)}; jurisdictions {', '.join(release.jurisdictions)}",
             f"purposes     {', '.join(release.purposes)}",
@@ -133,11 +133,6 @@ class SignedApproval:
     envelope: bytes
     key_id: KeyId
     draft_signature: bytes | None
-
-
-def _one_line(text: str) -> str:
-    """Someone else's words in one line: a line break in a finding must not look like a line of ours."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def check_review_papers(papers: ReviewPapers, at_us: int) -> ValidationVerdict:

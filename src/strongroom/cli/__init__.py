@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import typer
 
 from strongroom import __version__
 from strongroom.cli import judgement, models, proof, rooms, running
+from strongroom.wiring.log_lines import log_to
 
 app = typer.Typer(
     name="strongroom",
@@ -66,7 +66,7 @@ def _version(wanted: bool) -> None:
 def _root(
     _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to(sys.stderr, "%(levelname)s %(name)s: %(message)s")
 
 
 def main() -> int:

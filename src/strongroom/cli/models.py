@@ -244,7 +244,7 @@ def show(
         version = reading.show(desk, find_version(desk.room, model).ref)
         text = reading.card(desk, version) if card else ""
     if card:
-        tell(as_json, {"card": text}, [text])
+        tell(as_json, {"card": text}, text.splitlines())
         return
     facts = {
         "model": version.ref.name,

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strongroom.errors import ConflictError, RefusedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.vocabulary import one_line
 
 P = ParamSpec("P")
 
@@ -42,8 +43,8 @@ errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def printable(text: str) -> str:
-    """Text of others for a terminal: control characters, escapes and direction marks are spelled out."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    """Text of others for a cell of a table, where line breaks do no harm; the rest is as `one_line` has it."""
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def exit_code(error: StrongroomError) -> int:
@@ -91,7 +92,7 @@ def refuse(error: StrongroomError, as_json: bool) -> NoReturn:
     if as_json:
         sys.stdout.write(json.dumps(complaint(error)) + "\n")
     else:
-        errors.print(Text.assemble((error.code, "bold red"), ": ", printable(error.message)), soft_wrap=True)
+        errors.print(Text.assemble((error.code, "bold red"), ": ", one_line(error.message)), soft_wrap=True)
         if error.entry is not None:
             errors.print(f"  recorded as {error.entry}", style="dim", soft_wrap=True)
     raise typer.Exit(exit_code(error)) from None
@@ -114,12 +115,12 @@ def ask_to_sign(lines: Iterable[str], yes: bool, as_json: bool) -> None:
 
 
 def tell(as_json: bool, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str] = ()) -> None:
-    """Print a result: the document as JSON, or the lines for people."""
+    """Print a result: the document as JSON, or the lines for people; a line break within one is spelled out."""
     if as_json:
         sys.stdout.write(json.dumps(document, sort_keys=True, default=str) + "\n")
         return
     for line in lines:
-        console.print(printable(line), soft_wrap=True)
+        console.print(one_line(line), soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -109,7 +109,8 @@ def people_new(
 
     public = Home.create(home, person, new_passphrase(passphrase_file, f"home `{home.name}`"))
     pem = public.pem.decode()
-    tell(as_json, {"person": person, "key_id": public.key_id, "key_pem": pem}, [f"key {public.key_id}", *pem.splitlines()])
+    facts = {"person": person, "key_id": public.key_id, "key_pem": pem}
+    tell(as_json, facts, [f"key {public.key_id}", *pem.splitlines()])
 
 
 @people.command("list")

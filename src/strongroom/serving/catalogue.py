@@ -12,13 +12,18 @@ from strongroom.serving.served import ServedModel
 ANSWERING = ("champion", "fallback")
 
 
+def halted_words(name: str) -> str:
+    """What a caller is told of a halt: neither who nor why, which is between the bank's own people."""
+    return f"model `{name}` is halted; nothing is answered until two persons lift it"
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The admitted models.
 
     Attributes:
         models: by name; every admitted version, champion first.
-        halted: why a model may not answer, by name.
+        halted: why a model may not answer, by name; for the node's own people, never for callers.
         fresh_until_us: when the release metadata expires; from then on nothing is answered.
         trouble: why nothing can be answered at all just now, or None.
     """
@@ -54,7 +59,7 @@ class Catalogue:
         """
         versions = self.models.get(name)
         if name in self.halted:
-            raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
+            raise HaltedError(halted_words(name), rule="halted")
         for served in versions or ():
             if (
                 (served.role == "champion")
@@ -79,7 +84,7 @@ class Catalogue:
                 return served
         if name in self.halted:
             # the node may not hold a model that was halted before it started; a caller is told why all the same
-            raise HaltedError(f"model `{name}` is halted: {self.halted[name]}", rule="halted")
+            raise HaltedError(halted_words(name), rule="halted")
         raise NotFoundError(f"no model `{name}`, or no such version of it, is released here", rule="released")
 
     def not_ready(self, now_us: int) -> str | None:

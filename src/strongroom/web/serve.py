@@ -18,6 +18,7 @@ from typing import IO, Final
 
 from strongroom.adapters.keeper_client import KeeperProcess
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
+from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
 from strongroom.web.server import Server, listen
 from strongroom.wiring.gateway import Refresher, keeper
@@ -50,11 +51,14 @@ class Supervisor:
         self.port = 0
         self.metrics_port: int | None = None
         self._passphrase = passphrase
-        self._tell = tell
+        self._say = tell
         self._batch = batch_scheduling or self.settings.batch_scheduling
         self._stopping = asyncio.Event()
         self._workers: dict[int, asyncio.subprocess.Process] = {}
         self._keeper: KeeperProcess | None = None
+
+    def _tell(self, line: str) -> None:
+        self._say(one_line(line))
 
     def stop(self) -> None:
         """Ask for a graceful stop."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from strongroom import __version__
 from strongroom.errors import InvalidInputError, StrongroomError, UnavailableError
-from strongroom.serving.catalogue import ANSWERING, Catalogue
+from strongroom.serving.catalogue import ANSWERING, Catalogue, halted_words
 from strongroom.serving.decision import Answered
 from strongroom.serving.decoding import DECISION_OUTPUT, SUBJECT_TENSOR
 from strongroom.serving.question import WantedOutput
@@ -111,7 +111,7 @@ def index_of(catalogue: Catalogue, now_us: int) -> Iterator[IndexEntry]:
                 continue
             reason = trouble
             if not reason and name in catalogue.halted:
-                reason = f"halted: {catalogue.halted[name]}"
+                reason = halted_words(name)
             if not reason and now_us >= served.release.review_due_us:
                 reason = "its review is due"
             yield IndexEntry(name, served.version, UNAVAILABLE if reason else READY, reason)

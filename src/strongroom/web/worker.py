@@ -38,6 +38,7 @@ from strongroom.web.http import Limits
 from strongroom.web.metrics import WorkerCounters, snapshot
 from strongroom.web.server import Server, TlsFiles, tls_context
 from strongroom.wiring.gateway import WorkerParts
+from strongroom.wiring.log_lines import log_to
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--batch-scheduling", action="store_true", help="run under SCHED_BATCH")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
+    log_to(None, "%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     passphrase = sys.stdin.buffer.readline().rstrip(b"\n")
     if chosen.batch_scheduling:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
