@@ -14,7 +14,7 @@ from strongroom.access.authentication import Authenticator
 from strongroom.access.credentials import ApiKey, match_secret, new_api_key, parse_api_key
 from strongroom.access.grants import CallingSystem, Grants, Secret, TokenSubject
 from strongroom.access.tokens import Issuer, IssuerKey
-from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError
+from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError
 from strongroom.vocabulary import PersonId
 from tests.access.issuing import API_KEY, BOUNDS, EC, ISSUER, NOW, PEPPER, bearer, grants, public
 
@@ -167,3 +167,13 @@ def test_algorithms_of_shared_secrets_cannot_be_pinned() -> None:
             Grants.decode(data.replace(b'"ES256"', b'"' + other + b'"'))
     with pytest.raises(InvalidInputError):
         Issuer(issuer=ISSUER, audience="", keys=(IssuerKey(kid="k", alg="ES256", jwk=public(EC)),))
+
+
+def test_an_ended_grant_takes_key_and_tokens_along() -> None:
+    ended = grants().without_system("loans")
+    assert (ended.sequence, ended.systems) == (2, ())
+    assert Grants.decode(ended.encode()) == ended
+    with pytest.raises(NotAuthenticatedError):
+        Authenticator(ended, PEPPER).authenticate(bearer(API_KEY), NOW)
+    with pytest.raises(NotFoundError, match="grant list"):
+        ended.without_system("loans")

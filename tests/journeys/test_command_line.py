@@ -267,6 +267,9 @@ def test_a_rotated_key_works_beside_the_old_one(bank: Bank) -> None:
     assert bank.refused("omar", "grant", "add", "loan-desk", "--model", MODEL, "--jurisdiction", "TW",
                         "--purpose", "credit-decision")["error"] == "conflict"  # fmt: skip
     assert bank.refused("omar", "grant", "rotate", "nobody")["error"] == "not-found"
+    assert _works(bank, new)
+    bank.run("omar", "grant", "end", "batch-desk")
+    bank.wait_for(lambda: not _works(bank, new))
 
 
 def test_a_second_version_is_released_and_rolled_back(bank: Bank) -> None:

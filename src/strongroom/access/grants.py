@@ -14,7 +14,7 @@ from strongroom.access.principals import Principal
 from strongroom.access.tokens import Issuer
 from strongroom.access.verbs import ROLES
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import ConflictError, InvalidInputError
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdiction, parse_name
 
 LIMIT_BYTES = 8 * 1024 * 1024
@@ -176,3 +176,14 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return msgspec.structs.replace(
             self, sequence=self.sequence + 1, systems=tuple(kept[name] for name in sorted(kept))
         )
+
+    def without_system(self, name: str) -> Grants:
+        """The next document, without this system: its key and its tokens count no more.
+
+        Raises:
+            NotFoundError: it has no grant.
+        """
+        kept = tuple(system for system in self.systems if system.id != name)
+        if len(kept) == len(self.systems):
+            raise NotFoundError(f"no calling system `{name}` has a grant; `strongroom grant list` names those that do")
+        return msgspec.structs.replace(self, sequence=self.sequence + 1, systems=kept)

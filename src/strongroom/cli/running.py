@@ -209,6 +209,72 @@ def grant_rotate(
     tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
 
 
+@grant.command("end")
+@command
+def grant_end(
+    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: let a calling system in no more. Its key and its tokens end once gateways have seen it.
+
+    Example: strongroom grant end loan-desk --room credit --home ~/omar
+    """
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        releasing.end_grant(desk, system)
+    tell(as_json, {"system": system, "ended": True}, [f"`{system}` has no grant any more"])
+
+
+@grant.command("list")
+@command
+def grant_list(
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """List the calling systems and what each may ask for. No secret is kept, so none is shown.
+
+    Example: strongroom grant list --room credit --home ~/omar
+    """
+    from strongroom.vocabulary import instant, rfc3339
+    from strongroom.wiring import releasing
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        systems = releasing.list_grants(desk)
+    rows = [
+        {
+            "system": one.id,
+            "models": one.bounds.models,
+            "purposes": one.bounds.purposes,
+            "jurisdictions": one.bounds.jurisdictions,
+            "environments": one.bounds.environments,
+            "key_id": one.key_id,
+            "secrets_until": [None if s.until_us is None else rfc3339(instant(s.until_us)) for s in one.secrets],
+            "tokens": [f"{token.issuer} {token.subject}" for token in one.tokens],
+        }
+        for one in systems
+    ]
+    if as_json:
+        tell(True, rows)
+        return
+    shown = ("system", "models", "purposes", "jurisdictions", "environments")
+    table(
+        f"{len(rows)} calling system(s)",
+        [*shown, "API key"],
+        [
+            (one.id, *(", ".join(getattr(one.bounds, name)) for name in shown[1:]), one.key_id or "none")
+            for one in systems
+        ],
+    )
+
+
 @command
 def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: Json = False) -> None:
     """Serve a gateway until it is told to stop (SIGTERM).

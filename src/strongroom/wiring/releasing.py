@@ -12,6 +12,7 @@ import msgspec
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, TokenSubject
 from strongroom.access.tokens import Issuer
+from strongroom.adapters.database import SqlBooks
 from strongroom.approval import actions as approval
 from strongroom.approval import standing
 from strongroom.approval.cases import Case
@@ -19,6 +20,7 @@ from strongroom.approval.role_metadata import OPERATIONS_ROLE
 from strongroom.approval.signing import sign_halt, sign_lift
 from strongroom.approval.standing import draft_pointer, draft_rollback, open_halts
 from strongroom.approval.trust_policy import GRANTS_PATH
+from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import PointerChange
@@ -176,6 +178,7 @@ def grant(
         Its API key, shown this once.
 
     Raises:
+        NotFoundError: no version of such a model was ever submitted.
         ConflictError: the system is known; rotate its key instead.
     """
     key = new_api_key(os.urandom)
@@ -194,6 +197,14 @@ def grant(
         tokens=tuple(tokens),
     )
 
+    def check(books: SqlBooks) -> None:
+        unknown = sorted(set(models) - set(books.versions.models()))
+        if unknown:
+            raise NotFoundError(
+                f"no model `{unknown[0]}` was ever submitted; `strongroom show` lists those that were",
+                field="model",
+            )
+
     def change(grants: Grants) -> Grants:
         if any(known.id == system for known in grants.systems):
             raise ConflictError(f"`{system}` has a grant already; rotate its key instead")
@@ -202,8 +213,28 @@ def grant(
         wider = msgspec.structs.replace(grants, issuers=tuple(pinned[name] for name in sorted(pinned)))
         return wider.with_system(made)
 
-    _change_grants(desk, "add-grant", system, change)
+    _change_grants(desk, "add-grant", system, change, canonical({"add": made, "issuers": list(issuers)}), check)
     return key
+
+
+def end_grant(desk: AtDesk, system: str) -> None:
+    """As the operator: let a calling system in no more; gateways refuse it as soon as they follow.
+
+    Raises:
+        NotFoundError: no such system.
+    """
+    _change_grants(desk, "add-grant", system, lambda grants: grants.without_system(system), canonical({"end": system}))
+
+
+def list_grants(desk: AtDesk) -> Sequence[CallingSystem]:
+    """Who may call, on the record; nobody before the first grant."""
+    room = desk.room
+    who, name = desk.ask("show", "Room", room.settings.room), room.settings.room
+    with room.office.open(Act(who, "show", Resource("Room", name), room.clock())) as books:
+        try:
+            return books.grants.current().systems
+        except NotFoundError:
+            return ()
 
 
 def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> ApiKey:
@@ -217,6 +248,7 @@ def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> 
         NotFoundError: no such system.
     """
     at_us = micros(desk.room.clock())
+    overlap_us = overlap // timedelta(microseconds=1)
     made: list[ApiKey] = []
 
     def change(grants: Grants) -> Grants:
@@ -224,19 +256,26 @@ def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> 
             if known.id == system:
                 key = new_api_key(os.urandom, known.key_id)
                 made.append(key)
-                overlap_us = overlap // timedelta(microseconds=1)
                 return grants.with_system(known.rotated(key.digest(desk.room.pepper), at_us, overlap_us))
         raise NotFoundError(f"no calling system `{system}` has a grant")
 
-    _change_grants(desk, "rotate-key", system, change)
+    _change_grants(desk, "rotate-key", system, change, canonical({"overlap_us": overlap_us, "rotate": system}))
     return made[0]
 
 
-def _change_grants(desk: AtDesk, verb: str, system: str, change: Callable[[Grants], Grants]) -> None:
+def _change_grants(
+    desk: AtDesk,
+    verb: str,
+    system: str,
+    change: Callable[[Grants], Grants],
+    body: bytes,
+    check: Callable[[SqlBooks], None] = lambda _: None,
+) -> None:
     """Books first, metadata after: a crash between leaves grants that the next change publishes too."""
     room, at = desk.room, desk.room.clock()
-    who = desk.ask(verb, "Grant", system)
+    who = desk.ask(verb, "Grant", system, body)
     with room.office.open(Act(who, verb, Resource("Grant", system), at)) as books:
+        check(books)
         try:
             grants = change(books.grants.current())
         except NotFoundError:

@@ -1,0 +1,66 @@
+"""Calling systems come and go: a grant for a model that exists, its list, and its end at a gateway's door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from strongroom.access.authentication import Authenticator
+from strongroom.access.grants import Grants
+from strongroom.approval.trust_policy import GRANTS_PATH
+from strongroom.errors import NotAuthenticatedError
+from strongroom.vocabulary import micros
+from strongroom.wiring.control import ControlPlane, now
+from tests.journeys.bank import MODEL, Bank, each_key_derived_once
+
+WORDS = ("--model", MODEL, "--jurisdiction", "TW", "--purpose", "credit-decision")
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    with each_key_derived_once():
+        bank = Bank(tmp_path_factory.mktemp("calling"))
+        bank.hire()
+        bank.found()
+        yield bank
+
+
+def door(bank: Bank) -> Authenticator:
+    """What a gateway makes of the grants that are published now."""
+    with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room:
+        return Authenticator(Grants.decode(room.document(GRANTS_PATH)), room.pepper)
+
+
+def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> None:
+    assert bank.run("omar", "grant", "list") == []
+    said = bank.refused("omar", "grant", "add", "loan-desk", *WORDS)
+    assert (said["error"], "strongroom show" in said["message"]) == ("not-found", True)
+    assert said["entry"]
+    assert bank.refused("omar", "grant", "end", "loan-desk")["error"] == "not-found"
+    bank.delegate()
+    bank.run("ann", "submit", bank.package("one", 5))
+    headers = {}
+    for system in ("batch-desk", "loan-desk"):
+        key = bank.run("omar", "grant", "add", system, *WORDS)["api_key"]
+        headers[system] = f"Bearer {key}".encode()
+    listed = bank.run("omar", "grant", "list")
+    assert [(one["system"], one["models"], one["secrets_until"]) for one in listed] == [
+        ("batch-desk", [MODEL], [None]),
+        ("loan-desk", [MODEL], [None]),
+    ]
+    assert headers["loan-desk"].decode().split("_")[-1] not in str(listed), "no secret is listed"
+    assert "loan-desk" in bank.try_("omar", "grant", "list").stdout
+    before = door(bank)
+    assert before.authenticate(headers["loan-desk"], micros(now())).id == "loan-desk"
+    assert bank.refused("ann", "grant", "end", "loan-desk")["error"] == "not-permitted"
+    bank.run("omar", "grant", "end", "loan-desk")
+    after = door(bank)
+    with pytest.raises(NotAuthenticatedError):
+        after.authenticate(headers["loan-desk"], micros(now()))
+    assert after.authenticate(headers["batch-desk"], micros(now())).id == "batch-desk"
+    assert [one["system"] for one in bank.run("omar", "grant", "list")] == ["batch-desk"]
+    again = bank.run("omar", "grant", "add", "loan-desk", *WORDS)["api_key"]
+    assert f"Bearer {again}".encode() != headers["loan-desk"], "a name may come back, its old key does not"
+    with pytest.raises(NotAuthenticatedError):
+        door(bank).authenticate(headers["loan-desk"], micros(now()))
