@@ -465,11 +465,15 @@ class _Keeper:
         self._hashes += hashes[skip:]
 
 
+LOCKED = "locked"
+"""The rule that a second writer breaks."""
+
+
 def _lock(disk: Disk, folder: Path) -> File:
     try:
         return disk.lock(folder / "lock")
     except BlockingIOError as error:
-        raise ConflictError(f"another process writes to the log in `{folder.name}`") from error
+        raise ConflictError(f"another process writes to the log in `{folder.name}`", rule=LOCKED) from error
 
 
 __all__ = ["SEGMENT_BYTES", "FileShard", "ShardReader", "read_shard_file"]

@@ -86,10 +86,14 @@ def room_open(room: Path, file: Path | None) -> Iterator[ControlPlane]:
 @contextmanager
 def at_desk(room: Path, room_file: Path | None, home: Path, home_file: Path | None) -> Iterator[AtDesk]:
     """A person at their desk with a room open."""
+    from strongroom.wiring.control import ControlPlane
     from strongroom.wiring.person import AtDesk
 
-    with room_open(room, room_file) as control:
-        yield AtDesk.sit_down(home, passphrase(home_file, f"home `{home.name}`"), control)
+    # both are asked for before the room is open: others wait for it while somebody thinks at a prompt
+    of_room = passphrase(room_file, "the room", ROOM_PASSPHRASE)
+    of_home = passphrase(home_file, f"home `{home.name}`")
+    with ControlPlane.open(room, of_room) as control:
+        yield AtDesk.sit_down(home, of_home, control)
 
 
 def find_version(control: ControlPlane, text: str) -> Version:

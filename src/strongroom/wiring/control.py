@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from strongroom.access.authorisation import Authorisation
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
-from strongroom.access.requests import PersonRequest, SignedRequest, verify_request
+from strongroom.access.requests import PersonRequest, SignedRequest, Target, check_kept, verify_request
 from strongroom.adapters.blob_files import BlobFiles
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.database import SqlBooks, SqlDesk, open_desk
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.shard_files import LOCKED, FileShard
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
@@ -28,15 +29,21 @@ from strongroom.errors import ConflictError, NotFoundError
 from strongroom.ledger.note import LogKey
 from strongroom.ledger.trust import read_trust
 from strongroom.office.door import Office
+from strongroom.office.entries import REQUEST, Entry
 from strongroom.registry.actions import Vault
-from strongroom.vocabulary import digest_of, micros
+from strongroom.vocabulary import Digest, digest_of, micros
 from strongroom.wiring.founding import GOVERNANCE_SEED, PEPPER, RECORD_KEY, open_repository
 from strongroom.wiring.settings import Layout, RoomSettings
 from strongroom.wiring.witnessing import Cosigning
 
 GOVERNANCE_SEGMENT_BYTES = 4 * 1024 * 1024
+KEPT_BODY_BYTES = 64 * 1024
 WITNESS_TIMEOUT_S = 2.0
 """A person waits for a command, and its act is done already: shorter than for gateways."""
+
+ROOM_WAIT_S = 5.0
+"""How long a command waits for another to let the room go; most take less than a second."""
+ROOM_LOOK_S = 0.05
 
 
 def now() -> datetime:
@@ -82,22 +89,19 @@ class ControlPlane:
         Raises:
             NotFoundError: no room there.
             NotAuthenticatedError: wrong passphrase.
-            ConflictError: another process has it open, or the custodians have not signed yet.
+            ConflictError: another process still has it open after a few seconds, or the custodians have not signed yet.
             TamperedError: the governance log is not what was written.
         """
         layout = Layout(folder)
         settings = layout.read()
         keys = KeyFile.open(layout.keyring, passphrase)
         repository = open_repository(layout, keys)
-        policies = repository.target(paths.ACCESS_PATH)
-        schema = repository.target(paths.ACCESS_SCHEMA_PATH)
-        if policies is None or schema is None:
-            raise ConflictError(
-                "the room is not founded yet: two custodians sign root and targets with `strongroom people sign`"
-            )
-        policy = Authorisation(CedarEngine(policies, schema))
-        shard = open_governance(layout, settings, keys)
+        _policies(repository)  # before a log is made
+        shard = wait_for_governance(layout, settings, keys)
         try:
+            # again: whoever had the room open may have published others
+            policies, schema = _policies(repository)
+            policy = Authorisation(CedarEngine(policies, schema))
             log = ShardGovernanceLog(
                 shard, GovernanceKey(keys.get(RECORD_KEY)), os.urandom, policy=digest_of(policies + schema)
             )
@@ -165,14 +169,77 @@ class ControlPlane:
         )
 
     def authenticate(self, signed: SignedRequest, body: bytes) -> tuple[Principal, PersonRequest]:
-        """Who asks, by their signature.
+        """Who asks, by their signature. The request is kept, and every entry of what they do with it names it.
+
+        Small bodies (parameters, statements) are kept as well, under the digest that the request names.
 
         Raises:
             NotAuthenticatedError: see `access.requests.verify_request`.
+            UnavailableError: the request could not be kept; nobody acts without it.
         """
-        return verify_request(
+        who, request = verify_request(
             signed, body, self.settings.governance_origin, self.register, self.desk.nonces, micros(self.clock())
         )
+        if len(body) <= KEPT_BODY_BYTES:
+            self.vault.blobs.put(body)
+        return replace(who, request=self.vault.blobs.put(signed.encode())), request
+
+    def check_request(self, entry: Entry) -> PersonRequest | None:
+        """The signed request behind an entry of the governance log; None where a service acted by itself.
+
+        Raises:
+            NotFoundError, TamperedError: it is gone, or is not this person's for this act.
+        """
+        digest = entry.facts.get(REQUEST)
+        if digest is None:
+            return None
+        return check_kept(
+            self.vault.blobs.get(Digest(digest)),
+            self.settings.governance_origin,
+            self.register,
+            who=entry.who,
+            verb=entry.verb,
+            on=Target(kind=entry.on.kind, id=entry.on.id),
+            at_us=entry.at_us,
+        )
+
+
+def _policies(repository: TufRepository) -> tuple[bytes, bytes]:
+    policies = repository.target(paths.ACCESS_PATH)
+    schema = repository.target(paths.ACCESS_SCHEMA_PATH)
+    if policies is None or schema is None:
+        raise ConflictError(
+            "the room is not founded yet: two custodians sign root and targets with `strongroom people sign`"
+        )
+    return policies, schema
+
+
+def wait_for_governance(
+    layout: Layout, settings: RoomSettings, keys: KeyFile, wait_s: float | None = None
+) -> FileShard:
+    """The governance log's writer, as soon as no other process has it.
+
+    Args:
+        layout, settings, keys: of the room.
+        wait_s: how long at most; ROOM_WAIT_S when None.
+
+    Raises:
+        ConflictError: another process did not let it go in time, or see `open_governance`.
+    """
+    deadline = time.monotonic() + (ROOM_WAIT_S if wait_s is None else wait_s)
+    while True:
+        try:
+            return open_governance(layout, settings, keys)
+        except ConflictError as error:
+            if error.details.get("rule") != LOCKED:
+                raise
+            if time.monotonic() >= deadline:
+                raise ConflictError(
+                    f"another command has the room open; try again when it is done, and if none of yours runs, ask who "
+                    f"else works in `{layout.folder}`: theirs may wait for an answer at its prompt",
+                    rule=LOCKED,
+                ) from error
+        time.sleep(ROOM_LOOK_S)
 
 
 def open_governance(layout: Layout, settings: RoomSettings, keys: KeyFile) -> FileShard:
