@@ -188,6 +188,8 @@ def test_show_and_history() -> None:
         show(room.door, principal("olga"), LATER, ref=ModelRef("pd-small", Digest("0" * 64)))
     found = history(room.door, principal("olga"), LATER, name="pd-small")
     assert (list(found.versions), list(found.changes)) == ([version], [])
+    with pytest.raises(NotFoundError, match="no version of a model `pd-large`"):
+        history(room.door, principal("olga"), LATER, name="pd-large")
     with pytest.raises(NotFoundError, match="no version was live"):
         what_was_live(room.door, principal("olga"), LATER, name="pd-small", moment=AT)
 

@@ -9,10 +9,12 @@ import typer
 
 from strongroom import __version__
 from strongroom.cli import judgement, models, proof, rooms, running
+from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
 app = typer.Typer(
     name="strongroom",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Where a bank keeps, proves and runs its models.",

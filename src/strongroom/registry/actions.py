@@ -8,7 +8,7 @@ from datetime import datetime
 
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
-from strongroom.errors import ConflictError, InvalidInputError, NotPermittedError, TamperedError
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, TamperedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.packages import read_package
 from strongroom.registry.ports import Door, RegistryBooks
@@ -185,10 +185,16 @@ def history(door: Door[RegistryBooks], by: Principal, at: datetime, *, name: str
     """All versions of a model and everything that was ever live.
 
     Raises:
+        NotFoundError: no version of such a model was ever submitted.
         NotPermittedError: the policies.
     """
     with door.open(Act(by, "history", Resource("Model", name), at)) as books:
-        return History(books.versions.of_model(name), books.pointers.history(name))
+        versions = books.versions.of_model(name)
+        if not versions:
+            raise NotFoundError(
+                f"no version of a model `{name}` was submitted; `strongroom show` without a model lists what there is"
+            )
+        return History(versions, books.pointers.history(name))
 
 
 def what_was_live(
