@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from strongroom.vocabulary import PersonId
+from strongroom.vocabulary import Digest, PersonId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Principal:
         units: departments or tenants.
         grants: bounds on labels a caller may assert, by name: `models`, `environments`, `jurisdictions`, `purposes`.
         token_expires_us: end of the credential's validity in microseconds, or None for credentials without one.
+        request: digest of the signed request by which a person asked, as it is kept (`access.requests`); no part of
+            who they are.
     """
 
     id: PersonId
@@ -29,6 +31,7 @@ class Principal:
     units: frozenset[str] = frozenset()
     grants: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     token_expires_us: int | None = None
+    request: Digest | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # decisions are remembered per principal, so nobody may widen the grants of one that is remembered

@@ -60,6 +60,10 @@ class SignedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     key_id: KeyId
     signature: bytes
 
+    def encode(self) -> bytes:
+        """As it is kept: canonical, `document` and `signature` in base64."""
+        return canonical(self)
+
 
 class Signing(Protocol):
     """Whoever signs with one key: a home (`sealing.keys.Signer`)."""
@@ -134,3 +138,39 @@ def verify_request(
     except ConflictError as error:
         raise NotAuthenticatedError("the request was used before; sign a new one") from error
     return principal_of(register.key_owner(signed.key_id, at_us)), request
+
+
+def check_kept(
+    kept: bytes, room: str, register: PeopleRegister, *, who: str, verb: str, on: Target, at_us: int
+) -> PersonRequest:
+    """That an act of the past was asked for by a person's signature, from the request that was kept.
+
+    Whether the nonce was fresh was judged then. One request may stand behind several entries of the same verb on the
+    same thing, such as a submission and the opening of its case. A key that ended or was compromised later still
+    shows who asked.
+
+    Args:
+        kept: `SignedRequest.encode`.
+        room: as in the request.
+        register: the people register, of then or any later one.
+        who, verb, on, at_us: as the act's entry has them.
+
+    Raises:
+        NotFoundError: nobody of that id.
+        TamperedError: the request is not that person's, not for this act, or was changed.
+    """
+    try:
+        signed = parse_as(kept, SignedRequest, 4 * LIMIT_BYTES)
+        request = parse_as(signed.document, PersonRequest, LIMIT_BYTES)
+    except RefusedError as error:
+        raise TamperedError(f"the kept request does not read: {error.message}") from error
+    keys = {key.id: key for key in register.person(who).keys}
+    key = keys.get(signed.key_id)
+    if key is None:
+        raise TamperedError(f"the kept request is signed by key {signed.key_id[:12]}, which is none of `{who}`")
+    key.verify(signed.signature, _CONTEXT + signed.document)
+    if request.at_us < key.from_us - WINDOW_US or (key.until_us is not None and request.at_us >= key.until_us):
+        raise TamperedError(f"the kept request was signed when key {signed.key_id[:12]} did not count")
+    if (request.room, request.verb, request.on) != (room, verb, on) or request.at_us > at_us + WINDOW_US:
+        raise TamperedError(f"the kept request asks for `{request.verb}` on `{request.on.id}`, not for this act")
+    return request

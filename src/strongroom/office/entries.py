@@ -17,6 +17,7 @@ from strongroom.vocabulary import micros
 ENTRY_LIMIT_BYTES = 64 * 1024
 REASON_LIMIT = 2_000
 DETAILS_LIMIT = 16
+REQUEST = "request"
 UNEXPECTED = "the act failed inside; its state is unchanged and the details stand in the operator's log"
 
 
@@ -39,7 +40,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         outcome: `done` or `refused`.
         code: of the refusal, empty when done.
         reason: of the refusal, in words, empty when done.
-        facts: what the rule noted (digests, counts), or the refusal's details. Never data of applicants.
+        facts: what the rule noted (digests, counts), or the refusal's details. Never data of applicants. `request` is
+            the digest of the person's signed request, which lies among the room's blobs.
     """
 
     v: Literal[1] = 1
@@ -91,7 +93,7 @@ def done(act_id: str, act: Act, facts: Mapping[str, Scalar]) -> Entry:
         outcome="done",
         code="",
         reason="",
-        facts=dict(facts),
+        facts=_with_request(act, facts),
     )
     if len(entry.encode()) > ENTRY_LIMIT_BYTES:
         raise TooLargeError(f"the facts of `{act.verb}` take more than {ENTRY_LIMIT_BYTES} bytes", rule="size")
@@ -108,8 +110,9 @@ def public_part(entry: Entry) -> bytes | None:
     if entry.type not in ("open", "close"):
         return None
     kind = OpenEntry if entry.type == "open" else CloseEntry
+    public = {name: value for name, value in entry.facts.items() if name != REQUEST}
     try:
-        return kind.decode(canonical({**entry.facts, "type": entry.type, "v": 1})).encode()
+        return kind.decode(canonical({**public, "type": entry.type, "v": 1})).encode()
     except InvalidInputError as error:
         raise InvalidInputError(
             f"`{entry.verb}` needs the facts of an {entry.type} entry of format 10: {error.message}", rule="entry"
@@ -135,8 +138,13 @@ def refused(act_id: str, act: Act, error: BaseException) -> Entry:
         outcome="refused",
         code=code,
         reason=reason,
-        facts=facts,
+        facts=_with_request(act, facts),
     )
+
+
+def _with_request(act: Act, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The door's own fact outranks what a rule might have noted under that name."""
+    return {**facts, **({REQUEST: act.who.request} if act.who.request is not None else {})}
 
 
 def _plain(details: Mapping[str, str | int]) -> dict[str, Any]:

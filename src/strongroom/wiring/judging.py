@@ -23,6 +23,7 @@ from strongroom.approval.signing import (
     sign_review,
 )
 from strongroom.approval.statements import Finding
+from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, InvalidInputError
 from strongroom.registry.actions import open_sample, open_version
 from strongroom.registry.versions import Version
@@ -53,7 +54,7 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         FourEyesError, EvidenceError, TamperedError: the papers do not hold; nothing was signed or sent.
     """
     room = desk.room
-    catch_up(desk, desk.ask("review", "Model", ref.name), ref)
+    catch_up(desk, ref)
     at = room.clock()
     version = version_of(desk, ref)
     predicate = validation_of(desk, version)
@@ -118,9 +119,11 @@ def propose(
         min_gateway=__version__,
         kek_id=room.keys.current_kek,
     )
+    asked = {"canary_percent": canary_percent, "days": days, "fallback": fallback, "propose": ref.manifest}
+    body = canonical(asked)
     return approval.propose(
         room.office,
-        desk.ask("release", "Model", ref.name),
+        desk.ask("release", "Model", ref.name, body),
         at,
         ref=ref,
         profile=msgspec.convert(msgspec.to_builtins(predicate.profile), NumericProfile),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.approval.release import Release
 from strongroom.compliance import actions as compliance
+from strongroom.encoding import canonical
 from strongroom.errors import NotFoundError, StrongroomError, UnavailableError
 from strongroom.ledger.fsck import fsck
 from strongroom.ledger.note import LogKey
@@ -22,6 +23,7 @@ from strongroom.monitoring.alerts import Alert
 from strongroom.monitoring.outcomes import Joined, Outcome, OutcomeBatch
 from strongroom.monitoring.performance import performance
 from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.office.entries import Entry
 from strongroom.office.ports import LoggedEntry
 from strongroom.registry.versions import Version
 from strongroom.serving.receipt import make_receipt
@@ -142,7 +144,7 @@ def erase(desk: AtDesk, folder: Path, node_passphrase: bytes, subject: str) -> c
     with NodeRecords.open(folder, node_passphrase) as node:
         tag, region = node.tag(subject), node.settings.region
         ids = node.ids_of(tag)
-    who = desk.ask("erase", "Subject", tag.hex())
+    who = desk.ask("erase", "Subject", tag.hex(), canonical({"erase": tag.hex(), "region": region}))
     stores, signer = [node_store(folder)], room.keys.signer("control-plane")
     try:
         erased = compliance.erase(room.office, stores, signer, who, region, tag, room.clock)
@@ -203,6 +205,7 @@ def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
         Checked("outbox", tuple(f"{one.what}: act {one.act_id}" for one in room.office.fsck())),
         Checked("sealed files", tuple(_blob_findings(room, versions))),
         Checked("people register", tuple(_register_findings(room))),
+        Checked("signed requests", tuple(_request_findings(room))),
     ]
     for node in nodes:
         checked += [
@@ -240,6 +243,15 @@ def _register_findings(room: ControlPlane) -> list[str]:
     except StrongroomError as error:
         return [error.message]
     return []
+
+
+def _request_findings(room: ControlPlane) -> Iterator[str]:
+    """Every entry that names a request: that it is there, signed by that person for that act."""
+    for logged in room.log.entries():
+        try:
+            room.check_request(Entry.decode(logged.entry))
+        except StrongroomError as error:
+            yield f"{logged.ref}: {error.message}"
 
 
 def entries(desk: AtDesk, limit: int = 50) -> list[LoggedEntry]:

@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.access.people import PeopleRegister, Person, PersonKey, person_key
 from strongroom.approval.trust_policy import PEOPLE_PATH
+from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, FourEyesError, InvalidInputError, NotFoundError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
@@ -63,7 +64,8 @@ def enter_person(
             units=_sorted(units) or known.units,
         )
 
-    return _draft(desk, name, change)
+    body = {"enter": name, "keys": [key.id for key in new], "roles": list(roles), "units": list(units)}
+    return _draft(desk, name, change, canonical(body))
 
 
 def end_keys(desk: AtDesk, name: str, reason: Ending, key_id: str | None = None) -> EntryRef:
@@ -97,7 +99,7 @@ def end_keys(desk: AtDesk, name: str, reason: Ending, key_id: str | None = None)
             ),
         )
 
-    return _draft(desk, name, change)
+    return _draft(desk, name, change, canonical({"end": name, "key": key_id, "reason": reason}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def renew(desk: AtDesk, custodians: Sequence[str] = ()) -> Renewal:
     """
     room = desk.room
     at = room.clock()
-    who = desk.ask("people", "People", "register", ",".join(custodians).encode())
+    who = desk.ask("people", "People", "register", canonical({"custodians": list(custodians)}))
     with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
         register = _newest(desk)
         listed, threshold = room.repository.custodians()
@@ -163,10 +165,10 @@ def _ends(key: PersonKey, reason: Ending, key_id: str | None) -> bool:
     return counts and key.id.startswith(key_id or "")
 
 
-def _draft(desk: AtDesk, name: str, change: Callable[[PeopleRegister], Person]) -> EntryRef:
+def _draft(desk: AtDesk, name: str, change: Callable[[PeopleRegister], Person], body: bytes) -> EntryRef:
     room = desk.room
     at: datetime = room.clock()
-    who = desk.ask("people", "People", "register", name.encode())
+    who = desk.ask("people", "People", "register", body)
     with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
         register = _newest(desk)
         register = register.with_person(change(register))

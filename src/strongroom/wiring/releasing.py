@@ -32,7 +32,8 @@ ROTATION_OVERLAP = timedelta(days=7)
 
 def release(desk: AtDesk, ref: ModelRef) -> Case:
     """As the operator: publish an approved version. Nothing answers from it before `point`."""
-    room, who = desk.room, desk.ask("release", "Model", ref.name)
+    room = desk.room
+    who = desk.ask("release", "Model", ref.name, canonical({"release": ref.manifest}))
     return approval.release(room.office, who, room.clock(), ref=ref, means=room.means())
 
 

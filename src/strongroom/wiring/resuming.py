@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from strongroom.access.principals import Principal
 from strongroom.approval import actions as approval
 from strongroom.errors import NotFoundError
 from strongroom.office.acts import EntryRef
@@ -38,18 +37,15 @@ def without_case(desk: AtDesk, author: PersonId, ref: ModelRef) -> Version | Non
     return None
 
 
-def catch_up(desk: AtDesk, who: Principal, ref: ModelRef) -> dict[Step, Version]:
+def catch_up(desk: AtDesk, ref: ModelRef) -> dict[Step, Version]:
     """Take evidence into the case that an interrupted scan or validation left behind.
-
-    Args:
-        who: comes next; the policies must let them do the verb that was interrupted.
 
     Returns:
         The version, under each verb that was finished.
 
     Raises:
         NotFoundError: no such version, or its submission was interrupted.
-        NotPermittedError: the policies.
+        NotPermittedError: the policies must let this person do the verb that was interrupted.
     """
     room, found = desk.room, {}
     for verb, kind, before in STEPS:
@@ -62,6 +58,7 @@ def catch_up(desk: AtDesk, who: Principal, ref: ModelRef) -> dict[Step, Version]
                     f"version {ref} has no case, since its submission was interrupted; its author submits it once more"
                 ) from None
         if kind in version.evidence and case.state == before:
+            who = desk.ask(verb, "Model", ref.name)
             approval.follow(room.office, who, room.clock(), ref=ref, kind=verb, means=room.means())
             found[verb] = version
     return found

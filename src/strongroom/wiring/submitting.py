@@ -12,6 +12,7 @@ from strongroom.adapters.package_folder import read_folder
 from strongroom.adapters.parquet import parquet_rows
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
+from strongroom.encoding import canonical
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.registry import actions as registry
 from strongroom.registry.packages import read_package
@@ -35,7 +36,8 @@ def delegate(desk: AtDesk, model: str, approvers: Sequence[str]) -> EntryRef:
         NotPermittedError, FourEyesError, NotFoundError: see `custody.stage_delegation`.
     """
     room = desk.room
-    who, at = desk.ask("people", "People", "register"), room.clock()
+    body = canonical({"approvers": list(approvers), "delegate": model})
+    who, at = desk.ask("people", "People", "register", body), room.clock()
     with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
         draft = stage_delegation(room, model, approvers, at)
         books.note(model=model, approvers=",".join(approvers), draft=digest_of(draft))
@@ -113,7 +115,7 @@ def register_sample(desk: AtDesk, ref: ModelRef, files: Mapping[str, bytes], sou
 def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
     """Have the scan service look at a version. Repeated after an interruption, it hands back what was found then."""
     room, who = desk.room, desk.ask("scan", "Model", ref.name)
-    done = catch_up(desk, who, ref).get("scan")
+    done = catch_up(desk, ref).get("scan")
     if done is not None:
         found = stated(desk, done, "scan", SCAN, "scanner", ScanPredicate)
         return scanning.Scanned(ref, done.evidence["scan"], found, newest_entry(desk))
@@ -134,7 +136,7 @@ def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
 def validate(desk: AtDesk, ref: ModelRef) -> validating.Validated:
     """Have the validation service run the battery. Repeated after an interruption, it hands back what was found."""
     room, who = desk.room, desk.ask("validate", "Model", ref.name)
-    done = catch_up(desk, who, ref).get("validate")
+    done = catch_up(desk, ref).get("validate")
     if done is not None:
         found = stated(desk, done, "validation", VALIDATION, "validation-service", ValidationPredicate)
         return validating.Validated(ref, done.evidence["validation"], found, newest_entry(desk))
