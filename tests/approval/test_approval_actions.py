@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from strongroom.approval import actions, standing
-from strongroom.approval.signing import check_approval_papers, sign_halt, sign_lift, sign_rejection
+from strongroom.approval.cases import Case
+from strongroom.approval.signing import (
+    SignedApproval,
+    check_approval_papers,
+    sign_approval,
+    sign_halt,
+    sign_lift,
+    sign_rejection,
+)
 from strongroom.errors import (
     ConflictError,
     EvidenceError,
@@ -221,6 +229,37 @@ def test_a_rejection_is_not_taken_for_an_approval(room: ControlRoom) -> None:
     signed = sign_rejection(checked, signer("abel"), PersonId("abel"), micros(room.at), "no")
     with pytest.raises(EvidenceError):
         actions.approve(room.office, room.who("abel"), room.at, ref=made.ref, signed=signed, means=room.means)
+
+
+def test_a_signed_rejection_is_kept_with_the_case_and_must_be_ones_own(room: ControlRoom) -> None:
+    made, reason = ready(room), "too old data"
+    room.proposed(made)
+    sent = actions.papers(
+        room.office, room.who("bea"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
+    )
+    checked = check_approval_papers(sent, micros(room.at))
+
+    def send(who: str, signed: SignedApproval) -> Case:
+        return actions.reject(
+            room.office, room.who(who), room.at, ref=made.ref, reason=reason, means=room.means, signed=signed
+        )
+
+    own = sign_rejection(checked, signer("bea"), PersonId("bea"), micros(room.at), reason)
+    with pytest.raises(NotPermittedError, match="signed by `bea`, not by `abel`"):
+        send("abel", own)
+    with pytest.raises(EvidenceError, match="another person"):
+        send("bea", sign_rejection(checked, signer("bea"), PersonId("abel"), micros(room.at), reason))
+    for wrong in (
+        sign_rejection(checked, signer("bea"), PersonId("bea"), micros(room.at), "another reason"),
+        sign_approval(checked, signer("bea"), PersonId("bea"), micros(room.at)),
+    ):
+        with pytest.raises(EvidenceError, match="a rejection says so"):
+            send("bea", wrong)
+    case = send("bea", own)
+    kept = case.history[-1].evidence
+    assert case.state == "rejected"
+    assert kept is not None
+    assert room.means.blobs.get(kept) == own.envelope
 
 
 def test_papers_that_were_changed_are_not_signed(room: ControlRoom) -> None:

@@ -151,8 +151,8 @@ class Bank:
         )  # fmt: skip
         return target
 
-    def let_in(self, package: Path, fallback: str | None = None) -> str:
-        """From `submit` to the second approval. Returns the manifest's digest."""
+    def put_forward(self, package: Path, fallback: str | None = None) -> str:
+        """From `submit` to the terms that approvers read. Returns the manifest's digest."""
         name = package.name
         manifest: str = self.run("ann", "submit", package)["manifest"]
         this = f"{MODEL}@{manifest[:16]}"
@@ -172,6 +172,12 @@ class Bank:
         )
         terms = ("--fallback", fallback) if fallback else ()
         self.steps[f"propose {name}"] = self.run("omar", "propose", this, "--days", 365, *terms)
+        return manifest
+
+    def let_in(self, package: Path, fallback: str | None = None) -> str:
+        """From `submit` to the second approval. Returns the manifest's digest."""
+        name, manifest = package.name, self.put_forward(package, fallback)
+        this = f"{MODEL}@{manifest[:16]}"
         if fallback is None:
             self.steps["author approves"] = self.refused("ann", "approve", this, "--yes")
             self.steps["validator approves"] = self.refused("vera", "approve", this, "--yes")

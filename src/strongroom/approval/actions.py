@@ -267,18 +267,37 @@ def approve(
     return case
 
 
-def reject(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: ModelRef, reason: str, means: Means) -> Case:
+def reject(
+    door: Door[ApprovalBooks],
+    by: Principal,
+    at: datetime,
+    *,
+    ref: ModelRef,
+    reason: str,
+    means: Means,
+    signed: SignedApproval | None = None,
+) -> Case:
     """End the case. Its draft and the signatures on it are dropped; a draft of another version stays.
 
+    Args:
+        signed: an approver's rejection of what is proposed, kept with the case as evidence; None where there are no
+            papers to sign over, or whoever rejects is no approver.
+
     Raises:
+        EvidenceError: the rejection is about anything else than what is proposed, or is none.
+        NotAuthenticatedError, TamperedError: its signature.
         InvalidInputError: no reason.
         ConflictError: released or rejected already, or published by a release that was interrupted.
-        NotPermittedError: the policies.
+        NotPermittedError: the policies, or someone else's signature.
     """
     with door.open(Act(by, "reject", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         task: Task = "approve" if case.state == "reviewed" else "review"
-        case = case.rejected_by(by.id, micros(at), reason)
+        evidence = None
+        if signed is not None:
+            evidence = _rejection(signed, ref, by, at, reason, means)
+            books.note(evidence=evidence, key_id=signed.key_id)
+        case = case.rejected_by(by.id, micros(at), reason, evidence)
         if any(one.manifest == ref.manifest for one in means.publisher.releases(ref.name)):
             # books that lost the release must not say `rejected` of what gateways may serve
             raise ConflictError(f"version {ref} is published; repeat its release, and halt the model to stop it")
@@ -357,6 +376,17 @@ def _decision(envelope: bytes, ref: ModelRef, by: Principal, register: Register)
     if voice.person != by.id:
         raise NotPermittedError(f"the approval is signed by `{voice.person}`, not by `{by.id}`")
     return decision, voice
+
+
+def _rejection(signed: SignedApproval, ref: ModelRef, by: Principal, at: datetime, reason: str, means: Means) -> Digest:
+    """Check an approver's signed rejection as an approval is checked, and keep it."""
+    draft, release = _proposed(ref, means)
+    decision, voice = _decision(signed.envelope, ref, by, means.register)
+    check_decision(decision, voice, release, draft, micros(at))
+    said = (decision.decision, decision.reason, signed.draft_signature, signed.key_id)
+    if said != ("reject", reason, None, voice.key):
+        raise EvidenceError("a rejection says so, gives the reason that goes on the record, and signs no metadata")
+    return means.blobs.put(signed.envelope)
 
 
 def _voices(ref: ModelRef, last: Voice, means: Means) -> list[Voice]:

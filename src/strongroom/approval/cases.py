@@ -124,8 +124,8 @@ class Case:
         state: State = "approved" if len(approvers) >= max(2, threshold) else "reviewed"
         return self._next(Step("approve", by, at_us, reason), state=state, approvers=approvers)
 
-    def rejected_by(self, by: PersonId, at_us: int, reason: str) -> Case:
-        """The end of the case. A new submission opens another.
+    def rejected_by(self, by: PersonId, at_us: int, reason: str, evidence: Digest | None = None) -> Case:
+        """The end of the case, with the signed rejection if there is one. A new submission opens another.
 
         Raises:
             InvalidInputError: no reason given.
@@ -135,7 +135,7 @@ class Case:
             raise InvalidInputError("a rejection needs a reason", field="reason")
         if self.state in ("released", "rejected"):
             raise ConflictError(f"case `{self.id}` is {self.state} and cannot be rejected; halt the model instead")
-        return self._next(Step("reject", by, at_us, reason), state="rejected")
+        return self._next(Step("reject", by, at_us, reason, evidence), state="rejected")
 
     def released_by(self, by: PersonId, at_us: int) -> Case:
         """The case after its metadata was published.

@@ -124,7 +124,11 @@ def reject(
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         case = judging.reject(desk, find_version(desk.room, model).ref, reason)
-    tell(as_json, {"case": case.id, "state": case.state}, [f"case {case.id}: {case.state}"])
+    tell(
+        as_json,
+        {"case": case.id, "state": case.state, "evidence": case.history[-1].evidence},
+        [f"case {case.id}: {case.state}"],
+    )
 
 
 @command

@@ -15,16 +15,19 @@ from strongroom.approval import trust_policy as paths
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
 from strongroom.approval.release import Monitors, NumericProfile, Plan, Release
+from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import (
     CheckedApproval,
     ReviewPapers,
+    SignedApproval,
     check_approval_papers,
     sign_approval,
+    sign_rejection,
     sign_review,
 )
 from strongroom.approval.statements import Finding
 from strongroom.encoding import canonical
-from strongroom.errors import ConflictError, EvidenceError, InvalidInputError
+from strongroom.errors import ConflictError, EvidenceError, InvalidInputError, RefusedError, TamperedError
 from strongroom.registry.actions import open_sample, open_version
 from strongroom.registry.versions import Version
 from strongroom.sealing.statements import VALIDATION
@@ -170,9 +173,27 @@ def approve(
 
 
 def reject(desk: AtDesk, ref: ModelRef, reason: str) -> Case:
-    """End the case of a version, with a reason."""
-    room, who = desk.room, desk.ask("reject", "Model", ref.name, reason.encode())
-    return approval.reject(room.office, who, room.clock(), ref=ref, reason=reason, means=room.means())
+    """End the case of a version, with a reason. An approver signs it over the papers, where there are some."""
+    room, signed = desk.room, _signed_rejection(desk, ref, reason)
+    who = desk.ask("reject", "Model", ref.name, reason.encode() if signed is None else signed.envelope)
+    return approval.reject(room.office, who, room.clock(), ref=ref, reason=reason, means=room.means(), signed=signed)
+
+
+def _signed_rejection(desk: AtDesk, ref: ModelRef, reason: str) -> SignedApproval | None:
+    """None for everybody but approvers, before anything is proposed, and when the papers do not hold: that must not
+    keep anybody from rejecting them."""
+    room = desk.room
+    if not reason.strip() or model_role(ref.name) not in room.repository.waiting():
+        return None
+    try:
+        with room.desk.begin() as transaction:
+            state = transaction.books.cases.of_model(ref).state
+        if state != "reviewed" or "approver" not in room.register.person(desk.person).roles:
+            return None
+        checked = check_papers(desk, ref)
+    except (RefusedError, TamperedError):
+        return None
+    return sign_rejection(checked, desk.home, desk.person, micros(room.clock()), reason)
 
 
 def version_of(desk: AtDesk, ref: ModelRef) -> Version:
