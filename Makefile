@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
@@ -14,7 +14,7 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { echo "Strongroom needs Python 3.11, 3.12 or 3.13 on the PATH (or make PYTHON=/path/to/python3)"; exit 1; }
-	$(PYTHON) -m venv .venv
+	umask 022; $(PYTHON) -m venv .venv
 	@touch $@
 
 # requirements/demo.txt is a part of requirements/test.txt with the same pins, so both can share one environment
@@ -28,7 +28,7 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 
 .venv/.ready-test: .venv/.ready-demo requirements/test.txt
 	@echo "installing what the tests need (pinned, with hashes) ..."
-	$(PIP) install --require-hashes -r requirements/test.txt
+	$(PIP) install --no-warn-conflicts --require-hashes -r requirements/test.txt
 	@touch $@
 
 demo: setup-demo ## a model's whole life on real data, then what was proven
