@@ -79,9 +79,7 @@ def test_custodians_change_with_both_quorums_and_the_removed_key_counts_no_more(
     bank.run("cora", "people", "renew", "--custodian", "cora", "--custodian", "paul", "--custodian", "petra")
     assert sign(bank, "paul") == {"root": (2, False), "targets": (2, False)}
     read = bank.run("petra", "people", "sign", "--yes")
-    assert [(one["missing"], one["published"]) for one in read] == [(2, False)] * 2, (
-        "the new quorum alone"
-    )
+    assert [(one["missing"], one["published"]) for one in read] == [(2, False)] * 2, "the new quorum alone"
     lines = "\n".join(line for one in read for line in one["signed"])
     gone = sorted(["celia", "cyril"], key=lambda name: key_of(bank, name))
     assert "  - root: " + ", ".join(f"{name} {key_of(bank, name)[:12]}" for name in gone) in lines

@@ -54,9 +54,7 @@ class OnnxRuntime:
         options.log_severity_level = 4
         try:
             session = ort.InferenceSession(artifact, options, providers=[PROVIDER])
-        except (
-            Exception
-        ) as error:  # one kind for each status code, all of which mean that it does not load
+        except Exception as error:  # one kind for each status code, all of which mean that it does not load
             raise UnsafeArtifactError("the artifact is not a model that onnxruntime loads") from error
         inputs = {one.name: one for one in session.get_inputs()}
         outputs = {one.name: one for one in session.get_outputs()}
