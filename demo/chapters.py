@@ -140,7 +140,7 @@ def delegate(house: House, name: str) -> None:
 
 
 def grants(house: House) -> tuple[attempts.TokenIssuer, str]:
-    """The calling system gets an API key and a pinned token issuer; another system gets rights to something else."""
+    """The calling system gets an API key and a pinned token issuer; another one may only ask the scorecard."""
     tokens = attempts.TokenIssuer()
     pinned: Issuer = tokens.issuer()
     house.api_key = str(
@@ -158,10 +158,10 @@ def grants(house: House) -> tuple[attempts.TokenIssuer, str]:
     stranger = releasing.grant(
         house.desk("omar"),
         "marketing",
-        models=["pd-mortgages"],
+        models=[SIMPLE],
         environments=[ENVIRONMENT],
         jurisdictions=["EU"],
-        purposes=["advertising"],
+        purposes=[PURPOSE],
     )
     return tokens, str(stranger)
 
