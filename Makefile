@@ -6,7 +6,7 @@ PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
-.PHONY: setup setup-demo demo test check docs lock clean bench
+.PHONY: setup setup-demo demo test test-slow check docs lock clean bench
 
 setup: .venv/.ready-test ## everything: to run, to test, to check
 
@@ -36,6 +36,9 @@ demo: setup-demo ## a model's whole life on real data, then what was proven
 
 test: setup ## the whole suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(if $(SLOW),,-m "not slow") $(ARGS)
+
+test-slow: setup ## what takes minutes and runs alone: the main job as a test
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: setup ## style, types, layers, dependencies
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow  # two to three minutes, and better alone than beside others: CI runs it after the rest
 @pytest.mark.timeout(600)
 def test_the_demo_proves_what_it_claims(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(PROJECT), str(PROJECT / "src")])
