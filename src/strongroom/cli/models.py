@@ -178,6 +178,7 @@ def validate(
     Example: strongroom validate pd-cards --report report.html --room credit --home ~/vera
     """
     from strongroom.errors import EvidenceError
+    from strongroom.vocabulary import parse_digest
     from strongroom.wiring import submitting
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
@@ -187,7 +188,7 @@ def validate(
                 validated = submitting.validate(desk, ref)
         except EvidenceError as error:
             if report is not None and "report" in error.details:
-                report.write_bytes(desk.room.vault.blobs.get(str(error.details["report"])))  # type: ignore[arg-type]
+                report.write_bytes(desk.room.vault.blobs.get(parse_digest(str(error.details["report"]))))
             raise
         if report is not None:
             report.write_bytes(desk.room.vault.blobs.get(validated.predicate.report))
