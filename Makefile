@@ -17,18 +17,18 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 	umask 022; $(PYTHON) -m venv .venv
 	@touch $@
 
-# requirements/demo.txt is a part of requirements/test.txt with the same pins, so both can share one environment
+# requirements/demo.txt is a part of requirements/test.txt with the same pins, so both can share one environment. The lock
+# is whole, so pip resolves nothing (--no-deps): older pips fail over `pydantic[email]` as soon as a newer pydantic is out.
 .venv/.ready-demo: .venv/.made requirements/demo.txt requirements/data.txt
 	@echo "installing what the demo needs (pinned, with hashes) ..."
-	$(PIP) install --require-hashes -r requirements/demo.txt
-	$(PIP) install --require-hashes --no-deps -r requirements/data.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/demo.txt -r requirements/data.txt
 	@echo "$(CURDIR)/src" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/strongroom.pth
 	@printf '#!%s/.venv/bin/python\nimport sys\nfrom strongroom.cli import main\nsys.exit(main())\n' "$(CURDIR)" > $(BIN)/strongroom && chmod +x $(BIN)/strongroom
 	@touch $@
 
 .venv/.ready-test: .venv/.ready-demo requirements/test.txt
 	@echo "installing what the tests need (pinned, with hashes) ..."
-	$(PIP) install --no-warn-conflicts --require-hashes -r requirements/test.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/test.txt
 	@touch $@
 
 demo: setup-demo ## a model's whole life on real data, then what was proven
