@@ -20,7 +20,7 @@ from strongroom.errors import (
     TooManyRequestsError,
     UnavailableError,
 )
-from strongroom.serving.decoding import SUBJECT_TENSOR
+from strongroom.serving.tensors import SUBJECT_TENSOR
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,39 +16,29 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.serving.contract_check import InputCheck
 from strongroom.serving.question import Question, Values, WantedOutput
+from strongroom.serving.tensors import (
+    SUBJECT_TENSOR,
+    InputTensor,
+    LooseTensor,
+    Scalar,
+    Tensor,
+    numbers,
+    quoted,
+    safe,
+    texts,
+    twice,
+    wrong_length,
+)
 
-SUBJECT_TENSOR: Final = "strongroom.subject"
 DECISION_OUTPUT: Final = "decision"
 SUBJECT_LIMIT: Final = 256
 LABEL_LIMIT: Final = 64
 ID_LIMIT: Final = 128
 INPUTS_LIMIT: Final = 4200
-
-DATATYPES: Final[dict[str, np.dtype[Any]]] = {
-    name: np.dtype(code)
-    for name, code in (
-        ("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8"),
-        ("INT8", "<i1"), ("INT16", "<i2"), ("INT32", "<i4"), ("INT64", "<i8"),
-        ("UINT8", "<u1"), ("UINT16", "<u2"), ("UINT32", "<u4"), ("UINT64", "<u8"),
-    )
-}  # fmt: skip
-
-Scalar = str | int | float | bool | None
-
-
-class InputTensor(msgspec.Struct, forbid_unknown_fields=True):
-    """`$request_input` with numbers in a flat list: the usual form."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[float | None] | None = None
-    parameters: dict[str, Scalar] | None = None
 
 
 class OutputWish(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,16 +57,8 @@ class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
     outputs: list[OutputWish] | None = None
 
 
-class _LooseTensor(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any] | None = None
-    parameters: dict[str, Scalar] | None = None
-
-
 class _LooseRequest(msgspec.Struct, forbid_unknown_fields=True):
-    inputs: list[_LooseTensor]
+    inputs: list[LooseTensor]
     id: str | None = None
     parameters: dict[str, Scalar] | None = None
     outputs: list[OutputWish] | None = None
@@ -233,7 +215,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise InvalidInputError(
-            f"the key {_quoted(twice)} appears twice in one object", field=_safe(twice), rule="unique"
+            f"the key {quoted(twice)} appears twice in one object", field=safe(twice), rule="unique"
         )
     return result
 
@@ -254,7 +236,7 @@ def _question(
 ) -> Question:
     contract = check.contract
     subjects: list[str] | None = None
-    tensors: list[InputTensor | _LooseTensor] = []
+    tensors: list[Tensor] = []
     offset = 0
     if len(request.inputs) > INPUTS_LIMIT:
         raise TooLargeError(f"a request has at most {INPUTS_LIMIT} input tensors", field="inputs", rule="count")
@@ -262,24 +244,24 @@ def _question(
     for tensor in request.inputs:
         size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
         if tensor.parameters and (unknown := tensor.parameters.keys() - {"binary_data_size"}):
-            raise _unknown(f"parameter of input {_quoted(tensor.name)}", min(unknown))
+            raise _unknown(f"parameter of input {quoted(tensor.name)}", min(unknown))
         if size is not None:
             if not isinstance(size, int) or isinstance(size, bool) or size < 0 or tensor.data is not None:
                 raise InvalidInputError(
-                    f"input {_quoted(tensor.name)} has a binary_data_size that is no length, or data beside it",
-                    field=_safe(tensor.name),
+                    f"input {quoted(tensor.name)} has a binary_data_size that is no length, or data beside it",
+                    field=safe(tensor.name),
                     rule="binary",
                 )
             if tensor.name in chunks:
-                raise _twice(tensor.name)
+                raise twice(tensor.name)
             chunks[tensor.name] = rest[offset : offset + size]
             offset += size
         elif tensor.data is None:
-            raise InvalidInputError(f"input {_quoted(tensor.name)} has no data", field=_safe(tensor.name), rule="data")
+            raise InvalidInputError(f"input {quoted(tensor.name)} has no data", field=safe(tensor.name), rule="data")
         if tensor.name == SUBJECT_TENSOR:
             if subjects is not None:
-                raise _twice(tensor.name)
-            subjects = _texts(tensor, chunks.get(tensor.name))
+                raise twice(tensor.name)
+            subjects = texts(tensor, chunks.get(tensor.name))
         else:
             tensors.append(tensor)
     if offset != len(rest):
@@ -374,9 +356,7 @@ def _labels(parameters: Mapping[str, Scalar]) -> _Given:
     return _Given(subject, purpose, jurisdiction, environment, receipt, binary)
 
 
-def _matrix(
-    tensor: InputTensor | _LooseTensor, chunk: bytes | None, check: InputCheck
-) -> tuple[Values | list[float | None], int]:
+def _matrix(tensor: Tensor, chunk: bytes | None, check: InputCheck) -> tuple[Values | list[float | None], int]:
     """The form with one tensor of shape [rows, features]."""
     width = len(check.names)
     shape = tensor.shape
@@ -388,26 +368,24 @@ def _matrix(
     if chunk is None and rows == 1 and isinstance(tensor, InputTensor) and tensor.datatype in ("FP32", "FP64"):
         data = tensor.data
         if data is None or len(data) != width:
-            raise _length(tensor.name, width)
+            raise wrong_length(tensor.name, width)
         return data, 1
-    return _numbers(tensor, chunk, rows, check.names).reshape(rows, width), rows
+    return numbers(tensor, chunk, rows, check.names).reshape(rows, width), rows
 
 
-def _columns(
-    tensors: list[InputTensor | _LooseTensor], chunks: dict[str, bytes], check: InputCheck
-) -> tuple[Values, int]:
+def _columns(tensors: list[Tensor], chunks: dict[str, bytes], check: InputCheck) -> tuple[Values, int]:
     """The form with one tensor for each feature, of shape [rows] or [rows, 1], in any order."""
     seen: set[str] = set()
     for tensor in tensors:
         if tensor.name not in check.places:
             raise InvalidInputError(
-                f"{_quoted(tensor.name)} is neither a feature of this model nor its input tensor "
+                f"{quoted(tensor.name)} is neither a feature of this model nor its input tensor "
                 f"`{check.contract.tensor}`",
-                field=_safe(tensor.name),
+                field=safe(tensor.name),
                 rule="unknown",
             )
         if tensor.name in seen:
-            raise _twice(tensor.name)
+            raise twice(tensor.name)
         seen.add(tensor.name)
     if len(seen) != len(check.names):
         absent = next(name for name in check.names if name not in seen)
@@ -422,89 +400,8 @@ def _columns(
                 field=tensor.name,
                 rule="shape",
             )
-        result[:, check.places[tensor.name]] = _numbers(tensor, chunks.get(tensor.name), rows, (tensor.name,))
+        result[:, check.places[tensor.name]] = numbers(tensor, chunks.get(tensor.name), rows, (tensor.name,))
     return result, rows
-
-
-def _numbers(tensor: InputTensor | _LooseTensor, chunk: bytes | None, rows: int, names: tuple[str, ...]) -> Values:
-    """The numbers of one tensor, flat: float32 when they came as binary FP32, else float64."""
-    count = rows * len(names)
-    kind = DATATYPES.get(tensor.datatype)
-    if kind is None:
-        raise InvalidInputError(
-            f"input {_quoted(tensor.name)} has a datatype that is not a number: use FP32, FP64, FP16 (binary), INT or "
-            "UINT",
-            field=_safe(tensor.name),
-            rule="datatype",
-        )
-    if chunk is not None:
-        if len(chunk) != count * kind.itemsize:
-            raise _length(tensor.name, count)
-        raw = np.frombuffer(chunk, kind)
-        return raw.astype(np.float32, copy=False) if kind.itemsize == 4 and kind.kind == "f" else raw.astype(np.float64)
-    data = tensor.data or []
-    flat: list[Any] = data
-    if any(isinstance(item, list) for item in data):
-        flat = []
-        for item in data:
-            if not isinstance(item, list) or len(item) * len(data) != count:
-                raise _length(tensor.name, count)
-            flat.extend(item)
-    if len(flat) != count:
-        raise _length(tensor.name, count)
-    if not isinstance(tensor, InputTensor):
-        for place, item in enumerate(flat):
-            if item is not None and (isinstance(item, bool) or not isinstance(item, int | float)):
-                raise InvalidInputError(
-                    f"feature `{names[place % len(names)]}` is not a number",
-                    field=names[place % len(names)],
-                    rule="type",
-                )
-    try:
-        values: NDArray[np.float64] = np.array(flat, np.float64)
-    except (ValueError, OverflowError):
-        raise InvalidInputError(
-            f"input {_quoted(tensor.name)} holds a number that is too large", field=_safe(tensor.name), rule="finite"
-        ) from None
-    if kind.kind != "f":
-        with np.errstate(invalid="ignore"):
-            info = np.iinfo(kind)
-            bad = (np.floor(values) != values) | (values < info.min) | (values > info.max)
-            bad &= ~np.isnan(values)
-        if bad.any():
-            name = names[int(np.argmax(bad)) % len(names)]
-            raise InvalidInputError(f"feature `{name}` is no {tensor.datatype}", field=name, rule="datatype")
-    return values
-
-
-def _texts(tensor: InputTensor | _LooseTensor, chunk: bytes | None) -> list[str]:
-    """The subjects of a BYTES tensor: JSON strings, or 4-byte lengths with UTF-8."""
-    if tensor.datatype != "BYTES":
-        raise InvalidInputError(f"`{SUBJECT_TENSOR}` has datatype BYTES", field=SUBJECT_TENSOR, rule="datatype")
-    if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-        raise InvalidInputError(f"`{SUBJECT_TENSOR}` has shape [rows]", field=SUBJECT_TENSOR, rule="shape")
-    result: list[str] = []
-    if chunk is None:
-        for item in tensor.data or []:
-            text = item[0] if isinstance(item, list) and len(item) == 1 else item
-            if not isinstance(text, str):
-                raise InvalidInputError(f"`{SUBJECT_TENSOR}` holds texts", field=SUBJECT_TENSOR, rule="type")
-            result.append(text)
-    else:
-        place = 0
-        while place + 4 <= len(chunk):
-            size = int.from_bytes(chunk[place : place + 4], "little")
-            place += 4
-            try:
-                result.append(chunk[place : place + size].decode())
-            except UnicodeDecodeError:
-                raise InvalidInputError(f"`{SUBJECT_TENSOR}` is UTF-8", field=SUBJECT_TENSOR, rule="type") from None
-            place += size
-        if place != len(chunk):
-            raise _length(SUBJECT_TENSOR, tensor.shape[0])
-    if len(result) != tensor.shape[0]:
-        raise _length(SUBJECT_TENSOR, tensor.shape[0])
-    return result
 
 
 def _wishes(
@@ -516,12 +413,12 @@ def _wishes(
     for wish in wishes:
         if wish.name not in offered:
             raise InvalidInputError(
-                f"{_quoted(wish.name)} is no output of this model; it has {', '.join(offered)}",
-                field=_safe(wish.name),
+                f"{quoted(wish.name)} is no output of this model; it has {', '.join(offered)}",
+                field=safe(wish.name),
                 rule="unknown",
             )
         if any(wish.name == other.name for other in result):
-            raise _twice(wish.name)
+            raise twice(wish.name)
         parameters = wish.parameters or {}
         if unknown := parameters.keys() - {"binary_data"}:
             raise _unknown(f"parameter of output `{wish.name}`", min(unknown))
@@ -560,24 +457,5 @@ def _flag(name: str, value: Scalar) -> bool:
     return value
 
 
-def _twice(name: str) -> InvalidInputError:
-    return InvalidInputError(f"{_quoted(name)} appears twice", field=_safe(name), rule="unique")
-
-
 def _unknown(what: str, name: str) -> InvalidInputError:
-    return InvalidInputError(f"{_quoted(name)} is no {what} that we know", field=_safe(name), rule="unknown")
-
-
-def _length(name: str, count: int) -> InvalidInputError:
-    return InvalidInputError(
-        f"{_quoted(name)} does not hold {count} values as its shape says", field=_safe(name), rule="shape"
-    )
-
-
-def _safe(name: str) -> str:
-    """A name from outside, fit for a message: short and printable, else only called `input`."""
-    return name if len(name) <= ID_LIMIT and name.isprintable() else "input"
-
-
-def _quoted(name: str) -> str:
-    return f"`{_safe(name)}`"
+    return InvalidInputError(f"{quoted(name)} is no {what} that we know", field=safe(name), rule="unknown")

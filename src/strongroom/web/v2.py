@@ -17,9 +17,10 @@ from strongroom import __version__
 from strongroom.errors import InvalidInputError, StrongroomError, UnavailableError
 from strongroom.serving.catalogue import ANSWERING, Catalogue, halted_words
 from strongroom.serving.decision import Answered
-from strongroom.serving.decoding import DECISION_OUTPUT, SUBJECT_TENSOR
+from strongroom.serving.decoding import DECISION_OUTPUT
 from strongroom.serving.question import WantedOutput
 from strongroom.serving.served import ServedModel
+from strongroom.serving.tensors import SUBJECT_TENSOR
 
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository")
 READY: Final = "READY"
