@@ -16,17 +16,18 @@ from strongroom import errors
 from strongroom.errors import NotDurableError
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.rules import closed
+from strongroom.web.routes import ROUTES
 from strongroom.web.statuses import STATUSES, status_of
 from tests.serving.house import House, now_us
 from tests.web.gateways import gateway, question
 from tests.web.lines import read_all, read_reply
 
-ROUTES = [
-    "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/pd-cards", "/v2/models/pd-cards/ready",
-    "/v2/models/pd-cards/infer", "/v2/models/pd-cards/versions/1", "/v2/models/pd-cards/versions/1/infer",
-    "/v2/models/none/infer", "/", "/v2/", "/v2/models", "/metrics", "/admin", "/v2/health/live/", "/v2//health/live",
-    "/v2/repository/index", "/v2/health/live?x=1", "/v2/health/../models/pd-cards", "/v2/health/%6cive",
-    "/V2/HEALTH/LIVE", "*",
+TARGETS = [
+    *(route.path.format(name=name, version="1") for route in ROUTES for name in ("pd-cards", "none")),
+    "/", "/v2/models", "/metrics", "/admin", "/v2/health/live/", "/v2//health/live", "/v2/health/live?x=1",
+    "/v2/health/../models/pd-cards", "/v2/health/%6cive", "/V2/HEALTH/LIVE", "*", "/v2/models//infer",
+    "/v2/models/pd-cards/versions//infer", "/v2/models/pd-cards/versions/" + "a" * 65, "/v2/models/" + "a" * 64,
+    "/v2/models/PD/ready", "/v2/repository/models/pd-cards", "/v2/models/pd-cards/versions", "/openapi.yaml",
 ]  # fmt: skip
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -40,8 +41,9 @@ def desk():
 @pytest.mark.parametrize("credential", ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer sr_aaaaaaaaaaaa_bbbb"])
 def test_every_route_and_verb_refuses_without_a_credential(desk, credential):
     open_ = {("GET", "/v2/health/live"), ("GET", "/v2/health/ready")}
+    assert {(route.method.decode(), route.path) for route in ROUTES if route.open} == open_
     size = desk.house.shard.size
-    for target in ROUTES:
+    for target in TARGETS:
         for verb in VERBS:
             with desk.run.socket() as sock:
                 header = f"Authorization: {credential}\r\n" if credential else ""
@@ -53,7 +55,7 @@ def test_every_route_and_verb_refuses_without_a_credential(desk, credential):
 
 
 def test_known_routes_name_their_verb_and_unknown_ones_are_not_found(desk):
-    for target in ROUTES:
+    for target in TARGETS:
         for verb in VERBS:
             if verb == "HEAD":
                 continue

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import Verb
 from strongroom.errors import (
-    ConflictError,
     ExpiredError,
     HaltedError,
     InvalidInputError,
@@ -32,15 +31,13 @@ from strongroom.vocabulary import instant
 from strongroom.web import v2
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
+from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
 from strongroom.web.statuses import status_of
 
 log = logging.getLogger(__name__)
 
-NAME_LIMIT: Final = 63
 RETRY_AFTER_S: Final = 1
 RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
-OPEN_ROUTES: Final = (b"/v2/health/live", b"/v2/health/ready")
-"""The only targets that answer without a credential, and only to GET."""
 
 
 class Counters(Protocol):
@@ -120,7 +117,11 @@ class Gateway:
             return
         try:
             place = _KNOWN.get((request.method, request.target))
-            name, version, what = place if place is not None else _route(request)
+            if place is None:
+                place = find(request.method, request.target)
+                if len(_KNOWN) < KNOWN_LIMIT:
+                    _KNOWN[request.method, request.target] = place
+            name, version, what = place
             if what == "infer":
                 self._infer(exchange, rules, principal, name, version, began_us)
                 return
@@ -130,6 +131,9 @@ class Gateway:
             if what == "index":
                 exchange.reply(200, self._index(request, rules, principal, began_us))
                 return
+            if what in ("load", "unload"):
+                self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, v2.read_only())
+                return
             try:
                 rules.authorisation.check(Act(principal, Verb.METADATA, Resource("Model", name), instant(began_us)))
             except NotPermittedError as error:
@@ -137,7 +141,7 @@ class Gateway:
                 self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, error)
                 return
             self._about_model(exchange, rules.catalogue, name, version, what, began_us)
-        except _NotAllowedError as error:
+        except NotAllowedError as error:
             self._counters.refused(error.code)
             exchange.reply(405, v2.error_body(error), extra=b"allow: %b\r\n" % error.allow)
         except StrongroomError as error:
@@ -291,69 +295,9 @@ class _Nobody:
     def refused(self, error: StrongroomError, decision_id: str | None) -> None: ...
 
 
-class _NotAllowedError(ConflictError):
-    """The route exists, the verb does not."""
-
-    code = "method-not-allowed"
-
-    def __init__(self, allow: bytes) -> None:
-        super().__init__(f"this route answers {allow.decode()} only")
-        self.allow = allow
-
-
-def _route(request: Request) -> tuple[str, str | None, str]:
-    """Model, version and what is asked.
-
-    The target is matched as it came: no decoding, no dots, no double slashes, so there is one spelling for each route.
-
-    Raises:
-        NotFoundError: no such route.
-        InvalidInputError: a query where none is understood.
-        _NotAllowedError: the route has no such verb.
-    """
-    target, method = request.target, request.method
-    path, mark, _ = target.partition(b"?")
-    parts = path.split(b"/")
-    name, version, what = "", None, ""
-    if parts == [b"", b"v2"]:
-        what = "server"
-    elif path in OPEN_ROUTES:
-        what = "health"
-    elif path == b"/v2/repository/index":
-        what = "index"
-    elif len(parts) >= 4 and parts[:3] == [b"", b"v2", b"models"]:
-        rest = parts[4:]
-        if len(rest) >= 2 and rest[0] == b"versions" and rest[1]:
-            version, rest = rest[1][:64].decode("latin-1"), rest[2:]
-        if rest == []:
-            what = "metadata"
-        elif rest == [b"infer"] or rest == [b"ready"]:
-            what = rest[0].decode()
-        if not parts[3] or len(parts[3]) > NAME_LIMIT or not _is_name(parts[3]):
-            what = ""
-        name = parts[3][:NAME_LIMIT].decode("latin-1")
-    if not what:
-        raise NotFoundError("there is no such route")
-    allow = b"POST" if what in ("infer", "index") else b"GET"
-    if method != allow:
-        raise _NotAllowedError(allow)
-    if mark:
-        raise InvalidInputError("this route takes no query", field="query", rule="known")
-    if len(_KNOWN) < KNOWN_LIMIT:
-        _KNOWN[method, target] = name, version, what
-    return name, version, what
-
-
 KNOWN_LIMIT: Final = 256
-_KNOWN: Final[dict[tuple[bytes, bytes], tuple[str, str | None, str]]] = {}
+_KNOWN: Final[dict[tuple[bytes, bytes], Place]] = {}
 """Routes that were found good lately, by verb and target as they came."""
-
-
-_NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-def _is_name(name: bytes) -> bool:
-    return _NAME_BYTES.issuperset(name)
 
 
 def _framing(request: Request) -> int | None:

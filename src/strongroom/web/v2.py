@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from strongroom import __version__
-from strongroom.errors import InvalidInputError, StrongroomError, UnavailableError
+from strongroom.errors import InvalidInputError, NotPermittedError, StrongroomError, UnavailableError
 from strongroom.serving.catalogue import ANSWERING, Catalogue, halted_words
 from strongroom.serving.decision import Answered
 from strongroom.serving.decoding import DECISION_OUTPUT
@@ -121,6 +121,15 @@ def index_of(catalogue: Catalogue, now_us: int) -> Iterator[IndexEntry]:
 def index_body(entries: list[IndexEntry]) -> bytes:
     """`$repository_index_response`."""
     return _encode(entries)
+
+
+def read_only() -> NotPermittedError:
+    """What the two other acts of the model repository extension get: nobody loads a model over the data plane."""
+    return NotPermittedError(
+        "the repository is read-only here: models are loaded and unloaded by signed releases alone",
+        field="repository",
+        rule="read-only",
+    )
 
 
 def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
