@@ -7,17 +7,17 @@ loop turn that read it. One batch is in flight at a time, so answers and records
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from strongroom.errors import NotDurableError, StrongroomError, TooManyRequestsError, UnavailableError
+from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
 from strongroom.serving.decision import Asked, Batch, Committed, Decider, answer_of
+from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.ports import Runner
+from strongroom.serving.refusal_meter import RefusalMeter
 
 log = logging.getLogger(__name__)
 
-ROWS_WAITING: Final = 50_000
 ROWS_A_BATCH: Final = 8_192
 """Rows of up to 127 features; wider ones weigh more (`Asked.weight`), so that a batch of many wide requests still fits
 a segment of the log (some 16 of its 64 MiB)."""
@@ -32,6 +32,10 @@ class Board:
         soon: schedules a call at the end of this turn of the loop.
         clock_us: microseconds since 1970.
         on_broken: called once when the log can take no more records; the worker must end.
+        on_batch: told how many requests each batch has.
+        queue: where requests wait.
+        meter: decides which refusals are recorded one by one; all of them when None.
+        on_wait: told how long the one that waited longest waited, in microseconds, with the size of its batch.
     """
 
     def __init__(
@@ -42,6 +46,9 @@ class Board:
         clock_us: Callable[[], int],
         on_broken: Callable[[StrongroomError], None],
         on_batch: Callable[[int], None] | None = None,
+        queue: FairQueue | None = None,
+        meter: RefusalMeter | None = None,
+        on_wait: Callable[[int, int], None] | None = None,
     ) -> None:
         self._decider = decider
         self._runner = runner
@@ -49,8 +56,9 @@ class Board:
         self._clock_us = clock_us
         self._on_broken = on_broken
         self._on_batch = on_batch
-        self._waiting: deque[Asked] = deque()
-        self._rows = 0
+        self._waiting = queue if queue is not None else FairQueue(Room(), ROWS_A_BATCH)
+        self._meter = meter
+        self._on_wait = on_wait
         self._busy = False
         self._scheduled = False
         self._broken: StrongroomError | None = None
@@ -60,15 +68,12 @@ class Board:
         """Take a request along with the next batch.
 
         Raises:
-            TooManyRequestsError: too many rows wait already.
-            UnavailableError: the log is broken and this worker is ending.
+            TooManyRequestsError: too much of this principal waits already.
+            UnavailableError: too much waits already, or the log is broken and this worker is ending.
         """
         if self._broken is not None:
             raise UnavailableError("this worker can write no more records and is ending; try again")
-        if self._rows + asked.weight > ROWS_WAITING:
-            raise TooManyRequestsError("too many rows are waiting for a decision; try again later")
-        self._rows += asked.weight
-        self._waiting.append(asked)
+        self._waiting.push(asked)
         if not self._busy and not self._scheduled:
             self._scheduled = True
             self._soon(self._depart)
@@ -84,21 +89,16 @@ class Board:
         self._scheduled = False
         if self._busy or not self._waiting:
             return
-        waiting = self._waiting
-        if self._rows <= ROWS_A_BATCH:
-            batch = list(waiting)
-            waiting.clear()
-            self._rows = 0
-        else:
-            batch, rows = [], 0
-            while waiting and (not batch or rows + waiting[0].weight <= ROWS_A_BATCH):
-                rows += waiting[0].weight
-                batch.append(waiting.popleft())
-            self._rows -= rows
-        self._busy = True
         now = self._clock_us()
+        batch = self._in_time(self._waiting.take(), now)
+        if not batch:
+            self._next()
+            return
+        self._busy = True
         try:
             predicted = self._decider.predict(batch)
+            if self._meter is not None:
+                self._meter.thin(predicted.outcomes, now)
         except Exception:
             # a defect of ours: nobody of this batch is answered, the next one departs
             log.exception("a batch of %d requests could not be predicted", len(batch))
@@ -114,6 +114,19 @@ class Board:
             lambda: decider.commit(predicted.outcomes, now),
             lambda result, error: self._landed(predicted, result, error),
         )
+
+    def _in_time(self, batch: list[Asked], now: int) -> list[Asked]:
+        """Without those whose time is up: they are told before anything is scored for them, never after."""
+        if self._on_wait is not None:
+            self._on_wait(max(0, now - min(asked.since_us or now for asked in batch)), len(batch))
+        late = [asked for asked in batch if 0 < asked.until_us < now]
+        if not late:
+            return batch
+        for asked in late:
+            if self._meter is not None:
+                self._meter.count(asked.principal, now)
+            _tell(asked, UnavailableError(LATE, rule="wait", retry_after_s=1), None)
+        return [asked for asked in batch if not 0 < asked.until_us < now]
 
     def _landed(self, batch: Batch, result: Any, error: BaseException | None) -> None:
         self._busy = False
@@ -157,9 +170,7 @@ class Board:
     def _break(self, error: StrongroomError) -> None:
         if self._broken is None:
             self._broken = error
-            waiting, self._waiting = list(self._waiting), deque()
-            self._rows = 0
-            for asked in waiting:
+            for asked in self._waiting.clear():
                 _tell(asked, error, None)
             self._on_broken(error)
 
@@ -172,6 +183,7 @@ class Board:
                 call()
 
 
+LATE: Final = "the request waited longer than it may for its turn; nothing was decided, try again"
 RETRY: Final = "space"
 """The rule named by a `NotDurableError` after which the log is sound and may be asked again: a full disk."""
 

@@ -81,9 +81,14 @@ class Asked:
         subject: of a refused request, as far as it was read.
         policy: digest of the policies in force.
         weight: in rows of ordinary width, about 1 to 2 KiB of the log each.
+        since_us: when it came, in microseconds since 1970; 0 where nobody asks.
+        until_us: from when on it must not be scored any more; 0 for no such moment.
     """
 
-    __slots__ = ("caller", "error", "labels", "policy", "principal", "question", "rows", "served", "subject", "weight")
+    __slots__ = (
+        "caller", "error", "labels", "policy", "principal", "question", "rows", "served", "since_us", "subject",
+        "until_us", "weight",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +100,8 @@ class Asked:
         question: Question | None,
         error: StrongroomError | None = None,
         subject: str = "",
+        since_us: int = 0,
+        until_us: int = 0,
     ) -> None:
         self.caller = caller
         self.principal = principal
@@ -104,6 +111,8 @@ class Asked:
         self.question = question
         self.error = error
         self.subject = subject
+        self.since_us = since_us
+        self.until_us = until_us
         self.rows = question.rows if question is not None else 1
         self.weight = self.rows if served is None else self.rows * (1 + len(served.inputs.names) // WIDE)
 
