@@ -24,6 +24,7 @@ from strongroom.serving.tensors import (
     SUBJECT_TENSOR,
     InputTensor,
     LooseTensor,
+    NeedsExactError,
     Scalar,
     Tensor,
     numbers,
@@ -55,6 +56,7 @@ class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     parameters: dict[str, Scalar] | None = None
     outputs: list[OutputWish] | None = None
+    model_name: str | None = None
 
 
 class _LooseRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +64,7 @@ class _LooseRequest(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     parameters: dict[str, Scalar] | None = None
     outputs: list[OutputWish] | None = None
+    model_name: str | None = None
 
 
 _usual: Final = msgspec.json.Decoder(InferRequest)
@@ -131,7 +134,9 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
     )
 
 
-def decode(body: bytes, header_length: int | None, check: InputCheck, outputs: tuple[str, ...]) -> Question:
+def decode(
+    body: bytes, header_length: int | None, check: InputCheck, outputs: tuple[str, ...], model: str | None = None
+) -> Question:
     """Read one request.
 
     Args:
@@ -139,6 +144,7 @@ def decode(body: bytes, header_length: int | None, check: InputCheck, outputs: t
         header_length: value of `Inference-Header-Content-Length`, or None when the body is JSON alone.
         check: of the model that is asked; gives names and order of the features.
         outputs: names of the outputs that the model offers.
+        model: its name; a request may repeat it as `model_name`, as the extension's examples and KServe's client do.
 
     Raises:
         InvalidInputError: the request breaks the protocol or does not fit the model; `field` and `rule` say where.
@@ -163,12 +169,21 @@ def decode(body: bytes, header_length: int | None, check: InputCheck, outputs: t
     else:
         if text.count(b":") != _colons(request):
             _refuse_duplicates(text)
-    return _question(request, rest, check, outputs)
+    if request.model_name is not None and request.model_name != model:
+        raise InvalidInputError(
+            "model_name is not the model of this route; leave it out or make it the same",
+            field="model_name",
+            rule="match",
+        )
+    try:
+        return _question(request, rest, check, outputs)
+    except NeedsExactError:
+        return _question(_loose(text), rest, check, outputs)
 
 
 def _colons(request: InferRequest) -> int:
     """How many key-value pairs the request has: fewer than its colons if a key repeats (or a string holds a colon)."""
-    count = 1 + (request.id is not None)
+    count = 1 + (request.id is not None) + (request.model_name is not None)
     if request.parameters is not None:
         count += 1 + len(request.parameters)
     for tensor in request.inputs:
@@ -261,7 +276,7 @@ def _question(
         if tensor.name == SUBJECT_TENSOR:
             if subjects is not None:
                 raise twice(tensor.name)
-            subjects = texts(tensor, chunks.get(tensor.name))
+            subjects = texts(tensor, chunks.get(tensor.name), contract.max_rows)
         else:
             tensors.append(tensor)
     if offset != len(rest):

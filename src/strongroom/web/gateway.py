@@ -237,7 +237,7 @@ class Gateway:
                 raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
             request = exchange.request
             header_length = _framing(request)
-            question = decode(request.body, header_length, served.inputs, served.outputs)
+            question = decode(request.body, header_length, served.inputs, served.outputs, name)
             if question.environment is not None and question.environment != environment:
                 raise NotPermittedError(
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
