@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 from demo.data import FEATURES
 from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, PURPOSE, House, wait_until
-from strongroom.access.tokens import Issuer, IssuerKey
+from strongroom.access.issuers import Issuer, IssuerKey
 from strongroom.adapters.tuf_files import TufFiles
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import actions as approval

@@ -17,7 +17,7 @@ from demo.data import FEATURES, OUTCOME, PROTECTED, Samples, features
 from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, PURPOSE, House, wait_until
 from demo.story import Story
 from strongroom.access.grants import TokenSubject
-from strongroom.access.tokens import Issuer
+from strongroom.access.issuers import Issuer
 from strongroom.errors import StrongroomError
 from strongroom.monitoring.outcomes import Outcome
 from strongroom.sealing.subjects import subject_tag

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from strongroom.access.credentials import ApiKey
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, TokenSubject
-from strongroom.access.tokens import Issuer, IssuerKey
+from strongroom.access.issuers import Issuer, IssuerKey
 from strongroom.vocabulary import PersonId
 
 NOW_S = 1_800_000_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strongroom.access.authentication import Authenticator
 from strongroom.access.credentials import ApiKey, match_secret, new_api_key, parse_api_key
 from strongroom.access.grants import CallingSystem, Grants, Secret, TokenSubject
-from strongroom.access.tokens import Issuer, IssuerKey
+from strongroom.access.issuers import Issuer, IssuerKey
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError
 from strongroom.vocabulary import PersonId
 from tests.access.issuing import API_KEY, BOUNDS, EC, ISSUER, NOW, PEPPER, bearer, grants, public

@@ -9,15 +9,17 @@ from typing import Literal
 
 import msgspec
 
+from strongroom.access.certificates import CertificateName
 from strongroom.access.credentials import SECRETS_LIMIT, parse_key_id
+from strongroom.access.issuers import Issuer
 from strongroom.access.principals import Principal
-from strongroom.access.tokens import Issuer
 from strongroom.access.verbs import ROLES
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdiction, parse_name
 
 LIMIT_BYTES = 8 * 1024 * 1024
+DENIED_LIMIT = 65_536
 MACHINE_ROLES = frozenset({"alerter", "caller", "gateway"})
 
 
@@ -56,10 +58,44 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class TokenSubject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens of `issuer` with this `sub` are this system."""
+    """Tokens of `issuer` with this `sub` are this system.
+
+    Attributes:
+        bound: only tokens that are bound to the certificate on the line (RFC 8705).
+        one_time: each token counts for one request only.
+    """
 
     issuer: str
     subject: str
+    bound: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    one_time: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Denied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"before_us": "before"}):
+    """One thing that counts no more, although it would otherwise.
+
+    Attributes:
+        what: `token` (by `jti`), `subject` (all its tokens issued before `before`, so that it can sign in anew), `key`
+            of an issuer (by `kid`), or `certificate` (by SHA-256, hexadecimal).
+        value: which.
+        issuer: of token, subject or key; absent for a certificate.
+        before_us: for a subject (`before` in the document), microseconds; absent for the others.
+    """
+
+    what: Literal["certificate", "key", "subject", "token"]
+    value: str
+    issuer: str | msgspec.UnsetType = msgspec.UNSET
+    before_us: int | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if (self.what == "certificate") != (self.issuer is msgspec.UNSET):
+            raise InvalidInputError("a denied token, subject or key names its issuer", field="issuer", rule="denied")
+        if (self.what == "subject") != isinstance(self.before_us, int) or not self.value:
+            raise InvalidInputError(
+                "a denied subject, and nothing else, says before when", field="before", rule="denied"
+            )
+        if self.what == "certificate":
+            parse_digest(self.value)
 
 
 class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +109,8 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         key_id: public part of its API key, or None.
         secrets: at most four at a time, so that a new one can be in use before the old one ends.
         tokens: which access tokens are its own.
+        certificates: which client certificates are its own; absent: none.
+        beside: a certificate of its own is needed beside key or token, and is not enough by itself; absent: it is.
     """
 
     id: PersonId
@@ -82,6 +120,8 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     key_id: str | None = None
     secrets: tuple[Secret, ...] = ()
     tokens: tuple[TokenSubject, ...] = ()
+    certificates: tuple[CertificateName, ...] | msgspec.UnsetType = msgspec.UNSET
+    beside: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_name(self.id, "calling system")
@@ -96,8 +136,19 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if self.key_id is not None:
             parse_key_id(self.key_id)
+        if self.certificates == () or (self.beside is True and self.certificates is msgspec.UNSET):
+            raise InvalidInputError(
+                f"`{self.id}` names at least one certificate, or neither `certificates` nor `beside`",
+                field="certificates",
+                rule="count",
+            )
 
-    def principal(self, expires_us: int | None) -> Principal:
+    @property
+    def certificate_names(self) -> tuple[CertificateName, ...]:
+        """How its certificates are named; empty when it has none."""
+        return self.certificates if isinstance(self.certificates, tuple) else ()
+
+    def principal(self, expires_us: int | None, proofs: frozenset[str] = frozenset()) -> Principal:
         """The actor that it is, until its credential ends."""
         bounds = {
             "models": frozenset(self.bounds.models),
@@ -105,7 +156,9 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "jurisdictions": frozenset(self.bounds.jurisdictions),
             "purposes": frozenset(self.bounds.purposes),
         }
-        return Principal(self.id, "Service", frozenset(self.roles), frozenset(self.units), bounds, expires_us)
+        return Principal(
+            self.id, "Service", frozenset(self.roles), frozenset(self.units), bounds, expires_us, proofs=proofs
+        )
 
     def rotated(self, digest: Digest, at_us: int, overlap_us: int) -> CallingSystem:
         """With a new secret from `at_us`, and every older one ending after `overlap_us`: the id stays.
@@ -133,6 +186,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sequence: int
     systems: tuple[CallingSystem, ...] = ()
     issuers: tuple[Issuer, ...] = ()
+    denied: tuple[Denied, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         ids = [system.id for system in self.systems]
@@ -147,11 +201,23 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ("secret", digests),
             ("issuer", names),
             ("token subject", subjects),
+            ("certificate", [(one.by, one.value) for system in self.systems for one in system.certificate_names]),
         ):
             if len(set(listed)) != len(listed):
                 raise InvalidInputError(f"one {what} stands twice in the grants", field="systems", rule="unique")
         if {issuer for issuer, _ in subjects} - set(names):
             raise InvalidInputError("a token subject names an issuer that is not pinned", field="tokens", rule="issuer")
+        if isinstance(self.denied, tuple):
+            keys = [(one.what, _text(one.issuer), one.value) for one in self.denied]
+            if not keys or keys != sorted(set(keys)) or len(keys) > DENIED_LIMIT:
+                raise InvalidInputError(
+                    f"what is denied stands once each, sorted, at most {DENIED_LIMIT}", field="denied", rule="sorted"
+                )
+
+    @property
+    def denials(self) -> tuple[Denied, ...]:
+        """What is denied; empty when nothing is."""
+        return self.denied if isinstance(self.denied, tuple) else ()
 
     @staticmethod
     def decode(data: bytes) -> Grants:
@@ -177,6 +243,20 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             self, sequence=self.sequence + 1, systems=tuple(kept[name] for name in sorted(kept))
         )
 
+    def with_issuer(self, issuer: Issuer) -> Grants:
+        """The next document, with this issuer added or replaced."""
+        kept = {**{known.issuer: known for known in self.issuers}, issuer.issuer: issuer}
+        return msgspec.structs.replace(
+            self, sequence=self.sequence + 1, issuers=tuple(kept[name] for name in sorted(kept))
+        )
+
+    def with_denied(self, denied: Denied) -> Grants:
+        """The next document, in which this counts no more. A subject may be denied again, until later."""
+        kept = {(one.what, _text(one.issuer), one.value): one for one in (*self.denials, denied)}
+        return msgspec.structs.replace(
+            self, sequence=self.sequence + 1, denied=tuple(kept[name] for name in sorted(kept))
+        )
+
     def without_system(self, name: str) -> Grants:
         """The next document, without this system: its key and its tokens count no more.
 
@@ -187,3 +267,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if len(kept) == len(self.systems):
             raise NotFoundError(f"no calling system `{name}` has a grant; `strongroom grant list` names those that do")
         return msgspec.structs.replace(self, sequence=self.sequence + 1, systems=kept)
+
+
+def _text(value: str | msgspec.UnsetType) -> str:
+    return value if isinstance(value, str) else ""

@@ -92,3 +92,21 @@ class GrantsShelf(Protocol):
 
     def put(self, grants: Grants) -> None:
         """Raises ConflictError unless `sequence` is the current one plus one, from 1."""
+
+
+class UsedTokens(Protocol):
+    """Tokens that count once, shared by all workers of a node. Bounded; what it cannot remember it does not allow."""
+
+    def spend(self, digest: bytes, issued_us: int, ends_us: int, at_us: int) -> None:
+        """Mark a token as used.
+
+        Args:
+            digest: 32 bytes that stand for issuer and `jti`.
+            issued_us: `iat` of the token.
+            ends_us: when it could not be used anyway, so that its place is free again.
+            at_us: now.
+
+        Raises:
+            NotAuthenticatedError: it was used before, or is older than the register's memory.
+            UnavailableError: there is no place to remember it.
+        """

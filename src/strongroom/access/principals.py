@@ -23,6 +23,8 @@ class Principal:
         token_expires_us: end of the credential's validity in microseconds, or None for credentials without one.
         request: digest of the signed request by which a person asked, as it is kept (`access.requests`); no part of
             who they are.
+        proofs: how a calling system proved who it is, for policies: `api-key`, `token`, `certificate` (one that its
+            grant names), `bound-token` (a token bound to the certificate on the line), `one-time` (it counts once).
     """
 
     id: PersonId
@@ -32,6 +34,7 @@ class Principal:
     grants: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     token_expires_us: int | None = None
     request: Digest | None = field(default=None, compare=False)
+    proofs: frozenset[str] = field(default=frozenset(), hash=False)
 
     def __post_init__(self) -> None:
         # decisions are remembered per principal, so nobody may widen the grants of one that is remembered

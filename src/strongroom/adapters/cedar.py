@@ -13,12 +13,14 @@ from typing import Any
 import cedarpy
 
 from strongroom.access.ports import Question, Ruling
+from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS
 from strongroom.errors import InvalidInputError, NotPermittedError, TooLargeError
 from strongroom.vocabulary import Digest, digest_of
 
 SIZE_LIMIT = 1024 * 1024
 TIME = "at_us"
+PROOFS = "proofs"
 GRANTS = ("models", "environments", "jurisdictions", "purposes")
 
 
@@ -52,6 +54,7 @@ class CedarEngine:
         if rules["templates"] or not rules["staticPolicies"]:
             raise InvalidInputError("the access policies hold a template, or no rule at all", rule="cedar")
         self._names = _names(rules["staticPolicies"])
+        self._has_proofs = self._takes_proofs()
         self._timed = frozenset(_timed(rules["staticPolicies"]))
         self._check_schema()
 
@@ -67,7 +70,7 @@ class CedarEngine:
         entities = [
             {
                 "uid": {"type": who.kind, "id": who.id},
-                "attrs": {"name": who.id, "units": sorted(who.units), **grants},
+                "attrs": {"name": who.id, "units": sorted(who.units), **grants, **self._proofs(who)},
                 "parents": [{"type": "Role", "id": role} for role in sorted(who.roles)],
             },
             {
@@ -107,6 +110,19 @@ class CedarEngine:
     def depends_on_time(self, verb: str) -> bool:
         """Whether a policy that could apply to `verb` reads `context.at_us`, or the context as a whole."""
         return "*" in self._timed or verb in self._timed
+
+    def _proofs(self, who: Principal) -> dict[str, list[str]]:
+        """How a machine proved who it is, where the schema has a place for it: policies of earlier rooms have none."""
+        return {PROOFS: sorted(who.proofs)} if who.kind == "Service" and self._has_proofs else {}
+
+    def _takes_proofs(self) -> bool:
+        attributes = {"name": "x", "units": [], **{name: [] for name in GRANTS}}
+        entity = {"uid": {"type": "Service", "id": "x"}, "attrs": {**attributes, PROOFS: []}, "parents": []}
+        try:
+            cedarpy.Entities.from_json_str(json.dumps([entity]), self._schema)
+        except ValueError:
+            return False
+        return True
 
     def _check_schema(self) -> None:
         """The schema knows every verb on every kind, and every role: asked of Cedar itself, not of the text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from strongroom.access.certificates import Presented
 from strongroom.access.principals import Principal
 from strongroom.errors import UnavailableError
 from strongroom.office.acts import Act
@@ -15,7 +16,9 @@ from strongroom.vocabulary import Digest
 class Authenticator(Protocol):
     """Who sends this credential? Raises NotAuthenticatedError, always in the same words."""
 
-    def authenticate(self, authorization: bytes | None, at_us: int) -> Principal: ...
+    def authenticate(
+        self, authorization: bytes | None, at_us: int, presented: Presented | None = None
+    ) -> Principal: ...
 
 
 class Authorisation(Protocol):
@@ -46,7 +49,7 @@ class Closed:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def authenticate(self, _authorization: bytes | None, _at_us: int) -> Principal:
+    def authenticate(self, _authorization: bytes | None, _at_us: int, _presented: Presented | None = None) -> Principal:
         """Raises UnavailableError: without grants nobody can be known."""
         raise UnavailableError(self._reason, rule="trouble")
 

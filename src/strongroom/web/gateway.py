@@ -108,7 +108,9 @@ class Gateway:
             self._health(exchange)
             return
         try:
-            principal = rules.authenticator.authenticate(request.headers.get(b"authorization"), began_us)
+            principal = rules.authenticator.authenticate(
+                request.headers.get(b"authorization"), began_us, request.peer.presented
+            )
         except NotAuthenticatedError as error:
             self._unknown(exchange, error)
             return

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from strongroom.access.certificates import Presented, read_certificate
+from strongroom.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from strongroom.web.server import Server
 
@@ -94,10 +97,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is on the line: address, and with mutual TLS the client's certificate in DER."""
+    """Who is on the line: address, and with mutual TLS the client's certificate, in DER and as it was read."""
 
     address: str
     certificate: bytes | None = None
+    presented: Presented | None = None
 
 
 class Handler(Protocol):
@@ -174,7 +178,15 @@ class Connection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(True) if tls is not None else None
-        self._peer = Peer(name[0] if isinstance(name, tuple) else "local", certificate)
+        address, presented = name[0] if isinstance(name, tuple) else "local", None
+        if certificate is not None:
+            # once a connection: every request on it is then known by what was read here
+            try:
+                presented = read_certificate(certificate)
+            except InvalidInputError as error:
+                self._refuse(400, error.message)
+                return
+        self._peer = Peer(address, certificate, presented)
         server = self._server
         if len(server.connections) >= server.limits.connections or server.stopping:
             self._refuse(503, "the server has no room for another connection; try again")

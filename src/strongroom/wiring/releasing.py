@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, TokenSubject
-from strongroom.access.tokens import Issuer
+from strongroom.access.issuers import Issuer
 from strongroom.adapters.database import SqlBooks
 from strongroom.approval import actions as approval
 from strongroom.approval import standing
