@@ -37,6 +37,8 @@ from strongroom.web.statuses import status_of
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 1
+KNOWN_US: Final = 60_000_000
+"""How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
 RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
 
 
@@ -104,6 +106,18 @@ class Gateway:
         request = exchange.request
         began_us = self._clock_us()
         rules = self._rules
+        known: _Known | None = request.head.memo
+        if (
+            known is not None
+            and known.rules is rules
+            and known.certificate is request.peer.certificate
+            and began_us < known.until_us
+        ):
+            try:
+                self._infer(exchange, rules, known, began_us)
+            except StrongroomError as error:
+                self.tell(exchange, error)
+            return
         if request.target in OPEN_ROUTES and request.method == b"GET":
             self._health(exchange)
             return
@@ -125,7 +139,12 @@ class Gateway:
                     _KNOWN[request.method, request.target] = place
             name, version, what = place
             if what == "infer":
-                self._infer(exchange, rules, principal, name, version, began_us)
+                until_us = began_us + KNOWN_US
+                if principal.token_expires_us is not None:
+                    until_us = min(until_us, principal.token_expires_us)
+                known = _Known(rules, request.peer.certificate, principal, name, version, until_us)
+                request.head.memo = known
+                self._infer(exchange, rules, known, began_us)
                 return
             if what == "server":
                 exchange.reply(200, v2.server_metadata())
@@ -222,9 +241,8 @@ class Gateway:
             return
         exchange.reply(200, v2.model_metadata(catalogue.find_any(name, version), catalogue))
 
-    def _infer(
-        self, exchange: Exchange, rules: Rules, principal: Principal, name: str, version: str | None, began_us: int
-    ) -> None:
+    def _infer(self, exchange: Exchange, rules: Rules, known: _Known, began_us: int) -> None:
+        principal, name = known.principal, known.model
         catalogue = rules.catalogue
         catalogue.demand_fresh(began_us)
         caller = _Waiting(self, exchange, began_us)
@@ -234,12 +252,13 @@ class Gateway:
             # before the body is looked at: whoever may not use this model learns nothing of its contract
             if name not in principal.grants.get("models", ()):
                 raise NotPermittedError(f"`{principal.id}` was not granted model `{name}`", field="model", rule="grant")
-            served = catalogue.find(name, version)
+            served = catalogue.find(name, known.version)
             if began_us >= served.release.review_due_us:
                 raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
-            request = exchange.request
-            header_length = _framing(request)
-            question = decode(request.body, header_length, served.inputs, served.outputs, name)
+            binary = known.binary
+            if binary == _UNREAD:
+                binary = known.binary = _framing(exchange.request)
+            question = decode(exchange.request.body, binary, served.inputs, served.outputs, name)
             if question.environment is not None and question.environment != environment:
                 raise NotPermittedError(
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
@@ -270,6 +289,37 @@ class Gateway:
         body, content_type, extra = v2.answer(answered)
         exchange.reply(200, body, content_type, extra)
         self._counters.answered(answered.served.ref.name, answered.question.rows, began_us)
+
+
+_UNREAD: Final = -1
+
+
+class _Known:
+    """What a head alone says: who asks which model. Holds for the rules under which it was found, and not for long.
+
+    Attributes:
+        certificate: of the connection's client; compared by identity, so a head counts for one such connection.
+        binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
+    """
+
+    __slots__ = ("binary", "certificate", "model", "principal", "rules", "until_us", "version")
+
+    def __init__(
+        self,
+        rules: Rules,
+        certificate: bytes | None,
+        principal: Principal,
+        model: str,
+        version: str | None,
+        until_us: int,
+    ) -> None:
+        self.rules = rules
+        self.certificate = certificate
+        self.principal = principal
+        self.model = model
+        self.version = version
+        self.binary: int | None = _UNREAD
+        self.until_us = until_us
 
 
 class _Waiting:

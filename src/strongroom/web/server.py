@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
-from strongroom.web.http import Connection, Exchange, Handler, Limits
+from strongroom.web.http import HEADS, Connection, Exchange, Handler, Head, Limits
 
 log = logging.getLogger(__name__)
 SWEEP_S: Final = 0.25
@@ -101,6 +101,7 @@ class Server:
     ) -> None:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
+        self.heads: dict[bytes, Head] = {}
         self.stopping = False
         self.now = 0.0
         self._handler = handler
@@ -143,6 +144,13 @@ class Server:
         except Exception:
             log.exception("the handler failed")
             exchange.reply(500, b'{"error":"an internal error; it was logged"}')
+
+    def remember(self, raw: bytes, head: Head) -> None:
+        """Keep a head that the handler has a memo for."""
+        heads = self.heads
+        if len(heads) >= HEADS:
+            del heads[next(iter(heads))]
+        heads[raw] = head
 
     def note_gone(self) -> None:
         """A connection has closed."""
