@@ -121,30 +121,17 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-class Tree:
-    """The root of a growing list of leaf hashes, in logarithmic memory."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._peaks: list[bytes] = []
-
-    def append(self, hashed: bytes) -> None:
-        """Add one leaf hash."""
-        size = self.size
-        while size & 1:
-            hashed = node_hash(self._peaks.pop(), hashed)
-            size >>= 1
-        self._peaks.append(hashed)
-        self.size += 1
-
-    def root(self) -> bytes:
-        """The root now; of the empty tree, SHA-256 of nothing."""
-        if not self._peaks:
-            return hashlib.sha256().digest()
-        root = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            root = node_hash(peak, root)
-        return root
+def root_of(hashes: list[bytes]) -> bytes:
+    """The root over a list of leaf hashes; of none, SHA-256 of nothing."""
+    if not hashes:
+        return hashlib.sha256().digest()
+    row, sha256 = hashes, hashlib.sha256
+    while len(row) > 1:
+        pairs = iter(row)
+        above = [sha256(b"\1" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
+        # a last one without a neighbour is carried up as it is
+        row = above + row[-1:] if len(row) & 1 else above
+    return row[0]
 
 
 def verify_inclusion(hashed: bytes, index: int, size: int, path: list[bytes], root: bytes) -> None:
@@ -483,13 +470,18 @@ def read_proof(text: str) -> Proof:
     return Proof(index, path, note.encode())
 
 
-_HEX32, _WHOLE = '"[0-9a-f]{64}"', "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
-_LEAF = re.compile(
-    rf'\{{"commitment":{_HEX32},"decision_id":"[0-9a-f]{{32}}","key_id":"(?:none|[0-9a-f]{{32}}|[0-9a-f]{{64}})",'
-    rf'"payload_sha256":{_HEX32},"payload_size":{_WHOLE},"policy":(?:null|{_HEX32}),"release":(?:null|{_HEX32}),'
-    rf'"retain_until_us":{_WHOLE},"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal)","v":1\}}'
+_WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
+# <n> stands for n hexadecimal digits: one spelling for each leaf, in which nothing is left open
+_FORM = (
+    r'\{"commitment":"<64>","decision_id":"<32>","key_id":"(?:none|<32>|<64>)","payload_sha256":"<64>",'
+    rf'"payload_size":{_WHOLE},"policy":(?:null|"<64>"),"release":(?:null|"<64>"),"retain_until_us":{_WHOLE},'
+    rf'"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal)","v":1\}}'
 )
+_LEAF = re.compile(re.sub("<(..)>", r"[0-9a-f]{\1}", _FORM))
+# A whole bundle at once: what stands at the digits' places is gathered and looked at together, which is far faster
+_BUNDLE = re.compile(b"(..)(" + re.sub("<(..)>", r"(.{\1})", _FORM).encode() + b")", re.DOTALL)
 LEAF_LIMIT = 1024
+_PUBLIC = (b'"type":"open","v":1}', b'"type":"close","v":1}')
 _PLAIN_HEADER = b"SRP3" + bytes((1, 0, 0, 0)) + bytes(28)
 _PART = r"(?=[^/]{1,63}/)[a-z0-9]+(?:[.-][a-z0-9]+)*/"
 _ORIGIN = re.compile(rf"(?:{_PART}){{5}}[1-9][0-9]{{0,8}}")
@@ -745,26 +737,21 @@ def _tile_path(folder: Path, index: int, width: int) -> Path:
     return path if width == TILE_WIDTH else path.with_name(path.name + ".p") / str(width)
 
 
-def read_entries(folder: Path, size: int) -> list[bytes]:
-    """The first `size` leaves of a log folder.
+def read_bundle(folder: Path, index: int, width: int) -> tuple[list[bytes], list[bytes]]:
+    """The first `width` leaves (format 2) of an entry bundle, and their decision ids.
 
     Raises:
-        TamperedError: a bundle is missing or malformed.
+        TamperedError: it is missing, cut or malformed, or a leaf is not of format 2.
     """
-    entries: list[bytes] = []
-    for index in range(-(-size // TILE_WIDTH)):
-        wanted = min(TILE_WIDTH, size - index * TILE_WIDTH)
-        data = _bundle(folder, index, wanted)
-        at = 0
-        found = []
-        while at < len(data):
-            (length,) = struct.unpack_from(">H", data, at) if at + 2 <= len(data) else (1 << 20,)
-            found.append(data[at + 2 : at + 2 + length])
-            at += 2 + length
-        if at != len(data) or len(found) < wanted:
-            raise TamperedError(f"entry bundle {index} is cut or malformed")
-        entries += found[:wanted]
-    return entries
+    data = _bundle(folder, index, width)
+    rows = _BUNDLE.findall(data)
+    if width <= len(rows) <= TILE_WIDTH:
+        lengths, leaves, *digits = zip(*rows, strict=True)
+        sizes, pieces = [len(leaf) for leaf in leaves], b"".join([b"".join(some) for some in digits])
+        whole = b"".join(lengths) == struct.pack(f">{len(sizes)}H", *sizes) and sum(sizes) + 2 * len(sizes) == len(data)
+        if whole and not pieces.translate(None, b"0123456789abcdef"):
+            return list(leaves[:width]), list(digits[1][:width])
+    raise TamperedError(f"entry bundle {index} is cut or malformed, or a leaf in it is not of format 2")
 
 
 def _bundle(folder: Path, index: int, width: int) -> bytes:
@@ -778,39 +765,48 @@ def _bundle(folder: Path, index: int, width: int) -> bytes:
 
 @dataclass(frozen=True)
 class Log:
-    """A log folder that verified."""
+    """A log folder that verified: leaf hashes, leaves of type `open` and `close` by place, newest cosigned head."""
 
     checkpoint: Checkpoint
-    leaves: list[dict[str, Any]]
     hashes: list[bytes]
+    public: dict[int, dict[str, Any]]
+    cosigned: Checkpoint | None
 
 
 def verify_log(folder: Path, logs: list[Key], policy: Policy) -> Log:
-    """Check every entry of a log folder against its signed checkpoint.
+    """Check every entry of a log folder against its signed checkpoint, and against the one that witnesses cosigned.
 
     Raises:
         TamperedError: missing, changed, reordered or foreign entries, or a checkpoint that no known key signed.
     """
+    witnesses, kept = list(policy.witnesses.values()), folder / "checkpoint.cosigned"
     try:
-        note = (folder / "checkpoint").read_bytes()
+        checkpoint = open_checkpoint((folder / "checkpoint").read_bytes(), logs, witnesses)
     except OSError as error:
         raise TamperedError(f"no checkpoint in {folder}") from error
-    checkpoint = open_checkpoint(note, logs, list(policy.witnesses.values()))
-    tree, leaves, hashes = Tree(), [], []
-    seen: set[tuple[str, bool]] = set()
-    for entry in read_entries(folder, checkpoint.size):
-        leaf = read_leaf(entry)
-        # an act that opens or closes a shard has two entries: one that anyone may read, and the sealed one
-        name = (str(leaf["decision_id"]), leaf["type"] in ("open", "close"))
-        if name in seen:
-            raise TamperedError(f"decision {leaf['decision_id']} stands twice in the log")
-        seen.add(name)
-        leaves.append(leaf)
-        hashes.append(leaf_hash(entry))
-        tree.append(hashes[-1])
-    if tree.root() != checkpoint.root:
+    hashes: list[bytes] = []
+    public: dict[int, dict[str, Any]] = {}
+    seen: set[bytes] = set()
+    sha256 = hashlib.sha256
+    for index in range(-(-checkpoint.size // TILE_WIDTH)):
+        leaves, names = read_bundle(folder, index, min(TILE_WIDTH, checkpoint.size - len(hashes)))
+        for place, leaf in enumerate(leaves) if any(mark in b"".join(leaves) for mark in _PUBLIC) else ():
+            if leaf.endswith(_PUBLIC):
+                # an act that opens or closes a shard has two entries: one that anyone may read, and the sealed one
+                public[len(hashes) + place], names[place] = read_leaf(leaf), b"public " + names[place]
+        hashes += [sha256(b"\0" + leaf).digest() for leaf in leaves]
+        seen.update(names)
+        if len(seen) != len(hashes):
+            raise TamperedError(f"a decision of entry bundle {index} stands twice in the log")
+    if root_of(hashes) != checkpoint.root:
         raise TamperedError("the entries do not have the checkpoint's root")
-    return Log(checkpoint, leaves, hashes)
+    heads = [checkpoint]
+    if kept.is_file():
+        # a log that grows keeps the newest checkpoint that witnesses cosigned beside its newest one
+        heads.append(open_checkpoint(kept.read_bytes(), logs, witnesses))
+    log = Log(checkpoint, hashes, public, next((head for head in heads if policy.satisfied(head)), None))
+    verify_extends(log, heads[-1])
+    return log
 
 
 def verify_extends(log: Log, older: Checkpoint) -> None:
@@ -823,10 +819,7 @@ def verify_extends(log: Log, older: Checkpoint) -> None:
         raise TamperedError("the checkpoints are of different logs")
     if older.size > log.checkpoint.size:
         raise TamperedError("the log is shorter than it was: its tail was dropped")
-    tree = Tree()
-    for hashed in log.hashes[: older.size]:
-        tree.append(hashed)
-    if tree.root() != older.root:
+    if root_of(log.hashes[: older.size]) != older.root:
         raise TamperedError("the log's past was changed")
 
 
@@ -837,6 +830,7 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
     2. Every shard folder was opened, under the key and origin of its opening.
     3. A closed shard has exactly the size and root of its closing.
     4. Every opened shard is here.
+    5. A shard whose next generation has entries was closed.
 
     Returns:
         One line for each shard.
@@ -844,11 +838,10 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
     Raises:
         TamperedError: any of these does not hold.
     """
-    acts = {index for index, leaf in enumerate(governance.leaves) if leaf["type"] in ("open", "close")}
     shown = [entry.index for entry in disclosed]
-    if set(shown) != acts or len(shown) != len(acts):
+    if sorted(shown) != sorted(governance.public):
         raise TamperedError("openings or closings of shards are withheld, or shown twice")
-    if any(governance.leaves[entry.index] != entry.leaf for entry in disclosed):
+    if any(governance.public[entry.index] != entry.leaf for entry in disclosed):
         raise TamperedError("an opening or closing is of another history of the governance log")
     opened = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "open"}
     closed = {entry.document["origin"]: entry for entry in disclosed if entry.leaf["type"] == "close"}
@@ -865,7 +858,10 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
         raise TamperedError(f"shard `{min(set(opened) - set(here))}` was opened but is not here")
     lines = []
     for origin, log in sorted(here.items()):
-        closing = closed.get(origin)
+        closing, (slot, generation) = closed.get(origin), origin.rsplit("/", 1)
+        later = [name for name in opened if name.startswith(slot + "/") and int(name.rsplit("/")[-1]) > int(generation)]
+        if closing is None and any(here[name].checkpoint.size for name in later):
+            raise TamperedError(f"shard `{origin}` was followed by its next generation but never closed")
         ended = (log.checkpoint.size, log.checkpoint.root.hex())
         if closing is not None and (closing.document["size"], closing.document["root"]) != ended:
             raise TamperedError(f"shard `{origin}` is not as it was closed")
@@ -911,22 +907,17 @@ def _receipt(options: argparse.Namespace) -> list[str]:
     ]
 
 
+def _witnessed(log: Log) -> str:
+    if log.cosigned is None:
+        raise TamperedError(f"no quorum of witnesses cosigned a checkpoint of `{log.checkpoint.origin}`")
+    return f"cosigned up to entry {log.cosigned.size}; {log.checkpoint.size - log.cosigned.size} newer ones not yet"
+
+
 def _log(options: argparse.Namespace) -> list[str]:
     policy = read_policy(options.policy.read_bytes())
-    keys = _log_keys(policy, _openings(options.openings, policy))
-    log = verify_log(options.folder, keys, policy)
+    log = verify_log(options.folder, _log_keys(policy, _openings(options.openings, policy)), policy)
     lines = [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
-    head, kept = log.checkpoint, options.folder / "checkpoint.cosigned"
-    if kept.is_file():
-        # a log that grows keeps the newest checkpoint that witnesses cosigned beside its newest one
-        older = open_checkpoint(kept.read_bytes(), keys, list(policy.witnesses.values()))
-        verify_extends(log, older)
-        head = log.checkpoint if policy.satisfied(log.checkpoint) else older
-    if options.cosigned:
-        if not policy.satisfied(head):
-            raise TamperedError("no quorum of witnesses cosigned a checkpoint of this log")
-        lines.append(f"cosigned up to entry {head.size}; {log.checkpoint.size - head.size} newer ones not yet")
-    return lines
+    return [*lines, _witnessed(log)] if options.cosigned else lines
 
 
 def _consistency(options: argparse.Namespace) -> list[str]:
@@ -951,7 +942,15 @@ def _shards(options: argparse.Namespace) -> list[str]:
     keys = _log_keys(policy, openings)
     governance = verify_log(options.governance, policy.logs, policy)
     shards = [(folder, verify_log(folder, keys, policy)) for folder in options.shard]
-    return verify_shards(governance, openings, shards)
+    lines = verify_shards(governance, openings, shards)
+    logs = {log.checkpoint.origin: log for log in (governance, *(log for _, log in shards))}
+    for path in sorted(options.seen.iterdir()) if options.seen else ():
+        # its key is of the policy or of an opening, so that its log is one of these
+        older = open_checkpoint(path.read_bytes(), keys, list(policy.witnesses.values()))
+        if older.origin not in logs:
+            raise TamperedError(f"a checkpoint of `{older.origin}` was seen, but the log is not here")
+        verify_extends(logs[older.origin], older)
+    return lines + [f"{name}: {_witnessed(log)}" for name, log in logs.items() if options.cosigned]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -982,6 +981,8 @@ def main(arguments: list[str] | None = None) -> int:
     shards = command("shards", _shards, "Check that shards and the governance log account for each other.")
     shards.add_argument("governance", type=Path, help="folder of the governance log")
     shards.add_argument("shard", type=Path, nargs="*", help="folders of the shards")
+    shards.add_argument("--seen", type=Path, help="folder of checkpoints seen earlier, which the logs must extend")
+    shards.add_argument("--cosigned", action="store_true", help="refuse unless witnesses cosigned each log")
     options = parser.parse_args(arguments)
     try:
         lines = options.run(options)

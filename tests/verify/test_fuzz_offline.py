@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,27 @@ def test_canonical_bytes(data: bytes) -> None:
 @given(data=spliced(LEAF))
 def test_leaves(data: bytes) -> None:
     agree(data, verify.read_leaf, Leaf.decode)
+
+
+def test_a_bundle_is_as_strict_as_its_leaves(tmp_path: Path) -> None:
+    """`read_bundle` looks at all leaves together, `read_leaf` at one: they must not differ on any bytes."""
+    path = tmp_path / "tile" / "entries" / "000.p" / "3"
+    path.parent.mkdir(parents=True)
+    first, last = ROOM.shard.leaves[0], ROOM.shard.leaves[2]
+
+    def bundled(data: bytes) -> bytes:
+        path.write_bytes(b"".join(len(one).to_bytes(2, "big") + one for one in (first, data, last)))
+        leaves, names = verify.read_bundle(tmp_path, 0, 3)
+        assert leaves == [first, data, last]
+        assert names[1].decode() == verify.read_leaf(data)["decision_id"]
+        return data
+
+    @settings(max_examples=300, deadline=None)
+    @given(data=spliced(LEAF) | st.integers(0, len(LEAF) - 1).map(lambda at: LEAF[:at] + b"\n" + LEAF[at + 1 :]))
+    def agreed(data: bytes) -> None:
+        agree(data, bundled, Leaf.decode)
+
+    agreed()
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.verify import TamperedError, Tree, leaf_hash, verify_consistency, verify_inclusion
+from strongroom.verify import TamperedError, leaf_hash, root_of, verify_consistency, verify_inclusion
 
 
 def _library_tree(leaves: list[bytes]) -> pymerkle.InmemoryTree:
@@ -28,10 +28,7 @@ leaves_of = st.lists(st.binary(max_size=40), min_size=1, max_size=70)
 @settings(max_examples=60, deadline=None)
 @given(leaves=leaves_of)
 def test_the_roots_are_equal(leaves: list[bytes]) -> None:
-    tree = Tree()
-    for leaf in leaves:
-        tree.append(leaf_hash(leaf))
-    assert tree.root() == _library_tree(leaves).get_root()
+    assert root_of([leaf_hash(leaf) for leaf in leaves]) == _library_tree(leaves).get_root()
 
 
 @settings(max_examples=60, deadline=None)

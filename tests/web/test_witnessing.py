@@ -386,9 +386,8 @@ def test_the_governance_log_is_cosigned_when_a_room_is_left(tmp_path: Path, witn
     # back, but it knows this log as longer than it is: the room was set back to an older state
     witness.start()
     seed = LogKey(key.name, KeyFile.open(room.layout.keyring, PASSPHRASE).get(GOVERNANCE_SEED))
-    hashes = [leaf_hash(entry) for entry in verify.read_entries(Path(public), log.checkpoint.size)]
     longer = MemoryTree()
-    for hashed in [*hashes, leaf_hash(b"an entry that was dropped")]:
+    for hashed in [*log.hashes, leaf_hash(b"an entry that was dropped")]:
         longer.append(hashed)
     note = sign_checkpoint(Checkpoint(key.name, longer.size, longer.root()), seed)
     WitnessClient(witness.url, witness.made.key.verifier).cosign(
