@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 FEATURES = 23
+NAMES = tuple(f"f{n}" for n in range(FEATURES))
 TREES = 300
 DEPTH = 6
 SEED = 20261121
