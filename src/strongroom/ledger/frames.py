@@ -32,7 +32,9 @@ _LENGTH_LIMIT = 1 << 24
 _prefix = struct.Struct(">IQ")
 _header = struct.Struct(">IQI")
 _entry = struct.Struct(">BH")
+_entry = struct.Struct(">BH")
 _crc = google_crc32c.value
+_extend = google_crc32c.extend
 
 
 class Frame(NamedTuple):
@@ -94,7 +96,11 @@ def frame(kind: int, index: int, body: bytes) -> bytes:
 
 def entry_frame(index: int, leaf: bytes, payload: bytes) -> bytes:
     """Encode the frame of a record. `leaf` and `payload` are within their limits (`check_record`)."""
-    return frame(ENTRY, index, len(leaf).to_bytes(2, "big") + leaf + payload)
+    # as `frame` does, without copying the payload once more
+    length = 3 + len(leaf) + len(payload)
+    opening = _entry.pack(ENTRY, len(leaf)) + leaf
+    crc = _extend(_extend(_crc(_prefix.pack(length, index)), opening), payload)
+    return b"%b%b%b" % (_header.pack(length, index, crc), opening, payload)
 
 
 def checkpoint_frame(size: int, note: bytes) -> bytes:

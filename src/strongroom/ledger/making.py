@@ -15,7 +15,7 @@ from strongroom.ledger.leaf import Leaf, LeafType
 from strongroom.ledger.ports import Record
 from strongroom.vocabulary import Digest
 
-_SIZES: Final = (32, 16, 16)
+_sha256: Final = hashlib.sha256
 _HEAD: Final = b'{"commitment":"%b","decision_id":"%b","key_id":"%b","payload_sha256":"%b","payload_size":%d%b'
 
 
@@ -59,10 +59,10 @@ class RecordMaker:
         Raises:
             ValueError: an argument has the wrong length; a mistake in our own code.
         """
-        if (len(commitment), len(decision_id), len(key_id)) != _SIZES:
+        if len(commitment) != 32 or len(decision_id) != 16 or len(key_id) != 16:
             raise ValueError("a record is made of a commitment, a decision id and a key id of 32, 16 and 16 bytes")
-        digest = hashlib.sha256(payload).hexdigest().encode()
         leaf = _HEAD % (
-            hexlify(commitment), hexlify(decision_id), hexlify(key_id), digest, len(payload), self._tail,
+            hexlify(commitment), hexlify(decision_id), hexlify(key_id), hexlify(_sha256(payload).digest()),
+            len(payload), self._tail,
         )  # fmt: skip
         return MadeRecord(leaf, payload)

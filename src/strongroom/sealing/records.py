@@ -14,11 +14,11 @@ checks it before it hands anything back.
 from __future__ import annotations
 
 import hmac
-from binascii import b2a_base64
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidTag
+from pybase64 import b64encode
 
 from strongroom.encoding import parse_as
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError
@@ -39,7 +39,6 @@ TAG_SIZE: Final = 16
 RECORD_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 _CONTEXT: Final = b"strongroom/record/v1\n"
-_SIZES: Final = (KEY_ID_SIZE, NONCE_SIZE, DECISION_ID_SIZE, RELEASE_SIZE)
 _SEALED_PREFIX: Final = MAGIC + bytes((VERSION, ALG_AES_256_GCM, 0, 0))
 _PLAIN_HEADER: Final = MAGIC + bytes((VERSION, ALG_NONE, 0, 0)) + bytes(KEY_ID_SIZE + NONCE_SIZE)
 
@@ -96,6 +95,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
+_encode = _encoder.encode
 
 
 def encode_record(record: DecisionRecord) -> bytes:
@@ -139,17 +139,9 @@ class RecordTemplate:
         """
         if len(salt) != SALT_SIZE:
             raise InvalidInputError(f"a record's salt has {SALT_SIZE} bytes", field="salt", rule="length")
-        return b"".join(
-            (
-                _BEGIN,
-                b2a_base64(answer, newline=False),
-                self._middle,
-                b2a_base64(salt, newline=False),
-                b'","subject":',
-                _encoder.encode(subject),
-                b',"v":1}',
-            )
-        )
+        return b'{"answer":"%b%b%b","subject":%b,"v":1}' % (
+            b64encode(answer), self._middle, b64encode(salt), _encode(subject),
+        )  # fmt: skip
 
 
 _BEGIN: Final = b'{"answer":"'
@@ -182,10 +174,12 @@ def seal_record(document: bytes, key: Aead, key_id: bytes, nonce: bytes, decisio
     Raises:
         ValueError: an argument has the wrong length; a mistake in our own code.
     """
-    if (len(key_id), len(nonce), len(decision_id), len(release)) != _SIZES:
-        raise ValueError("seal_record needs key id, nonce, decision id and release of 16, 12, 16 and 32 bytes")
-    header = _SEALED_PREFIX + key_id + nonce
-    return header + key.encrypt(nonce, document, _CONTEXT + header + decision_id + release)
+    if len(key_id) != KEY_ID_SIZE or len(nonce) != NONCE_SIZE or len(decision_id) != DECISION_ID_SIZE:
+        raise ValueError("seal_record needs key id, nonce and decision id of 16, 12 and 16 bytes")
+    if len(release) != RELEASE_SIZE:
+        raise ValueError("seal_record needs a release of 32 bytes")
+    header = b"%b%b%b" % (_SEALED_PREFIX, key_id, nonce)
+    return header + key.encrypt(nonce, document, b"%b%b%b%b" % (_CONTEXT, header, decision_id, release))
 
 
 def open_record(payload: bytes, key: Aead | None, decision_id: bytes, release: bytes) -> bytes:
