@@ -32,7 +32,6 @@ _LENGTH_LIMIT = 1 << 24
 _prefix = struct.Struct(">IQ")
 _header = struct.Struct(">IQI")
 _entry = struct.Struct(">BH")
-_entry = struct.Struct(">BH")
 _crc = google_crc32c.value
 _extend = google_crc32c.extend
 

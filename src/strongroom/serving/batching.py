@@ -99,6 +99,7 @@ class Board:
             predicted = self._decider.predict(batch)
             if self._meter is not None:
                 self._meter.thin(predicted.outcomes, now)
+            sealed = self._decider.seal(predicted.outcomes, now)
         except Exception:
             # a defect of ours: nobody of this batch is answered, the next one departs
             log.exception("a batch of %d requests could not be predicted", len(batch))
@@ -111,7 +112,7 @@ class Board:
             self._on_batch(len(batch))
         decider = self._decider
         self._runner.run(
-            lambda: decider.commit(predicted.outcomes, now),
+            lambda: decider.commit(predicted.outcomes, now, sealed),
             lambda result, error: self._landed(predicted, result, error),
         )
 

@@ -1,7 +1,8 @@
 """From a batch of questions to records and answers: predict, then commit, and only then tell.
 
-`predict` computes and makes documents; it runs where the requests are read. `commit` gets keys, seals, and appends; it
-blocks on the disk and runs on the committing thread. Nothing of an answer may leave between the two.
+`predict` computes and makes documents, `seal` makes records with keys that are at hand; both run where the requests are
+read. `commit` gets missing keys and appends; it blocks on the key store and the disk and runs on the committing thread,
+which so has little to do beside waiting. Nothing of an answer may leave before `commit` has returned.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -148,11 +150,18 @@ class Outcome(msgspec.Struct, eq=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """The records of a batch, ready to be appended."""
+
+    records: list[Record]
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """A durable batch, with the leaves that receipts need. Nothing was appended where every request was lost."""
+    """A durable batch, with the records that receipts need. Nothing was appended where every request was lost."""
 
     appended: Appended | None
-    leaves: list[bytes]
+    records: list[Record]
 
 
 Watch = Callable[[ServedModel, NDArray[np.float32], NDArray[np.float32]], None]
@@ -197,6 +206,8 @@ class Decider:
         self._random = random
         self._retain_us = retain_us
         self._watch = watch
+        # by name, for as long as the keys' own cache holds them: what is forgotten or expired there is gone here too
+        self._held: WeakValueDictionary[str, SubjectKey] = WeakValueDictionary()
         self._templates: dict[tuple[bool, str, Labels, Digest | None], RecordTemplate] = {}
 
     # --- on the loop
@@ -324,21 +335,17 @@ class Decider:
         subject = asked.question.subjects[0] if asked.question is not None else asked.subject
         return Outcome(asked, [Line(random[:16], decision_id, document, random[16:], subject)], None, [], False)
 
-    # --- on the committing thread
+    # --- on the loop if every key is at hand, else on the committing thread
 
-    def commit(self, outcomes: list[Outcome], time_us: int) -> Committed:
-        """Make the batch durable: keys first, then the records.
+    def seal(self, outcomes: list[Outcome], time_us: int) -> Sealed | None:
+        """Make the records of a batch with the keys that this worker holds; None when one is missing. Never blocks."""
+        keys = self._keys_at_hand(outcomes)
+        return None if keys is None else self._seal(outcomes, keys, time_us)
 
-        A request whose key cannot be had, or is destroyed while the batch is sealed, gets its `error` set and no
-        record; the others of the batch do not notice.
-
-        Raises:
-            NotDurableError: not written; no answer may leave.
-            UnavailableError: the key store cannot be reached.
-        """
-        keys = self._subject_keys(outcomes)
+    def _seal(self, outcomes: list[Outcome], keys: dict[str, SubjectKey], time_us: int) -> Sealed:
+        """A request whose key cannot be had, or is destroyed meanwhile, gets its `error` set and no record."""
         records: list[Record] = []
-        nonces = self._random(NONCE_SIZE * sum(len(outcome.lines) for outcome in outcomes))
+        nonces = self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes]))
         makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
         place = 0
         for outcome in outcomes:
@@ -350,18 +357,20 @@ class Decider:
             if maker is None:
                 kind: LeafType = "decision" if outcome.answered else "refusal"
                 maker = makers[form] = RecordMaker(kind, asked.policy, release, time_us + self._retain_us, time_us)
-            template = self._template(outcome)
+            fill, make = self._template(outcome).fill, maker.make
             first = outcome.first = len(records)
             try:
                 for line in outcome.lines:
-                    key = keys.get(line.subject)
+                    subject, document, salt = line.subject, line.document, line.salt
+                    key = keys.get(subject)
                     if key is None:
                         raise ErasedError("there is no key for this subject just now")
                     nonce = nonces[place : place + NONCE_SIZE]
                     place += NONCE_SIZE
-                    plain = template.fill(line.document, line.salt, line.subject if line.subject != NOBODY else "")
-                    payload = seal_record(plain, key.aead, key.key_id, nonce, line.id, release_bytes)
-                    records.append(maker.make(commit(line.salt, line.document), line.id, key.key_id, payload))
+                    plain = fill(document, salt, subject if subject != NOBODY else "")
+                    key_id = key.key_id
+                    payload = seal_record(plain, key.aead, key_id, nonce, line.id, release_bytes)
+                    records.append(make(commit(salt, document), line.id, key_id, payload))
             except ErasedError:
                 # nobody is told whose key it was, and no log either
                 del records[first:]
@@ -369,9 +378,31 @@ class Decider:
                     UnavailableError("the key of a data subject could not be had; nothing was decided, try again")
                 )
                 log.warning("a request was lost with the key of its subject")
+        return Sealed(records)
+
+    # --- on the committing thread
+
+    def commit(self, outcomes: list[Outcome], time_us: int, sealed: Sealed | None = None) -> Committed:
+        """Make the batch durable: keys first, then the records.
+
+        A request whose key cannot be had, or is destroyed while the batch is sealed, gets its `error` set and no
+        record; the others of the batch do not notice.
+
+        Args:
+            outcomes: of `predict`.
+            time_us: of the records.
+            sealed: what `seal` gave, or None when keys must be had first.
+
+        Raises:
+            NotDurableError: not written; no answer may leave.
+            UnavailableError: the key store cannot be reached.
+        """
+        if sealed is None:
+            sealed = self._seal(outcomes, self._subject_keys(outcomes), time_us)
+        records = sealed.records
         if not records:
             return Committed(None, [])
-        return Committed(self._shard.append(records), [record.leaf for record in records])
+        return Committed(self._shard.append(records), records)
 
     def _template(self, outcome: Outcome) -> RecordTemplate:
         asked, served = outcome.asked, outcome.asked.served
@@ -388,6 +419,23 @@ class Decider:
             self._templates[key] = template
         return template
 
+    def _keys_at_hand(self, outcomes: list[Outcome]) -> dict[str, SubjectKey] | None:
+        # lets keys go whose time is up, also while no key is ever missing
+        self._keys.get_or_create(())
+        keys: dict[str, SubjectKey] = {}
+        held = self._held.get
+        for outcome in outcomes:
+            for line in outcome.lines:
+                subject = line.subject
+                if not subject:
+                    subject = line.subject = NOBODY
+                if subject not in keys:
+                    key = held(subject)
+                    if key is None or key.forgotten:
+                        return None
+                    keys[subject] = key
+        return keys
+
     def _subject_keys(self, outcomes: list[Outcome]) -> dict[str, SubjectKey]:
         for outcome in outcomes:
             for line in outcome.lines:
@@ -395,15 +443,16 @@ class Decider:
                     line.subject = NOBODY
         subjects = list({line.subject: None for outcome in outcomes for line in outcome.lines})
         tags = [subject_tag(self._index_key, self._region, subject) for subject in subjects]
+        keys: dict[str, SubjectKey] = {}
         try:
-            return dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
+            keys = dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
         except (ErasedError, TamperedError) as error:
             log.critical("the key store handed out a key that is damaged or going: %s", error.message)
-        # one by one, so that one subject's damaged key does not cost everybody who travels with them
-        keys: dict[str, SubjectKey] = {}
-        for subject, tag in zip(subjects, tags, strict=True):
-            with contextlib.suppress(ErasedError, TamperedError):
-                keys[subject] = self._keys.get_or_create([tag])[0]
+            # one by one, so that one subject's damaged key does not cost everybody who travels with them
+            for subject, tag in zip(subjects, tags, strict=True):
+                with contextlib.suppress(ErasedError, TamperedError):
+                    keys[subject] = self._keys.get_or_create([tag])[0]
+        self._held.update(keys)
         return keys
 
 
@@ -420,7 +469,7 @@ def answer_of(outcome: Outcome, committed: Committed) -> Answered:
             raise ValueError("nothing was appended, so nothing can be proven")
         receipts = [
             make_receipt(
-                committed.leaves[first + place], line.salt, line.document, appended.first_index + first + place,
+                committed.records[first + place].leaf, line.salt, line.document, appended.first_index + first + place,
                 appended.proof(appended.first_index + first + place), appended.checkpoint,
             )
             for place, line in enumerate(lines)
