@@ -68,6 +68,18 @@ class TooLargeError(InvalidInputError):
     code = "too-large"
 
 
+class UnsupportedError(InvalidInputError):
+    """A media type or coding that is not spoken here."""
+
+    code = "unsupported"
+
+
+class NotAcceptableError(RefusedError):
+    """The caller accepts no form in which an answer could be given."""
+
+    code = "not-acceptable"
+
+
 class NotFoundError(RefusedError):
     """No such thing, as far as this principal may know."""
 

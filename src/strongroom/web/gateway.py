@@ -19,6 +19,7 @@ from strongroom.errors import (
     StrongroomError,
     TooManyRequestsError,
     UnavailableError,
+    UnsupportedError,
 )
 from strongroom.office.acts import Act, Resource
 from strongroom.sealing.records import Labels
@@ -29,6 +30,8 @@ from strongroom.serving.decoding import decode
 from strongroom.serving.rules import Rules
 from strongroom.vocabulary import instant
 from strongroom.web import v2
+from strongroom.web.bodies import Bodies
+from strongroom.web.coding import SPOKEN, choose, coding_of
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
 from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
@@ -40,6 +43,7 @@ RETRY_AFTER_S: Final = 1
 KNOWN_US: Final = 60_000_000
 """How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
 RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
+SPEAKS: Final = b"accept-encoding: %b\r\n" % SPOKEN
 
 
 class Counters(Protocol):
@@ -60,6 +64,7 @@ class Gateway:
         clock_us: microseconds since 1970.
         doorkeeper: counts failed authentications.
         counters: metrics.
+        body_bytes: of a compressed body when it is unpacked.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Gateway:
         clock_us: Callable[[], int],
         doorkeeper: Doorkeeper,
         counters: Counters,
+        body_bytes: int = 2_000_000,
     ) -> None:
         self._rules = rules
         self._board = board
@@ -79,6 +85,7 @@ class Gateway:
         self._counters = counters
         self._labels: dict[tuple[str | None, str | None], Labels] = {}
         self._stopping = False
+        self._bodies = Bodies(body_bytes)
 
     @property
     def rules(self) -> Rules:
@@ -147,10 +154,10 @@ class Gateway:
                 self._infer(exchange, rules, known, began_us)
                 return
             if what == "server":
-                exchange.reply(200, v2.server_metadata())
+                self._bodies.reply(exchange, v2.server_metadata())
                 return
             if what == "index":
-                exchange.reply(200, self._index(request, rules, principal, began_us))
+                self._bodies.reply(exchange, self._index(request, rules, principal, began_us))
                 return
             if what in ("load", "unload"):
                 self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, v2.read_only())
@@ -204,7 +211,7 @@ class Gateway:
         """Answer with an error."""
         self._counters.refused(error.code)
         status = status_of(error)
-        extra = RETRY if status in (429, 503) else b""
+        extra = RETRY if status in (429, 503) else SPEAKS if status == 415 else b""
         exchange.reply(status, v2.error_body(error, decision_id), extra=extra)
 
     def _health(self, exchange: Exchange) -> None:
@@ -239,9 +246,16 @@ class Gateway:
             body = b'{"name":"%b","ready":%b}' % (name.encode(), b"true" if ready else b"false")
             exchange.reply(200 if ready else 503, body)
             return
-        exchange.reply(200, v2.model_metadata(catalogue.find_any(name, version), catalogue))
+        self._bodies.reply(exchange, v2.model_metadata(catalogue.find_any(name, version), catalogue))
 
-    def _infer(self, exchange: Exchange, rules: Rules, known: _Known, began_us: int) -> None:
+    def _infer(
+        self,
+        exchange: Exchange,
+        rules: Rules,
+        known: _Known,
+        began_us: int,
+        unpacked: bytes | RefusedError | None = None,
+    ) -> None:
         principal, name = known.principal, known.model
         catalogue = rules.catalogue
         catalogue.demand_fresh(began_us)
@@ -257,8 +271,17 @@ class Gateway:
                 raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
             binary = known.binary
             if binary == _UNREAD:
+                known.coding = _codings(exchange.request)
                 binary = known.binary = _framing(exchange.request)
-            question = decode(exchange.request.body, binary, served.inputs, served.outputs, name)
+            body = exchange.request.body
+            if known.coding is not None:
+                found = self._unpack(exchange, rules, known, began_us) if unpacked is None else unpacked
+                if found is None:
+                    return
+                if isinstance(found, RefusedError):
+                    raise found
+                body = found
+            question = decode(body, binary, served.inputs, served.outputs, name)
             if question.environment is not None and question.environment != environment:
                 raise NotPermittedError(
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
@@ -284,10 +307,25 @@ class Gateway:
             )
         self._board.board(Asked(caller, principal.id, asserted, served.policy_digest, served, question))
 
+    def _unpack(self, exchange: Exchange, rules: Rules, known: _Known, began_us: int) -> bytes | RefusedError | None:
+        """The plain body; or None when that takes a while, and the exchange goes on from `_infer` then."""
+
+        def then(found: bytes | RefusedError) -> None:
+            try:
+                self._infer(exchange, rules, known, began_us, found)
+            except StrongroomError as error:
+                self.tell(exchange, error)
+
+        assert known.coding is not None  # noqa: S101  # looked at by the caller
+        return self._bodies.unpack(exchange.request.body, known.coding, then)
+
     def answered(self, exchange: Exchange, answered: Answered, began_us: int) -> None:
         """Give an answer whose record is durable."""
         body, content_type, extra = v2.answer(answered)
-        exchange.reply(200, body, content_type, extra)
+        if b"accept-encoding" in exchange.request.head.headers:
+            self._bodies.reply(exchange, body, content_type, extra)
+        else:
+            exchange.reply(200, body, content_type, extra)
         self._counters.answered(answered.served.ref.name, answered.question.rows, began_us)
 
 
@@ -300,9 +338,10 @@ class _Known:
     Attributes:
         certificate: of the connection's client; compared by identity, so a head counts for one such connection.
         binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
+        coding: of the body, or None for a plain one; read with `binary`.
     """
 
-    __slots__ = ("binary", "certificate", "model", "principal", "rules", "until_us", "version")
+    __slots__ = ("binary", "certificate", "coding", "model", "principal", "rules", "until_us", "version")
 
     def __init__(
         self,
@@ -319,6 +358,7 @@ class _Known:
         self.model = model
         self.version = version
         self.binary: int | None = _UNREAD
+        self.coding: bytes | None = None
         self.until_us = until_us
 
 
@@ -352,22 +392,34 @@ _KNOWN: Final[dict[tuple[bytes, bytes], Place]] = {}
 """Routes that were found good lately, by verb and target as they came."""
 
 
-def _framing(request: Request) -> int | None:
-    """Check type and coding of the body; the length of its JSON part if binary tensors follow.
+def _codings(request: Request) -> bytes | None:
+    """The coding of the body if it has one; an answer that could not be sent must not be made.
 
     Raises:
-        InvalidInputError: a content type or coding that is not understood here.
+        UnsupportedError: a coding that is not spoken here.
+        NotAcceptableError: the caller accepts no answer of ours.
+    """
+    if (accepted := request.headers.get(b"accept-encoding")) is not None:
+        choose(accepted)
+    coding = request.headers.get(b"content-encoding")
+    return None if coding is None else coding_of(coding)
+
+
+def _framing(request: Request) -> int | None:
+    """Check the type of the body; the length of its JSON part if binary tensors follow.
+
+    Raises:
+        UnsupportedError: a content type that is not understood here.
+        InvalidInputError: a length that is none.
     """
     headers = request.headers
-    if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
-        raise InvalidInputError("the body must not be compressed", field="content-encoding", rule="coding")
     length = headers.get(v2.HEADER_LENGTH)
     kind = headers.get(b"content-type")
     if kind is not None:
         # tritonclient sends none, curl's default is a form
         kind = kind.partition(b";")[0].strip().lower()
         if kind != b"application/json" and not (kind == b"application/octet-stream" and length is not None):
-            raise InvalidInputError(
+            raise UnsupportedError(
                 "the content type is application/json, or application/octet-stream with "
                 "inference-header-content-length",
                 field="content-type",

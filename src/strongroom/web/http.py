@@ -33,6 +33,7 @@ STATUS_LINES: Final[dict[int, bytes]] = {
         (403, "Forbidden"),
         (404, "Not Found"),
         (405, "Method Not Allowed"),
+        (406, "Not Acceptable"),
         (408, "Request Timeout"),
         (409, "Conflict"),
         (410, "Gone"),

@@ -79,7 +79,9 @@ class Worker:
             log.error("the release repository is refused: %s", error.message)
             rules = closed(f"no release is in force: {error.message}")
         doorkeeper = Doorkeeper(loop.time, window_s=settings.unauthenticated_window_s)
-        self.gateway = Gateway(rules, self._board, settings.environment, clock_us, doorkeeper, self._counters)
+        self.gateway = Gateway(
+            rules, self._board, settings.environment, clock_us, doorkeeper, self._counters, settings.body_bytes
+        )
         self.server = Server(self.gateway, Limits(body_bytes=settings.body_bytes), self._counters.http_refused)
 
     async def run(self, sock: socket.socket) -> int:
