@@ -20,6 +20,9 @@ class Authenticator(Protocol):
         self, authorization: bytes | None, at_us: int, presented: Presented | None = None
     ) -> Principal: ...
 
+    def take_wanted(self) -> frozenset[str]:
+        """Issuers whose tokens named a key that is not known, since this was last asked."""
+
 
 class Authorisation(Protocol):
     """May they? Raises NotPermittedError unless some policy permits."""
@@ -52,6 +55,10 @@ class Closed:
     def authenticate(self, _authorization: bytes | None, _at_us: int, _presented: Presented | None = None) -> Principal:
         """Raises UnavailableError: without grants nobody can be known."""
         raise UnavailableError(self._reason, rule="trouble")
+
+    def take_wanted(self) -> frozenset[str]:
+        """None: nobody is known."""
+        return frozenset()
 
     def check(self, _act: Act) -> None:
         """Raises UnavailableError."""

@@ -21,7 +21,8 @@ from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
 from strongroom.web.server import Server, listen
-from strongroom.wiring.gateway import Refresher, keeper
+from strongroom.wiring.gateway import Refresher, keeper, now
+from strongroom.wiring.issuer_keys import IssuerKeys
 from strongroom.wiring.node import NodeLayout, NodeSettings, parse_address
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 START_S: Final = 60.0
 STOP_S: Final = 30.0
 KEEPER_LOOK_S: Final = 0.25
+KEYS_LOOK_S: Final = 0.25
 RESTART_S: Final = 1.0
 RESTART_LIMIT_S: Final = 30.0
 
@@ -79,11 +81,13 @@ class Supervisor:
             self.port = sock.getsockname()[1]
             os.set_inheritable(sock.fileno(), True)
             refresher = Refresher(self.layout, self.settings)
+            issuer_keys = IssuerKeys(self.layout, self.settings, now)
             await self._first_refresh(refresher)
             with keeper(self.layout, self.settings) as keeping:
                 metrics = await self._start_metrics()
                 self._keeper = keeping
                 refreshing = asyncio.create_task(self._refresh(refresher))
+                following = asyncio.create_task(self._follow_keys(issuer_keys))
                 guarding = asyncio.create_task(self._guard(keeping))
                 watchers: list[asyncio.Task[None]] = []
                 try:
@@ -97,6 +101,7 @@ class Supervisor:
                 finally:
                     self._stopping.set()
                     refreshing.cancel()
+                    following.cancel()
                     guarding.cancel()
                     for watcher in watchers:
                         watcher.cancel()
@@ -139,6 +144,16 @@ class Supervisor:
             except Exception:
                 log.exception("refreshing failed")
             self._warn_if_late(refresher)
+
+    async def _follow_keys(self, issuer_keys: IssuerKeys) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                for line in await loop.run_in_executor(None, issuer_keys.follow):
+                    self._tell(line)
+            except Exception:
+                log.exception("fetching the keys of issuers failed")
+            await asyncio.sleep(KEYS_LOOK_S)
 
     async def _guard(self, keeping: KeeperProcess) -> None:
         """Start the keeper again whenever it is gone; meanwhile workers answer 503, and they reconnect by themselves.

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
 READMIT_S: Final = 60.0
+WANT_S: Final = 1.0
 SNAPSHOT_S: Final = 1.0
 GRACE_S: Final = 20.0
 EXIT_REFUSED: Final = 3
@@ -94,6 +95,7 @@ class Worker:
                 TlsFiles(
                     folder / files.certificate, folder / files.key,
                     folder / files.client_ca if files.client_ca is not None else None, files.client,
+                    folder / files.client_crl if files.client_crl is not None else None,
                 )
             )  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,10 +134,17 @@ class Worker:
     async def _watch_rules(self) -> None:
         """Swap in new releases, pointers, grants and halts as they reach the mirror, without dropping a request."""
         admission = self.parts.admission
+        wanted: frozenset[str] = frozenset()
+        wanted_at = 0.0
         while True:
             await asyncio.sleep(POLL_S)
             with contextlib.suppress(StrongroomError):
                 self.gateway.note_unauthenticated()
+            wanted |= self.gateway.rules.authenticator.take_wanted()
+            if wanted and self._loop.time() - wanted_at >= WANT_S:
+                wanted_at = self._loop.time()
+                await self._loop.run_in_executor(None, self.parts.want_keys, wanted)
+                wanted = frozenset()
             if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
                 continue
             await self.readmit()

@@ -19,6 +19,7 @@ from strongroom.access.grants import Grants
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.halt_files import HaltFiles
 from strongroom.adapters.keeper_client import KeeperProcess, keeper_keys
+from strongroom.adapters.key_set_files import read_key_sets, write_wanted
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
@@ -27,6 +28,7 @@ from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.time_floor import TimeFloor, read_floor
+from strongroom.adapters.token_register import TokenRegister, open_register
 from strongroom.adapters.trusted_state_files import read_state, state_digest, write_state
 from strongroom.adapters.tuf_client import ReleaseClient
 from strongroom.adapters.tuf_repository import TIMESTAMP_LIFE
@@ -140,10 +142,12 @@ class Admission:
     _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
     _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
     _seen: tuple[object, ...] = ()
+    _used: TokenRegister | None = None
 
     def changed(self) -> bool:
         """Whether the refreshed state or the halt folders differ from what was admitted last. Cheap: a few stats."""
         marks = [_mark(self.layout.trusted_state), _mark(self.layout.halt), _mark(self.layout.halts_seen)]
+        marks.append(_mark(self.layout.issuer_keys))
         marks += [_mark(path) for path in sorted(self.layout.halt.glob("*.json"))]
         seen = tuple(marks)
         if seen == self._seen:
@@ -200,7 +204,21 @@ class Admission:
         grants = Grants(sequence=1) if state.grants is None else Grants.decode(state.grants)
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires))
-        return Rules(catalogue, Authenticator(grants, self.ring.get(PEPPER)), authorisation)
+        return Rules(catalogue, self._authenticator(grants), authorisation)
+
+    def _authenticator(self, grants: Grants) -> Authenticator:
+        try:
+            key_sets = read_key_sets(self.layout.issuer_keys)
+        except StrongroomError as error:
+            log.error("%s", error.message)
+            key_sets = ()
+        if self._used is None and any(token.one_time is True for one in grants.systems for token in one.tokens):
+            try:
+                self._used = open_register(self.layout.used_tokens, micros(self.clock()))
+            except StrongroomError as error:
+                # such tokens are refused until it can be had; everybody else is served
+                log.error("%s", error.message)
+        return Authenticator(grants, self.ring.get(PEPPER), key_sets=key_sets, used=self._used)
 
     def _at_present(self, state: TrustedState) -> TrustedState:
         """The state as of now; the refresher's moment and the node's time floor count when this clock is behind."""
@@ -305,6 +323,13 @@ class WorkerParts:
         self._thread = threading.Thread(target=work, name="publish", daemon=True)
         self._thread.start()
         self.cosigning.start(forked)
+
+    def want_keys(self, issuers: frozenset[str]) -> None:
+        """Leave word for the supervisor that tokens of these issuers name keys that are not known here."""
+        try:
+            write_wanted(self.layout.wanted_keys(self.slot), issuers)
+        except StrongroomError as error:
+            log.warning("%s", error.message)
 
     def publish(self) -> None:
         """Publish what is durable. A failure leaves the publication late and nothing else."""

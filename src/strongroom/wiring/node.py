@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Iterable
@@ -33,7 +34,42 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     certificate: str
     key: str
     client_ca: str | None = None
+    client_crl: str | None = None
     client: Literal["none", "optional", "required"] = "none"
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[identity]`: how the keys of issuers are fetched.
+
+    Attributes:
+        networks: private networks in which identity providers may lie, such as `10.20.0.0/16`; none: public ones only.
+        ca: PEM of the authorities that sign their certificates, absolute or below the node's folder; the system's own
+            when None.
+        loopback: also this machine, and over plain http; for trying out.
+        timeout_s: for one document, 0.1 to 60.
+    """
+
+    networks: tuple[str, ...] = ()
+    ca: str | None = None
+    loopback: bool = False
+    timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for text in self.networks:
+            try:
+                network = ipaddress.ip_network(text)
+            except ValueError as error:
+                raise InvalidInputError(
+                    "`networks` under [identity] are like 10.20.0.0/16", field="identity.networks", rule="network"
+                ) from error
+            if not network.is_private or network.is_link_local or network.is_loopback or network.prefixlen < 7:
+                raise InvalidInputError(
+                    "`networks` under [identity] are private ones, neither link-local nor loopback",
+                    field="identity.networks",
+                    rule="network",
+                )
+        if not 0.1 <= self.timeout_s <= 60:
+            raise InvalidInputError("timeout_s under [identity] is 0.1 to 60", field="identity.timeout_s", rule="range")
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +90,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             record says how many there were; 1 to 3600.
         batch_scheduling: run the workers under SCHED_BATCH.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
+        identity: how the keys of issuers are fetched; none means public addresses only.
 
     Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
     """
@@ -77,6 +114,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     unauthenticated_window_s: float = 10.0
     batch_scheduling: bool = False
     tls: TlsSettings | None = None
+    identity: IdentitySettings | None = None
 
     def __post_init__(self) -> None:
         for what in ("node", "environment"):
@@ -163,6 +201,20 @@ class NodeLayout:
     @property
     def trusted_state(self) -> Path:
         return self.state / "trusted-state"
+
+    @property
+    def issuer_keys(self) -> Path:
+        """Fetched keys of issuers, for the workers."""
+        return self.state / "issuer-keys"
+
+    def wanted_keys(self, slot: int) -> Path:
+        """Issuers of whose tokens a worker did not know the key."""
+        return self.state / f"wanted-keys-{slot}"
+
+    @property
+    def used_tokens(self) -> Path:
+        """Tokens that count once and were used, shared by the workers."""
+        return self.state / "used-tokens"
 
     @property
     def time_floor(self) -> Path:
