@@ -8,7 +8,7 @@ SLOW ?=
 
 .PHONY: setup setup-demo demo test test-slow check docs lock clean bench
 
-setup: .venv/.ready-test ## everything: to run, to test, to check
+setup: .venv/.ready-test .oidc-provider/.ready ## everything: to run, to test, to check
 
 setup-demo: .venv/.ready-demo ## what the demo needs
 
@@ -29,6 +29,16 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 .venv/.ready-test: .venv/.ready-demo requirements/test.txt
 	@echo "installing what the tests need (pinned, with hashes) ..."
 	$(PIP) install --require-hashes --no-deps -r requirements/test.txt
+	@touch $@
+
+# the identity provider of tests/identity: without node and npm those tests skip and say so
+OIDC_PROVIDER := 9.13.3
+
+.oidc-provider/.ready: Makefile
+	@mkdir -p .oidc-provider
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		npm install --prefix .oidc-provider --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
+			oidc-provider@$(OIDC_PROVIDER) >/dev/null || echo "oidc-provider cannot be had; tests/identity will skip"; fi
 	@touch $@
 
 demo: setup-demo ## a model's whole life on real data, then what was proven
@@ -61,4 +71,4 @@ lock: setup ## resolve the pins anew; no registry address enters the files
 		--generate-hashes --no-emit-index-url --no-header --quiet -c requirements/test.txt -o requirements/demo.txt
 
 clean:
-	rm -rf .venv demo-room .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .oidc-provider demo-room .mypy_cache .ruff_cache .pytest_cache

@@ -15,7 +15,7 @@ from tools.make_reference import PAGE, reference
 
 import strongroom
 from strongroom.cli.output import EXIT_CODES
-from strongroom.wiring.node import NodeSettings, TlsSettings
+from strongroom.wiring.node import IdentitySettings, NodeSettings, TlsSettings
 from strongroom.wiring.settings import RoomSettings
 from tests.journeys.test_command_form import ALL
 
@@ -100,7 +100,7 @@ def test_every_setting_is_documented() -> None:
     node = {field.name for field in msgspec.structs.fields(NodeSettings)}
     assert first_column("node-toml.md") == node
     text = (DOCS / "reference" / "node-toml.md").read_text()
-    for field in msgspec.structs.fields(TlsSettings):
+    for field in (*msgspec.structs.fields(TlsSettings), *msgspec.structs.fields(IdentitySettings)):
         assert f"`{field.name}`" in text
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node-toml.md"
 GIVEN = NodeSettings(
@@ -22,7 +22,7 @@ def test_every_setting_is_documented_with_its_default():
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     rows = {name.strip(" `"): line for line in lines for name in line.split("|")[1].split(",")}
     for field in msgspec.structs.fields(NodeSettings):
-        row = rows.pop("[tls]" if field.name == "tls" else field.name)
+        row = rows.pop(f"[{field.name}]" if field.name in ("identity", "tls") else field.name)
         if field.default not in (msgspec.NODEFAULT, None):
             assert str(field.default).lower() in row.lower(), field.name
     assert not rows, f"documented and unknown: {sorted(rows)}"
@@ -49,6 +49,7 @@ def test_a_setting_out_of_range_is_refused_by_name(name, value):
 
 def test_the_file_reads_back(tmp_path):
     settings = msgspec.structs.replace(GIVEN, unauthenticated_window_s=2.5, batch_scheduling=True)
+    settings = msgspec.structs.replace(settings, identity=IdentitySettings(networks=("10.20.0.0/16",), loopback=True))
     layout = NodeLayout(tmp_path)
     layout.settings.write_bytes(settings.encode())
     assert layout.read() == settings

@@ -128,6 +128,7 @@ class GuardedFetch:
             headers = {"Accept": ", ".join(_TYPES), "Accept-Encoding": "identity", "Connection": "close"}
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
+            self._demand_time(host, until)
             if response.status != 200:
                 # a redirect too: where it points to was checked by nobody
                 raise UnavailableError(f"`{host}` answers {response.status} instead of 200")
@@ -135,19 +136,24 @@ class GuardedFetch:
             if kind not in _TYPES or response.headers.get("content-encoding", "identity") != "identity":
                 raise UnavailableError(f"`{host}` answers something else than plain JSON")
             data = response.read(limit_bytes + 1)
+            self._demand_time(host, until)
             if len(data) > limit_bytes:
                 raise TooLargeError(f"`{host}` sends more than {limit_bytes} bytes", rule="size")
             if response.length:
                 raise UnavailableError(f"the answer of `{host}` broke off")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            late = time.monotonic() >= until
-            why = f"took longer than {self.timeout_s:g} s" if late else "does not answer in good order"
-            raise UnavailableError(f"`{host}` {why}") from error
+            self._demand_time(host, until)
+            raise UnavailableError(f"`{host}` does not answer in good order") from error
         finally:
             watchdog.cancel()
             connection.close()
             lines[-1].close()
         return data
+
+    def _demand_time(self, host: str, until: float) -> None:
+        """What the watchdog cut off may look like a whole answer."""
+        if time.monotonic() >= until:
+            raise UnavailableError(f"`{host}` took longer than {self.timeout_s:g} s")
 
 
 def _cut(lines: list[socket.socket]) -> None:

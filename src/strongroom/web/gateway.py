@@ -150,7 +150,8 @@ class Gateway:
                 if principal.token_expires_us is not None:
                     until_us = min(until_us, principal.token_expires_us)
                 known = _Known(rules, request.peer.certificate, principal, name, version, until_us)
-                request.head.memo = known
+                if "one-time" not in principal.proofs:
+                    request.head.memo = known
                 self._infer(exchange, rules, known, began_us)
                 return
             if what == "server":
