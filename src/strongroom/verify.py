@@ -475,7 +475,7 @@ _WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
 _FORM = (
     r'\{"commitment":"<64>","decision_id":"<32>","key_id":"(?:none|<32>|<64>)","payload_sha256":"<64>",'
     rf'"payload_size":{_WHOLE},"policy":(?:null|"<64>"),"release":(?:null|"<64>"),"retain_until_us":{_WHOLE},'
-    rf'"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal)","v":1\}}'
+    rf'"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal|shadow)","v":1\}}'
 )
 _LEAF = re.compile(re.sub("<(..)>", r"[0-9a-f]{\1}", _FORM))
 # A whole bundle at once: what stands at the digits' places is gathered and looked at together, which is far faster
@@ -494,6 +494,10 @@ _ANSWER = {
     "columns": [str], "decision": _NAME, "decision_id": str, "inputs": [_TENSOR], "manifest": _NAME, "model": _NAME,
     "outputs": [_TENSOR], "reasons": [{"code": str, "field": str, "rule": str}], "release": _NAME,
     "status": re.compile("answered|refused"), "v": 1,
+}  # fmt: skip
+_STOOD_IN = {
+    **_ANSWER, "instead_of": {"manifest": _DIGEST, "release": _DIGEST, "rule": re.compile("runtime|output-contract")},
+    "status": "answered",
 }  # fmt: skip
 
 
@@ -617,7 +621,7 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
     if len(salt) != 32 or not hmac.compare_digest(commitment, leaf["commitment"]):
         raise TamperedError("the log committed to another answer")
     document = parse_canonical(document_bytes)
-    if not fits(document, _ANSWER):
+    if not fits(document, (_ANSWER, _STOOD_IN)):
         raise TamperedError("the document is not an answer")
     for tensor in document["inputs"] + document["outputs"]:
         _base64(tensor["data"])
@@ -629,7 +633,7 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
 
 
 _FORMATS = {"FP32": "f", "FP64": "d", "INT32": "i", "INT64": "q"}
-_DECISION = "decision"
+_DECISION, _BY_ROW = "decision", (("manifest", "model_versions"), ("release", "releases"))
 
 
 def _values(tensor: dict[str, Any], row: int) -> list[Any]:
@@ -689,11 +693,17 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
     if answer is not None:
         sent, parameters = _tensors(answer, "outputs"), answer.get("parameters")
         first = parameters.get("decision_id") if isinstance(parameters, dict) else None
-        if not fits(first, re.compile("[0-9a-f]{32}")) or _sum(first, row) != document["decision_id"]:
+        if first != f"{(int(document['decision_id'], 16) - row) % 2**128:032x}":
             raise TamperedError("the answer is about another decision than the receipt")
-        named = {"model": answer.get("model_name"), "manifest": answer.get("model_version")}
-        more = {"release": parameters.get("release"), "manifest": parameters.get("model_version")}
-        for name, value in (*named.items(), *more.items()):
+        named = [("model", answer.get("model_name")), ("manifest", answer.get("model_version"))]
+        named += [("release", parameters.get("release")), ("manifest", parameters.get("model_version"))]
+        try:  # a canary split the request: one for each row
+            named += [(name, json.loads(parameters[key])[row]) for name, key in _BY_ROW if key in parameters]
+        except (TypeError, ValueError, LookupError, RecursionError) as error:
+            raise TamperedError("the versions that the answer names by row do not read") from error
+        if "instead_of" in document and parameters.get("instead_of") is None:
+            raise TamperedError("the answer does not say that another version stood in")
+        for name, value in named:
             if value not in (None, document[name]):
                 raise TamperedError(f"the answer names another {name} than the receipt")
         logged = {tensor["name"]: tensor for tensor in document["outputs"]}
@@ -717,10 +727,6 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
             same = set(asked) == set(kept) and all(_same(asked[n], row, kept[n]) for n in kept)
         if not same or not kept:  # of a refused request no value is in the receipt: it is about none
             raise TamperedError("the request's inputs are not the logged ones")
-
-
-def _sum(first: Any, row: int) -> str:
-    return f"{(int(first, 16) + row) % 2**128:032x}"
 
 
 # --- Log folders (C2SP tlog-tiles) -----------------------------------------------------------------------------------
@@ -872,14 +878,11 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
 # --- Command line ----------------------------------------------------------------------------------------------------
 
 
-def _openings(folder: Path | None, policy: Policy) -> list[Disclosed]:
-    if folder is None:
-        return []
-    return [read_disclosed(path.read_bytes(), policy) for path in sorted(folder.glob("*.json"))]
-
-
-def _log_keys(policy: Policy, openings: list[Disclosed]) -> list[Key]:
-    return policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
+def _trusted(options: argparse.Namespace) -> tuple[Policy, list[Disclosed], list[Key]]:
+    policy = read_policy(options.policy.read_bytes())
+    files = [] if options.openings is None else sorted(options.openings.glob("*.json"))
+    openings = [read_disclosed(path.read_bytes(), policy) for path in files]
+    return policy, openings, policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
 
 
 def _message(path: Path | None) -> Any:
@@ -891,8 +894,8 @@ def _message(path: Path | None) -> Any:
 
 
 def _receipt(options: argparse.Namespace) -> list[str]:
-    policy = read_policy(options.policy.read_bytes())
-    receipt = verify_receipt(options.receipt.read_bytes(), policy, _openings(options.openings, policy))
+    policy, openings, _ = _trusted(options)
+    receipt = verify_receipt(options.receipt.read_bytes(), policy, openings)
     request, answer = (_message(path) for path in (options.request, options.answer))
     verify_messages(receipt, request, answer, options.row)
     if options.cosigned and not receipt.cosigned:
@@ -914,15 +917,14 @@ def _witnessed(log: Log) -> str:
 
 
 def _log(options: argparse.Namespace) -> list[str]:
-    policy = read_policy(options.policy.read_bytes())
-    log = verify_log(options.folder, _log_keys(policy, _openings(options.openings, policy)), policy)
+    policy, _, keys = _trusted(options)
+    log = verify_log(options.folder, keys, policy)
     lines = [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
     return [*lines, _witnessed(log)] if options.cosigned else lines
 
 
 def _consistency(options: argparse.Namespace) -> list[str]:
-    policy = read_policy(options.policy.read_bytes())
-    keys = _log_keys(policy, _openings(options.openings, policy))
+    policy, _, keys = _trusted(options)
     older = open_checkpoint(options.older.read_bytes(), keys, list(policy.witnesses.values()))
     if options.proof is None:
         newer = verify_log(options.newer, keys, policy)
@@ -937,9 +939,7 @@ def _consistency(options: argparse.Namespace) -> list[str]:
 
 
 def _shards(options: argparse.Namespace) -> list[str]:
-    policy = read_policy(options.policy.read_bytes())
-    openings = _openings(options.openings, policy)
-    keys = _log_keys(policy, openings)
+    policy, openings, keys = _trusted(options)
     governance = verify_log(options.governance, policy.logs, policy)
     shards = [(folder, verify_log(folder, keys, policy)) for folder in options.shard]
     lines = verify_shards(governance, openings, shards)

@@ -116,7 +116,9 @@ def release_of(
     )  # fmt: skip
 
 
-def admitted(release: Release, artifact: bytes | None = None, role: str = "champion") -> AdmittedModel:
+def admitted(
+    release: Release, artifact: bytes | None = None, role: str = "champion", canary_percent: int = 0
+) -> AdmittedModel:
     data = canonical(release)
     return AdmittedModel(
         ref=ModelRef(release.model, release.manifest),
@@ -125,6 +127,7 @@ def admitted(release: Release, artifact: bytes | None = None, role: str = "champ
         policy_digest=engine().digest,
         artifact=artifact or onnx_model(len(release.input.features)),
         role=role,
+        canary_percent=canary_percent,
     )
 
 
@@ -186,7 +189,7 @@ class House:
                     frozenset(release.purposes),
                 ),
             )
-        self.catalogue = Catalogue.of(self.models, {}, FAR_US)
+        self.catalogue = Catalogue.of(self.models, {}, FAR_US, bytes(32))
         self.seen: list[tuple[ServedModel, int]] = []
 
     def authenticator(self) -> Authenticator:

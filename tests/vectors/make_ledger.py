@@ -60,7 +60,8 @@ def _leaves() -> dict[str, Any]:
         {"why": "not an object", "leaf": "[" + good + "]"},
         {"why": "two leaves", "leaf": good + good},
     ]  # fmt: skip
-    return {"accept": [good, governance, plain, long_key], "reject": reject}
+    shadow = good.replace('"decision","v"', '"shadow","v"')
+    return {"accept": [good, governance, plain, long_key, shadow], "reject": reject}
 
 
 def _frames() -> dict[str, Any]:

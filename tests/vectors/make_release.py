@@ -105,6 +105,10 @@ def approval() -> dict[str, Any]:
     )
 
 
+def with_plan(document: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    return {**document, "plan": {**document["plan"], **parts}}
+
+
 def without(document: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != name}
 
@@ -124,8 +128,14 @@ def vectors() -> dict[str, Any]:
     }  # fmt: skip
     finding = {"id": "f-1", "severity": "high", "text": "thin data", "status": "open"}
     rejection = {**said, "decision": "reject", "tuf_draft": None, "reason": "figures"}
+    rule = {
+        "name": "withdraw", "when": [{"figure": "error-rate", "above": "0.02"}], "then": "roll-back",
+        "window_rows": 500, "windows": 3, "min_s": 3600,
+    }  # fmt: skip
+    automatic = with_plan(good, on_failure={"decision": "refer"}, rules=[rule])
     accept = [
-        ("Release", good), ("Approval", said), ("Approval", rejection), ("Pointer", pointer), ("Halt", halt),
+        ("Release", automatic), ("Release", good),
+        ("Approval", said), ("Approval", rejection), ("Pointer", pointer), ("Halt", halt),
         ("Lift", lift), ("Review", review), ("Review", {**review, "opinion": "unfit", "findings": [finding]}),
     ]  # fmt: skip
     reject = [
@@ -134,6 +144,20 @@ def vectors() -> dict[str, Any]:
         ("Release", "version 2", canonical({**good, "v": 2})),
         ("Release", "two threads", canonical({**good, "numeric_profile": {**good["numeric_profile"], "threads": 2}})),
         ("Release", "unknown stage", canonical({**good, "plan": {**good["plan"], "stages": ["beta"]}})),
+        ("Release", "empty fixed decision", canonical(with_plan(good, on_failure={"decision": ""}))),
+        ("Release", "no rules, as a list", canonical(with_plan(good, rules=[]))),
+        ("Release", "two rules of one name", canonical(with_plan(good, rules=[rule, rule]))),
+        ("Release", "rule without conditions", canonical(with_plan(good, rules=[{**rule, "when": []}]))),
+        ("Release", "rule with another action", canonical(with_plan(good, rules=[{**rule, "then": "delete"}]))),
+        ("Release", "window too small", canonical(with_plan(good, rules=[{**rule, "window_rows": 29}]))),
+        (
+            "Release", "condition that is above and below",
+            canonical(with_plan(good, rules=[{**rule, "when": [{"figure": "psi", "above": "0", "below": "1"}]}])),
+        ),
+        (
+            "Release", "limit that is no number",
+            canonical(with_plan(good, rules=[{**rule, "when": [{"figure": "psi", "above": "lots"}]}])),
+        ),
         ("Release", "white space", canonical(good).replace(b'","', b'", "', 1)),
         ("Release", "order", b'{"v":1,"tier":1}'),
         ("Release", "float", canonical(good).replace(b'"tier":1', b'"tier":1.0')),

@@ -181,7 +181,10 @@ class Client:
         first = int(parameters["decision_id"], 16)
         columns: dict[str, Any] = {output["name"]: output["data"] for output in answer["outputs"]}
         columns["decision_id"] = [f"{(first + row) % 2**128:032x}" for row in range(len(rows))]
-        columns["model_version"] = parameters["model_version"]
+        if "instead_of" in parameters:
+            columns["instead_of"] = parameters["instead_of"]
+        listed = parameters.get("model_versions")
+        columns["model_version"] = parameters["model_version"] if listed is None else json.loads(listed)
         if receipts:
             one = parameters.get("receipt")
             columns["receipt"] = [one] if one else [_compact(item) for item in json.loads(parameters["receipts"])]

@@ -38,7 +38,8 @@ class LedgerDecisions:
                     continue
                 with suppress(ErasedError):
                     answer = read_answer(self._record(leaf, stored.payload).answer)
-                    if answer.model == model:
+                    # a fixed decision has no score to look at
+                    if answer.model == model and not answer.is_static:
                         yield _decided(leaf, answer)
 
     def _record(self, leaf: Leaf, payload: bytes) -> DecisionRecord:
@@ -56,6 +57,7 @@ def _decided(leaf: Leaf, answer: Answer) -> Decided:
     if (
         answer.decision_id != leaf.decision_id
         or answer.release != leaf.release
+        or answer.status != "answered"
         or len(answer.inputs) != 1
         or len(answer.outputs) != 1
         or answer.model is None

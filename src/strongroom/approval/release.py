@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from strongroom.approval.automatic import AutomaticRule, check_rules
+from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, InputContract, OutputContract
 from strongroom.vocabulary import Digest
 
@@ -62,12 +64,36 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_batch: int
 
 
+class OnFailure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The static policy: what is decided, without a score, when the model fails and no fallback can answer."""
+
+    decision: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.decision) <= 63 or not self.decision.isprintable():
+            raise InvalidInputError("a decision is 1 to 63 printable characters", field="on_failure", rule="text")
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the operator may do with this version without asking the approvers again."""
+    """What the operator may do with this version without asking the approvers again.
+
+    Attributes:
+        stages: where it may stand.
+        max_canary_percent: largest share as a canary.
+        fallback: version that answers when this one fails, and that a roll-back goes to.
+        on_failure: what is decided when this version fails and no fallback can answer; absent: a refusal.
+        rules: what a machine may do by itself; absent: nothing.
+    """
 
     stages: tuple[Literal["shadow", "canary", "live"], ...]
     max_canary_percent: int
     fallback: Digest | None
+    on_failure: OnFailure | msgspec.UnsetType = msgspec.UNSET
+    rules: tuple[AutomaticRule, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.rules is not msgspec.UNSET:
+            check_rules(self.rules)
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from strongroom.approval.evidence import Judged, Register, author_of, check_as_validated, check_evidence, check_machines
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import RoleMetadata, read_role, read_signed, release_path
@@ -112,6 +114,8 @@ class CheckedApproval:
             f"valid        {rfc3339(instant(release.not_before_us))} to {rfc3339(instant(release.review_due_us))}",
             f"plan         {', '.join(plan.stages)}; canary up to {plan.max_canary_percent} %; "
             f"fallback {plan.fallback[:12] if plan.fallback else 'none'}",
+            *([] if plan.on_failure is msgspec.UNSET else [f"on failure   {one_line(plan.on_failure.decision)}"]),
+            *([] if plan.rules is msgspec.UNSET else [f"by itself    {rule}" for rule in plan.rules]),
             f"cut-offs     {', '.join(cut_offs)}",
             f"metadata     version {self.draft.version}, {len(self.draft.targets)} approved version(s), "
             f"digest {self.draft.digest}",

@@ -53,7 +53,16 @@ def propose(
     home: HomeOption,
     days: Annotated[int, typer.Option(help="Days until the review is due.", min=1)] = 365,
     canary: Annotated[int, typer.Option(help="Largest canary share in percent.", min=0, max=100)] = 10,
-    fallback: Annotated[str | None, typer.Option(help="Approved version to roll back to (model@digits).")] = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="Approved version that stands in, and to roll back to (model@digits).")
+    ] = None,
+    on_failure: Annotated[
+        str | None, typer.Option(help="Decision, without a score, when nothing else can answer; for example refer.")
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="TOML with rules by which a machine may move the release."),
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -67,7 +76,13 @@ def propose(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         back = find_version(desk.room, fallback).ref.manifest if fallback else None
         release = judging.propose(
-            desk, find_version(desk.room, model).ref, days=days, canary_percent=canary, fallback=back
+            desk,
+            find_version(desk.room, model).ref,
+            days=days,
+            canary_percent=canary,
+            fallback=back,
+            on_failure=on_failure,
+            rules=rules.read_bytes() if rules is not None else None,
         )
     tell(
         as_json,

@@ -21,7 +21,7 @@ SALT_BYTES = 32
 PLAIN = "none"
 """The `key_id` of a record whose payload is not encrypted: opening and closing entries only."""
 
-LeafType = Literal["act", "alert", "close", "decision", "erasure", "open", "refusal"]
+LeafType = Literal["act", "alert", "close", "decision", "erasure", "open", "refusal", "shadow"]
 
 _DIGEST = '"[0-9a-f]{64}"'
 _WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"  # below 9e15, and so below 2**53

@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -38,6 +38,17 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int, ...]
 
 
+class InsteadOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which version should have answered, and why it did not: `runtime` (it failed) or `output-contract`.
+
+    Where it names the document's own version, no model answered: the decision is the release's fixed one.
+    """
+
+    manifest: Digest
+    release: Digest
+    rule: Literal["runtime", "output-contract"]
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The document as read back.
 
@@ -48,7 +59,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         inputs, outputs: tensors of one row; both empty when refused.
         manifest, model, release: which version answered under which release; None when the request reached none.
         reasons: why it was refused.
-        status: `answered` or `refused`.
+        status: `answered`, `refused`, or `shadow`: what a challenger made of a row that another version answered.
+        beside: of a shadow only: the decision that was answered.
+        instead_of: only where a fallback or a fixed decision stood in for a version that failed.
     """
 
     columns: tuple[str, ...]
@@ -61,7 +74,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasons: tuple[Reason, ...]
     release: Digest | None
     status: str
+    beside: str | msgspec.UnsetType = msgspec.UNSET
+    instead_of: InsteadOf | msgspec.UnsetType = msgspec.UNSET
     v: int = VERSION
+
+    @property
+    def is_static(self) -> bool:
+        """Whether a fixed decision stands here and no model's score."""
+        return not isinstance(self.instead_of, msgspec.UnsetType) and self.instead_of.release == self.release
 
 
 def read_answer(document: bytes) -> Answer:
@@ -74,8 +94,12 @@ def read_answer(document: bytes) -> Answer:
         answer = msgspec.convert(parse(document), Answer)
     except (InvalidInputError, msgspec.ValidationError) as error:
         raise TamperedError("a record does not hold an answer document") from error
-    if answer.v != VERSION or answer.status not in ("answered", "refused"):
+    if answer.v != VERSION or answer.status not in ("answered", "refused", "shadow"):
         raise TamperedError("a record holds an answer document of an unknown version or status")
+    if (answer.status == "shadow") == isinstance(answer.beside, msgspec.UnsetType) or (
+        answer.status != "answered" and not isinstance(answer.instead_of, msgspec.UnsetType)
+    ):
+        raise TamperedError("a record holds an answer document whose parts do not belong together")
     return answer
 
 

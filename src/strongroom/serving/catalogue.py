@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from strongroom.errors import HaltedError, NotFoundError, UnavailableError
+from strongroom.serving.canary import Canary, canary_secret, covers, same_question
 from strongroom.serving.served import ServedModel
+
+log = logging.getLogger(__name__)
 
 ANSWERING = ("champion", "fallback")
 
@@ -26,20 +30,63 @@ class Catalogue:
         halted: why a model may not answer, by name; for the node's own people, never for callers.
         fresh_until_us: when the release metadata expires; from then on nothing is answered.
         trouble: why nothing can be answered at all just now, or None.
+        canaries: by model; the challengers that answer a share of its subjects.
+        standby: by model that may fail; who answers then, in order.
+        shadows: by champion; the challenger that sees copies of what it answered.
     """
 
     models: Mapping[str, tuple[ServedModel, ...]] = field(default_factory=dict)
     halted: Mapping[str, str] = field(default_factory=dict)
     fresh_until_us: int = 0
     trouble: str | None = None
+    canaries: Mapping[str, Canary] = field(default_factory=dict)
+    standby: Mapping[ServedModel, tuple[ServedModel, ...]] = field(default_factory=dict)
+    shadows: Mapping[ServedModel, ServedModel] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, models: Iterable[ServedModel], halted: Mapping[str, str], fresh_until_us: int) -> Catalogue:
-        """Arrange admitted models by name, champions first."""
+    def of(
+        cls, models: Iterable[ServedModel], halted: Mapping[str, str], fresh_until_us: int, secret: bytes | None = None
+    ) -> Catalogue:
+        """Arrange admitted models by name, champions first.
+
+        Args:
+            models: as admitted.
+            halted: see the class.
+            fresh_until_us: see the class.
+            secret: of the room's nodes, for canaries; without one there are none.
+        """
         by_name: dict[str, tuple[ServedModel, ...]] = {}
         for model in sorted(models, key=lambda one: (one.ref.name, one.role != "champion", one.ref.manifest)):
             by_name[model.ref.name] = (*by_name.get(model.ref.name, ()), model)
-        return cls(MappingProxyType(by_name), MappingProxyType(dict(halted)), fresh_until_us)
+        canaries: dict[str, Canary] = {}
+        standby: dict[ServedModel, tuple[ServedModel, ...]] = {}
+        shadows: dict[ServedModel, ServedModel] = {}
+        for name, versions in by_name.items():
+            champion = versions[0]
+            if champion.role != "champion":
+                continue
+            wanted = champion.release.plan.fallback
+            behind = tuple(one for one in versions[1:] if one.ref.manifest == wanted and covers(champion, one))
+            if behind:
+                standby[champion] = behind
+            for one in versions[1:]:
+                if one.role != "challenger":
+                    continue
+                if not one.canary_percent:
+                    shadows[champion] = one
+                elif not same_question(champion, one):
+                    log.warning("the canary of `%s` takes other inputs than its champion, so it answers nobody", name)
+                elif secret is not None:
+                    canaries[name] = Canary(one, one.canary_percent, canary_secret(secret, one.release_digest))
+                    standby[one] = (champion, *(other for other in behind if other is not one))
+        return cls(
+            MappingProxyType(by_name),
+            MappingProxyType(dict(halted)),
+            fresh_until_us,
+            canaries=MappingProxyType(canaries),
+            standby=MappingProxyType(standby),
+            shadows=MappingProxyType(shadows),
+        )
 
     def demand_fresh(self, now_us: int) -> None:
         """Raises UnavailableError when nothing may be answered: no metadata yet, or expired."""

@@ -35,6 +35,16 @@ from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.question import Question, Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.served import ServedModel
+from strongroom.serving.standby import (
+    Failure,
+    Line,
+    Share,
+    fail,
+    give_up,
+    next_model,
+    special_lines,
+    static_lines,
+)
 from strongroom.vocabulary import Digest
 
 log = logging.getLogger(__name__)
@@ -55,6 +65,9 @@ class Answered(msgspec.Struct, frozen=True, eq=False):
         scores: float32, shape [rows].
         decisions: one for each row.
         receipts: one for each row if asked for, canonical JSON.
+        versions: which model answered each row, where a canary split the request; None: `served` answered all.
+        failed: the model that should have answered and failed; `served` stood in, or no score at all but a fixed
+            decision (`scores` is empty then).
     """
 
     served: ServedModel
@@ -63,6 +76,8 @@ class Answered(msgspec.Struct, frozen=True, eq=False):
     scores: NDArray[np.float32]
     decisions: list[str]
     receipts: list[bytes] | None
+    versions: tuple[ServedModel, ...] | None = None
+    failed: Failure | None = None
 
 
 class Caller(Protocol):
@@ -85,11 +100,16 @@ class Asked:
         weight: in rows of ordinary width, about 1 to 2 KiB of the log each.
         since_us: when it came, in microseconds since 1970; 0 where nobody asks.
         until_us: from when on it must not be scored any more; 0 for no such moment.
+        standby: models that may answer if `served` fails, in this order.
+        named: whether the caller named this very version; then no other, and no fixed decision, stands in.
+        failed: the model that failed first, once another stands in.
+        parts: requests for each arm of a canary, to be answered as one; empty for whole requests.
+        share: of a part: which rows of the whole it has, and the whole's first decision id.
     """
 
     __slots__ = (
-        "caller", "error", "labels", "policy", "principal", "question", "rows", "served", "since_us", "subject",
-        "until_us", "weight",
+        "caller", "error", "failed", "labels", "named", "parts", "policy", "principal", "question", "rows", "served",
+        "share", "since_us", "standby", "subject", "until_us", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -104,7 +124,14 @@ class Asked:
         subject: str = "",
         since_us: int = 0,
         until_us: int = 0,
+        standby: tuple[ServedModel, ...] = (),
+        named: bool = False,
     ) -> None:
+        self.standby = standby
+        self.named = named
+        self.failed: Failure | None = None
+        self.parts: tuple[Asked, ...] = ()
+        self.share: Share | None = None
         self.caller = caller
         self.principal = principal
         self.labels = labels
@@ -117,16 +144,6 @@ class Asked:
         self.until_us = until_us
         self.rows = question.rows if question is not None else 1
         self.weight = self.rows if served is None else self.rows * (1 + len(served.inputs.names) // WIDE)
-
-
-class Line(msgspec.Struct, eq=False):
-    """One record to be: a row answered, or a request refused."""
-
-    id: bytes
-    decision_id: str
-    document: bytes
-    salt: bytes
-    subject: str
 
 
 class Outcome(msgspec.Struct, eq=False):
@@ -208,6 +225,7 @@ class Decider:
         self._watch = watch
         # by name, for as long as the keys' own cache holds them: what is forgotten or expired there is gone here too
         self._held: WeakValueDictionary[str, SubjectKey] = WeakValueDictionary()
+        self._failing: list[Asked] = []
         self._templates: dict[tuple[bool, str, Labels, Digest | None], RecordTemplate] = {}
 
     # --- on the loop
@@ -218,17 +236,54 @@ class Decider:
         A request that breaks its contract becomes a refusal. A model that fails, or answers outside its output
         contract, costs its own requests an `UnavailableError`, recorded as a refusal, and no one else's.
         """
+        self._failing = []
         groups: dict[ServedModel, list[Asked]] = {}
+        whole: Sequence[Asked] = batch
         for asked in batch:
+            if asked.parts:
+                whole = [part for one in batch for part in one.parts or (one,)]
+                break
+        for asked in whole:
             if asked.error is None and asked.served is not None:
                 groups.setdefault(asked.served, []).append(asked)
         outcomes: dict[int, Outcome] = {}
         scored: list[tuple[ServedModel, NDArray[np.float32], NDArray[np.float32]]] = []
-        for served, group in groups.items():
+        work = list(groups.items())
+        for served, group in work:
             result = self._predict_group(served, group, outcomes)
             if result is not None:
                 scored.append((served, *result))
+            if self._failing:
+                work += self._stand_in(outcomes).items()
+        if whole is not batch:
+            return Batch([one for asked in batch for one in self._joined(asked, outcomes)], scored)
         return Batch([outcomes.get(id(asked)) or self._refusal(asked) for asked in batch], scored)
+
+    def _stand_in(self, outcomes: dict[int, Outcome]) -> dict[ServedModel, list[Asked]]:
+        """Requests whose model failed: to the next approved fallback, or to the static policy, or refused."""
+        failing, self._failing = self._failing, []
+        groups: dict[ServedModel, list[Asked]] = {}
+        for asked in failing:
+            following = next_model(asked)
+            if following is not None:
+                groups.setdefault(following, []).append(asked)
+                continue
+            lines = static_lines(asked, self._random)
+            if lines is None:
+                give_up(asked)
+            else:
+                decisions = [asked.failed.decision] * asked.rows if asked.failed is not None else []
+                outcomes[id(asked)] = Outcome(asked, lines, np.empty(0, np.float32), decisions, True)
+        return groups
+
+    def _joined(self, asked: Asked, outcomes: dict[int, Outcome]) -> list[Outcome]:
+        """The outcomes of a request: one for each arm, or one refusal for all of it."""
+        wrong = next((part.error for part in asked.parts if part.error is not None), None)
+        if wrong is not None:
+            asked.error = wrong
+        if asked.error is not None or not asked.parts:
+            return [outcomes.get(id(asked)) or self._refusal(asked)]
+        return [outcomes[id(part)] for part in asked.parts]
 
     def watch(self, batch: Batch) -> None:
         """Count what was scored; called after the batch is durable."""
@@ -250,10 +305,19 @@ class Decider:
             for fault in faults:
                 place = int(np.searchsorted(starts, fault.row, side="right")) - 1
                 asked = group[place]
-                if asked.error is None:
-                    where = f" in row {fault.row - starts[place]}" if asked.rows > 1 else ""
+                if asked.failed is not None:
+                    # what the approved model takes and its fallback does not is no mistake of the caller
+                    if asked not in self._failing:
+                        self._failing.append(asked)
+                elif asked.error is None:
+                    row = fault.row - starts[place]
+                    many = asked.rows > 1
+                    if asked.share is not None:
+                        row, many = asked.share.rows[row], True
+                    where = f" in row {row}" if many else ""
                     asked.error = InvalidInputError(fault.message + where, field=fault.field, rule=fault.rule)
-            kept = [(asked, start) for asked, start in zip(group, starts, strict=True) if asked.error is None]
+            kept = [(asked, start) for asked, start in zip(group, starts, strict=True)
+                    if asked.error is None and not (self._failing and asked in self._failing)]  # fmt: skip
             if not kept:
                 return None
             matrix = np.concatenate([matrix[start : start + asked.rows] for asked, start in kept])
@@ -261,12 +325,10 @@ class Decider:
         try:
             scores = served.output.scores(served.scorer.score(matrix), len(matrix))
         except Exception as error:  # the runtime has errors of its own kind; none may cost other models' requests
-            refusal = UnavailableError(
-                f"model `{served.ref.name}` failed to answer; nothing was decided", rule="runtime"
-            )
-            refusal.__cause__ = error
+            log.warning("model `%s` failed to answer: %s", served.ref, type(error).__name__)
             for asked in group:
-                asked.error = refusal
+                fail(asked, served, "runtime")
+            self._failing += group
             return None
         good = served.output.good(scores)
         decisions = served.output.decide(scores)
@@ -281,13 +343,19 @@ class Decider:
         for place, asked in enumerate(group):
             end = row + asked.rows
             if not all_good and not good[row:end].all():
-                name = served.release.output.name
-                asked.error = UnavailableError(
-                    f"output `{name}` is outside its contract; nothing was decided", field=name, rule="output-contract"
-                )
+                fail(asked, served, "output-contract")
+                self._failing.append(asked)
                 row = end
                 continue
             first_id = random[16 * place : 16 * place + 16]
+            if asked.share is not None or asked.failed is not None:
+                lines = special_lines(
+                    asked, served, first_id, matrix[row:end], scores[row:end], decisions[row:end],
+                    random[salts + SALT_SIZE * row : salts + SALT_SIZE * end],
+                )  # fmt: skip
+                outcomes[id(asked)] = Outcome(asked, lines, scores[row:end], decisions[row:end], True)
+                row = end
+                continue
             question = asked.question
             if question is None:
                 raise ValueError("a request without a question cannot be answered")
@@ -474,7 +542,9 @@ def answer_of(outcome: Outcome, committed: Committed) -> Answered:
             )
             for place, line in enumerate(lines)
         ]  # fmt: skip
-    return Answered(served, question, [line.decision_id for line in lines], scores, outcome.decisions, receipts)
+    return Answered(
+        served, question, [line.decision_id for line in lines], scores, outcome.decisions, receipts, None, asked.failed
+    )
 
 
 def _stack(group: list[Asked], width: int) -> Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -24,6 +25,7 @@ from strongroom.errors import (
 from strongroom.office.acts import Act, Resource
 from strongroom.sealing.records import Labels
 from strongroom.serving.batching import Board
+from strongroom.serving.canary import Canary, divide
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
@@ -306,7 +308,34 @@ class Gateway:
             asserted = self._labels[said] = Labels(
                 purpose=said[0] or "", jurisdiction=said[1] or "", environment=environment
             )
-        self._board.board(Asked(caller, principal.id, asserted, served.policy_digest, served, question))
+        asked = Asked(
+            caller, principal.id, asserted, served.policy_digest, served, question,
+            standby=catalogue.standby.get(served, ()) if known.version is None else (), named=known.version is not None,
+        )  # fmt: skip
+        if known.version is None and (canary := catalogue.canaries.get(name)) is not None:
+            self._to_arms(asked, canary, rules, principal, began_us)
+        self._board.board(asked)
+
+    def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, principal: Principal, now_us: int) -> None:
+        """Let the challenger answer the rows of its share, unless its release is not for this caller's purpose."""
+        question, challenger = asked.question, canary.challenger
+        if question is None or now_us >= challenger.release.review_due_us:
+            return
+        arms = [canary.takes(subject) for subject in question.subjects]
+        if not any(arms):
+            return
+        try:
+            rules.authorisation.check_score(
+                principal, challenger.ref.name, self._environment, question.jurisdiction, question.purpose,
+                challenger.release_digest, now_us,
+            )  # fmt: skip
+        except NotPermittedError:
+            return
+        standby = rules.catalogue.standby.get(challenger, ())
+        if all(arms):
+            asked.served, asked.standby = challenger, standby
+        else:
+            divide(asked, canary, arms, standby, os.urandom(16))
 
     def _unpack(self, exchange: Exchange, rules: Rules, known: _Known, began_us: int) -> bytes | RefusedError | None:
         """The plain body; or None when that takes a while, and the exchange goes on from `_infer` then."""

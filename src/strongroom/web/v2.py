@@ -6,7 +6,7 @@ Source: Open Inference Protocol, inference_rest.md; binary tensor data and model
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -135,7 +135,8 @@ def read_only() -> NotPermittedError:
 def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
     """Body, content type and extra header lines of `$inference_response`."""
     question, served = answered.question, answered.served
-    if question.rows == 1 and not question.outputs and not question.binary and answered.receipts is None:
+    usual = question.rows == 1 and not question.outputs and not question.binary and answered.receipts is None
+    if usual and answered.failed is None:
         return _usual(answered), JSON_TYPE, b""
     parameters: dict[str, Any] = {
         "decision_id": answered.decision_ids[0],
@@ -148,10 +149,21 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
         else:
             parameters["receipts"] = "[" + ",".join(receipt.decode() for receipt in answered.receipts) + "]"
     document: dict[str, Any] = {"model_name": served.ref.name, "model_version": served.version}
+    if answered.versions is not None:
+        # two versions answered: none is named for the whole, so that no row is taken for the other's
+        del document["model_version"], parameters["model_version"], parameters["release"]
+        parameters["model_versions"] = _list_of(one.version for one in answered.versions)
+        parameters["releases"] = _list_of(one.release_digest for one in answered.versions)
+    if answered.failed is not None:
+        failed = answered.failed
+        parameters |= {"instead_of": failed.served.version, "instead_of_reason": failed.rule}
     if question.request_id is not None:
         document["id"] = question.request_id
     document["parameters"] = parameters
     wanted = question.outputs or tuple(WantedOutput(name, question.binary) for name in served.outputs)
+    if not len(answered.scores):
+        # a fixed decision, whatever was asked for: there is no score
+        wanted = (WantedOutput(DECISION_OUTPUT, any(one.binary for one in wanted)),)
     outputs: list[dict[str, Any]] = []
     chunks: list[bytes] = []
     for output in wanted:
@@ -210,6 +222,11 @@ def _usual(answered: Answered) -> bytes:
             b"]}]}",
         )
     )
+
+
+def _list_of(texts: Iterable[str]) -> str:
+    """A parameter is a text, a number or a truth value, so a list travels as JSON text."""
+    return _encode(list(texts)).decode()
 
 
 def _texts(texts: list[str]) -> bytes:

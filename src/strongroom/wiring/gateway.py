@@ -203,7 +203,7 @@ class Admission:
             )
         grants = Grants(sequence=1) if state.grants is None else Grants.decode(state.grants)
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
-        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires))
+        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
         return Rules(catalogue, self._authenticator(grants), authorisation)
 
     def _authenticator(self, grants: Grants) -> Authenticator:

@@ -12,9 +12,10 @@ from strongroom import __version__
 from strongroom.adapters.cpu import isa_class
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
+from strongroom.approval.automatic import read_rules
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
-from strongroom.approval.release import Monitors, NumericProfile, Plan, Release
+from strongroom.approval.release import Monitors, NumericProfile, OnFailure, Plan, Release
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import (
     CheckedApproval,
@@ -97,7 +98,14 @@ def _run_again(desk: AtDesk, version: Version) -> bytes:
 
 
 def propose(
-    desk: AtDesk, ref: ModelRef, *, days: int, canary_percent: int = 10, fallback: Digest | None = None
+    desk: AtDesk,
+    ref: ModelRef,
+    *,
+    days: int,
+    canary_percent: int = 10,
+    fallback: Digest | None = None,
+    on_failure: str | None = None,
+    rules: bytes | None = None,
 ) -> Release:
     """As the operator: write the terms of a reviewed version and stage the metadata for the approvers.
 
@@ -105,10 +113,12 @@ def propose(
         ref: the version.
         days: until its review is due.
         canary_percent: largest share that a challenger may answer.
-        fallback: approved version to roll back to, or None.
+        fallback: approved version that answers when this one fails, and to roll back to, or None.
+        on_failure: what is decided when neither can answer; None: a refusal.
+        rules: a TOML file of `[[rule]]` tables, by which a machine may move the release; None: by hand only.
 
     Raises:
-        InvalidInputError: a review that is due in more than ten years.
+        InvalidInputError: a review that is due in more than ten years, or rules out of their form.
     """
     if not 1 <= days <= LONGEST_DAYS:
         raise InvalidInputError(f"a review is due in 1 to {LONGEST_DAYS} days", field="days", rule="range")
@@ -117,12 +127,25 @@ def propose(
     terms = Terms(
         not_before=at,
         review_due=at + timedelta(days=days),
-        plan=Plan(stages=("shadow", "canary", "live"), max_canary_percent=canary_percent, fallback=fallback),
+        plan=Plan(
+            stages=("shadow", "canary", "live"),
+            max_canary_percent=canary_percent,
+            fallback=fallback,
+            on_failure=OnFailure(decision=on_failure) if on_failure else msgspec.UNSET,
+            rules=read_rules(rules) if rules is not None else msgspec.UNSET,
+        ),
         policies={path: digest_of(room.document(path)) for path in POLICY_PATHS},
         min_gateway=__version__,
         kek_id=room.keys.current_kek,
     )
-    asked = {"canary_percent": canary_percent, "days": days, "fallback": fallback, "propose": ref.manifest}
+    asked: dict[str, object] = {
+        "canary_percent": canary_percent,
+        "days": days,
+        "fallback": fallback,
+        "propose": ref.manifest,
+    }
+    asked |= {"on_failure": on_failure} if on_failure else {}
+    asked |= {"rules": digest_of(rules)} if rules is not None else {}
     body = canonical(asked)
     return approval.propose(
         room.office,
