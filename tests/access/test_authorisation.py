@@ -50,6 +50,9 @@ class Counting:
         self.asked.append(question)
         return self.answer(question)  # type: ignore[return-value]  # hostile answers are the point
 
+    def reads(self, attribute: str) -> bool:
+        return False
+
     def depends_on_time(self, verb: str) -> bool:
         return verb in self.timed
 

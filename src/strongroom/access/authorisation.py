@@ -21,9 +21,10 @@ K = TypeVar("K")
 
 CACHE_LIMIT = 65_536
 CACHE_TIME_US = 300 * 1_000_000
+SIGNED = "signed"
 LABELS = ("environment", "jurisdiction", "purpose")
 
-ScoreKey = tuple[Principal, str, str, str | None, str | None, str]
+ScoreKey = tuple[Principal, str, str, str | None, str | None, str, bool]
 ActKey = tuple[Principal, str, str, str, frozenset[tuple[str, object]], frozenset[tuple[str, object]]]
 
 
@@ -50,6 +51,8 @@ class Authorisation:
         self._scores: OrderedDict[ScoreKey, int] = OrderedDict()
         self._acts: OrderedDict[ActKey, int] = OrderedDict()
         self._terms: dict[str, ReleaseTerms] = {}
+        # a schema from before signatures does not know the attribute, and Cedar refuses what it does not know
+        self._asks_signed = engine.reads(SIGNED)
         self._uncached = frozenset(verb for verb in VERBS if engine.depends_on_time(verb))
 
     @property
@@ -99,6 +102,7 @@ class Authorisation:
         purpose: str | None,
         release: Digest,
         at_us: int,
+        signed: bool = False,
     ) -> None:
         """The gateway's question, for every request. About half a microsecond when the same was asked before.
 
@@ -110,12 +114,13 @@ class Authorisation:
             purpose: label that the caller asserts, or None when they sent none.
             release: digest of the release that would answer; it must have been `learn`ed.
             at_us: now, in microseconds.
+            signed: whether the request came with a signature that holds; policies read it as `context.signed`.
 
         Raises:
             NotPermittedError: as for `check`; also for a missing label.
             NotAuthenticatedError: the credential has expired since.
         """
-        key = (principal, model, environment, jurisdiction, purpose, release)
+        key = (principal, model, environment, jurisdiction, purpose, release, signed)
         until = self._scores.get(key)
         if until is not None and at_us < until:
             return
@@ -129,13 +134,18 @@ class Authorisation:
         terms = self._terms.get(release)
         if terms is None or terms.model != model:
             raise NotPermittedError(f"no release of model `{model}` is open to requests")
+        context: dict[str, str | int | bool] = {
+            "environment": environment, "jurisdiction": jurisdiction, "purpose": purpose, "release": release
+        }  # fmt: skip
+        if self._asks_signed:
+            context["signed"] = signed
         question = Question(
             principal,
             Verb.SCORE,
             "Model",
             model,
             {"environments": terms.environments, "jurisdictions": terms.jurisdictions, "purposes": terms.purposes},
-            {"environment": environment, "jurisdiction": jurisdiction, "purpose": purpose, "release": release},
+            context,
             at_us,
         )
         self._evaluate(question)

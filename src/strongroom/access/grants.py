@@ -13,6 +13,7 @@ from strongroom.access.certificates import CertificateName
 from strongroom.access.credentials import SECRETS_LIMIT, parse_key_id
 from strongroom.access.issuers import Issuer
 from strongroom.access.principals import Principal
+from strongroom.access.signing_keys import MessageKey
 from strongroom.access.verbs import ROLES
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
@@ -20,6 +21,9 @@ from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdic
 
 LIMIT_BYTES = 8 * 1024 * 1024
 DENIED_LIMIT = 65_536
+SIGNING_KEYS_LIMIT = 4
+"""Keys that one system may sign with at a time, a rotation in progress included."""
+
 MACHINE_ROLES = frozenset({"alerter", "caller", "gateway"})
 
 
@@ -98,6 +102,31 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             parse_digest(self.value)
 
 
+class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for the signatures of a system's HTTP messages (format 17).
+
+    Attributes:
+        keys: with which it signs what it asks; at most four, sorted by id.
+        require_signed: refuse what it asks unsigned.
+        sign_answers: sign every answer to it, asked for or not.
+    """
+
+    keys: tuple[MessageKey, ...] = ()
+    require_signed: bool = False
+    sign_answers: bool = False
+
+    def __post_init__(self) -> None:
+        ids = [key.id for key in self.keys]
+        if len(ids) > SIGNING_KEYS_LIMIT or ids != sorted(set(ids)):
+            raise InvalidInputError(
+                f"signing keys stand once each, sorted by id, at most {SIGNING_KEYS_LIMIT}", field="keys", rule="sorted"
+            )
+        if self.require_signed and not ids:
+            raise InvalidInputError("signatures are required without a key to check them", field="keys", rule="count")
+        if not (ids or self.sign_answers):
+            raise InvalidInputError("`signing` without keys and without signed answers says nothing", field="signing")
+
+
 class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One calling system.
 
@@ -111,6 +140,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         tokens: which access tokens are its own.
         certificates: which client certificates are its own; absent: none.
         beside: a certificate of its own is needed beside key or token, and is not enough by itself; absent: it is.
+        signing: of its HTTP messages; absent where the grant does not speak of it.
     """
 
     id: PersonId
@@ -122,6 +152,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tokens: tuple[TokenSubject, ...] = ()
     certificates: tuple[CertificateName, ...] | msgspec.UnsetType = msgspec.UNSET
     beside: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    signing: Signing | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_name(self.id, "calling system")
@@ -196,12 +227,14 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         digests = [secret.digest for system in self.systems for secret in system.secrets]
         names = [issuer.issuer for issuer in self.issuers]
         subjects = [(token.issuer, token.subject) for system in self.systems for token in system.tokens]
+        signing = [key.id for system in self.systems if system.signing for key in system.signing.keys]
         for what, listed in (
             ("API key id", key_ids),
             ("secret", digests),
             ("issuer", names),
             ("token subject", subjects),
             ("certificate", [(one.by, one.value) for system in self.systems for one in system.certificate_names]),
+            ("signing key", signing),
         ):
             if len(set(listed)) != len(listed):
                 raise InvalidInputError(f"one {what} stands twice in the grants", field="systems", rule="unique")

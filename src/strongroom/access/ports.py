@@ -57,6 +57,9 @@ class PolicyEngine(Protocol):
     def depends_on_time(self, verb: str) -> bool:
         """Whether any policy that could apply to `verb` looks at the time."""
 
+    def reads(self, attribute: str) -> bool:
+        """Whether any policy reads this attribute of the context."""
+
 
 class ResourceLike(Protocol):
     """The shape of `office.acts.Resource`, which lies above this room."""
@@ -82,6 +85,25 @@ class ActLike(Protocol):
     def at(self) -> datetime: ...
     @property
     def context(self) -> Mapping[str, str | int | bool]: ...
+
+
+class Nonces(Protocol):
+    """Which signed requests a node has seen lately: shared by its workers, and kept over a restart of any of them."""
+
+    def spend(self, principal: str, nonce: str, created_s: int, now_s: int) -> None:
+        """Use a nonce up. A nonce is remembered for as long as `created_s` lets the request through.
+
+        Args:
+            principal: whose nonce it is; others may use the same.
+            nonce: at most 128 characters.
+            created_s: when the request was signed, in seconds since 1970; within the window by `now_s`.
+            now_s: now.
+
+        Raises:
+            NotPermittedError: it was used before, or the request is older than what is remembered.
+            TooManyRequestsError: this principal has no room for more within the window.
+            UnavailableError: the memory cannot be asked; nothing is let through.
+        """
 
 
 class GrantsShelf(Protocol):

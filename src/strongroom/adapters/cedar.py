@@ -56,6 +56,7 @@ class CedarEngine:
         self._names = _names(rules["staticPolicies"])
         self._has_proofs = self._takes_proofs()
         self._timed = frozenset(_timed(rules["staticPolicies"]))
+        self._read = frozenset(_read(rules["staticPolicies"]))
         self._check_schema()
 
     def rule_on(self, question: Question) -> Ruling:
@@ -123,6 +124,10 @@ class CedarEngine:
         except ValueError:
             return False
         return True
+
+    def reads(self, attribute: str) -> bool:
+        """Whether a policy reads `context.<attribute>`, or asks whether there is one."""
+        return attribute in self._read
 
     def _check_schema(self) -> None:
         """The schema knows every verb on every kind, and every role: asked of Cedar itself, not of the text."""
@@ -195,3 +200,21 @@ def _reads_time(node: Any) -> bool:
     if node.get("Var") == "context":
         return True
     return any(_reads_time(inner) for inner in node.values())
+
+
+def _read(node: Any) -> Iterator[str]:
+    """Attributes of the context that an expression names."""
+    if isinstance(node, list):
+        for inner in node:
+            yield from _read(inner)
+    elif isinstance(node, dict):
+        for operator in (".", "has"):
+            inner = node.get(operator)
+            if (
+                isinstance(inner, dict)
+                and inner.get("left") == {"Var": "context"}
+                and isinstance(inner.get("attr"), str)
+            ):
+                yield inner["attr"]
+        for inner in node.values():
+            yield from _read(inner)

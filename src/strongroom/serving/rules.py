@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from strongroom.access.certificates import Presented
 from strongroom.access.principals import Principal
+from strongroom.access.signed_requests import Terms
 from strongroom.errors import UnavailableError
 from strongroom.office.acts import Act
 from strongroom.serving.catalogue import Catalogue
-from strongroom.vocabulary import Digest
+from strongroom.vocabulary import Digest, PersonId
 
 
 class Authenticator(Protocol):
@@ -41,6 +43,7 @@ class Authorisation(Protocol):
         purpose: str | None,
         release: Digest,
         at_us: int,
+        signed: bool = False,
     ) -> None: ...
 
 
@@ -76,8 +79,13 @@ def closed(reason: str) -> Rules:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Swapped as a whole, so that no request sees half of a change."""
+    """Swapped as a whole, so that no request sees half of a change.
+
+    Attributes:
+        signing: of the systems whose grant speaks of signatures.
+    """
 
     catalogue: Catalogue
     authenticator: Authenticator
     authorisation: Authorisation
+    signing: Mapping[PersonId, Terms] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from strongroom.web.bodies import Bodies
 from strongroom.web.coding import SPOKEN, choose, coding_of
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
+from strongroom.web.messages import KEYS_TYPE, Messages, concerned
 from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
 from strongroom.web.statuses import status_of
 
@@ -67,6 +68,8 @@ class Gateway:
         doorkeeper: counts failed authentications.
         counters: metrics.
         body_bytes: of a compressed body when it is unpacked.
+        messages: signs answers and checks signed requests; without it neither is done, and what must be signed is
+            refused.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Gateway:
         doorkeeper: Doorkeeper,
         counters: Counters,
         body_bytes: int = 2_000_000,
+        messages: Messages | None = None,
     ) -> None:
         self._rules = rules
         self._board = board
@@ -85,6 +89,7 @@ class Gateway:
         self._clock_us = clock_us
         self._doorkeeper = doorkeeper
         self._counters = counters
+        self._messages = messages or Messages(None, None, clock_us)
         self._labels: dict[tuple[str | None, str | None], Labels] = {}
         self._stopping = False
         self._bodies = Bodies(body_bytes)
@@ -140,6 +145,19 @@ class Gateway:
         except StrongroomError as error:
             self.tell(exchange, error)
             return
+        signed = False
+        terms = rules.signing.get(principal.id)
+        # what concerns a signature is looked at each time: no head with one is remembered
+        apart = terms is not None or concerned(request.headers)
+        if apart:
+            try:
+                signed = self._messages.admit(exchange, principal.id, terms, began_us)
+            except RefusedError as error:
+                self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, error)
+                return
+            except StrongroomError as error:
+                self.tell(exchange, error)
+                return
         try:
             place = _KNOWN.get((request.method, request.target))
             if place is None:
@@ -151,13 +169,16 @@ class Gateway:
                 until_us = began_us + KNOWN_US
                 if principal.token_expires_us is not None:
                     until_us = min(until_us, principal.token_expires_us)
-                known = _Known(rules, request.peer.certificate, principal, name, version, until_us)
-                if "one-time" not in principal.proofs:
+                known = _Known(rules, request.peer.certificate, principal, name, version, until_us, signed)
+                if not apart and "one-time" not in principal.proofs:
                     request.head.memo = known
                 self._infer(exchange, rules, known, began_us)
                 return
             if what == "server":
                 self._bodies.reply(exchange, v2.server_metadata())
+                return
+            if what == "keys":
+                exchange.reply(200, self._messages.directory, KEYS_TYPE)
                 return
             if what == "index":
                 self._bodies.reply(exchange, self._index(request, rules, principal, began_us))
@@ -290,7 +311,14 @@ class Gateway:
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
                 )
             rules.authorisation.check_score(
-                principal, name, environment, question.jurisdiction, question.purpose, served.release_digest, began_us
+                principal,
+                name,
+                environment,
+                question.jurisdiction,
+                question.purpose,
+                served.release_digest,
+                began_us,
+                known.signed,
             )
         except RefusedError as error:
             labels = Labels(
@@ -369,9 +397,10 @@ class _Known:
         certificate: of the connection's client; compared by identity, so a head counts for one such connection.
         binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
         coding: of the body, or None for a plain one; read with `binary`.
+        signed: the request came with a signature that holds; then nothing of it is remembered.
     """
 
-    __slots__ = ("binary", "certificate", "coding", "model", "principal", "rules", "until_us", "version")
+    __slots__ = ("binary", "certificate", "coding", "model", "principal", "rules", "signed", "until_us", "version")
 
     def __init__(
         self,
@@ -381,7 +410,9 @@ class _Known:
         model: str,
         version: str | None,
         until_us: int,
+        signed: bool,
     ) -> None:
+        self.signed = signed
         self.rules = rules
         self.certificate = certificate
         self.principal = principal

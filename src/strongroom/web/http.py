@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -146,20 +147,26 @@ class Handler(Protocol):
 
 
 class Exchange:
-    """One request and the place for its answer."""
+    """One request and the place for its answer.
 
-    __slots__ = ("_close", "_connection", "_reply", "request")
+    `seal`, where a handler sets it, is given status, body, content type and extra lines, and returns more header lines.
+    """
+
+    __slots__ = ("_close", "_connection", "_reply", "request", "seal")
 
     def __init__(self, connection: Connection, request: Request, close: bool) -> None:
         self.request = request
         self._connection = connection
         self._close = close
         self._reply: bytes | None = None
+        self.seal: Callable[[int, bytes, bytes, bytes], bytes] | None = None
 
     def reply(self, status: int, body: bytes, content_type: bytes = JSON_TYPE, extra: bytes = b"") -> None:
         """Answer. `extra` is whole header lines, each with its CRLF, made of our own words only."""
         if self._reply is not None:
             return
+        if self.seal is not None:
+            extra += self.seal(status, body, content_type, extra)
         connection = self._connection
         if self._close or connection.draining:
             extra += b"connection: close\r\n"

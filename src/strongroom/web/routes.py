@@ -44,6 +44,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *(Route(path + "/ready", b"GET", "ready") for path in _MODEL),
     *(Route(path + "/infer", b"POST", "infer") for path in _MODEL),
     Route("/v2/repository/index", b"POST", "index"),
+    # draft-meunier-http-message-signatures-directory: where the keys of signed messages are looked for
+    Route("/.well-known/http-message-signatures-directory", b"GET", "keys"),
     Route("/v2/repository/models/{name}/load", b"POST", "load"),
     Route("/v2/repository/models/{name}/unload", b"POST", "unload"),
 )

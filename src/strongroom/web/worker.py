@@ -35,6 +35,7 @@ from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
+from strongroom.web.messages import Messages
 from strongroom.web.metrics import WorkerCounters, snapshot
 from strongroom.web.server import Server, TlsFiles, tls_context
 from strongroom.wiring.gateway import WorkerParts
@@ -80,8 +81,16 @@ class Worker:
             log.error("the release repository is refused: %s", error.message)
             rules = closed(f"no release is in force: {error.message}")
         doorkeeper = Doorkeeper(loop.time, window_s=settings.unauthenticated_window_s)
+        messages = Messages(parts.signer, parts.nonces, clock_us, settings.signature_window_s)
         self.gateway = Gateway(
-            rules, self._board, settings.environment, clock_us, doorkeeper, self._counters, settings.body_bytes
+            rules,
+            self._board,
+            settings.environment,
+            clock_us,
+            doorkeeper,
+            self._counters,
+            settings.body_bytes,
+            messages,
         )
         self.server = Server(self.gateway, Limits(body_bytes=settings.body_bytes), self._counters.http_refused)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,14 @@ from strongroom import __version__
 from strongroom.access.authentication import Authenticator
 from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.grants import Grants
+from strongroom.access.signed_requests import terms_of_systems
+from strongroom.access.signing_keys import MessageSigner
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.halt_files import HaltFiles
 from strongroom.adapters.keeper_client import KeeperProcess, keeper_keys
 from strongroom.adapters.key_set_files import read_key_sets, write_wanted
 from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.nonce_files import FileNonces
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
@@ -33,7 +37,7 @@ from strongroom.adapters.trusted_state_files import read_state, state_digest, wr
 from strongroom.adapters.tuf_client import ReleaseClient
 from strongroom.adapters.tuf_repository import TIMESTAMP_LIFE
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
-from strongroom.errors import HaltedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.errors import ConflictError, HaltedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring.watch import DriftWatch
 from strongroom.serving.admission import NodeTrust, Refusal, admit
@@ -44,7 +48,14 @@ from strongroom.serving.opening import check_opening
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, micros
-from strongroom.wiring.node import INDEX_KEY, PEPPER, SUBJECT_KEK, NodeLayout, NodeSettings
+from strongroom.wiring.node import (
+    INDEX_KEY,
+    PEPPER,
+    SUBJECT_KEK,
+    NodeLayout,
+    NodeSettings,
+    answer_signer,
+)
 from strongroom.wiring.witnessing import Cosigning
 
 log = logging.getLogger(__name__)
@@ -204,7 +215,8 @@ class Admission:
         grants = Grants(sequence=1) if state.grants is None else Grants.decode(state.grants)
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
-        return Rules(catalogue, self._authenticator(grants), authorisation)
+        signing = terms_of_systems(grants.systems)
+        return Rules(catalogue, self._authenticator(grants), authorisation, signing)
 
     def _authenticator(self, grants: Grants) -> Authenticator:
         try:
@@ -255,6 +267,8 @@ class WorkerParts:
     drift: DriftWatch
     admission: Admission
     cosigning: Cosigning
+    signer: MessageSigner
+    nonces: FileNonces
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -272,6 +286,12 @@ class WorkerParts:
         layout = NodeLayout(folder)
         settings = layout.read()
         ring = KeyFile.open(layout.keyring, passphrase)
+        try:
+            signer = answer_signer(layout, ring)
+        except ConflictError:
+            # an older node starts with several workers, and another one has just made the key
+            ring = KeyFile.open(layout.keyring, passphrase)
+            signer = answer_signer(layout, ring)
         key = LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot)))
         demand_opening(layout, key)
         if layout.fork(slot).exists():
@@ -286,7 +306,8 @@ class WorkerParts:
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
         admission = Admission(layout, settings, ring, OnnxRuntime())
         cosigning = Cosigning(shard, layout.trust_policy())
-        parts = cls(layout, settings, slot, ring, shard, keys, decider, drift, admission, cosigning)
+        nonces = FileNonces(layout.nonces, int(time.time()), settings.signature_window_s)
+        parts = cls(layout, settings, slot, ring, shard, keys, decider, drift, admission, cosigning, signer, nonces)
         parts.demand_no_fork()
         return parts
 
@@ -351,6 +372,7 @@ class WorkerParts:
                 self.cosigning.ask()
             except TamperedError as error:
                 self._note_fork(error)
+        self.nonces.close()
         self.keys.close()
         self.shard.close()
 

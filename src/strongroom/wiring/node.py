@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from strongroom.access.signing_keys import MessageSigner, key_directory
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import SEGMENT_BYTES, FileShard
@@ -25,6 +26,7 @@ NODE_FILE = "node.toml"
 INDEX_KEY = "subject-index"
 SUBJECT_KEK = "subject-kek"
 PEPPER = "api-key-pepper"
+ANSWER_KEY = "answer-signing"
 WORKERS_LIMIT = 256
 
 
@@ -88,6 +90,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         segment_bytes: of the write-ahead segments.
         unauthenticated_window_s: how long requests without a valid credential are counted, from the first, before one
             record says how many there were; 1 to 3600.
+        signature_window_s: how old the signature of a request may be; 5 to 3600.
         batch_scheduling: run the workers under SCHED_BATCH.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
         identity: how the keys of issuers are fetched; none means public addresses only.
@@ -112,6 +115,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     segment_bytes: int = SEGMENT_BYTES
     body_bytes: int = 2_000_000
     unauthenticated_window_s: float = 10.0
+    signature_window_s: int = 60
     batch_scheduling: bool = False
     tls: TlsSettings | None = None
     identity: IdentitySettings | None = None
@@ -129,6 +133,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise InvalidInputError("refresh_s is 0.1 to 600", field="refresh_s", rule="range")
         if not 1 <= self.retention_days <= 36_600:
             raise InvalidInputError("retention_days is 1 to 36600", field="retention_days", rule="range")
+        if not 5 <= self.signature_window_s <= 3600:
+            raise InvalidInputError("signature_window_s is 5 to 3600", field="signature_window_s", rule="range")
         if not 1 <= self.unauthenticated_window_s <= 3600:
             raise InvalidInputError(
                 "unauthenticated_window_s is 1 to 3600", field="unauthenticated_window_s", rule="range"
@@ -260,6 +266,16 @@ class NodeLayout:
     def opening(self, slot: int) -> Path:
         return self.trust / "openings" / f"{slot}.json"
 
+    @property
+    def answer_keys(self) -> Path:
+        """Public: a JWK Set with the key that this node signs its answers with, for callers to pin."""
+        return self.trust / "answer-keys.json"
+
+    @property
+    def nonces(self) -> Path:
+        """Of signed requests, shared by the workers; lost knowledge closes the door for a moment, and opens none."""
+        return self.state / "nonces"
+
     def metrics(self, slot: int) -> Path:
         return self.state / f"metrics-{slot}"
 
@@ -328,6 +344,7 @@ def make_node(
     ring.put(PEPPER, pepper)
     for kek in keks:
         ring.import_kek(kek)
+    answer_signer(layout, ring)
     verifiers = [make_shard(layout, settings, ring, slot) for slot in range(settings.workers)]
     # last: what has no node.toml is no node yet
     replace_atomically(layout.settings, settings.encode(), 0o644)
@@ -340,3 +357,18 @@ def make_shard(layout: NodeLayout, settings: NodeSettings, ring: KeyFile, slot: 
     key = LogKey(settings.origin(slot), ring.new_secret(settings.log_key_name(slot)))
     FileShard.create(layout.ledger(slot), key.name, key, segment_bytes=settings.segment_bytes).close()
     return key.verifier
+
+
+def answer_signer(layout: NodeLayout, ring: KeyFile) -> MessageSigner:
+    """The key that answers are signed with. A node from before there was one gets it here, and its public half too.
+
+    Raises:
+        ConflictError: another worker is writing the key file just now; open it again.
+    """
+    if ANSWER_KEY not in ring.names:
+        ring.new_signing_key(ANSWER_KEY)
+    signer = MessageSigner.from_pkcs8(ring.get(ANSWER_KEY))
+    directory = key_directory(signer.public)
+    if not layout.answer_keys.exists() or layout.answer_keys.read_bytes() != directory:
+        replace_atomically(layout.answer_keys, directory, 0o644)
+    return signer
