@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from strongroom.access.signed_requests import terms_of_systems
 from strongroom.serving.batching import Board
 from strongroom.serving.rules import Rules
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
+from strongroom.web.messages import Messages
 from tests.serving.house import ENVIRONMENT, GOOD, House, now_us
 from tests.web.lines import Running, read_reply, running
 
@@ -70,6 +72,7 @@ def gateway(
     limits: Limits = LIMITS,
     doorkeeper_limit: int = 1000,
     clock_us: Callable[[], int] = now_us,
+    messages: Messages | None = None,
 ) -> Iterator[Desk]:
     house = house or House()
     kept: dict[str, Any] = {}
@@ -80,12 +83,13 @@ def gateway(
         committer = Committer(loop)
         board = Board(house.decider(), committer, loop.call_soon, clock_us, broken.append)
         door = Gateway(
-            Rules(house.catalogue, house.authenticator(), house.authorisation),
+            Rules(house.catalogue, house.authenticator(), house.authorisation, terms_of_systems(house.grants.systems)),
             board,
             ENVIRONMENT,
             clock_us,
             Doorkeeper(loop.time, doorkeeper_limit),
             tally,
+            messages,
         )
         kept.update(committer=committer, board=board, gateway=door)
         return door
