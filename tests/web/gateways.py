@@ -89,7 +89,7 @@ def gateway(
             clock_us,
             Doorkeeper(loop.time, doorkeeper_limit),
             tally,
-            messages,
+            messages=messages,
         )
         kept.update(committer=committer, board=board, gateway=door)
         return door
