@@ -47,6 +47,7 @@ from strongroom.sealing.statements import SCAN, VALIDATION, make_statement
 from strongroom.serving.admission import NodeTrust, Refusal, admit
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.serving.admitted import AdmittedModel
+from strongroom.serving.ports import Machine
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -134,10 +135,7 @@ NODE = NodeTrust(
     environment="production",
     jurisdictions=frozenset({"EU"}),
     gateway_version="0.1.0",
-    runtime="onnxruntime",
-    runtime_version="1.24.0",
-    provider="CPUExecutionProvider",
-    isa="x86_64-avx2",
+    machines=(Machine("onnxruntime", "1.24.0", "CPUExecutionProvider", "x86_64-avx2"),),
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from xgboost import XGBClassifier
+from xgboost import Booster, XGBClassifier
 
 import strongroom
 from strongroom.adapters.package_folder import read_folder
@@ -119,3 +119,38 @@ def test_other_kinds_of_model_and_full_folders_are_refused(tmp_path: Path) -> No
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(ConflictError, match="not an empty folder"):
         write(fitted("sklearn", True), tmp_path / "full")
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["frame", "array"])
+def test_xgboost_stays_as_it_is_where_its_own_library_is_to_answer(names: bool, tmp_path: Path) -> None:
+    from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+
+    model = fitted("xgboost", names)
+    made = write(model, tmp_path / "package", runtime="xgboost")
+    files = read_folder(tmp_path / "package")
+    assert read_package(files).ref == made.ref
+    assert "model.ubj" in files
+    assert "model.onnx" not in files
+    stated = made.contract
+    assert (stated.engine, stated.output.tensor, stated.output.column) == ("xgboost", "probability", 0)
+    rows = REFERENCE[list(FEATURES)].astype("float32").to_numpy()
+    found = XGBoostRuntime().load(files["model.ubj"], "input", "probability", len(FEATURES)).run(rows)
+    wanted = pq.read_table(io.BytesIO(files["predictions.parquet"]))["prediction"].to_numpy()
+    assert (found == wanted.astype(np.float32)).all()
+    with pytest.raises(UnsafeArtifactError):
+        write(fitted("sklearn", False), tmp_path / "other", runtime="xgboost")
+    again = write(files["model.ubj"], tmp_path / "again", runtime="xgboost", predictions=wanted)
+    assert again.files["model.ubj"] == files["model.ubj"]
+
+
+def test_of_a_model_that_stopped_early_the_answering_trees_are_packed(tmp_path: Path) -> None:
+    rows, answer = DEVELOPMENT[list(FEATURES)].astype("float32"), DEVELOPMENT["default"]
+    model = XGBClassifier(n_estimators=200, max_depth=4, n_jobs=1, learning_rate=0.5, early_stopping_rounds=3)
+    model.fit(
+        rows, answer, eval_set=[(REFERENCE[list(FEATURES)].astype("float32"), REFERENCE["default"])], verbose=False
+    )
+    made = write(model, tmp_path / "package", runtime="xgboost")
+    booster = Booster()
+    booster.load_model(bytearray(made.files["model.ubj"]))
+    assert booster.num_boosted_rounds() == model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    assert not booster.attributes()

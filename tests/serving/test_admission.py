@@ -119,14 +119,20 @@ def test_a_release_whose_policies_are_not_all_named_is_refused(tmp_path: Path) -
     "change",
     [
         {"runtime": "other"},
-        {"runtime_version": "1.24.1"},
+        {"version": "1.24.1"},
         {"provider": "CUDAExecutionProvider"},
         {"isa": "x86_64-avx512"},
     ],
 )
 def test_a_numeric_profile_that_this_machine_cannot_honour_is_refused(room: Room, change: dict[str, str]) -> None:
-    room.node = replace(room.node, **change)
+    [machine] = room.node.machines
+    room.node = replace(room.node, machines=(replace(machine, **change),))
     assert isinstance(room.reason(), NumericProfileError)
+    room.node = replace(room.node, machines=())
+    assert isinstance(room.reason(), NumericProfileError)
+    # the one that fits counts, wherever it stands in the list
+    room.node = replace(room.node, machines=(replace(machine, runtime="another"), machine))
+    room.admit()
 
 
 def test_a_release_ends_when_its_review_is_due(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes import runtime_of
+from strongroom.adapters.xgboost_runtime import XGBoostRuntime
 from strongroom.encoding import canonical
 from strongroom.errors import ErasedError, InvalidInputError, NumericProfileError, TamperedError
 from strongroom.ledger.leaf import Leaf, commitment
@@ -76,6 +78,36 @@ def test_replays_bit_for_bit_alone_and_in_any_company(mode):
             decision = read_decision(stored(house, decision_id), key_of(house, subject))
             for rows in (2, 7) if mode == "batch-invariant" else (1, 2, 7, 33):
                 assert np.float32(replay(decision, fresh, rows).score).tobytes() == score.tobytes()
+
+
+def test_a_release_of_native_xgboost_answers_and_replays():
+    from xgboost import XGBClassifier
+
+    rows = np.nan_to_num(ROWS.astype(np.float32))
+    model = XGBClassifier(n_estimators=20, max_depth=3, n_jobs=1, random_state=1).fit(rows, np.arange(len(rows)) % 2)
+    release, machine = release_of(), XGBoostRuntime().machine
+    release = msgspec.structs.replace(
+        release,
+        input=msgspec.structs.replace(release.input, tensor="input"),
+        output=msgspec.structs.replace(release.output, tensor="probability", column=0),
+        numeric_profile=msgspec.structs.replace(
+            release.numeric_profile, runtime="xgboost", version=machine.version, provider="cpu", mode="batch-invariant"
+        ),
+        artifact="model.ubj",
+    )
+    artifact = bytes(model.get_booster().save_raw("ubj"))
+    ready = make_ready(admitted(release, artifact), runtime_of(release.numeric_profile))
+    (answer,) = decide(House(ready), [asked(ready, ROWS, [f"s-{n}" for n in range(len(ROWS))])])
+    assert (answer.scores == model.predict_proba(ROWS.astype(np.float32))[:, 1]).all()
+    house = House(ready)
+    (answer,) = decide(house, [asked(ready, ROWS[0].tolist(), ["s-1"])])
+    decision = read_decision(stored(house, answer.decision_ids[0]), key_of(house, "s-1"))
+    assert decision.record.numeric_profile["runtime"] == "xgboost"
+    fresh = make_ready(admitted(release, artifact), XGBoostRuntime())
+    for company in (1, 2, 65):
+        assert np.float32(replay(decision, fresh, company).score) == answer.scores[0]
+    with pytest.raises(NumericProfileError):
+        make_ready(admitted(release, artifact), OnnxRuntime())
 
 
 def test_rows_of_one_request_have_consecutive_ids_and_records_of_their_own():

@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.validation.artifact import open_session, predictor
+from strongroom.adapters.runtimes import RUNTIMES
+from strongroom.serving.contract_check import OutputCheck
+from strongroom.validation.artifact import open_model
 from strongroom.validation.tables import feature_rows, read_table
 from tests.validation.worked import package
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "logistic"])
+@pytest.mark.parametrize("kind", ["xgboost", "logistic", "native"])
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 1000])
 def test_sandbox_and_gateway_give_the_same_bits(kind: Any, size: int) -> None:
     made = package(kind)
     inputs, output = made.contract.input, made.contract.output
     rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), inputs, "reference")[:size]
-    ours = predictor(open_session(made.inputs["model.onnx"]), inputs, output)(rows)
-    gateway = OnnxRuntime().load(made.inputs["model.onnx"], inputs.tensor, output.tensor, len(inputs.features))
-    theirs = np.ascontiguousarray(gateway.run(rows)[:, output.column])
+    model = made.inputs[made.contract.model_input]
+    ours = open_model(made.contract, model)[0](rows)
+    gateway = RUNTIMES[made.contract.engine]().load(model, inputs.tensor, output.tensor, len(inputs.features))
+    theirs = OutputCheck(output, made.contract.cut_offs).scores(gateway.run(rows), size)
     assert ours.view(np.uint32).tolist() == theirs.view(np.uint32).tolist()

@@ -17,6 +17,7 @@ from tests.validation.worked import package
 
 ROWS = np.random.default_rng(1).random((64, 3)).astype(np.float32)
 ISA = "x86_64-avx2"
+ON = profile.Conditions("onnxruntime", "1.31.1", "CPUExecutionProvider", ISA)
 
 
 def plain(rows: Any) -> Any:
@@ -35,7 +36,7 @@ def spoilt(when: Any) -> Any:
 
 
 def prove(predict: Any, max_batch: int = 200) -> ProfileProof:
-    return profile.prove(predict, predict, ROWS, max_batch, ISA)
+    return profile.prove(predict, predict, ROWS, max_batch, ON)
 
 
 NOTHING = slice(0, 0)

@@ -139,6 +139,34 @@ def predicate_of(home: House, evidence: Digest) -> ValidationPredicate:
     return predicate
 
 
+def test_a_model_of_native_xgboost_is_validated_with_the_library_that_will_serve_it() -> None:
+    from strongroom.validation.boosters import library_version
+
+    home = house("native")
+    predicate = home.validate(LinuxSandbox()).predicate
+    assert predicate.verdict == "pass"
+    profile = predicate.profile
+    assert (profile.runtime, profile.version, profile.provider) == ("xgboost", library_version(), "cpu")
+    assert profile.mode == "batch-invariant"
+    results = BatteryResults.decode(home.vault.blobs.get(predicate.results))
+    assert results.tools["xgboost"] == library_version()
+    assert "onnxruntime" not in results.tools
+    assert results.numeric.comparisons > 100_000
+    assert (results.numeric.differ_alone, results.numeric.differ_session) == (0, 0)
+
+
+def test_the_sandbox_cannot_name_another_runtime_than_the_contract() -> None:
+    def other(files: dict[str, bytes]) -> dict[str, bytes]:
+        if "profile.json" in files:
+            proof = parse(files["profile.json"])
+            proof["profile"]["runtime"] = "onnxruntime"
+            files["profile.json"] = canonical(proof)
+        return files
+
+    with pytest.raises(SandboxError):
+        house("native").validate(InProcess(other))
+
+
 def test_a_version_is_validated_in_the_real_sandbox() -> None:
     home = house()
     done = home.validate(LinuxSandbox())

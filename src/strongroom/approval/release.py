@@ -45,9 +45,9 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Under which conditions the bits repeat, as the sandbox proved them.
 
     Attributes:
-        runtime: `onnxruntime`.
+        runtime: `onnxruntime`, or `xgboost` for its native library. One a release: their bits differ.
         version: of the runtime.
-        provider: `CPUExecutionProvider`.
+        provider: `CPUExecutionProvider` of onnxruntime, `cpu` of XGBoost.
         threads: always 1.
         isa: instruction-set class, for example `x86_64-avx512`.
         mode: `batch-invariant` (same bits alone and in any batch up to max_batch), `padded` (same bits for any batch
@@ -55,9 +55,9 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_batch: largest batch that was proven.
     """
 
-    runtime: Literal["onnxruntime"]
+    runtime: Literal["onnxruntime", "xgboost"]
     version: str
-    provider: Literal["CPUExecutionProvider"]
+    provider: Literal["CPUExecutionProvider", "cpu"]
     threads: Literal[1]
     isa: str
     mode: Literal["batch-invariant", "padded", "by-row"]

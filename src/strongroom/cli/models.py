@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -53,6 +53,9 @@ def package(
         ),
     ],
     outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost takes a .ubj file.")
+    ] = "onnxruntime",
     as_json: Json = False,
 ) -> None:
     """Put a trained model and its samples into a package folder.
@@ -76,6 +79,7 @@ def package(
         development=read_frame(development),
         reference=read_frame(reference),
         predictions=read_frame(predictions, "prediction")["prediction"].to_numpy(),
+        runtime=runtime,
     )
     tell(
         as_json,

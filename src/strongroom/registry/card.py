@@ -119,7 +119,7 @@ def model_card(version: Version, changes: Sequence[PointerChange] = (), figures:
 def _front_matter(version: Version, figures: Sequence[Figure]) -> str:
     contract = version.contract
     fields: dict[str, Any] = {
-        "library_name": "onnx",
+        "library_name": "xgboost" if contract.engine == "xgboost" else "onnx",
         "license": "other",
         "license_name": "internal",
         "pipeline_tag": "tabular-classification",

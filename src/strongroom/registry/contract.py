@@ -6,7 +6,7 @@ Bounds are decimal strings in documents (format 1 has no floats) and compared as
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,8 @@ from strongroom.errors import InvalidInputError
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
+RuntimeName = Literal["onnxruntime", "xgboost"]
+MODEL_SUFFIX: Final = {"onnxruntime": ".onnx", "xgboost": ".ubj"}
 FEATURE_LIMIT = 4096
 ROWS_LIMIT = 100_000
 
@@ -137,7 +139,10 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`model.toml` as a whole."""
+    """`model.toml` as a whole.
+
+    `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`.
+    """
 
     v: Literal[1]
     name: str
@@ -157,6 +162,17 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lineage: Lineage
     protected: tuple[str, ...] = ()
     description: str = ""
+    runtime: RuntimeName | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def engine(self) -> RuntimeName:
+        """What runs the model. One a version: the bits of two differ."""
+        return "onnxruntime" if self.runtime is msgspec.UNSET else self.runtime
+
+    @property
+    def model_input(self) -> str:
+        """The name under which the sandbox's jobs are given the model file."""
+        return "model" + MODEL_SUFFIX[self.engine]
 
     def __post_init__(self) -> None:
         parse_name(self.name, "model name")

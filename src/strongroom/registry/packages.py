@@ -1,4 +1,6 @@
-"""What a package may hold: `model.toml`, one ONNX file and the Parquet samples that `model.toml` names. Nothing else.
+"""What a package may hold: `model.toml`, one model file and the Parquet samples that `model.toml` names. Nothing else.
+
+The model is ONNX, or XGBoost's UBJSON where `model.toml` says that its native library runs it.
 
 An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
 nothing of that kind gets in. Deeper checks (operators, external data) are the scan's, in the sandbox.
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import InvalidInputError, TooLargeError, UnsafeArtifactError
-from strongroom.registry.contract import ModelContract
+from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
 from strongroom.registry.toml import FILE, read_contract
 from strongroom.sealing.manifest import Manifest, build_manifest, check_path
 from strongroom.vocabulary import ModelRef
@@ -23,15 +25,15 @@ PACKAGE_LIMIT = 1024 * 1024 * 1024
 
 _SUFFIX: Final = {
     "contract": ".toml",
-    "model": ".onnx",
     "development": ".parquet",
     "reference": ".parquet",
     "predictions": ".parquet",
     "protected": ".parquet",
     "validation": ".parquet",
 }
-_ONNX_START: Final = b"\x08"
-"""Field 1, ir_version: what every ONNX writer puts first. Pickles, archives and compressed files start otherwise."""
+_MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L"}
+"""What every writer puts first: ONNX its field 1, ir_version; XGBoost an object with a key of 64-bit length. Pickles,
+archives and compressed files start otherwise."""
 _PARQUET: Final = b"PAR1"
 
 
@@ -75,11 +77,11 @@ def read_package(files: Mapping[str, bytes]) -> Package:
     extra = len(files.keys() - roles.keys())
     if extra:
         raise UnsafeArtifactError(
-            f"the package holds {extra} files that {FILE} does not name; take them out, only {FILE}, one ONNX file and "
-            "Parquet samples may be in it"
+            f"the package holds {extra} files that {FILE} does not name; take them out, only {FILE}, one model "
+            "file and Parquet samples may be in it"
         )
     for path, role in roles.items():
-        check_file(path, role, files[path])
+        check_file(path, role, files[path], contract.engine)
     return Package(contract, build_manifest(files, roles), files)
 
 
@@ -106,19 +108,22 @@ def check_size(files: Mapping[str, bytes]) -> None:
         raise TooLargeError(f"a package has at most {PACKAGE_LIMIT} bytes", field="files", rule="size")
 
 
-def check_file(path: str, role: str, content: bytes) -> None:
+def check_file(path: str, role: str, content: bytes, engine: RuntimeName = "onnxruntime") -> None:
     """Check one file against what its role may be.
 
     Raises:
         UnsafeArtifactError: wrong suffix or first bytes.
         TooLargeError: larger than its role allows.
     """
-    if not path.endswith(_SUFFIX[role]):
-        raise UnsafeArtifactError(f"the file of role `{role}` ends in {_SUFFIX[role]}")
+    suffix = MODEL_SUFFIX[engine] if role == "model" else _SUFFIX[role]
+    if not path.endswith(suffix):
+        raise UnsafeArtifactError(f"the file of role `{role}` ends in {suffix}")
     if len(content) > (MODEL_LIMIT if role == "model" else SAMPLE_LIMIT):
         raise TooLargeError(f"the file of role `{role}` is too large", field=role, rule="size")
-    if role == "model" and not content.startswith(_ONNX_START):
+    if role == "model" and not content.startswith(_MODEL_START[engine]):
+        if engine == "xgboost":
+            raise UnsafeArtifactError("the model file is not XGBoost's UBJSON; save it as `.ubj`")
         raise UnsafeArtifactError("the model file is not ONNX: it does not begin with an ir_version")
     parquet = len(content) >= 12 and content.startswith(_PARQUET) and content.endswith(_PARQUET)
-    if _SUFFIX[role] == ".parquet" and not parquet:
+    if suffix == ".parquet" and not parquet:
         raise UnsafeArtifactError(f"the file of role `{role}` is not Parquet")

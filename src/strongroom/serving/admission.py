@@ -40,6 +40,7 @@ from strongroom.sealing.sealed import check_content, open_sealed
 from strongroom.serving.admission_ports import Evidence, HaltMemory, TrustedState
 from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.halting import check_not_halted, read_halts
+from strongroom.serving.ports import Machine
 from strongroom.serving.release_checks import (
     check_approvals,
     check_delegation,
@@ -64,16 +65,13 @@ class NodeTrust:
         environment: `production`, `test` ...: a release must name it.
         jurisdictions: labels that this node serves; a release must name at least one of them.
         gateway_version: ours, for `min_gateway`.
-        runtime, runtime_version, provider, isa: what this machine computes with, for the numeric profile.
+        machines: what this machine computes with, one for each runtime, for the numeric profile.
     """
 
     environment: str
     jurisdictions: frozenset[str]
     gateway_version: str
-    runtime: str
-    runtime_version: str
-    provider: str
-    isa: str
+    machines: tuple[Machine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,11 +281,15 @@ def _check_conditions(release: Release, node: NodeTrust, known: Jurisdictions, a
 
 def _check_numeric_profile(release: Release, node: NodeTrust) -> None:
     profile = release.numeric_profile
+    machine = next((one for one in node.machines if one.runtime == profile.runtime), None)
+    if machine is None:
+        raise NumericProfileError(
+            f"`{release.model}` was approved with runtime {profile.runtime}, and this node does not have it"
+        )
     for wanted, ours, what in (
-        (profile.runtime, node.runtime, "runtime"),
-        (profile.version, node.runtime_version, "runtime version"),
-        (profile.provider, node.provider, "provider"),
-        (profile.isa, node.isa, "instruction set"),
+        (profile.version, machine.version, "runtime version"),
+        (profile.provider, machine.provider, "provider"),
+        (profile.isa, machine.isa, "instruction set"),
     ):
         if wanted != ours:
             raise NumericProfileError(f"`{release.model}` was approved with {what} {wanted}, and this node has {ours}")

@@ -1,4 +1,4 @@
-"""The one way in which an ONNX file is run, in the sandbox and at the gateway: other options give other bits."""
+"""The one way in which a model file is run, in the sandbox and at the gateway: other options give other bits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,29 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from strongroom.errors import InvalidInputError
-from strongroom.registry.contract import InputContract, OutputContract
+from strongroom.registry.contract import InputContract, ModelContract, OutputContract
+from strongroom.validation import boosters
 
 Rows = npt.NDArray[np.float32]
 Predict = Callable[[Rows], Rows]
 PROVIDER: Final = "CPUExecutionProvider"
+
+
+def open_model(contract: ModelContract, model: bytes) -> tuple[Predict, str, str]:
+    """A fresh session of the runtime that the contract names.
+
+    Returns:
+        A function from rows to the contracted output, float32, shape [rows]; the runtime's version; its provider.
+
+    Raises:
+        InvalidInputError: the runtime does not accept the file, or it is not what the contract says.
+        UnavailableError: the runtime is not installed.
+    """
+    if contract.engine == "xgboost":
+        booster = boosters.open_booster(model)
+        boosters.demand_contract(booster, contract.input, contract.output)
+        return booster.predict, boosters.library_version(), boosters.PROVIDER
+    return predictor(open_session(model), contract.input, contract.output), ort.__version__, PROVIDER
 
 
 def session_options() -> ort.SessionOptions:

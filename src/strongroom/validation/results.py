@@ -164,12 +164,15 @@ class AirRow(_Document, frozen=True, kw_only=True):
     suppressed: bool
 
 
+Provider = Literal["CPUExecutionProvider", "cpu"]
+
+
 class Profile(_Document, frozen=True, kw_only=True):
     """The numeric profile, field for field as format 6 carries it (this room stands below the one that owns it)."""
 
-    runtime: Literal["onnxruntime"]
+    runtime: Literal["onnxruntime", "xgboost"]
     version: str
-    provider: Literal["CPUExecutionProvider"]
+    provider: Provider
     threads: Literal[1]
     isa: str
     mode: Literal["batch-invariant", "padded", "by-row"]

@@ -98,6 +98,31 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tensor_bytes: int
 
 
+class BoosterRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits for files of native XGBoost. Whatever changes here changes `version`, since evidence quotes it."""
+
+    version: Literal[1] = 1
+    model_bytes: int = 256 * 1024 * 1024
+    trees: int = 20_000
+    nodes: int = 5_000_000
+    depth: int = 64
+
+
+BOOSTER_RULES: Final = BoosterRules()
+
+
+class BoosterFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a file of native XGBoost consists of, for the inventory."""
+
+    rules: BoosterRules
+    xgboost: str
+    objective: str
+    features: int
+    trees: int
+    nodes: int
+    depth: int
+
+
 class SampleFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a Parquet file consists of."""
 
@@ -107,7 +132,7 @@ class SampleFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the job says: `scan.json`."""
+    """What the job says: `scan.json`. `booster` stands in place of `model` for a model of native XGBoost."""
 
     v: Literal[1]
     rules: ScanRules
@@ -116,6 +141,7 @@ class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     findings: tuple[Finding, ...]
     model: ModelFacts | None
     samples: tuple[SampleFacts, ...]
+    booster: BoosterFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +177,9 @@ class ScanPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def verdict_of(result: ScanResult) -> Literal["pass", "fail"]:
     """`fail` if any finding refuses, or there is no model at all."""
-    if result.model is None or any(finding.severity == "refuse" for finding in result.findings):
+    if (result.model is None and result.booster is msgspec.UNSET) or any(
+        finding.severity == "refuse" for finding in result.findings
+    ):
         return "fail"
     return "pass"
 

@@ -19,7 +19,7 @@ from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import SCAN, make_statement
 from strongroom.validation.ports import Job, Limits, Parameter, Sandbox
-from strongroom.validation.scan import ScannedFile, ScanPredicate, ScanResult, rules_digest, verdict_of
+from strongroom.validation.scan import BOOSTER_RULES, ScannedFile, ScanPredicate, ScanResult, rules_digest, verdict_of
 from strongroom.vocabulary import Digest, ModelRef, micros
 
 ENTRY = "strongroom.validation.jobs.scan"
@@ -110,7 +110,7 @@ def look(
         result = parse_as(ran.files["scan.json"], ScanResult)
     except (KeyError, InvalidInputError) as error:
         raise SandboxError("the scan left no readable result", reason="output") from error
-    if result.rules_sha256 != rules_digest():
+    if result.rules_sha256 != rules_digest() or (result.booster and result.booster.rules != BOOSTER_RULES):
         raise SandboxError("the scan ran by other rules than ours", reason="output")
     return ScanPredicate(
         v=1,

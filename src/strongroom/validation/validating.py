@@ -167,7 +167,7 @@ def job_inputs(
     inputs = {
         "contract.json": canonical(contract),
         "policy.json": policy,
-        "model.onnx": package[named.model],
+        contract.model_input: package[named.model],
         "development.parquet": package[named.development],
         "reference.parquet": package[named.reference],
         "predictions.parquet": package[named.predictions],
@@ -195,7 +195,7 @@ def examine(
     battery = BATTERIES.get(contract.kind)
     if battery is None:
         raise EvidenceError(f"there is no battery for models of kind `{contract.kind}`")
-    wanted = ("model.onnx", "contract.json", "policy.json", "reference.parquet")
+    wanted = (contract.model_input, "contract.json", "policy.json", "reference.parquet")
     first = sandbox.run(
         Job(entry=PROFILE, inputs={name: inputs[name] for name in wanted}, parameters={"isa": isa}, limits=LIMITS)
     )
@@ -215,7 +215,7 @@ def examine(
         found = BatteryResults.decode(results)
     except (KeyError, InvalidInputError) as error:
         raise SandboxError("the battery left no readable results", reason="output") from error
-    if proof.profile.isa != isa or found.numeric != proof:
+    if (proof.profile.runtime, proof.profile.isa) != (contract.engine, isa) or found.numeric != proof:
         raise SandboxError("the battery names another numeric profile than was proven", reason="output")
     _check(ref, contract, inputs, found)
     held: Isolation = first.isolation if first.isolation == second.isolation else "none"
@@ -229,7 +229,7 @@ def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], 
         raise SandboxError("the results are about something else", reason="output")
     named = {
         "contract.json": found.contract_sha256,
-        "model.onnx": found.artifact_sha256,
+        contract.model_input: found.artifact_sha256,
         "policy.json": found.policy_sha256,
         **{f"{sample.role}.parquet": sample.sha256 for sample in found.samples},
     }

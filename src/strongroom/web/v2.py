@@ -25,7 +25,7 @@ from strongroom.serving.tensors import SUBJECT_TENSOR
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository")
 READY: Final = "READY"
 UNAVAILABLE: Final = "UNAVAILABLE"
-PLATFORM: Final = "onnx_onnxv1"
+PLATFORMS: Final = {"onnxruntime": "onnx_onnxv1", "xgboost": "xgboost_ubjson"}
 HEADER_LENGTH: Final = b"inference-header-content-length"
 BINARY_TYPE: Final = b"application/octet-stream"
 JSON_TYPE: Final = b"application/json"
@@ -57,7 +57,7 @@ def model_metadata(served: ServedModel, catalogue: Catalogue) -> bytes:
         {
             "name": served.ref.name,
             "versions": versions,
-            "platform": PLATFORM,
+            "platform": PLATFORMS[served.release.numeric_profile.runtime],
             "inputs": [{"name": contract.tensor, "datatype": "FP32", "shape": [-1, len(contract.features)]}],
             "outputs": [
                 {"name": served.release.output.name, "datatype": "FP32", "shape": [-1]},

@@ -25,9 +25,9 @@ from strongroom.adapters.keeper_client import KeeperProcess, keeper_keys
 from strongroom.adapters.key_set_files import read_key_sets, write_wanted
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.nonce_files import FileNonces
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.runtimes import machines, runtime_of
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
@@ -147,7 +147,6 @@ class Admission:
     layout: NodeLayout
     settings: NodeSettings
     ring: KeyFile
-    runtime: OnnxRuntime
     clock: Callable[[], datetime] = now
     refused: list[Refusal] = field(default_factory=list)
     _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
@@ -173,15 +172,11 @@ class Admission:
             StrongroomError: the repository as a whole is refused; the caller keeps what is in force until it expires.
         """
         state = self._at_present(read_state(self.layout.trusted_state))
-        machine = self.runtime.machine
         trust = NodeTrust(
             environment=self.settings.environment,
             jurisdictions=frozenset(self.settings.jurisdictions),
             gateway_version=__version__,
-            runtime=machine.runtime,
-            runtime_version=machine.version,
-            provider=machine.provider,
-            isa=machine.isa,
+            machines=machines(),
         )
         refused: list[Refusal] = []
         mirror = ReleaseShelf(self.layout.mirror)
@@ -192,7 +187,9 @@ class Admission:
             place = (model.ref, model.release_digest, model.role, model.canary_percent)
             known = self._served.get(place)
             try:
-                ready[place] = known if known is not None else make_ready(model, self.runtime)
+                ready[place] = (
+                    known if known is not None else make_ready(model, runtime_of(model.release.numeric_profile))
+                )
             except StrongroomError as error:
                 refused.append(Refusal(model.ref.name, model.ref.manifest, error))
         for refusal in refused:
@@ -304,7 +301,7 @@ class WorkerParts:
         drift = DriftWatch()
         retain_us = settings.retention_days * 86_400 * 1_000_000
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
-        admission = Admission(layout, settings, ring, OnnxRuntime())
+        admission = Admission(layout, settings, ring)
         cosigning = Cosigning(shard, layout.trust_policy())
         nonces = FileNonces(layout.nonces, int(time.time()), settings.signature_window_s)
         parts = cls(layout, settings, slot, ring, shard, keys, decider, drift, admission, cosigning, signer, nonces)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from strongroom import __version__
 from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_fetchers import FolderFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.runtimes import machines
 from strongroom.adapters.time_floor import TimeFloor
 from strongroom.adapters.tuf_client import ReleaseClient
 from strongroom.errors import EvidenceError, StrongroomError
@@ -72,15 +72,11 @@ def _judge(
     mirror = ReleaseShelf(folder / "mirror")
     trouble = sync(state, fetcher, mirror)
     refused: list[Refusal] = []
-    machine = OnnxRuntime().machine
     trust = NodeTrust(
         environment=environment,
         jurisdictions=frozenset(jurisdictions),
         gateway_version=__version__,
-        runtime=machine.runtime,
-        runtime_version=machine.version,
-        provider=machine.provider,
-        isa=machine.isa,
+        machines=machines(),
     )
     halts = HaltFiles(folder / "halts", folder / "dropped")
     admitted = admit(state, trust, mirror, halts, room.keys, mirror.sealed_blobs, refused.append)

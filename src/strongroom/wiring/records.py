@@ -18,8 +18,8 @@ from strongroom.adapters.keeper_client import (
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import direct_keys, open_owned
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.release_mirror import ReleaseShelf
+from strongroom.adapters.runtimes import runtime_of
 from strongroom.adapters.shard_reader import FolderView, ShardReader
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.trusted_state_files import read_state
@@ -181,7 +181,7 @@ class NodeRecords:
         )
         # the release's digest is what the record names, and the record's leaf is in a signed log: no pointer is needed
         model = AdmittedModel(ref, release, release_digest, digest_of(b""), whole.files[release.artifact], "replay")
-        self._served[release_digest] = make_ready(model, OnnxRuntime())
+        self._served[release_digest] = make_ready(model, runtime_of(release.numeric_profile))
         return self._served[release_digest]
 
     # upkeep ----------------------------------------------------------------------------------------------------------

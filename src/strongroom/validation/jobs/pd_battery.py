@@ -1,9 +1,9 @@
 """A sandbox job: the battery for a PD model.
 
-Inputs: `model.onnx`, `contract.json`, `policy.json`, `profile.json` (of the profile job), `development.parquet`,
-`reference.parquet`, `predictions.parquet`, `validation.parquet`; where the contract names protected attributes also
-`protected.parquet` (of the reference sample) or `validation-protected.parquet` (of the validation sample, preferred),
-row for row.
+Inputs: `model.onnx` or `model.ubj`, `contract.json`, `policy.json`, `profile.json` (of the profile job),
+`development.parquet`, `reference.parquet`, `predictions.parquet`, `validation.parquet`; where the contract names
+protected attributes also `protected.parquet` (of the reference sample) or `validation-protected.parquet` (of the
+validation sample, preferred), row for row.
 Output: `results.json` (BatteryResults, canonical).
 """
 
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pyarrow as pa
 import scipy
 
@@ -22,7 +21,7 @@ from strongroom.encoding import parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
 from strongroom.validation import pd, pd_tables
-from strongroom.validation.artifact import Predict, open_session, predictor
+from strongroom.validation.artifact import Predict, open_model
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
@@ -48,7 +47,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     proof = parse_as(inputs["profile.json"], ProfileProof)
     battery = policy.battery(contract.kind, contract.tier)
     level = float(policy.confidence)
-    predict = predictor(open_session(inputs["model.onnx"]), contract.input, contract.output)
+    model = inputs[contract.model_input]
+    predict, version, _ = open_model(contract, model)
 
     _say("scoring development, validation and reference samples")
     development = _scored(inputs, "development", contract, predict, proof)
@@ -84,7 +84,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         kind=contract.kind,
         tier=contract.tier,
         contract_sha256=digest_of(inputs["contract.json"]),
-        artifact_sha256=digest_of(inputs["model.onnx"]),
+        artifact_sha256=digest_of(model),
         policy_sha256=digest_of(inputs["policy.json"]),
         policy_version=policy.version,
         confidence=policy.confidence,
@@ -99,7 +99,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         numeric=proof,
         tools={
             "numpy": np.__version__,
-            "onnxruntime": ort.__version__,
+            contract.engine: version,
             "pyarrow": pa.__version__,
             "scipy": scipy.__version__,
         },

@@ -1,6 +1,6 @@
 """A sandbox job: under which conditions do the model's bits repeat, and what do the reference rows look like?
 
-Inputs: `model.onnx`, `contract.json`, `policy.json`, `reference.parquet`.
+Inputs: `model.onnx` or `model.ubj`, `contract.json`, `policy.json`, `reference.parquet`.
 Parameters: `isa`, the instruction-set class of this machine (the job itself sees no machine).
 Outputs: `profile.json` (ProfileProof), `monitors.json` (the fields of format 6's Monitors).
 """
@@ -8,19 +8,20 @@ Outputs: `profile.json` (ProfileProof), `monitors.json` (the fields of format 6'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError
-from strongroom.registry.contract import InputContract, ModelContract, bound
-from strongroom.validation.artifact import PROVIDER, Predict, Rows, open_session, predictor
+from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
+from strongroom.validation.artifact import Predict, Rows, open_model
 from strongroom.validation.bins import count_bins, quantile_edges
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.results import MonitorBins, Profile, ProfileProof, ReferenceBins, decimal
+from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
 from strongroom.validation.tables import feature_rows, outside, read_table
 
 Bits = npt.NDArray[np.uint32]
@@ -49,17 +50,28 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         raise InvalidInputError("the profile needs the instruction-set class of the machine", field="isa", rule="given")
     table = read_table(inputs["reference.parquet"], "reference")
     reference = feature_rows(table, contract.input, "reference")
-    sessions = [predictor(open_session(inputs["model.onnx"]), contract.input, contract.output) for _ in range(2)]
+    model = inputs[contract.model_input]
+    (first, version, provider), (second, _, _) = (open_model(contract, model) for _ in range(2))
     rows = probe_rows(reference, contract.input)
-    proof = prove(sessions[0], sessions[1], rows, contract.input.max_rows, isa)
-    scores = score(sessions[0], reference, proof.profile)
+    proof = prove(first, second, rows, contract.input.max_rows, Conditions(contract.engine, version, provider, isa))
+    scores = score(first, reference, proof.profile)
     return {
         "profile.json": canonical(proof),
         "monitors.json": canonical(monitors(reference, scores, contract.input, contract.output.name, policy)),
     }
 
 
-def prove(first: Predict, second: Predict, rows: Rows, max_batch: int, isa: str) -> ProfileProof:
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the model was run with; `provider` is the runtime's own word for where it computes."""
+
+    runtime: RuntimeName
+    version: str
+    provider: str
+    isa: str
+
+
+def prove(first: Predict, second: Predict, rows: Rows, max_batch: int, on: Conditions) -> ProfileProof:
     """Prove or refute batch invariance on the given rows.
 
     Each row's bits alone, and its bits in a pair with its own copy, are compared with its bits in batches of every
@@ -70,7 +82,7 @@ def prove(first: Predict, second: Predict, rows: Rows, max_batch: int, isa: str)
         first, second: two sessions of the same file.
         rows: shape [rows, features].
         max_batch: the contract's largest request.
-        isa: instruction-set class.
+        on: runtime, version, provider and instruction-set class.
 
     Raises:
         NumericProfileError: two runs of the same bytes differ.
@@ -106,8 +118,8 @@ def prove(first: Predict, second: Predict, rows: Rows, max_batch: int, isa: str)
     mode, proven, note = _mode(off_alone, off_pairs, max_batch)
     return ProfileProof(
         profile=Profile(
-            runtime="onnxruntime", version=ort.__version__, provider=PROVIDER, threads=1, isa=isa, mode=mode,
-            max_batch=proven,
+            runtime=on.runtime, version=on.version, provider=msgspec.convert(on.provider, Provider), threads=1,
+            isa=on.isa, mode=mode, max_batch=proven,
         ),
         rows=count,
         sizes=sizes,

@@ -12,13 +12,18 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+import msgspec
+
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
-from strongroom.registry.contract import ModelContract
+from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
+from strongroom.validation.booster_scan import scan_booster
 from strongroom.validation.onnx_scan import scan_model
 from strongroom.validation.scan import (
+    BOOSTER_RULES,
     FINDINGS_LIMIT,
     RULES,
+    BoosterFacts,
     Finding,
     ModelFacts,
     SampleFacts,
@@ -74,12 +79,16 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     files = {path: inputs[name] for name, path, _ in parameters["files"]}
     findings = _Findings()
     model: ModelFacts | None = None
+    booster: BoosterFacts | None = None
     for path, data in files.items():
         if not _familiar(path, data, contract, findings):
             continue
         if path == contract.samples.model:
             refuse = _refusal(findings, path)
-            model = scan_model(data, contract.input, contract.output, RULES, refuse)
+            if contract.engine == "xgboost":
+                booster = scan_booster(data, contract.input, contract.output, BOOSTER_RULES, refuse)
+            else:
+                model = scan_model(data, contract.input, contract.output, RULES, refuse)
         _secrets(path, data, findings)
     samples = _samples(files, contract, findings)
     for path in _expected(contract):
@@ -93,6 +102,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         findings=tuple(findings.all),
         model=model,
         samples=samples,
+        booster=booster if booster is not None else msgspec.UNSET,
     )
     return {"scan.json": canonical(result)}
 
@@ -117,19 +127,20 @@ def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findin
     if len(data) > RULES.file_bytes:
         findings.add("file-size", path, f"the file has more than {RULES.file_bytes} bytes")
         return False
-    if lower.endswith(".onnx"):
+    suffix = MODEL_SUFFIX[contract.engine]
+    if lower.endswith(suffix):
         if path != contract.samples.model:
             findings.add("foreign-file", path, "the contract names another model file; a package holds one model")
         return path == contract.samples.model
     if path == contract.samples.model:
-        findings.add("foreign-file", path, "the model file's name must end with .onnx")
+        findings.add("foreign-file", path, f"the model file's name must end with {suffix}")
         return False
     if lower.endswith(".parquet"):
         if path not in _expected(contract):
             findings.add("foreign-file", path, "the contract names no such sample")
         return path in _expected(contract)
     if not lower.endswith(TEXT_SUFFIXES):
-        findings.add("foreign-file", path, "a package holds ONNX, Parquet, and text (.json .md .toml .txt) only")
+        findings.add("foreign-file", path, "a package holds one model, Parquet, and text (.json .md .toml .txt) only")
         return False
     if len(data) > RULES.text_bytes:
         findings.add("file-size", path, f"a text file has more than {RULES.text_bytes} bytes")
