@@ -74,7 +74,7 @@ def test_knocking_too_often_is_told_to_wait_and_counted_once_a_window():
         assert desk.raw("GET", "/v2")[0] == 200
         keeper = desk.gateway._doorkeeper
         keeper._begun -= 100
-        desk.run.call(desk.gateway.note_unauthenticated)
+        desk.run.call(desk.gateway.note_refusals)
         time.sleep(0.2)
         assert desk.house.shard.size == 1
         leaf = Leaf.decode(desk.house.shard.reader().get(0).leaf)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from strongroom.access.allowance import ABSENT, Allowance, NamedAllowance, SharedLimits
 from strongroom.access.certificates import CertificateName
 from strongroom.access.credentials import SECRETS_LIMIT, parse_key_id
 from strongroom.access.issuers import Issuer
@@ -141,6 +142,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         certificates: which client certificates are its own; absent: none.
         beside: a certificate of its own is needed beside key or token, and is not enough by itself; absent: it is.
         signing: of its HTTP messages; absent where the grant does not speak of it.
+        limits: how much it may take; absent for no limit of its own.
     """
 
     id: PersonId
@@ -153,6 +155,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     certificates: tuple[CertificateName, ...] | msgspec.UnsetType = msgspec.UNSET
     beside: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     signing: Signing | msgspec.UnsetType = msgspec.UNSET
+    limits: Allowance | msgspec.UnsetType = ABSENT
 
     def __post_init__(self) -> None:
         parse_name(self.id, "calling system")
@@ -211,13 +214,14 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The document, version 1. `sequence` rises with every change."""
+    """The document, version 1. `sequence` rises with every change; `limits` are those that several callers share."""
 
     v: Literal[1] = 1
     sequence: int
     systems: tuple[CallingSystem, ...] = ()
     issuers: tuple[Issuer, ...] = ()
     denied: tuple[Denied, ...] | msgspec.UnsetType = msgspec.UNSET
+    limits: SharedLimits | msgspec.UnsetType = ABSENT
 
     def __post_init__(self) -> None:
         ids = [system.id for system in self.systems]
@@ -251,6 +255,13 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def denials(self) -> tuple[Denied, ...]:
         """What is denied; empty when nothing is."""
         return self.denied if isinstance(self.denied, tuple) else ()
+
+    @property
+    def shared_limits(self) -> tuple[dict[str, Allowance], dict[str, Allowance]]:
+        """Limits of units and of models, by name."""
+        if isinstance(self.limits, msgspec.UnsetType):
+            return {}, {}
+        return _by_name(self.limits.units), _by_name(self.limits.models)
 
     @staticmethod
     def decode(data: bytes) -> Grants:
@@ -304,3 +315,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def _text(value: str | msgspec.UnsetType) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _by_name(listed: tuple[NamedAllowance, ...] | msgspec.UnsetType) -> dict[str, Allowance]:
+    return {} if isinstance(listed, msgspec.UnsetType) else {one.name: one.limits for one in listed}

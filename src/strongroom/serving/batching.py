@@ -7,7 +7,7 @@ loop turn that read it. One batch is in flight at a time, so answers and records
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
@@ -78,6 +78,15 @@ class Board:
             self._scheduled = True
             self._soon(self._depart)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a batch."""
+        return len(self._waiting)
+
+    def weigh(self, weights: Mapping[str, int]) -> None:
+        """Shares of the queue by principal, 1 where not named."""
+        self._waiting.weigh(weights)
+
     def when_idle(self, call: Callable[[], None]) -> None:
         """Call once nothing waits and nothing is in flight."""
         if self._busy or self._waiting:
@@ -126,7 +135,7 @@ class Board:
         for asked in late:
             if self._meter is not None:
                 self._meter.count(asked.principal, now)
-            _tell(asked, UnavailableError(LATE, rule="wait", retry_after_s=1), None)
+            _tell(asked, UnavailableError(LATE, rule="wait", limit="wait", retry_after_s=1), None)
         return [asked for asked in batch if not 0 < asked.until_us < now]
 
     def _landed(self, batch: Batch, result: Any, error: BaseException | None) -> None:

@@ -92,7 +92,9 @@ class FairQueue:
             )
         rows = self.rows + asked.weight
         if rows > self.room.rows or self._requests >= self.room.requests:
-            raise UnavailableError("too much is waiting for a decision here; try again", rule="queue", retry_after_s=1)
+            raise UnavailableError(
+                "too much is waiting for a decision here; try again", rule="queue", limit="queue", retry_after_s=1
+            )
         calm = self._calm
         if calm is not None:
             if rows + REQUEST_COST * self._requests <= CALM_COST or not calm:
@@ -155,6 +157,8 @@ class FairQueue:
             raise TooManyRequestsError(
                 "too many requests of this caller are waiting already; wait for their answers",
                 rule="queue-share",
+                limit="queue",
+                scope="caller",
                 retry_after_s=1,
             )
 

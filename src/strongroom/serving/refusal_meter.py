@@ -52,6 +52,8 @@ class RefusalMeter:
                     TooManyRequestsError(
                         "too many requests of this caller were refused; wait, and mend what was refused before",
                         rule="refusals",
+                        limit="refusals",
+                        scope="caller",
                         retry_after_s=wait_s,
                     )
                 )
@@ -62,10 +64,10 @@ class RefusalMeter:
                 continue
             self._counted[who] = self._counted.get(who, 0) + 1
 
-    def count(self, principal: str, now_us: int) -> None:
-        """A refusal that is never recorded by itself, such as that of a limit."""
+    def count(self, principal: str, now_us: int, number: int = 1) -> None:
+        """Refusals that are never recorded by themselves, such as those of a limit."""
         self._turn(now_us)
-        self._counted[principal] = self._counted.get(principal, 0) + 1
+        self._counted[principal] = self._counted.get(principal, 0) + number
 
     def take_finished(self, now_us: int, *, closing: bool = False) -> dict[str, int]:
         """How many refusals went unrecorded by principal, in windows that ended since the last call.

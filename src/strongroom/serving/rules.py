@@ -12,6 +12,7 @@ from strongroom.access.signed_requests import Terms
 from strongroom.errors import UnavailableError
 from strongroom.office.acts import Act
 from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.limiter import LimitTable
 from strongroom.vocabulary import Digest, PersonId
 
 
@@ -89,3 +90,4 @@ class Rules:
     authenticator: Authenticator
     authorisation: Authorisation
     signing: Mapping[PersonId, Terms] = field(default_factory=dict)
+    limits: LimitTable | None = None

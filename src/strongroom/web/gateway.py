@@ -29,6 +29,8 @@ from strongroom.serving.canary import Canary, divide
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
+from strongroom.serving.limiter import Account, Limiter, Ticket
+from strongroom.serving.refusal_meter import COUNT_RULE, RefusalMeter
 from strongroom.serving.rules import Rules
 from strongroom.vocabulary import instant
 from strongroom.web import v2
@@ -37,6 +39,7 @@ from strongroom.web.coding import SPOKEN, choose, coding_of
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
 from strongroom.web.messages import KEYS_TYPE, Messages, concerned
+from strongroom.web.patience import patience_us
 from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
 from strongroom.web.statuses import status_of
 
@@ -70,6 +73,9 @@ class Gateway:
         body_bytes: of a compressed body when it is unpacked.
         messages: signs answers and checks signed requests; without it neither is done, and what must be signed is
             refused.
+        limiter: who may come in how often; nobody is limited when None.
+        meter: counts refusals that are not recorded one by one.
+        wait_us: how long a request may wait for its turn, 0 for as long as it takes.
     """
 
     def __init__(
@@ -82,8 +88,14 @@ class Gateway:
         counters: Counters,
         body_bytes: int = 2_000_000,
         messages: Messages | None = None,
+        limiter: Limiter | None = None,
+        meter: RefusalMeter | None = None,
+        wait_us: int = 0,
     ) -> None:
         self._rules = rules
+        self._limiter = limiter or Limiter()
+        self._meter = meter
+        self._wait_us = wait_us
         self._board = board
         self._environment = environment
         self._clock_us = clock_us
@@ -93,6 +105,7 @@ class Gateway:
         self._labels: dict[tuple[str | None, str | None], Labels] = {}
         self._stopping = False
         self._bodies = Bodies(body_bytes)
+        self._learn(rules)
 
     @property
     def rules(self) -> Rules:
@@ -103,6 +116,15 @@ class Gateway:
         self._rules = rules
         self._labels = {}
         _KNOWN.clear()
+        self._learn(rules)
+
+    def _learn(self, rules: Rules) -> None:
+        self._limiter.learn(rules.limits)
+        self._board.weigh(rules.limits.weights if rules.limits is not None else {})
+
+    def slow(self, principal: str, seconds: int) -> None:
+        """Refuse everything of one calling system for a while (`Limiter.slow`)."""
+        self._limiter.slow(principal, seconds, self._clock_us())
 
     def stop(self) -> None:
         """Say `not ready` from now on; requests that still come are answered."""
@@ -130,7 +152,7 @@ class Gateway:
             try:
                 self._infer(exchange, rules, known, began_us)
             except StrongroomError as error:
-                self.tell(exchange, error)
+                self._turn_away(exchange, known.principal, error, began_us)
             return
         if request.target in OPEN_ROUTES and request.method == b"GET":
             self._health(exchange)
@@ -145,20 +167,24 @@ class Gateway:
         except StrongroomError as error:
             self.tell(exchange, error)
             return
+        accounts: tuple[Account, ...] | None = None
+        if self._limiter.active:
+            try:
+                accounts = self._limiter.enter(principal, len(request.body), began_us)
+            except StrongroomError as error:
+                self._turn_away(exchange, principal, error, began_us)
+                return
         signed = False
         terms = rules.signing.get(principal.id)
         # what concerns a signature is looked at each time: no head with one is remembered
         apart = terms is not None or concerned(request.headers)
-        if apart:
-            try:
-                signed = self._messages.admit(exchange, principal.id, terms, began_us)
-            except RefusedError as error:
-                self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, error)
-                return
-            except StrongroomError as error:
-                self.tell(exchange, error)
-                return
         try:
+            if apart:
+                try:
+                    signed = self._messages.admit(exchange, principal.id, terms, began_us)
+                except RefusedError as error:
+                    self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, error)
+                    return
             place = _KNOWN.get((request.method, request.target))
             if place is None:
                 place = find(request.method, request.target)
@@ -170,9 +196,10 @@ class Gateway:
                 if principal.token_expires_us is not None:
                     until_us = min(until_us, principal.token_expires_us)
                 known = _Known(rules, request.peer.certificate, principal, name, version, until_us, signed)
+                known.prefer = request.headers.get(b"prefer")
                 if not apart and "one-time" not in principal.proofs:
                     request.head.memo = known
-                self._infer(exchange, rules, known, began_us)
+                self._infer(exchange, rules, known, began_us, accounts)
                 return
             if what == "server":
                 self._bodies.reply(exchange, v2.server_metadata())
@@ -197,20 +224,32 @@ class Gateway:
             self._counters.refused(error.code)
             exchange.reply(405, v2.error_body(error), extra=b"allow: %b\r\n" % error.allow)
         except StrongroomError as error:
-            self.tell(exchange, error)
+            self._turn_away(exchange, principal, error, began_us)
 
-    def note_unauthenticated(self, *, closing: bool = False) -> None:
-        """Record how many unauthenticated requests the finished windows had; called a few times a second.
+    def _turn_away(self, exchange: Exchange, principal: Principal, error: StrongroomError, now_us: int) -> None:
+        """Tell an error that no record of its own stands for; limits are counted, and stand in the window's entry."""
+        if self._meter is not None and "limit" in error.details:
+            self._meter.count(principal.id, now_us)
+        self.tell(exchange, error)
+
+    def note_refusals(self, *, closing: bool = False) -> None:
+        """Record how many refusals of the finished windows were only counted; called a few times a second.
 
         Args:
             closing: the present window counts too.
         """
         count = self._doorkeeper.take_all() if closing else self._doorkeeper.take_finished()
         if count:
-            error = NotAuthenticatedError(
-                "requests without a valid credential", field=str(count), rule="count-a-window"
-            )
+            error = NotAuthenticatedError("requests without a valid credential", field=str(count), rule=COUNT_RULE)
             self._refuse(_Nobody(), self._rules, "nobody", error)
+        if self._meter is not None:
+            for principal, number in self._meter.take_finished(self._clock_us(), closing=closing).items():
+                slow = TooManyRequestsError("refused and not recorded one by one", field=str(number), rule=COUNT_RULE)
+                try:
+                    self._refuse(_Nobody(), self._rules, principal, slow)
+                except (TooManyRequestsError, UnavailableError):
+                    # the queue is full just now: it counts with the next window
+                    self._meter.count(principal, self._clock_us(), number)
 
     def _refuse(self, caller: Caller, rules: Rules, principal: str, error: RefusedError) -> None:
         """Record a refusal that reached no model, then tell it."""
@@ -235,7 +274,11 @@ class Gateway:
         """Answer with an error."""
         self._counters.refused(error.code)
         status = status_of(error)
-        extra = RETRY if status in (429, 503) else SPEAKS if status == 415 else b""
+        extra = SPEAKS if status == 415 else b""
+        if status in (429, 503):
+            wait_s = error.details.get("retry_after_s")
+            extra = RETRY if wait_s is None else b"retry-after: %d\r\n" % int(wait_s)
+        self._limiter.note(error)
         exchange.reply(status, v2.error_body(error, decision_id), extra=extra)
 
     def _health(self, exchange: Exchange) -> None:
@@ -278,12 +321,35 @@ class Gateway:
         rules: Rules,
         known: _Known,
         began_us: int,
+        accounts: tuple[Account, ...] | None = None,
+    ) -> None:
+        limiter = self._limiter
+        if not limiter.active:
+            self._decide(exchange, rules, known, began_us, None)
+            return
+        size_bytes = len(exchange.request.body)
+        if accounts is None:
+            accounts = limiter.enter(known.principal, size_bytes, began_us)
+        ticket = limiter.board(accounts, known.model, known.principal, size_bytes, began_us)
+        try:
+            self._decide(exchange, rules, known, began_us, ticket)
+        except BaseException:
+            ticket.leave()
+            raise
+
+    def _decide(
+        self,
+        exchange: Exchange,
+        rules: Rules,
+        known: _Known,
+        began_us: int,
+        ticket: Ticket | None,
         unpacked: bytes | RefusedError | None = None,
     ) -> None:
         principal, name = known.principal, known.model
         catalogue = rules.catalogue
         catalogue.demand_fresh(began_us)
-        caller = _Waiting(self, exchange, began_us)
+        caller = _Waiting(self, exchange, began_us, ticket)
         served = question = None
         environment = self._environment
         try:
@@ -299,7 +365,7 @@ class Gateway:
                 binary = known.binary = _framing(exchange.request)
             body = exchange.request.body
             if known.coding is not None:
-                found = self._unpack(exchange, rules, known, began_us) if unpacked is None else unpacked
+                found = self._unpack(exchange, rules, known, began_us, ticket) if unpacked is None else unpacked
                 if found is None:
                     return
                 if isinstance(found, RefusedError):
@@ -336,9 +402,16 @@ class Gateway:
             asserted = self._labels[said] = Labels(
                 purpose=said[0] or "", jurisdiction=said[1] or "", environment=environment
             )
+        wait_us = self._wait_us
+        if ticket is not None:
+            ticket.charge_rows(question.rows, began_us)
+            wait_us = ticket.wait_us(wait_us)
+        if known.prefer is not None:
+            wait_us = patience_us(known.prefer, wait_us)
         asked = Asked(
             caller, principal.id, asserted, served.policy_digest, served, question,
             standby=catalogue.standby.get(served, ()) if known.version is None else (), named=known.version is not None,
+            since_us=began_us, until_us=began_us + wait_us if wait_us else 0,
         )  # fmt: skip
         if known.version is None and (canary := catalogue.canaries.get(name)) is not None:
             self._to_arms(asked, canary, rules, principal, began_us)
@@ -365,14 +438,18 @@ class Gateway:
         else:
             divide(asked, canary, arms, standby, os.urandom(16))
 
-    def _unpack(self, exchange: Exchange, rules: Rules, known: _Known, began_us: int) -> bytes | RefusedError | None:
-        """The plain body; or None when that takes a while, and the exchange goes on from `_infer` then."""
+    def _unpack(
+        self, exchange: Exchange, rules: Rules, known: _Known, began_us: int, ticket: Ticket | None
+    ) -> bytes | RefusedError | None:
+        """The plain body; or None when that takes a while, and the exchange goes on from `_decide` then."""
 
         def then(found: bytes | RefusedError) -> None:
             try:
-                self._infer(exchange, rules, known, began_us, found)
+                self._decide(exchange, rules, known, began_us, ticket, found)
             except StrongroomError as error:
-                self.tell(exchange, error)
+                if ticket is not None:
+                    ticket.leave()
+                self._turn_away(exchange, known.principal, error, began_us)
 
         assert known.coding is not None  # noqa: S101  # looked at by the caller
         return self._bodies.unpack(exchange.request.body, known.coding, then)
@@ -397,10 +474,13 @@ class _Known:
         certificate: of the connection's client; compared by identity, so a head counts for one such connection.
         binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
         coding: of the body, or None for a plain one; read with `binary`.
+        prefer: the header of that name.
         signed: the request came with a signature that holds; then nothing of it is remembered.
     """
 
-    __slots__ = ("binary", "certificate", "coding", "model", "principal", "rules", "signed", "until_us", "version")
+    __slots__ = (
+        "binary", "certificate", "coding", "model", "prefer", "principal", "rules", "signed", "until_us", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -420,23 +500,29 @@ class _Known:
         self.version = version
         self.binary: int | None = _UNREAD
         self.coding: bytes | None = None
+        self.prefer: bytes | None = None
         self.until_us = until_us
 
 
 class _Waiting:
     """The caller of one exchange."""
 
-    __slots__ = ("_began_us", "_exchange", "_gateway")
+    __slots__ = ("_began_us", "_exchange", "_gateway", "_ticket")
 
-    def __init__(self, gateway: Gateway, exchange: Exchange, began_us: int) -> None:
+    def __init__(self, gateway: Gateway, exchange: Exchange, began_us: int, ticket: Ticket | None = None) -> None:
         self._gateway = gateway
         self._exchange = exchange
         self._began_us = began_us
+        self._ticket = ticket
 
     def answered(self, answered: Answered) -> None:
+        if self._ticket is not None:
+            self._ticket.leave()
         self._gateway.answered(self._exchange, answered, self._began_us)
 
     def refused(self, error: StrongroomError, decision_id: str | None) -> None:
+        if self._ticket is not None:
+            self._ticket.leave()
         self._gateway.tell(self._exchange, error, decision_id)
 
 

@@ -58,6 +58,8 @@ HEAD_BYTES: Final = 3072
 """How many heads a server remembers, each no longer than this; oldest out first."""
 
 _END: Final = b"\r\n\r\n"
+FULL: Final = "the server holds as many requests as it may; try again"
+RETRY: Final = b"retry-after: 1\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class Limits:
         idle_timeout_s: between requests on one connection.
         send_timeout_s: how long a client may leave its answers unread.
         connections: open at once; one more gets 503.
+        connections_per_address: of them from one address; one more gets 503.
+        held_bytes: of bodies that have no answer yet and of answers that could not be sent yet, over all connections;
+            the body that goes beyond gets 503.
         pipelined: unanswered requests on one connection before reading from it pauses.
     """
 
@@ -86,6 +91,8 @@ class Limits:
     idle_timeout_s: float = 75.0
     send_timeout_s: float = 20.0
     connections: int = 2048
+    connections_per_address: int = 1024
+    held_bytes: int = 256 * 1024 * 1024
     pipelined: int = 16
 
 
@@ -152,9 +159,10 @@ class Exchange:
     `seal`, where a handler sets it, is given status, body, content type and extra lines, and returns more header lines.
     """
 
-    __slots__ = ("_close", "_connection", "_reply", "request", "seal")
+    __slots__ = ("_close", "_connection", "_held", "_reply", "request", "seal")
 
     def __init__(self, connection: Connection, request: Request, close: bool) -> None:
+        self._held = len(request.body)
         self.request = request
         self._connection = connection
         self._close = close
@@ -179,6 +187,9 @@ class Exchange:
         )
         # a HEAD is never routed to a body by us, but its refusal must not carry one either
         self._reply = head if self.request.method == b"HEAD" else head + body
+        queue = connection._queue
+        if not queue or queue[0] is not self or connection._blocked_since is not None:
+            connection.hold(self, len(self._reply))
         connection.flush()
 
 
@@ -228,20 +239,34 @@ class Connection(asyncio.Protocol):
             try:
                 presented = read_certificate(certificate)
             except InvalidInputError as error:
-                self._refuse(400, error.message)
+                self._refuse(400, error.message, linger=False)
                 return
         self._peer = Peer(address, certificate, presented)
-        server = self._server
-        if len(server.connections) >= server.limits.connections or server.stopping:
-            self._refuse(503, "the server has no room for another connection; try again")
-            return
-        server.connections.add(self)
+        if not self._server.admit(self, address):
+            # closed at once: one that lingered here would be a connection that nobody counts
+            self._refuse(503, "the server has no room for another connection; try again", linger=False)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._server.connections.discard(self)
         self._transport = None
+        self._let_go()
+        self._server.note_gone(self, self._peer.address)
+
+    def hold(self, exchange: Exchange, size_bytes: int) -> None:
+        """An exchange holds so many bytes from now on; none when nobody will fetch them."""
+        if self._transport is None:
+            size_bytes = 0
+        self._server.held_bytes += size_bytes - exchange._held
+        exchange._held = size_bytes
+
+    def _let_go(self) -> None:
+        """Nothing that came or is ready is needed any more. What is still being answered stays counted until then."""
+        self._server.held_bytes -= self._body_bytes
+        self._body_bytes = 0
+        self._body.clear()
+        for exchange in self._queue:
+            if exchange._reply is not None:
+                self.hold(exchange, 0)
         self._queue.clear()
-        self._server.note_gone()
 
     def pause_writing(self) -> None:
         self._blocked_since = self._server.now
@@ -249,6 +274,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked_since = None
+        self.flush()
         self._resume()
 
     def data_received(self, data: bytes) -> None:
@@ -263,6 +289,11 @@ class Connection(asyncio.Protocol):
             head = server.heads.get(data[:end]) if end > 0 else None
             if head is not None and head.length == len(data) - end - 4:
                 self.since = server.now
+                server.held_bytes += head.length
+                if server.held_bytes > server.limits.held_bytes:
+                    self._body_bytes = head.length
+                    self._refuse(503, FULL)
+                    return
                 self._take(head, data[end + 4 :], False)
                 return
             self.phase, self.since = _HEAD, server.now
@@ -356,9 +387,14 @@ class Connection(asyncio.Protocol):
                     self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        server = self._server
         self._body_bytes += len(body)
-        if self._body_bytes > self._server.limits.body_bytes:
-            self._refuse(413, f"a body has at most {self._server.limits.body_bytes} bytes")
+        server.held_bytes += len(body)
+        if self._body_bytes > server.limits.body_bytes:
+            self._refuse(413, f"a body has at most {server.limits.body_bytes} bytes")
+            return
+        if server.held_bytes > server.limits.held_bytes:
+            self._refuse(503, FULL)
             return
         self._body.append(body)
 
@@ -399,12 +435,16 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Send the answers that are next in line."""
         queue, transport = self._queue, self._transport
-        if transport is None:
+        if transport is None or self._blocked_since is not None:
+            # a client that reads nothing is sent nothing more: its answers are counted here, not piled up below
             return
         ready: list[bytes] = []
         close = False
         while queue and queue[0]._reply is not None:
             exchange = queue.popleft()
+            if exchange._held:
+                self._server.held_bytes -= exchange._held
+                exchange._held = 0
             ready.append(exchange._reply)  # type: ignore[arg-type]  # looked at above
             close = exchange._close
         if not ready:
@@ -417,7 +457,7 @@ class Connection(asyncio.Protocol):
         except (OSError, RuntimeError):
             # the client has gone: its answers are recorded and lost on the way, nobody else notices
             self._transport = None
-            self._queue.clear()
+            self._let_go()
             return
         if self.phase == _IDLE:
             self.since = self._server.now
@@ -462,19 +502,21 @@ class Connection(asyncio.Protocol):
         elif self.phase == _IDLE and not self._queue and waited > limits.idle_timeout_s and self._transport is not None:
             self._transport.close()
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, *, linger: bool = True) -> None:
         """Answer a request that never reached the handler, after those before it; then close."""
         if self._refused:
             return
         self._refused = True
         # one that was too slow is not sending a body that could make the kernel reset the connection
-        self._lingering = status != 408
+        self._lingering = linger and status != 408
         self.phase, self.since = _IDLE, self._server.now
         self._body.clear()
+        self._server.held_bytes -= self._body_bytes
+        self._body_bytes = 0
         self._server.note_refused(status)
         exchange = Exchange(self, Request(Head(b"", b"", {}, None), b"", self._peer), close=True)
         self._queue.append(exchange)
-        exchange.reply(status, b'{"error":"%b"}' % message.encode())
+        exchange.reply(status, b'{"error":"%b"}' % message.encode(), extra=RETRY if status == 503 else b"")
 
     def _pause(self) -> None:
         if self._reading and self._transport is not None:

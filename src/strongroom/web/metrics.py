@@ -26,6 +26,8 @@ ABOUT: Final = {
     "strongroom_refusals": "Requests that were refused, by error code.",
     "strongroom_batches": "Batches that departed.",
     "strongroom_boarded": "Requests that travelled in them, refusals included.",
+    "strongroom_limited": "Requests that were refused for a limit, by limit and whose it is (never a name).",
+    "strongroom_wait_seconds": "How long the request that waited longest waited, counted for each of its batch.",
     "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
     "strongroom_answer_seconds": "From the end of a request to its answer, record durable, by model.",
 }
@@ -71,6 +73,16 @@ class WorkerCounters:
         self._counters.add("strongroom_batches")
         self._counters.add("strongroom_boarded", requests)
 
+    def waited(self, longest_us: int, requests: int) -> None:
+        """A batch departed whose oldest request waited so long."""
+        self._counters.observe("strongroom_wait_seconds", longest_us / 1e6, requests)
+
+    def limited(self, counts: dict[tuple[str, str], int]) -> None:
+        """Take over what a limiter counted; empties it."""
+        for (limit, scope), number in counts.items():
+            self._counters.add("strongroom_limited", number, limit=limit, scope=scope)
+        counts.clear()
+
     def http_refused(self, status: int) -> None:
         """One request was refused before it reached a route."""
         self._counters.add("strongroom_http_refusals", status=str(status))
@@ -105,6 +117,7 @@ class Snapshot(msgspec.Struct):
     series: list[_Series]
     drift: list[DriftFigure]
     fresh_until_us: int = 0
+    waiting: int = 0
 
 
 def snapshot(
@@ -115,8 +128,10 @@ def snapshot(
     counters: Counters,
     drift: DriftWatch,
     fresh_until_us: int = 0,
+    waiting: int = 0,
 ) -> bytes:
-    """Encode a worker's figures. `models` are name, version and role; `fresh_until_us` 0 when nothing is in force."""
+    """Encode a worker's figures. `models` are name, version and role; `fresh_until_us` 0 when nothing is in force;
+    `waiting` requests wait for a batch."""
     series = [
         _Series(name, list(labels), number)
         for name, family in counters.counts.items()
@@ -131,7 +146,7 @@ def snapshot(
         for figure in found
         if figure.psi is not None
     ]
-    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures, fresh_until_us))
+    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures, fresh_until_us, waiting))
 
 
 def render(snapshots: Iterable[bytes]) -> bytes:
@@ -186,6 +201,7 @@ class _Collected:
         records = GaugeMetricFamily(
             "strongroom_ledger_records", "Durable records of a worker's log.", labels=["worker"]
         )
+        waiting = GaugeMetricFamily("strongroom_waiting", "Requests that wait for a batch.", labels=["worker"])
         models = GaugeMetricFamily("strongroom_model", "Admitted models.", labels=["model", "version", "role"])
         psi = GaugeMetricFamily(
             "strongroom_psi", "Population stability index against the reference.", labels=_DRIFT
@@ -198,6 +214,7 @@ class _Collected:
             worker = str(one.slot)
             ready.add_metric([worker], float(one.ready))
             records.add_metric([worker], one.records)
+            waiting.add_metric([worker], one.waiting)
             seen.update(one.models)
             for figure in one.drift:
                 labels = [figure.model, figure.manifest[:12], figure.column, worker]
@@ -205,7 +222,7 @@ class _Collected:
                 alert.add_metric(labels, float(figure.alert))
         for name, version, role in sorted(seen):
             models.add_metric([name, version[:12], role], 1)
-        yield from (ready, records, models, psi, alert)
+        yield from (ready, records, waiting, models, psi, alert)
         fresh = [one.fresh_until_us for one in self._snapshots if one.fresh_until_us]
         if fresh:
             # the worker that falls silent first counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,9 @@ SWEEP_S: Final = 0.25
 TLS_HANDSHAKE_S: Final = 5.0
 BACKLOG: Final = 1024
 _BEGIN_CRL: Final = b"-----BEGIN X509 CRL-----"
+SAY_AGAIN_S: Final = 10.0
+OWN_DESCRIPTORS: Final = 128
+"""What a worker needs beside its connections: log, segments, key store, mirror, threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,26 @@ def load_revocations(context: ssl.SSLContext, client_crl: Path) -> None:
         )
 
 
+def room_for(connections: int) -> int:
+    """How many connections there are descriptors for, at most `connections`; raises the soft limit as far as it goes.
+
+    Without this a flood of connections would take the descriptors that the log needs for its next segment.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OWN_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - OWN_DESCRIPTORS))
+    if room < connections:
+        log.warning(
+            "the limit of open files (%d) leaves room for %d connections instead of %d; raise it (LimitNOFILE=, "
+            "ulimit -n) or lower limits.connections",
+            soft, room, connections,
+        )  # fmt: skip
+    return room
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Bind a listening socket that workers inherit.
 
@@ -189,6 +213,9 @@ class Server:
         self.heads: dict[bytes, Head] = {}
         self.stopping = False
         self.now = 0.0
+        self.held_bytes = 0
+        self._by_address: dict[str, int] = {}
+        self._full_said_s = -SAY_AGAIN_S
         self._handler = handler
         self._on_refused = on_refused
         self._server: asyncio.Server | None = None
@@ -237,8 +264,30 @@ class Server:
             del heads[next(iter(heads))]
         heads[raw] = head
 
-    def note_gone(self) -> None:
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Take a new connection in, if there is room for it."""
+        limits, here = self.limits, self._by_address.get(address, 0)
+        if self.stopping or len(self.connections) >= limits.connections or here >= limits.connections_per_address:
+            if not self.stopping and self.now - self._full_said_s >= SAY_AGAIN_S:
+                self._full_said_s = self.now
+                log.warning(
+                    "%d connections are open, %d of them from the address of a new one, which is turned away",
+                    len(self.connections), here,
+                )  # fmt: skip
+            return False
+        self.connections.add(connection)
+        self._by_address[address] = here + 1
+        return True
+
+    def note_gone(self, connection: Connection, address: str) -> None:
         """A connection has closed."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+            left = self._by_address[address] - 1
+            if left:
+                self._by_address[address] = left
+            else:
+                del self._by_address[address]
         if self.stopping and not self.connections:
             self._empty.set()
 

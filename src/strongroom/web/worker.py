@@ -26,8 +26,11 @@ import uvloop
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.time_floor import read_floor
 from strongroom.errors import StrongroomError, TamperedError
-from strongroom.serving.batching import Board
+from strongroom.serving.batching import ROWS_A_BATCH, Board
 from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.fair_queue import FairQueue, Room
+from strongroom.serving.limiter import Limiter
+from strongroom.serving.refusal_meter import RefusalMeter
 from strongroom.serving.rules import Rules, closed
 from strongroom.serving.steady_clock import SteadyClock
 from strongroom.vocabulary import micros
@@ -37,7 +40,7 @@ from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
 from strongroom.web.metrics import WorkerCounters, snapshot
-from strongroom.web.server import Server, TlsFiles, tls_context
+from strongroom.web.server import Server, TlsFiles, room_for, tls_context
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.log_lines import log_to
 
@@ -69,9 +72,15 @@ class Worker:
         self._clock = clock_us = SteadyClock(wall_us)
         self._counters = WorkerCounters(clock_us)
         self._committer = Committer(loop)
+        limits = settings.limits
+        room = FairQueue(Room(limits.waiting_requests, limits.waiting_rows), ROWS_A_BATCH)
+        window_us = int(settings.unauthenticated_window_s * 1e6)
+        meter = RefusalMeter(limits.refusals_a_window, window_us, lambda: parts.short)
+        self._limiter = Limiter(settings.workers)
         self._board = Board(
-            parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch
-        )
+            parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch,
+            room, meter, self._counters.waited,
+        )  # fmt: skip
         self._admitted_at = 0.0
         # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
         try:
@@ -83,16 +92,14 @@ class Worker:
         doorkeeper = Doorkeeper(loop.time, window_s=settings.unauthenticated_window_s)
         messages = Messages(parts.signer, parts.nonces, clock_us, settings.signature_window_s)
         self.gateway = Gateway(
-            rules,
-            self._board,
-            settings.environment,
-            clock_us,
-            doorkeeper,
-            self._counters,
-            settings.body_bytes,
-            messages,
-        )
-        self.server = Server(self.gateway, Limits(body_bytes=settings.body_bytes), self._counters.http_refused)
+            rules, self._board, settings.environment, clock_us, doorkeeper, self._counters,
+            settings.body_bytes, messages, self._limiter, meter, limits.wait_ms * 1000,
+        )  # fmt: skip
+        bounds = Limits(
+            body_bytes=settings.body_bytes, connections=room_for(limits.connections),
+            connections_per_address=limits.connections_per_address, held_bytes=limits.held_bytes,
+        )  # fmt: skip
+        self.server = Server(self.gateway, bounds, self._counters.http_refused)
 
     async def run(self, sock: socket.socket) -> int:
         """Serve until told to stop; returns the exit status."""
@@ -120,7 +127,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         with contextlib.suppress(StrongroomError):
-            self.gateway.note_unauthenticated(closing=True)
+            self.gateway.note_refusals(closing=True)
         await self.server.stop(GRACE_S)
         idle = asyncio.Event()
         self._board.when_idle(idle.set)
@@ -148,7 +155,7 @@ class Worker:
         while True:
             await asyncio.sleep(POLL_S)
             with contextlib.suppress(StrongroomError):
-                self.gateway.note_unauthenticated()
+                self.gateway.note_refusals()
             wanted |= self.gateway.rules.authenticator.take_wanted()
             if wanted and self._loop.time() - wanted_at >= WANT_S:
                 wanted_at = self._loop.time()
@@ -185,6 +192,7 @@ class Worker:
 
     def _write_figures(self) -> None:
         rules: Rules = self.gateway.rules
+        self._counters.limited(self._limiter.counts)
         catalogue: Catalogue = rules.catalogue
         models = [(one.ref.name, one.version, one.role) for many in catalogue.models.values() for one in many]
         data = snapshot(
@@ -195,6 +203,7 @@ class Worker:
             self._counters.counters,
             self.parts.drift,
             catalogue.fresh_until_us,
+            self._board.waiting,
         )
         with contextlib.suppress(StrongroomError):
             path = self.parts.layout.metrics(self.parts.slot)

@@ -42,8 +42,10 @@ from strongroom.ledger.note import LogKey
 from strongroom.monitoring.watch import DriftWatch
 from strongroom.serving.admission import NodeTrust, Refusal, admit
 from strongroom.serving.admission_ports import TrustedState
+from strongroom.serving.batching import RETRY
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Decider
+from strongroom.serving.limiter import LimitTable
 from strongroom.serving.opening import check_opening
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
@@ -213,7 +215,7 @@ class Admission:
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
         signing = terms_of_systems(grants.systems)
-        return Rules(catalogue, self._authenticator(grants), authorisation, signing)
+        return Rules(catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants))
 
     def _authenticator(self, grants: Grants) -> Authenticator:
         try:
@@ -252,7 +254,11 @@ def _mark(path: Path) -> tuple[str, int, int]:
 
 @dataclass(slots=True)
 class WorkerParts:
-    """What one worker holds open."""
+    """What one worker holds open.
+
+    Attributes:
+        short: whether there was no space for the next segment of the log when it was last looked for.
+    """
 
     layout: NodeLayout
     settings: NodeSettings
@@ -266,6 +272,7 @@ class WorkerParts:
     cosigning: Cosigning
     signer: MessageSigner
     nonces: FileNonces
+    short: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -354,7 +361,9 @@ class WorkerParts:
         try:
             self.shard.publish()
             self.shard.prepare()
+            self.short = False
         except StrongroomError as error:
+            self.short = error.details.get("rule") == RETRY
             log.warning("publishing the log is late: %s", error.message)
 
     def close(self) -> None:

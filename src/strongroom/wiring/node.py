@@ -74,6 +74,32 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise InvalidInputError("timeout_s under [identity] is 0.1 to 60", field="identity.timeout_s", rule="range")
 
 
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[limits]`: what one worker takes in, whoever asks. Limits of callers, units and models stand in the grants.
+
+    Attributes:
+        connections: open at once.
+        connections_per_address: of them from one address.
+        held_bytes: of bodies without an answer yet and answers that could not be sent yet.
+        waiting_requests, waiting_rows: how much may wait for its turn.
+        wait_ms: how long a request may wait for its turn; 0 for as long as it takes.
+        refusals_a_window: recorded refusals that one caller has in `unauthenticated_window_s`; more are counted.
+    """
+
+    connections: int = 2048
+    connections_per_address: int = 1024
+    held_bytes: int = 268_435_456
+    waiting_requests: int = 8192
+    waiting_rows: int = 50_000
+    wait_ms: int = 10_000
+    refusals_a_window: int = 200
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not (0 if name in ("wait_ms", "refusals_a_window") else 1) <= getattr(self, name) <= 2**40:
+                raise InvalidInputError(f"`limits.{name}` is a positive number", field=f"limits.{name}", rule="range")
+
+
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`node.toml`.
 
@@ -92,6 +118,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             record says how many there were; 1 to 3600.
         signature_window_s: how old the signature of a request may be; 5 to 3600.
         batch_scheduling: run the workers under SCHED_BATCH.
+        limits: what one worker takes in.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
         identity: how the keys of issuers are fetched; none means public addresses only.
 
@@ -117,6 +144,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     unauthenticated_window_s: float = 10.0
     signature_window_s: int = 60
     batch_scheduling: bool = False
+    limits: LimitSettings = LimitSettings()
     tls: TlsSettings | None = None
     identity: IdentitySettings | None = None
 
