@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
+from strongroom.wiring.node import IdentitySettings, LimitSettings, NodeLayout, NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node-toml.md"
 GIVEN = NodeSettings(
@@ -21,7 +21,9 @@ def test_every_setting_is_documented_with_its_default():
     text = REFERENCE.read_text()
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     rows = {name.strip(" `"): line for line in lines for name in line.split("|")[1].split(",")}
-    for field in msgspec.structs.fields(NodeSettings):
+    rows.pop("[limits]")
+    fields = [field for field in msgspec.structs.fields(NodeSettings) if field.name != "limits"]
+    for field in (*fields, *msgspec.structs.fields(LimitSettings)):
         row = rows.pop(f"[{field.name}]" if field.name in ("identity", "tls") else field.name)
         if field.default not in (msgspec.NODEFAULT, None):
             assert str(field.default).lower() in row.lower(), field.name
