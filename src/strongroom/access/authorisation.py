@@ -103,7 +103,7 @@ class Authorisation:
         release: Digest,
         at_us: int,
         signed: bool = False,
-    ) -> None:
+    ) -> int:
         """The gateway's question, for every request. About half a microsecond when the same was asked before.
 
         Args:
@@ -116,6 +116,10 @@ class Authorisation:
             at_us: now, in microseconds.
             signed: whether the request came with a signature that holds; policies read it as `context.signed`.
 
+        Returns:
+            Until when the same question need not be asked again, in microseconds; `at_us` itself where policies look
+            at the clock.
+
         Raises:
             NotPermittedError: as for `check`; also for a missing label.
             NotAuthenticatedError: the credential has expired since.
@@ -123,7 +127,7 @@ class Authorisation:
         key = (principal, model, environment, jurisdiction, purpose, release, signed)
         until = self._scores.get(key)
         if until is not None and at_us < until:
-            return
+            return until
         _check_expiry(principal, at_us)
         if not jurisdiction:
             raise NotPermittedError(
@@ -149,8 +153,11 @@ class Authorisation:
             at_us,
         )
         self._evaluate(question)
-        if Verb.SCORE not in self._uncached:
-            _remember(self._scores, key, _until(principal, at_us), self._limit)
+        if Verb.SCORE in self._uncached:
+            return at_us
+        until = _until(principal, at_us)
+        _remember(self._scores, key, until, self._limit)
+        return until
 
     def _evaluate(self, question: Question) -> None:
         """Ask the engine.

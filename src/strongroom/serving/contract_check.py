@@ -48,6 +48,9 @@ class InputCheck:
     Attributes:
         names: features in column order.
         places: column of each feature by name.
+        width: number of features.
+        one_row: shape of the input tensor with one row.
+        plain_tensor: name of the input tensor unless a feature has the same.
     """
 
     def __init__(self, contract: InputContract) -> None:
@@ -55,6 +58,9 @@ class InputCheck:
         self.contract = contract
         self.names: Final = tuple(feature.name for feature in features)
         self.places: Final = {name: place for place, name in enumerate(self.names)}
+        self.width: Final = len(self.names)
+        self.one_row: Final = (1, self.width)
+        self.plain_tensor: Final = None if contract.tensor in self.places else contract.tensor
         low = [bound(feature.minimum) for feature in features]
         high = [bound(feature.maximum) for feature in features]
         edge = [_F32 if feature.type == "float" else WHOLE_LIMIT for feature in features]

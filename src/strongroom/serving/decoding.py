@@ -106,21 +106,17 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     tensor, given, request_id = request.inputs[0], request.parameters, request.id
-    width = len(check.names)
-    name = tensor.name
     data = tensor.data
-    if name != check.contract.tensor or name in check.places or tensor.shape != (1, width) or len(data) != width:
+    if tensor.name != check.plain_tensor or tensor.shape != check.one_row or len(data) != check.width:
         return None
     subject = given.subject
     if not (0 < len(subject) <= SUBJECT_LIMIT and subject.isprintable()):
         return None
-    colons = _COMMON_COLONS
-    for label in (given.purpose, given.jurisdiction, given.environment):
-        if label is not None:
-            colons += 1
-            if not (0 < len(label) <= LABEL_LIMIT and label.isprintable()):
-                return None
-    if given.receipt:
+    purpose, jurisdiction, environment, receipt = given.purpose, given.jurisdiction, given.environment, given.receipt
+    colons = _good_labels.get((purpose, jurisdiction, environment)) or _count_labels(purpose, jurisdiction, environment)
+    if not colons:
+        return None
+    if receipt:
         colons += 1
     if request_id is not None:
         colons += 1
@@ -129,9 +125,24 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
     # more colons than known pairs: a key twice, an explicit null, or a colon in a text; the long way tells which
     if body.count(b":") != colons:
         return None
-    return Question(
-        1, data, (subject,), given.purpose, given.jurisdiction, given.environment, given.receipt, request_id
-    )
+    return Question(1, data, (subject,), purpose, jurisdiction, environment, receipt, request_id)
+
+
+_good_labels: Final[dict[tuple[str | None, ...], int]] = {}
+LABELS_KEPT: Final = 1024
+
+
+def _count_labels(*labels: str | None) -> int:
+    """How many colons a common request with these labels has; 0 if one of them is out of its form."""
+    colons = _COMMON_COLONS
+    for label in labels:
+        if label is not None:
+            colons += 1
+            if not (0 < len(label) <= LABEL_LIMIT and label.isprintable()):
+                return 0
+    if len(_good_labels) < LABELS_KEPT:
+        _good_labels[labels] = colons
+    return colons
 
 
 def decode(

@@ -45,7 +45,7 @@ class Authorisation(Protocol):
         release: Digest,
         at_us: int,
         signed: bool = False,
-    ) -> None: ...
+    ) -> int: ...
 
 
 class Closed:
@@ -68,7 +68,7 @@ class Closed:
         """Raises UnavailableError."""
         raise UnavailableError(self._reason, rule="trouble")
 
-    def check_score(self, *_question: object) -> None:
+    def check_score(self, *_question: object) -> int:
         """Raises UnavailableError."""
         raise UnavailableError(self._reason, rule="trouble")
 

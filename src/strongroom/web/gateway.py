@@ -32,6 +32,7 @@ from strongroom.serving.decoding import decode
 from strongroom.serving.limiter import Account, Limiter, Ticket
 from strongroom.serving.refusal_meter import COUNT_RULE, RefusalMeter
 from strongroom.serving.rules import Rules
+from strongroom.serving.served import ServedModel
 from strongroom.vocabulary import instant
 from strongroom.web import v2
 from strongroom.web.bodies import Bodies
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S: Final = 1
 KNOWN_US: Final = 60_000_000
 """How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
+GRANTED_LIMIT: Final = 64
 RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
 SPEAKS: Final = b"accept-encoding: %b\r\n" % SPOKEN
 
@@ -376,16 +378,10 @@ class Gateway:
                 raise NotPermittedError(
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"
                 )
-            rules.authorisation.check_score(
-                principal,
-                name,
-                environment,
-                question.jurisdiction,
-                question.purpose,
-                served.release_digest,
-                began_us,
-                known.signed,
-            )
+            asked = (served, question.purpose, question.jurisdiction)
+            held = known.granted.get(asked)
+            if held is None or began_us >= held[1]:
+                held = known.grant(asked, self._ask(rules, known, asked, began_us))
         except RefusedError as error:
             labels = Labels(
                 purpose=(question and question.purpose) or "",
@@ -395,27 +391,41 @@ class Gateway:
             digest = rules.authorisation.digest
             self._board.board(Asked(caller, principal.id, labels, digest, served, question, error))
             return
-        # both are within what the policies allow, so there are few of them
-        said = (question.purpose, question.jurisdiction)
-        asserted = self._labels.get(said)
-        if asserted is None:
-            asserted = self._labels[said] = Labels(
-                purpose=said[0] or "", jurisdiction=said[1] or "", environment=environment
-            )
         wait_us = self._wait_us
         if ticket is not None:
             ticket.charge_rows(question.rows, began_us)
             wait_us = ticket.wait_us(wait_us)
         if known.prefer is not None:
             wait_us = patience_us(known.prefer, wait_us)
-        asked = Asked(
-            caller, principal.id, asserted, served.policy_digest, served, question,
+        boarding = Asked(
+            caller, principal.id, held[0], served.policy_digest, served, question,
             standby=catalogue.standby.get(served, ()) if known.version is None else (), named=known.version is not None,
             since_us=began_us, until_us=began_us + wait_us if wait_us else 0,
         )  # fmt: skip
         if known.version is None and (canary := catalogue.canaries.get(name)) is not None:
-            self._to_arms(asked, canary, rules, principal, began_us)
-        self._board.board(asked)
+            self._to_arms(boarding, canary, rules, principal, began_us)
+        self._board.board(boarding)
+
+    def _ask(
+        self, rules: Rules, known: _Known, asked: tuple[ServedModel, str | None, str | None], now_us: int
+    ) -> tuple[Labels, int]:
+        """The labels as they are recorded, and until when the policies need not be asked about them again.
+
+        Raises:
+            NotPermittedError: the policies do not permit it.
+        """
+        served, purpose, jurisdiction = asked
+        until_us = rules.authorisation.check_score(
+            known.principal, served.ref.name, self._environment, jurisdiction, purpose, served.release_digest, now_us,
+            known.signed,
+        )  # fmt: skip
+        # both are within what the policies allow, so there are few of them
+        labels = self._labels.get((purpose, jurisdiction))
+        if labels is None:
+            labels = self._labels[purpose, jurisdiction] = Labels(
+                purpose=purpose or "", jurisdiction=jurisdiction or "", environment=self._environment
+            )
+        return labels, until_us
 
     def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, principal: Principal, now_us: int) -> None:
         """Let the challenger answer the rows of its share, unless its release is not for this caller's purpose."""
@@ -472,6 +482,7 @@ class _Known:
 
     Attributes:
         certificate: of the connection's client; compared by identity, so a head counts for one such connection.
+        granted: the labels that the policies let this principal assert to which model, and until when that holds.
         binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
         coding: of the body, or None for a plain one; read with `binary`.
         prefer: the header of that name.
@@ -479,7 +490,7 @@ class _Known:
     """
 
     __slots__ = (
-        "binary", "certificate", "coding", "model", "prefer", "principal", "rules", "signed", "until_us", "version",
+        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us", "version",
     )  # fmt: skip
 
     def __init__(
@@ -498,10 +509,18 @@ class _Known:
         self.principal = principal
         self.model = model
         self.version = version
+        self.granted: dict[tuple[ServedModel, str | None, str | None], tuple[Labels, int]] = {}
         self.binary: int | None = _UNREAD
         self.coding: bytes | None = None
         self.prefer: bytes | None = None
         self.until_us = until_us
+
+    def grant(self, asked: tuple[ServedModel, str | None, str | None], held: tuple[Labels, int]) -> tuple[Labels, int]:
+        """Remember what was asked and granted."""
+        if len(self.granted) >= GRANTED_LIMIT:
+            self.granted.clear()
+        self.granted[asked] = held
+        return held
 
 
 class _Waiting:
