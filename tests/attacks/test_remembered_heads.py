@@ -105,9 +105,9 @@ def test_a_remembered_head_ends_with_the_clock(desk, clock):
     authenticate = desk.gateway.rules.authenticator.authenticate
 
     class Counting:
-        def authenticate(self, authorization, at_us):
+        def authenticate(self, authorization, at_us, *presented):
             asked.append(at_us)
-            return authenticate(authorization, at_us)
+            return authenticate(authorization, at_us, *presented)
 
     desk.run.call(desk.gateway.swap, replace(desk.gateway.rules, authenticator=Counting()))
     with desk.run.socket() as sock:

@@ -16,7 +16,7 @@ from strongroom.ledger.ports import Record
 from strongroom.vocabulary import Digest
 
 _sha256: Final = hashlib.sha256
-_HEAD: Final = b'{"commitment":"%b","decision_id":"%b","key_id":"%b","payload_sha256":"%b","payload_size":%d%b'
+LEAF_HEAD: Final = b'{"commitment":"%b","decision_id":"%b","key_id":"%b","payload_sha256":"%b","payload_size":%d%b'
 
 
 class MadeRecord(Record):
@@ -31,11 +31,14 @@ class RecordMaker:
     Args:
         type, policy, release, retain_until_us, time_us: as in `Leaf`.
 
+    Attributes:
+        tail: the constant end of their leaves.
+
     Raises:
         InvalidInputError: one of them is out of its form.
     """
 
-    __slots__ = ("_tail",)
+    __slots__ = ("tail",)
 
     def __init__(
         self, type: LeafType, policy: Digest | None, release: Digest | None, retain_until_us: int, time_us: int
@@ -45,7 +48,7 @@ class RecordMaker:
             payload_size=0, policy=policy, release=release, retain_until_us=retain_until_us, time_us=time_us, type=type,
         ).encode()  # fmt: skip
         Leaf.decode(whole)
-        self._tail = whole[whole.index(b',"policy":') :]
+        self.tail = whole[whole.index(b',"policy":') :]
 
     def make(self, commitment: bytes, decision_id: bytes, key_id: bytes, payload: bytes) -> MadeRecord:
         """One record.
@@ -61,8 +64,8 @@ class RecordMaker:
         """
         if len(commitment) != 32 or len(decision_id) != 16 or len(key_id) != 16:
             raise ValueError("a record is made of a commitment, a decision id and a key id of 32, 16 and 16 bytes")
-        leaf = _HEAD % (
+        leaf = LEAF_HEAD % (
             hexlify(commitment), hexlify(decision_id), hexlify(key_id), hexlify(_sha256(payload).digest()),
-            len(payload), self._tail,
+            len(payload), self.tail,
         )  # fmt: skip
         return MadeRecord(leaf, payload)

@@ -38,8 +38,8 @@ HEADER_SIZE: Final = 36
 TAG_SIZE: Final = 16
 RECORD_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
-_CONTEXT: Final = b"strongroom/record/v1\n"
-_SEALED_PREFIX: Final = MAGIC + bytes((VERSION, ALG_AES_256_GCM, 0, 0))
+SEALING_CONTEXT: Final = b"strongroom/record/v1\n"
+SEALED_PREFIX: Final = MAGIC + bytes((VERSION, ALG_AES_256_GCM, 0, 0))
 _PLAIN_HEADER: Final = MAGIC + bytes((VERSION, ALG_NONE, 0, 0)) + bytes(KEY_ID_SIZE + NONCE_SIZE)
 
 
@@ -111,9 +111,12 @@ class RecordTemplate:
 
     Args:
         outcome, principal, labels, numeric_profile: as in `DecisionRecord`.
+
+    Attributes:
+        middle: what stands between the answer and the salt.
     """
 
-    __slots__ = ("_middle",)
+    __slots__ = ("middle",)
 
     def __init__(
         self,
@@ -129,7 +132,7 @@ class RecordTemplate:
             )
         )  # fmt: skip
         # a quotation mark inside a text is escaped, so this finds the field and nothing inside a value
-        self._middle = whole[len(_BEGIN) : whole.rindex(_SALT) + len(_SALT)]
+        self.middle = whole[len(_BEGIN) : whole.rindex(_SALT) + len(_SALT)]
 
     def fill(self, answer: bytes, salt: bytes, subject: str) -> bytes:
         """Equal to `encode_record` of the same record; a property test holds it so.
@@ -140,7 +143,7 @@ class RecordTemplate:
         if len(salt) != SALT_SIZE:
             raise InvalidInputError(f"a record's salt has {SALT_SIZE} bytes", field="salt", rule="length")
         return b'{"answer":"%b%b%b","subject":%b,"v":1}' % (
-            b64encode(answer), self._middle, b64encode(salt), _encode(subject),
+            b64encode(answer), self.middle, b64encode(salt), _encode(subject),
         )  # fmt: skip
 
 
@@ -178,8 +181,8 @@ def seal_record(document: bytes, key: Aead, key_id: bytes, nonce: bytes, decisio
         raise ValueError("seal_record needs key id, nonce and decision id of 16, 12 and 16 bytes")
     if len(release) != RELEASE_SIZE:
         raise ValueError("seal_record needs a release of 32 bytes")
-    header = b"%b%b%b" % (_SEALED_PREFIX, key_id, nonce)
-    return header + key.encrypt(nonce, document, b"%b%b%b%b" % (_CONTEXT, header, decision_id, release))
+    header = b"%b%b%b" % (SEALED_PREFIX, key_id, nonce)
+    return header + key.encrypt(nonce, document, b"%b%b%b%b" % (SEALING_CONTEXT, header, decision_id, release))
 
 
 def open_record(payload: bytes, key: Aead | None, decision_id: bytes, release: bytes) -> bytes:
@@ -203,7 +206,7 @@ def open_record(payload: bytes, key: Aead | None, decision_id: bytes, release: b
         raise TamperedError("a record is opened with a decision id of 16 and a release digest of 32 bytes")
     if key is None:
         raise ErasedError("the key of this record is destroyed; nobody can read it any more")
-    associated = _CONTEXT + payload[:HEADER_SIZE] + decision_id + release
+    associated = SEALING_CONTEXT + payload[:HEADER_SIZE] + decision_id + release
     try:
         return key.decrypt(header.nonce, payload[HEADER_SIZE:], associated)
     except InvalidTag as error:

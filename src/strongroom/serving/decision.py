@@ -21,21 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import ErasedError, InvalidInputError, StrongroomError, TamperedError, UnavailableError
-from strongroom.ledger.leaf import LeafType, commit
+from strongroom.ledger.leaf import LeafType
 from strongroom.ledger.making import RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
-from strongroom.sealing.records import (
-    NONCE_SIZE,
-    RELEASE_SIZE,
-    SALT_SIZE,
-    Labels,
-    RecordTemplate,
-    seal_record,
-)
+from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.question import Question, Values
 from strongroom.serving.receipt import make_receipt
+from strongroom.serving.recording import NOBODY, seal_lines
 from strongroom.serving.served import ServedModel
 from strongroom.serving.standby import (
     Failure,
@@ -55,8 +49,7 @@ ID_BITS: Final = 128
 TEMPLATES: Final = 4096
 WIDE: Final = 128
 """Features after which a row counts as one more: a feature takes about 7 bytes in a record, the rest of it 1 KiB."""
-NOBODY: Final = "\0refusals"
-"""Stands for the data subject of a refused request that named none; no caller can send a NUL."""
+NO_RELEASE: Final = bytes(RELEASE_SIZE)
 
 
 class Answered(msgspec.Struct, frozen=True, eq=False):
@@ -334,60 +327,49 @@ class Decider:
             return None
         good = served.output.good(scores)
         decisions = served.output.decide(scores)
-        rows_bytes, scores_bytes = matrix.tobytes(), scores.tobytes()
-        width = matrix.shape[1] * 4
-        rows = len(matrix)
-        random = self._random(16 * len(group) + SALT_SIZE * rows)
+        random = self._random(16 * len(group) + SALT_SIZE * len(matrix))
         salts = 16 * len(group)
         all_good = bool(good.all())
         row = 0
-        answered = served.template.answered
+        ids: list[bytes] = []
+        by_column: list[bool] = []
         for place, asked in enumerate(group):
+            question = asked.question
+            if question is None:
+                raise ValueError("a request without a question cannot be answered")
+            first_id = random[16 * place : 16 * place + 16]
+            if asked.rows == 1:
+                ids.append(first_id)
+                by_column.append(question.by_column)
+            else:
+                base = int.from_bytes(first_id, "big")
+                ids += [((base + n) % (1 << ID_BITS)).to_bytes(16, "big") for n in range(asked.rows)]
+                by_column += [question.by_column] * asked.rows
+        documents = served.template.documents(ids, matrix, scores, decisions, by_column)
+        for asked in group:
+            question = asked.question
+            if question is None:
+                raise ValueError("a request without a question cannot be answered")
             end = row + asked.rows
             if not all_good and not good[row:end].all():
                 fail(asked, served, "output-contract")
                 self._failing.append(asked)
                 row = end
                 continue
-            first_id = random[16 * place : 16 * place + 16]
             if asked.share is not None or asked.failed is not None:
                 lines = special_lines(
-                    asked, served, first_id, matrix[row:end], scores[row:end], decisions[row:end],
+                    asked, served, ids[row], matrix[row:end], scores[row:end], decisions[row:end],
                     random[salts + SALT_SIZE * row : salts + SALT_SIZE * end],
                 )  # fmt: skip
                 outcomes[id(asked)] = Outcome(asked, lines, scores[row:end], decisions[row:end], True)
                 row = end
                 continue
-            question = asked.question
-            if question is None:
-                raise ValueError("a request without a question cannot be answered")
-            by_column = question.by_column
-            if asked.rows == 1:
-                decision_id = first_id.hex()
-                document = answered(
-                    decision_id, rows_bytes[row * width : end * width], scores_bytes[row * 4 : end * 4],
-                    decisions[row], by_column,
-                )  # fmt: skip
-                salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * end]
-                one = Line(first_id, decision_id, document, salt, question.subjects[0])
-                outcomes[id(asked)] = Outcome(asked, [one], scores[row:end], decisions[row:end], True)
-                row = end
-                continue
-            base = int.from_bytes(first_id, "big")
             lines = []
-            for place_in, subject in enumerate(question.subjects):
-                raw_id = ((base + place_in) % (1 << ID_BITS)).to_bytes(16, "big")
-                decision_id = raw_id.hex()
-                document = answered(
-                    decision_id, rows_bytes[row * width : (row + 1) * width], scores_bytes[row * 4 : row * 4 + 4],
-                    decisions[row], by_column,
-                )  # fmt: skip
-                salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * (row + 1)]
-                lines.append(Line(raw_id, decision_id, document, salt, subject))
-                row += 1
-            outcomes[id(asked)] = Outcome(
-                asked, lines, scores[end - asked.rows : end], decisions[end - asked.rows : end], True
-            )
+            for n, subject in enumerate(question.subjects, row):
+                salt = random[salts + SALT_SIZE * n : salts + SALT_SIZE * (n + 1)]
+                lines.append(Line(ids[n], ids[n].hex(), documents[n], salt, subject))
+            outcomes[id(asked)] = Outcome(asked, lines, scores[row:end], decisions[row:end], True)
+            row = end
         return (matrix, scores) if all_good else (matrix[good], scores[good])
 
     def _refusal(self, asked: Asked) -> Outcome:
@@ -415,39 +397,32 @@ class Decider:
     def _seal(self, outcomes: list[Outcome], keys: dict[str, SubjectKey], time_us: int) -> Sealed:
         """A request whose key cannot be had, or is destroyed meanwhile, gets its `error` set and no record."""
         records: list[Record] = []
-        nonces = self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes]))
+        nonces = memoryview(self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes])))
         makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
         place = 0
         for outcome in outcomes:
-            asked, served = outcome.asked, outcome.asked.served
+            asked, lines = outcome.asked, outcome.lines
+            served = asked.served
             release = served.release_digest if served is not None else None
-            release_bytes = served.release_bytes if served is not None else bytes(RELEASE_SIZE)
             form = (outcome.answered, asked.policy, release)
             maker = makers.get(form)
             if maker is None:
                 kind: LeafType = "decision" if outcome.answered else "refusal"
                 maker = makers[form] = RecordMaker(kind, asked.policy, release, time_us + self._retain_us, time_us)
-            fill, make = self._template(outcome).fill, maker.make
-            first = outcome.first = len(records)
+            end = place + NONCE_SIZE * len(lines)
+            outcome.first = len(records)
             try:
-                for line in outcome.lines:
-                    subject, document, salt = line.subject, line.document, line.salt
-                    key = keys.get(subject)
-                    if key is None:
-                        raise ErasedError("there is no key for this subject just now")
-                    nonce = nonces[place : place + NONCE_SIZE]
-                    place += NONCE_SIZE
-                    plain = fill(document, salt, subject if subject != NOBODY else "")
-                    key_id = key.key_id
-                    payload = seal_record(plain, key.aead, key_id, nonce, line.id, release_bytes)
-                    records.append(make(commit(salt, document), line.id, key_id, payload))
+                records += seal_lines(
+                    lines, keys, nonces[place:end], self._template(outcome), maker,
+                    served.release_bytes if served is not None else NO_RELEASE,
+                )  # fmt: skip
             except ErasedError:
                 # nobody is told whose key it was, and no log either
-                del records[first:]
                 outcome.lose(
                     UnavailableError("the key of a data subject could not be had; nothing was decided, try again")
                 )
                 log.warning("a request was lost with the key of its subject")
+            place = end
         return Sealed(records)
 
     # --- on the committing thread

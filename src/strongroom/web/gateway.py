@@ -403,7 +403,7 @@ class Gateway:
             since_us=began_us, until_us=began_us + wait_us if wait_us else 0,
         )  # fmt: skip
         if known.version is None and (canary := catalogue.canaries.get(name)) is not None:
-            self._to_arms(boarding, canary, rules, principal, began_us)
+            self._to_arms(boarding, canary, rules, known, began_us)
         self._board.board(boarding)
 
     def _ask(
@@ -427,7 +427,7 @@ class Gateway:
             )
         return labels, until_us
 
-    def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, principal: Principal, now_us: int) -> None:
+    def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, known: _Known, now_us: int) -> None:
         """Let the challenger answer the rows of its share, unless its release is not for this caller's purpose."""
         question, challenger = asked.question, canary.challenger
         if question is None or now_us >= challenger.release.review_due_us:
@@ -436,10 +436,7 @@ class Gateway:
         if not any(arms):
             return
         try:
-            rules.authorisation.check_score(
-                principal, challenger.ref.name, self._environment, question.jurisdiction, question.purpose,
-                challenger.release_digest, now_us,
-            )  # fmt: skip
+            self._ask(rules, known, (challenger, question.purpose, question.jurisdiction), now_us)
         except NotPermittedError:
             return
         standby = rules.catalogue.standby.get(challenger, ())
