@@ -487,7 +487,8 @@ class _Known:
     """
 
     __slots__ = (
-        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us", "version",
+        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us",
+        "version",
     )  # fmt: skip
 
     def __init__(
