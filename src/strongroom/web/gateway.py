@@ -40,6 +40,7 @@ from strongroom.web.coding import SPOKEN, choose, coding_of
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.http import Exchange, Request
 from strongroom.web.messages import KEYS_TYPE, Messages, concerned
+from strongroom.web.openapi import document
 from strongroom.web.patience import patience_us
 from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
 from strongroom.web.statuses import status_of
@@ -212,6 +213,9 @@ class Gateway:
             if what == "index":
                 self._bodies.reply(exchange, self._index(request, rules, principal, began_us))
                 return
+            if what == "openapi":
+                self._bodies.reply(exchange, document())
+                return
             if what in ("load", "unload"):
                 self._refuse(_Waiting(self, exchange, began_us), rules, principal.id, v2.read_only())
                 return
@@ -260,6 +264,10 @@ class Gateway:
 
     def _index(self, request: Request, rules: Rules, principal: Principal, now_us: int) -> bytes:
         """The versions that may answer, of those models whose contract this caller may read."""
+        if _codings(request) is not None:
+            raise UnsupportedError("the body of this route comes plain", field="content-encoding", rule="coding")
+        if _framing(request) is not None:
+            raise UnsupportedError("this route takes no binary tensors", field="content-type", rule="media-type")
         only_ready = v2.index_wish(request.body)
         found: list[v2.IndexEntry] = []
         for entry in v2.index_of(rules.catalogue, now_us):

@@ -38,6 +38,7 @@ _MODEL: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 ROUTES: Final[tuple[Route, ...]] = (
     Route("/v2/health/live", b"GET", "live", open=True),
     Route("/v2/health/ready", b"GET", "prepared", open=True),
+    Route("/openapi.json", b"GET", "openapi"),
     # with a slash too: inference_rest.md has `v2`, open_inference_rest.yaml `/v2/`
     *(Route(path, b"GET", "server") for path in ("/v2", "/v2/")),
     *(Route(path, b"GET", "metadata") for path in _MODEL),
