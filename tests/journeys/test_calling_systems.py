@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.access.authentication import Authenticator
 from strongroom.access.grants import Grants
+from strongroom.access.signing_keys import MessageKey
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.errors import NotAuthenticatedError
 from strongroom.vocabulary import micros
@@ -51,6 +54,18 @@ def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> Non
     ]
     assert headers["loan-desk"].decode().split("_")[-1] not in str(listed), "no secret is listed"
     assert "loan-desk" in bank.try_("omar", "grant", "list").stdout
+    public = bank.folder / "loan-desk.pem"
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    said = bank.run("omar", "grant", "sign", "loan-desk", "--public-key", str(public), "--require", "--answers")
+    assert said["keys"] == [MessageKey.of(key).id]
+    (_, one) = bank.run("omar", "grant", "list")
+    assert (one["signing_keys"], one["require_signed"], one["sign_answers"]) == (said["keys"], True, True)
+    assert bank.refused("ann", "grant", "sign", "loan-desk")["error"] == "not-permitted"
+    assert bank.refused("omar", "grant", "sign", "loan-desk", "--require")["error"] == "invalid-input"
+    assert bank.refused("omar", "grant", "sign", "nobody", "--answers")["error"] == "not-found"
+    bank.run("omar", "grant", "sign", "loan-desk")
+    assert bank.run("omar", "grant", "list")[1]["signing_keys"] == []
     before = door(bank)
     assert before.authenticate(headers["loan-desk"], micros(now())).id == "loan-desk"
     assert bank.refused("ann", "grant", "end", "loan-desk")["error"] == "not-permitted"

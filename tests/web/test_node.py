@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import threading
+import time
 
 import pytest
 
+from strongroom.access.signed_answers import verify_answer
+from strongroom.access.signing_keys import read_directory
 from strongroom.adapters.shard_reader import ShardReader
 from strongroom.errors import ConflictError, StrongroomError
 from strongroom.ledger.leaf import Leaf
@@ -36,6 +41,22 @@ def test_a_node_answers_with_a_receipt_that_its_log_key_signed(node):
     proven, leaf, checkpoint = verify_receipt(answer["parameters"]["receipt"].encode(), node.shard)
     assert proven.decision_id == leaf.decision_id == answer["parameters"]["decision_id"]
     assert checkpoint.origin == "bank/credit/eu/node-1/0/1"
+
+
+def test_a_node_publishes_the_key_that_signs_its_answers_and_remembers_nonces_on_disk(node):
+    layout = NodeLayout(node.folder)
+    pinned = read_directory(layout.answer_keys.read_bytes())
+    headers = {"Authorization": f"Bearer {node.key}", "Accept-Signature": "sr=()", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", node.supervisor.port)
+    connection.request("POST", "/v2/models/pd-cards/infer", json.dumps(question()), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    fields = {name.lower().encode(): value.encode() for name, value in answer.getheaders()}
+    asked = {name.lower().encode(): value.encode() for name, value in headers.items()}
+    asked[b"host"] = f"127.0.0.1:{node.supervisor.port}".encode()
+    verify_answer(pinned, (b"POST", b"/v2/models/pd-cards/infer", asked), 200, fields, body, int(time.time()))
+    assert layout.nonces.stat().st_mode & 0o777 == 0o600
 
 
 def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):

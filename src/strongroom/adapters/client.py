@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from strongroom.access.content_digest import digest_field
+from strongroom.access.signed_answers import ANSWER_TAG, verify_answer
+from strongroom.access.signed_requests import sign_request
+from strongroom.access.signing_keys import MessageSigner, read_directory
 from strongroom.errors import (
     HaltedError,
     InvalidInputError,
@@ -51,6 +59,11 @@ class Client:
             requests without them.
         ca_file: PEM of the authority that signed the gateway's certificate; the system's own when None.
         timeout_s: for each request.
+        signing_key: PEM file of the private key that the operator has put into this system's grant; every request is
+            signed with it.
+        signing_key_password: of that file, if it has one.
+        answer_keys: the file `trust/answer-keys.json` of the gateway, handed over by its operator; every answer must
+            then be signed with one of its keys, over this very request.
     """
 
     def __init__(
@@ -64,8 +77,23 @@ class Client:
         environment: str | None = None,
         ca_file: str | None = None,
         timeout_s: float = 30.0,
+        signing_key: str | os.PathLike[str] | None = None,
+        signing_key_password: bytes | None = None,
+        answer_keys: str | os.PathLike[str] | None = None,
     ) -> None:
         self._url = url.rstrip("/")
+        self._signer = (
+            None
+            if signing_key is None
+            else MessageSigner.from_pem(Path(signing_key).read_bytes(), signing_key_password)
+        )
+        self._answer_keys = None if answer_keys is None else read_directory(Path(answer_keys).read_bytes())
+        parsed = urllib3.util.parse_url(self._url)
+        self._prefix = parsed.path or ""
+        self._host = parsed.netloc or ""
+        for scheme, port in (("http", ":80"), ("https", ":443")):
+            if parsed.scheme == scheme:
+                self._host = self._host.removesuffix(port)
         self._model = model
         self._labels = {
             name: label
@@ -203,9 +231,11 @@ class Client:
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         data = None if body is None else json.dumps(body).encode()
+        nonce = secrets.token_urlsafe(18)
+        headers = self._seal(method, path, data or b"", nonce)
         try:
             answer = self._pool.request(
-                method, self._url + path, body=data, headers=self._headers, redirect=False, preload_content=False
+                method, self._url + path, body=data, headers=headers, redirect=False, preload_content=False
             )
             content = answer.read(ANSWER_LIMIT)
         except urllib3.exceptions.HTTPError as error:
@@ -213,6 +243,7 @@ class Client:
         finally:
             if "answer" in locals():
                 answer.release_conn()
+        self._check(method, path, headers, answer, content, nonce)
         try:
             document = json.loads(content) if content else None
         except ValueError as error:
@@ -220,6 +251,46 @@ class Client:
         if answer.status == 200:
             return document
         raise _error(answer.status, document)
+
+    def _seal(self, method: str, path: str, body: bytes, nonce: str) -> dict[str, str]:
+        """The fields of one request, its signature and the wish for the answer's among them."""
+        if self._signer is None and self._answer_keys is None:
+            return self._headers
+        headers = {**self._headers, "host": self._host}
+        if self._answer_keys is not None:
+            headers["accept-signature"] = f'sr=("@status" "content-digest");nonce="{nonce}";tag="{ANSWER_TAG}"'
+        fields = _as_bytes(headers)
+        if self._signer is not None:
+            target = (self._prefix + path).encode()
+            fields |= sign_request(self._signer, method.encode(), target, fields, body, int(time.time()))
+        elif body:
+            fields[b"content-digest"] = digest_field(body)
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+    def _check(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        answer: urllib3.BaseHTTPResponse,
+        content: bytes,
+        nonce: str,
+    ) -> None:
+        """Hold an answer against the pinned keys.
+
+        Raises:
+            TamperedError: it is not this gateway's answer to this request; or an answer that must be signed is not.
+        """
+        if self._answer_keys is None or (answer.status != 200 and "signature" not in answer.headers):
+            # a refusal without a signature refuses all the same, and whoever is not known gets no other
+            return
+        received = _as_bytes({name.lower(): value for name, value in answer.headers.items()})
+        request = method.encode(), (self._prefix + path).encode(), _as_bytes(headers)
+        verify_answer(self._answer_keys, request, answer.status, received, content, int(time.time()), nonce)
+
+
+def _as_bytes(fields: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode("latin-1") for name, value in fields.items()}
 
 
 def _error(status: int, document: Any) -> StrongroomError:

@@ -209,6 +209,39 @@ def grant_rotate(
     tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
 
 
+@grant.command("sign")
+@command
+def grant_sign(
+    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    room: RoomOption,
+    home: HomeOption,
+    public_key: Annotated[
+        list[Path] | None, typer.Option(help="PEM public key it signs requests with (may repeat).", show_default=False)
+    ] = None,
+    require: Annotated[bool, typer.Option("--require", help="Refuse what it asks unsigned.")] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="Sign every answer to it.")] = False,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: what holds for a calling system's signatures from now on. Without any option: nothing any more.
+
+    Example: strongroom grant sign loan-desk --public-key loan-desk.pem --require --room credit --home ~/omar
+    """
+    from strongroom.access.grants import Signing
+    from strongroom.access.signing_keys import MessageKey
+    from strongroom.wiring import releasing
+
+    keys = sorted((MessageKey.from_pem(path.read_bytes()) for path in public_key or ()), key=lambda key: key.id)
+    wanted = bool(keys) or require or answers
+    signing = Signing(keys=tuple(keys), require_signed=require, sign_answers=answers) if wanted else None
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        releasing.set_signing(desk, system, signing)
+    ids = [key.id for key in keys]
+    lines = [f"`{system}` signs with {key}" for key in ids] or [f"`{system}` has no signing key"]
+    tell(as_json, {"system": system, "keys": ids, "require_signed": require, "sign_answers": answers}, lines)
+
+
 @grant.command("end")
 @command
 def grant_end(
@@ -258,6 +291,9 @@ def grant_list(
             "key_id": one.key_id,
             "secrets_until": [None if s.until_us is None else rfc3339(instant(s.until_us)) for s in one.secrets],
             "tokens": [f"{token.issuer} {token.subject}" for token in one.tokens],
+            "signing_keys": [key.id for key in one.signing.keys] if one.signing else [],
+            "require_signed": bool(one.signing and one.signing.require_signed),
+            "sign_answers": bool(one.signing and one.signing.sign_answers),
         }
         for one in systems
     ]

@@ -10,7 +10,7 @@ from datetime import timedelta
 import msgspec
 
 from strongroom.access.credentials import ApiKey, new_api_key
-from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, TokenSubject
+from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, Signing, TokenSubject
 from strongroom.access.issuers import Issuer
 from strongroom.adapters.database import SqlBooks
 from strongroom.approval import actions as approval
@@ -225,6 +225,26 @@ def end_grant(desk: AtDesk, system: str) -> None:
         NotFoundError: no such system.
     """
     _change_grants(desk, "add-grant", system, lambda grants: grants.without_system(system), canonical({"end": system}))
+
+
+def set_signing(desk: AtDesk, system: str, signing: Signing | None) -> None:
+    """As the operator: what holds for the signatures of a system's messages from now on, as a whole.
+
+    Args:
+        system: its name.
+        signing: keys and demands; None: the grant speaks of signatures no more.
+
+    Raises:
+        NotFoundError: no such system.
+    """
+
+    def change(grants: Grants) -> Grants:
+        for known in grants.systems:
+            if known.id == system:
+                return grants.with_system(msgspec.structs.replace(known, signing=signing or msgspec.UNSET))
+        raise NotFoundError(f"no calling system `{system}` has a grant")
+
+    _change_grants(desk, "add-grant", system, change, canonical({"signing": signing, "system": system}))
 
 
 def list_grants(desk: AtDesk) -> Sequence[CallingSystem]:
