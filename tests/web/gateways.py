@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from strongroom.access.signed_requests import terms_of_systems
-from strongroom.serving.batching import Board
+from strongroom.serving.batching import ROWS_A_BATCH, Board
+from strongroom.serving.fair_queue import FairQueue, Room
+from strongroom.serving.limiter import LimitTable
+from strongroom.serving.refusal_meter import RefusalMeter
 from strongroom.serving.rules import Rules
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
@@ -73,6 +76,10 @@ def gateway(
     doorkeeper_limit: int = 1000,
     clock_us: Callable[[], int] = now_us,
     messages: Messages | None = None,
+    table: LimitTable | None = None,
+    meter: RefusalMeter | None = None,
+    room: Room | None = None,
+    wait_us: int = 0,
 ) -> Iterator[Desk]:
     house = house or House()
     kept: dict[str, Any] = {}
@@ -81,16 +88,22 @@ def gateway(
 
     def make(loop: Any) -> Gateway:
         committer = Committer(loop)
-        board = Board(house.decider(), committer, loop.call_soon, clock_us, broken.append)
+        queue = FairQueue(room or Room(), ROWS_A_BATCH)
+        board = Board(house.decider(), committer, loop.call_soon, clock_us, broken.append, queue=queue, meter=meter)
         door = Gateway(
-            Rules(house.catalogue, house.authenticator(), house.authorisation, terms_of_systems(house.grants.systems)),
+            Rules(
+                house.catalogue, house.authenticator(), house.authorisation,
+                terms_of_systems(house.grants.systems), table,
+            ),
             board,
             ENVIRONMENT,
             clock_us,
             Doorkeeper(loop.time, doorkeeper_limit),
             tally,
             messages=messages,
-        )
+            meter=meter,
+            wait_us=wait_us,
+        )  # fmt: skip
         kept.update(committer=committer, board=board, gateway=door)
         return door
 
