@@ -71,7 +71,8 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The plaintext of a decision's payload (version 1), canonical JSON; bytes travel as base64.
 
     Attributes:
-        outcome: `answered`, or `refused` after authentication (then `answer` holds reasons and no input values).
+        outcome: `answered`, or `refused` after authentication (then `answer` holds reasons and no input values), or
+            `shadow`: what a challenger made of a row that another version answered.
         answer: canonical bytes of the answer document; the leaf's commitment covers exactly these bytes.
         salt: 32 random bytes, the key of the commitment; the caller gets it with the receipt.
         subject: the data subject as the caller named them, or an empty string when a refused request named none.
@@ -81,7 +82,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     v: Literal[1] = 1
-    outcome: Literal["answered", "refused"]
+    outcome: Literal["answered", "refused", "shadow"]
     answer: bytes
     salt: bytes
     subject: str
@@ -120,7 +121,7 @@ class RecordTemplate:
 
     def __init__(
         self,
-        outcome: Literal["answered", "refused"],
+        outcome: Literal["answered", "refused", "shadow"],
         principal: str,
         labels: Labels,
         numeric_profile: dict[str, str | int],

@@ -7,11 +7,11 @@ loop turn that read it. One batch is in flight at a time, so answers and records
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
-from strongroom.serving.decision import Asked, Batch, Committed, Decider, answer_of
+from strongroom.serving.decision import Asked, Batch, Committed, Decider, Outcome, answer_of
 from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.ports import Runner
 from strongroom.serving.refusal_meter import RefusalMeter
@@ -36,6 +36,7 @@ class Board:
         queue: where requests wait.
         meter: decides which refusals are recorded one by one; all of them when None.
         on_wait: told how long the one that waited longest waited, in microseconds, with the size of its batch.
+        on_told: sees what was answered, after it is durable and told.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Board:
         queue: FairQueue | None = None,
         meter: RefusalMeter | None = None,
         on_wait: Callable[[int, int], None] | None = None,
+        on_told: Callable[[Sequence[Outcome], Committed], None] | None = None,
     ) -> None:
         self._decider = decider
         self._runner = runner
@@ -59,6 +61,7 @@ class Board:
         self._waiting = queue if queue is not None else FairQueue(Room(), ROWS_A_BATCH)
         self._meter = meter
         self._on_wait = on_wait
+        self._on_told = on_told
         self._busy = False
         self._scheduled = False
         self._broken: StrongroomError | None = None
@@ -157,8 +160,10 @@ class Board:
             try:
                 if committed.appended is not None:
                     self._decider.watch(batch)
+                    if self._on_told is not None:
+                        self._on_told(outcomes, committed)
             except Exception:
-                log.exception("the drift counters failed")
+                log.exception("the drift counters or the shadows failed")
         else:
             reason: StrongroomError
             if isinstance(error, NotDurableError):

@@ -68,7 +68,7 @@ def verify_receipt(data: bytes, log: VerifierKey) -> tuple[Answer, Leaf, Checkpo
         raise TamperedError("the receipt's document is not in canonical form")
     if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
         raise TamperedError("the receipt's document and leaf are of different decisions")
-    if leaf.type != LEAF_TYPES[answer.status]:
+    if leaf.type != LEAF_TYPES.get(answer.status):
         raise TamperedError("the receipt's leaf is of another type than its document's status")
     _, checkpoint = verify_proof(receipt.proof, receipt.leaf, log)
     return answer, leaf, checkpoint

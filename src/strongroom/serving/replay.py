@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from strongroom.sealing.records import DecisionRecord, open_decision
 from strongroom.sealing.subjects import SubjectKey
 from strongroom.serving.answer import Answer, Tensor, read_answer
 from strongroom.serving.served import ServedModel
+
+OUTCOMES: Final = {"decision": "answered", "refusal": "refused", "shadow": "shadow"}
+"""What a record says of itself, by the type of its leaf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def read_decision(stored: StoredRecord, key: SubjectKey | None) -> Decision:
     answer = read_answer(record.answer)
     if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
         raise TamperedError("the record's document is about another decision or release than its leaf")
-    if answer.status != record.outcome or (leaf.type == "decision") != (answer.status == "answered"):
+    if answer.status != record.outcome or OUTCOMES.get(leaf.type) != answer.status:
         raise TamperedError("leaf, record and document disagree whether the request was answered")
     return Decision(leaf, record, answer)
 
@@ -80,8 +84,11 @@ def replay(decision: Decision, served: ServedModel, batch_rows: int = 1) -> Repl
         TamperedError: release, profile, shape, score or decision differ from what was recorded.
     """
     answer = decision.answer
-    if answer.status != "answered":
-        raise InvalidInputError("the record is of a refused request: there is no answer to compute again")
+    if not answer.outputs:
+        # refused, a fixed decision, or a challenger that failed
+        raise InvalidInputError(
+            "the request was refused, or decided without a score: there is no answer to compute again"
+        )
     if batch_rows < 1:
         raise InvalidInputError("a batch has at least one row", field="batch_rows", rule="range")
     if served.release_digest != decision.leaf.release or served.profile != decision.record.numeric_profile:

@@ -29,6 +29,8 @@ ABOUT: Final = {
     "strongroom_limited": "Requests that were refused for a limit, by limit and whose it is (never a name).",
     "strongroom_wait_seconds": "How long the request that waited longest waited, counted for each of its batch.",
     "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
+    "strongroom_shadows": "Rows that a challenger saw in shadow, by model, version and what became of them.",
+    "strongroom_shadow_seconds": "How long a challenger took for a chunk of shadowed rows, by model and version.",
     "strongroom_answer_seconds": "From the end of a request to its answer, record durable, by model.",
 }
 
@@ -82,6 +84,12 @@ class WorkerCounters:
         for (limit, scope), number in counts.items():
             self._counters.add("strongroom_limited", number, limit=limit, scope=scope)
         counts.clear()
+
+    def shadow(self, model: str, version: str, fate: str, rows: int, seconds: float = 0.0) -> None:
+        """What became of rows that a challenger saw."""
+        self._counters.add("strongroom_shadows", rows, model=model, version=version[:12], fate=fate)
+        if seconds:
+            self._counters.observe("strongroom_shadow_seconds", seconds, model=model, version=version[:12])
 
     def http_refused(self, status: int) -> None:
         """One request was refused before it reached a route."""

@@ -41,6 +41,7 @@ from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
 from strongroom.web.metrics import WorkerCounters, snapshot
 from strongroom.web.server import Server, TlsFiles, room_for, tls_context
+from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.log_lines import log_to
 
@@ -77,9 +78,14 @@ class Worker:
         window_us = int(settings.unauthenticated_window_s * 1e6)
         meter = RefusalMeter(limits.refusals_a_window, window_us, lambda: parts.short)
         self._limiter = Limiter(settings.workers)
+        self._shadowing = Shadowing(
+            loop, self._committer, parts.shadow_records, parts.admission.shadow_process, self._counters, clock_us,
+            self._on_broken,
+        )  # fmt: skip
         self._board = Board(
             parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch,
             room, meter, self._counters.waited,
+            on_told=self._shadowing.take,
         )  # fmt: skip
         self._admitted_at = 0.0
         # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
@@ -95,6 +101,7 @@ class Worker:
             rules, self._board, settings.environment, clock_us, doorkeeper, self._counters,
             settings.body_bytes, messages, self._limiter, meter, limits.wait_ms * 1000,
         )  # fmt: skip
+        self._shadowing.point(rules.catalogue.shadows)
         bounds = Limits(
             body_bytes=settings.body_bytes, connections=room_for(limits.connections),
             connections_per_address=limits.connections_per_address, held_bytes=limits.held_bytes,
@@ -132,6 +139,7 @@ class Worker:
         idle = asyncio.Event()
         self._board.when_idle(idle.set)
         await idle.wait()
+        self._shadowing.close()
         self._committer.close()
         self._write_figures()
         return EXIT_BROKEN if self.broken is not None else 0
@@ -178,6 +186,7 @@ class Worker:
             log.exception("admission failed")
             return
         self.gateway.swap(rules)
+        self._shadowing.point(rules.catalogue.shadows)
 
     def _raise_clock(self) -> None:
         """A worker that starts after the clock was set back still knows what time it was."""

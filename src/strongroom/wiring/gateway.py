@@ -29,6 +29,7 @@ from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, Rel
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.runtimes import machines, runtime_of
 from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.shadow_process import ShadowProcess
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.time_floor import TimeFloor, read_floor
@@ -49,6 +50,7 @@ from strongroom.serving.limiter import LimitTable
 from strongroom.serving.opening import check_opening
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
+from strongroom.serving.shadow import ShadowRecords
 from strongroom.vocabulary import Digest, ModelRef, micros
 from strongroom.wiring.node import (
     INDEX_KEY,
@@ -231,6 +233,17 @@ class Admission:
                 log.error("%s", error.message)
         return Authenticator(grants, self.ring.get(PEPPER), key_sets=key_sets, used=self._used)
 
+    def shadow_process(self, served: ServedModel) -> ShadowProcess | None:
+        """A process of its own for a challenger in shadow; None when it is no longer admitted."""
+        artifact = self._opened.get(served.ref)
+        if artifact is None:
+            return None
+        release = served.release
+        features = len(release.input.features)
+        return ShadowProcess(
+            artifact, release.input.tensor, release.output.tensor, features, release.numeric_profile
+        )  # fmt: skip
+
     def _at_present(self, state: TrustedState) -> TrustedState:
         """The state as of now; the refresher's moment and the node's time floor count when this clock is behind."""
         floor = read_floor(self.layout.time_floor)
@@ -267,6 +280,7 @@ class WorkerParts:
     shard: FileShard
     keys: CachedSubjectKeys
     decider: Decider
+    shadow_records: ShadowRecords
     drift: DriftWatch
     admission: Admission
     cosigning: Cosigning
@@ -308,10 +322,25 @@ class WorkerParts:
         drift = DriftWatch()
         retain_us = settings.retention_days * 86_400 * 1_000_000
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
+        shadow_records = ShadowRecords(shard, keys, os.urandom, retain_us)
         admission = Admission(layout, settings, ring)
         cosigning = Cosigning(shard, layout.trust_policy())
         nonces = FileNonces(layout.nonces, int(time.time()), settings.signature_window_s)
-        parts = cls(layout, settings, slot, ring, shard, keys, decider, drift, admission, cosigning, signer, nonces)
+        parts = cls(
+            layout,
+            settings,
+            slot,
+            ring,
+            shard,
+            keys,
+            decider,
+            shadow_records,
+            drift,
+            admission,
+            cosigning,
+            signer,
+            nonces,
+        )
         parts.demand_no_fork()
         return parts
 

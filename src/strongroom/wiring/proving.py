@@ -15,7 +15,7 @@ from strongroom.adapters.shard_reader import FolderView
 from strongroom.approval.release import Release
 from strongroom.compliance import actions as compliance
 from strongroom.encoding import canonical
-from strongroom.errors import NotFoundError, StrongroomError, UnavailableError
+from strongroom.errors import InvalidInputError, NotFoundError, StrongroomError, UnavailableError
 from strongroom.ledger.fsck import fsck
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring import actions as monitoring
@@ -26,7 +26,7 @@ from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.office.ports import LoggedEntry
 from strongroom.registry.versions import Version
-from strongroom.serving.receipt import make_receipt
+from strongroom.serving.receipt import LEAF_TYPES, make_receipt
 from strongroom.serving.replay import Replayed
 from strongroom.vocabulary import Digest, digest_of
 from strongroom.wiring.control import ControlPlane
@@ -56,12 +56,15 @@ def receipt(desk: AtDesk, node: NodeRecords, decision_id: str) -> bytes:
 
     Raises:
         ErasedError: the subject's key is destroyed; the leaf stays provable, the answer does not.
+        InvalidInputError: the record is a shadow's, which nobody was told.
     """
     room, name = desk.room, node.settings.node
     who = desk.ask("verify", "Log", name)
     with room.office.open(Act(who, "verify", Resource("Log", name), room.clock())) as books:
         books.note(decision=decision_id)
         decision = node.decision(decision_id)
+        if decision.leaf.type not in LEAF_TYPES.values():
+            raise InvalidInputError("this record is a shadow: it was no answer, so it has no receipt", rule="shadow")
         stored, note, path = node.receipt_parts(decision_id)
         return make_receipt(stored.leaf, decision.record.salt, decision.record.answer, stored.place, path, note)
 
