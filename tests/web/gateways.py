@@ -80,6 +80,7 @@ def gateway(
     meter: RefusalMeter | None = None,
     room: Room | None = None,
     wait_us: int = 0,
+    tls: Any = None,
 ) -> Iterator[Desk]:
     house = house or House()
     kept: dict[str, Any] = {}
@@ -107,7 +108,7 @@ def gateway(
         kept.update(committer=committer, board=board, gateway=door)
         return door
 
-    with running(make, limits) as run:
+    with running(make, limits, tls) as run:
         try:
             yield Desk(run, house, kept["gateway"], kept["board"], broken, tally)
         finally:

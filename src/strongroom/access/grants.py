@@ -72,8 +72,12 @@ class TokenSubject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     issuer: str
     subject: str
-    bound: Literal[True] | msgspec.UnsetType = msgspec.UNSET
-    one_time: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    bound: bool | msgspec.UnsetType = msgspec.UNSET
+    one_time: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.bound is False or self.one_time is False:
+            raise InvalidInputError("`bound` and `one_time` are true or absent", field="tokens", rule="absent")
 
 
 class Denied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"before_us": "before"}):
@@ -153,7 +157,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     secrets: tuple[Secret, ...] = ()
     tokens: tuple[TokenSubject, ...] = ()
     certificates: tuple[CertificateName, ...] | msgspec.UnsetType = msgspec.UNSET
-    beside: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    beside: bool | msgspec.UnsetType = msgspec.UNSET
     signing: Signing | msgspec.UnsetType = msgspec.UNSET
     limits: Allowance | msgspec.UnsetType = ABSENT
 
@@ -170,7 +174,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if self.key_id is not None:
             parse_key_id(self.key_id)
-        if self.certificates == () or (self.beside is True and self.certificates is msgspec.UNSET):
+        if self.certificates == () or self.beside is False or (self.beside is True and not self.certificate_names):
             raise InvalidInputError(
                 f"`{self.id}` names at least one certificate, or neither `certificates` nor `beside`",
                 field="certificates",

@@ -177,6 +177,31 @@ def room_for(connections: int) -> int:
     return room
 
 
+async def follow_revocations(context: ssl.SSLContext, client_crl: Path, every_s: float = 1.0) -> None:
+    """Read the revocation lists again whenever their file changes. One that is refused leaves the last good one.
+
+    Connections that are open stay open; a certificate that must stop at once is denied in the grants.
+    """
+    seen = _changed_ns(client_crl)
+    while True:
+        await asyncio.sleep(every_s)
+        now = _changed_ns(client_crl)
+        if now == seen:
+            continue
+        seen = now
+        try:
+            load_revocations(context, client_crl)
+        except InvalidInputError as error:
+            log.error("%s", error.message)
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Bind a listening socket that workers inherit.
 

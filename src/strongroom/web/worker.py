@@ -40,7 +40,7 @@ from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
 from strongroom.web.metrics import WorkerCounters, snapshot
-from strongroom.web.server import Server, TlsFiles, room_for, tls_context
+from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.log_lines import log_to
@@ -112,22 +112,25 @@ class Worker:
         """Serve until told to stop; returns the exit status."""
         tls = None
         files = self.parts.settings.tls
+        tasks: list[asyncio.Task[None]] = []
         if files is not None:
             folder = self.parts.layout.folder
+            revoked = folder / files.client_crl if files.client_crl is not None else None
             tls = tls_context(
                 TlsFiles(
                     folder / files.certificate, folder / files.key,
-                    folder / files.client_ca if files.client_ca is not None else None, files.client,
-                    folder / files.client_crl if files.client_crl is not None else None,
+                    folder / files.client_ca if files.client_ca is not None else None, files.client, revoked,
                 )
             )  # fmt: skip
+            if revoked is not None:
+                tasks.append(asyncio.create_task(follow_revocations(tls, revoked)))
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._ended.set)
         self.parts.start_publishing(self._on_fork)
         await self.server.start(sock, tls)
         # what was made so far lives as long as the process: the collector need not look at it again
         gc.freeze()
-        tasks = [asyncio.create_task(self._watch_rules()), asyncio.create_task(self._leave_figures())]
+        tasks += [asyncio.create_task(self._watch_rules()), asyncio.create_task(self._leave_figures())]
         _say(ready=True, slot=self.parts.slot, port=sock.getsockname()[1], pid=os.getpid())
         await self._ended.wait()
         self.gateway.stop()
