@@ -69,6 +69,8 @@ lock: setup ## resolve the pins anew; no registry address enters the files
 		--no-emit-index-url --no-header --quiet -o requirements/test.txt
 	$(BIN)/uv pip compile pyproject.toml --extra validation --extra package --extra signing --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -c requirements/test.txt -o requirements/demo.txt
+	$(BIN)/uv pip compile --group pyproject.toml:kserve --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet -o requirements/kserve.txt
 
 clean:
 	rm -rf .venv .oidc-provider demo-room .mypy_cache .ruff_cache .pytest_cache

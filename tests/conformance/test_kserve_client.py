@@ -1,0 +1,50 @@
+"""KServe's own REST client, unmodified, in an environment of its own: it brings pins of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PINS = ROOT / "requirements/kserve.txt"
+FOLDER = ROOT / ".kserve"
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter of an environment with KServe, made once for each set of pins."""
+    ready, state = FOLDER / "ready", hashlib.sha256(PINS.read_bytes()).hexdigest()
+    interpreter = FOLDER / "bin/python"
+    if not (ready.exists() and ready.read_text() == state):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True, timeout=120)
+        install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(PINS)]
+        done = subprocess.run([str(interpreter), *install], capture_output=True, text=True, timeout=280)
+        if done.returncode:
+            pytest.skip(f"KServe cannot be installed here: {done.stderr.strip().splitlines()[-1][:200]}")
+        ready.write_text(state)
+    return interpreter
+
+
+@pytest.mark.slow
+def test_kserves_client_reads_and_asks(desk, python):
+    command = [str(python), str(Path(__file__).parent / "kserve_asks.py"), f"http://127.0.0.1:{desk.port}"]
+    done = subprocess.run([*command, str(desk.house.api_key)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert (found["live"], found["ready"], found["model_ready"], found["no_model_ready"]) == (True, True, True, False)
+    usual = found["json"]["outputs"]
+    assert usual["decision"] == ["refer"]
+    for name in ("json", "json64", "binary", "binary_out", "rows", "rows_binary", "one_output"):
+        answer = found[name]
+        assert (answer["id"], answer["model"]) == ("k-1", "pd-cards")
+        for output, values in answer["outputs"].items():
+            assert values == usual[output] * (5 if name.startswith("rows") else 1)
+    assert set(found["one_output"]["outputs"]) == {"decision"}
+    assert "403 Forbidden" in found["refused"]
+    assert "marketing" in found["refused"]
+    assert "401 Unauthorized" in found["stranger"]
