@@ -260,7 +260,7 @@ class ShardReader:
             if 0 <= index < size:
                 return cosigned, inclusion_proof(TileTree(size, self._view.published), index, size)
         note = self.note()
-        tree = self._published_tree()
+        tree = self._tree_of(self._open(note).size)
         if not 0 <= index < tree.size:
             raise NotFoundError(f"record {index} is not under a published checkpoint yet")
         return note, inclusion_proof(tree, index, tree.size)
@@ -272,7 +272,9 @@ class ShardReader:
         self._segments.clear()
 
     def _published_tree(self) -> TileTree:
-        size = self.checkpoint().size
+        return self._tree_of(self.checkpoint().size)
+
+    def _tree_of(self, size: int) -> TileTree:
         if self._tree is None or self._tree.size != size:
             self._tree = TileTree(size, self._view.published)
         return self._tree

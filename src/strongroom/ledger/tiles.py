@@ -9,14 +9,16 @@ Source: c2sp.org/tlog-tiles.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
-from strongroom.ledger.tree import HASH_BYTES, Frontier, leaf_hash, node_hash
+from strongroom.ledger.tree import HASH_BYTES, Frontier, leaf_hash
 
 WIDTH = 256
 HEIGHT = 8
 CACHE_LIMIT = 1024
+NODES_LIMIT = 1 << 16
 
 
 def _name(index: int) -> str:
@@ -62,9 +64,10 @@ def decode_bundle(data: bytes) -> list[bytes]:
 
 def subtree(hashes: Sequence[bytes]) -> bytes:
     """The root over a power of two of hashes."""
-    row = list(hashes)
+    row, sha256 = hashes, hashlib.sha256
     while len(row) > 1:
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+        pairs = iter(row)
+        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
     return row[0]
 
 
@@ -80,6 +83,7 @@ class TileTree:
         self._read = read
         self._tiles: dict[tuple[int, int], bytes] = {}
         self._bundles: dict[int, list[bytes]] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
     def _fetch(self, path: Callable[[int], str], width: int) -> bytes:
         data = self._read(path(width))
@@ -106,8 +110,17 @@ class TileTree:
         first = index << rest
         tile_index, place = divmod(first, WIDTH)
         tile = self.tile(tile_level, tile_index)
-        hashes = [tile[i : i + HASH_BYTES] for i in range(place * HASH_BYTES, (place + (1 << rest)) * HASH_BYTES, 32)]
-        return subtree(hashes)
+        if rest == 0:
+            return tile[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+        # high nodes of a tile are many hashes, and the same ones stand in many proofs
+        found = self._nodes.get((level, index))
+        if found is None:
+            end = (place + (1 << rest)) * HASH_BYTES
+            found = subtree([tile[i : i + HASH_BYTES] for i in range(place * HASH_BYTES, end, HASH_BYTES)])
+            if len(self._nodes) >= NODES_LIMIT:
+                self._nodes.clear()
+            self._nodes[level, index] = found
+        return found
 
     def tile(self, level: int, index: int) -> bytes:
         """The tile's bytes, cut to what this tree holds of it."""
