@@ -66,13 +66,13 @@ def fsck(folder: LogFolder, verifier: VerifierKey) -> list[Finding]:
         findings.append(Finding("checkpoint", "checkpoint", error.message))
         published = Checkpoint(verifier.name, 0, EMPTY_ROOT)
     tree = TileTree(published.size, folder.published)
-    findings += _check_tiles(folder, tree, published)
-    findings += _check_cosigned(folder, tree, verifier)
+    cosigned, found = _check_cosigned(folder, tree, verifier)
+    findings += [*_check_tiles(folder, tree, published, cosigned), *found]
     findings += _check_segments(folder, tree, published, verifier)
     return findings
 
 
-def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint) -> list[Finding]:
+def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint, cosigned: int) -> list[Finding]:
     findings: list[Finding] = []
     edge, frontier = TileEdge(), Frontier()
     for index in range(-(-published.size // WIDTH)):
@@ -83,6 +83,11 @@ def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint) -> li
             return [*findings, Finding("entries", f"bundle {index}", error.message)]
         hashes = [leaf_hash(leaf) for leaf in leaves]
         frontier.extend(hashes)
+        if 0 < cosigned - index * WIDTH < len(leaves):
+            # proofs under the checkpoint that witnesses cosigned need the partial files of its size
+            partial, width = edge.copy(), cosigned - index * WIDTH
+            partial.add(leaves[:width], hashes[:width])
+            findings += _compare(folder, partial.partials().items())
         # partial files on the way were replaced by full ones; those of the last size are compared below
         full = ((path, content) for path, content in edge.add(leaves, hashes).items() if ".p/" not in path)
         findings += _compare(folder, full)
@@ -92,18 +97,18 @@ def _check_tiles(folder: LogFolder, tree: TileTree, published: Checkpoint) -> li
     return findings
 
 
-def _check_cosigned(folder: LogFolder, tree: TileTree, verifier: VerifierKey) -> list[Finding]:
+def _check_cosigned(folder: LogFolder, tree: TileTree, verifier: VerifierKey) -> tuple[int, list[Finding]]:
     note = folder.published("checkpoint.cosigned")
     if note is None:
-        return []
+        return 0, []
     try:
         cosigned = open_checkpoint(note, verifier)
         # a running log may have moved on since its checkpoint was read
         if cosigned.size <= tree.size and tile_frontier(tree, cosigned.size).root() != cosigned.root:
             raise TamperedError(f"the leaves do not give the root that was cosigned at size {cosigned.size}")
     except TamperedError as error:
-        return [Finding("checkpoint", "checkpoint.cosigned", error.message)]
-    return []
+        return 0, [Finding("checkpoint", "checkpoint.cosigned", error.message)]
+    return cosigned.size, []
 
 
 def _compare(folder: LogFolder, expected: Iterable[tuple[str, bytes]]) -> list[Finding]:
