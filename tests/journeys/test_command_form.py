@@ -85,7 +85,7 @@ def test_every_verb_of_people_has_a_command() -> None:
         "register-sample": ("sample",), "add-grant": ("grant", "add"), "rotate-key": ("grant", "rotate"),
         "open-shard": ("node", "create"), "close-shard": ("node", "close"), "policy-check": ("policy", "check"),
         "backup": ("node", "backup"), "restore": ("node", "restore"), "people": ("people", "enter"),
-        "alert": ("monitor",), "metadata": ("score",),
+        "repair": ("fsck",), "alert": ("monitor",), "metadata": ("score",),
     }  # fmt: skip
     assert {by_verb.get(str(verb), (str(verb),)) for verb in VERBS} <= set(ALL)
 
@@ -285,7 +285,7 @@ def test_a_shell_gets_its_completion_script(shell: str) -> None:
 
 def test_words_are_completed() -> None:
     done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom re", COMP_CWORD="1")
-    assert set(done.stdout.split()) == {"receipt", "reject", "release", "replay", "review"}
+    assert set(done.stdout.split()) == {"receipt", "reject", "release", "replay", "retain", "review"}
     done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom people ", COMP_CWORD="2")
     assert {"new", "list", "sign", "delegate", "enter", "end"} <= set(done.stdout.split())
 

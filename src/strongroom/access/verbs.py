@@ -73,6 +73,10 @@ class Verb(StrEnum):
     POLICY_CHECK = "policy-check"
     BACKUP = "backup"
     RESTORE = "restore"
+    REPAIR = "repair"
+    RETAIN = "retain"
+    HOLD = "hold"
+    LIFT_HOLD = "lift-hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +130,9 @@ VERBS: Mapping[Verb, VerbRule] = MappingProxyType(
         Verb.POLICY_CHECK: VerbRule(("Room",), "check policies and ask what they would say"),
         Verb.BACKUP: VerbRule(("Room", "Node"), "write an encrypted backup"),
         Verb.RESTORE: VerbRule(("Room", "Node"), "restore a backup"),
+        Verb.REPAIR: VerbRule(("Room", "Node"), "make again what can be rebuilt of logs"),
+        Verb.RETAIN: VerbRule(("Node",), "drop payloads whose term has passed"),
+        Verb.HOLD: VerbRule(("Room",), "keep records whatever their term"),
+        Verb.LIFT_HOLD: VerbRule(("Room",), "end a hold"),
     }
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import judgement, models, proof, rooms, running
+from strongroom.cli import judgement, models, proof, rooms, running, upkeep
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -45,6 +45,10 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         proof.monitor,
         proof.erase,
         proof.fsck,
+        upkeep.retain,
+        upkeep.hold,
+        upkeep.lift_hold,
+        upkeep.export,
         models.unseal,
     ],
 }

@@ -9,6 +9,7 @@ import typer
 
 from strongroom.cli.context import (
     NODE_PASSPHRASE,
+    ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
@@ -282,20 +283,36 @@ def fsck(
     room: RoomOption,
     home: HomeOption,
     node: Annotated[list[Path] | None, typer.Option("--node", help="Also check this gateway (may repeat).")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First rebuild what can be, as an operator; the gateways are stopped.")
+    ] = False,
     node_passphrase: NodePassphrase = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Check every stored byte against what was signed. Changes nothing.
+    """Check every stored byte against what was signed. Without --repair it changes nothing.
 
     Example: strongroom fsck --room credit --home ~/audrey --node gw-1
     """
     from contextlib import ExitStack
 
-    from strongroom.wiring import proving
+    from strongroom.wiring import proving, upkeep
     from strongroom.wiring.records import NodeRecords
 
+    mended: dict[str, dict[str, list[str]]] = {}
+    if repair:
+        of_room = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
+        secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if node else b""
+        governance = upkeep.mend_governance(room, of_room)
+        with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+            upkeep.record_governance_repair(desk, governance)
+            done = [(desk.room.settings.governance_origin, governance)]
+            for folder in node or []:
+                done += upkeep.repair_node(desk, folder, secret)
+        for origin, one in done:
+            lost = [f"{finding.where}: {finding.message}" for finding in one.lost]
+            mended[origin] = {"rebuilt": list(one.rebuilt), "removed": list(one.removed), "lost": lost}
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, ExitStack() as stack:
         secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if node else b""
         records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in node or []]
@@ -304,10 +321,23 @@ def fsck(
     if as_json:
         tell(
             True,
-            {"findings": found, "checked": [{"what": one.what, "findings": list(one.findings)} for one in checked]},
+            {
+                "findings": found,
+                "checked": [
+                    {"what": one.what, "findings": list(one.findings), "notes": list(one.notes)} for one in checked
+                ],
+                **({"repaired": mended} if repair else {}),
+            },
         )
     else:
-        table("fsck", ["what", "findings"], [(one.what, "\n".join(one.findings) or "whole") for one in checked])
+        if repair:
+            rows = [(origin, *("\n".join(one[name]) for name in ("rebuilt", "lost"))) for origin, one in mended.items()]
+            table("repaired", ["log", "rebuilt", "lost"], rows)
+        table(
+            "fsck",
+            ["what", "findings"],
+            [(one.what, "\n".join([*one.findings, *one.notes]) or "whole") for one in checked],
+        )
     if found:
         raise typer.Exit(EXIT_CODES["tampered"])
 

@@ -25,11 +25,13 @@ class Finding:
             in a published checkpoint yet) are no damage.
         where: path below the log folder, or a range of leaves.
         message: what and which.
+        first_kept: of `retained-out`, the first leaf whose payload is there.
     """
 
     kind: FindingKind
     where: str
     message: str
+    first_kept: int = 0
 
     @property
     def damage(self) -> bool:
@@ -148,7 +150,7 @@ def _check_segments(folder: LogFolder, tree: TileTree, published: Checkpoint, ve
     except KeyError:
         findings.append(Finding("segments", "segments", f"no tiles lead to the first segment at leaf {first}"))
     if first:
-        findings.append(Finding("retained-out", f"leaves 0 to {first - 1}", f"{first} payloads were deleted"))
+        findings.append(Finding("retained-out", f"leaves 0 to {first - 1}", f"{first} payloads were deleted", first))
     if durable > published.size:
         text = f"{durable - published.size} durable records are not published yet"
         findings.append(Finding("unpublished", f"leaves {published.size} to {durable - 1}", text))

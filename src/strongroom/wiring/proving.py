@@ -16,7 +16,7 @@ from strongroom.approval.release import Release
 from strongroom.compliance import actions as compliance
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, NotFoundError, StrongroomError, UnavailableError
-from strongroom.ledger.fsck import fsck
+from strongroom.ledger.fsck import Finding, fsck
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring import actions as monitoring
 from strongroom.monitoring.alerts import Alert
@@ -34,6 +34,7 @@ from strongroom.wiring.founding import GOVERNANCE_SEED
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.records import NodeRecords, node_store
+from strongroom.wiring.upkeep import dropped_by_retention
 
 
 def replay(desk: AtDesk, node: NodeRecords, decision_ids: Sequence[str], batch_rows: int = 1) -> list[Replayed]:
@@ -186,10 +187,17 @@ def finish_erasures(desk: AtDesk, folder: Path) -> list[compliance.Erased]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One line of fsck."""
+    """One line of fsck.
+
+    Attributes:
+        what: was checked.
+        findings: what is wrong.
+        notes: what is worth knowing and right: not published yet, dropped by retention.
+    """
 
     what: str
     findings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
@@ -210,18 +218,28 @@ def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
         Checked("people register", tuple(_register_findings(room))),
         Checked("signed requests", tuple(_request_findings(room))),
     ]
+    dropped = dropped_by_retention(room)
     for node in nodes:
-        checked += [
-            Checked(f"log {origin}", tuple(f"{one.kind} at {one.where}: {one.message}" for one in findings))
-            for origin, findings in node.fsck()
-        ]
+        checked += [_log_checked(origin, findings, dropped.get(origin, 0)) for origin, findings in node.fsck()]
     return checked
+
+
+def _log_checked(origin: str, findings: Sequence[Finding], dropped: int) -> Checked:
+    """Payloads may be gone as far as acts of retention say so, and no further."""
+    wrong: list[str] = []
+    notes: list[str] = []
+    for one in findings:
+        text = f"{one.kind} at {one.where}: {one.message}"
+        unproven = one.kind == "retained-out" and one.first_kept > dropped
+        (wrong if one.damage or unproven else notes).append(text + (", but no act of retention says so" * unproven))
+    return Checked(f"log {origin}", tuple(wrong), tuple(notes))
 
 
 def _log_findings(room: ControlPlane) -> list[str]:
     verifier = _governance_key(room.keys, room).verifier
     found = fsck(FolderView(room.layout.governance), verifier)
-    return [f"{one.kind} at {one.where}: {one.message}" for one in found]
+    # nobody drops what the governance log says
+    return [f"{one.kind} at {one.where}: {one.message}" for one in found if one.kind != "unpublished"]
 
 
 def _governance_key(keys: KeyFile, room: ControlPlane) -> LogKey:
