@@ -52,7 +52,7 @@ WIDE: Final = 128
 NO_RELEASE: Final = bytes(RELEASE_SIZE)
 
 
-class Answered(msgspec.Struct, frozen=True, eq=False):
+class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What the caller is told, once it is durable.
 
     Attributes:
@@ -141,7 +141,7 @@ class Asked:
         self.weight = self.rows if served is None else self.rows * (1 + len(served.inputs.names) // WIDE)
 
 
-class Outcome(msgspec.Struct, eq=False):
+class Outcome(msgspec.Struct, eq=False, gc=False):
     """One request after prediction: its lines, and its answer unless refused.
 
     Attributes:

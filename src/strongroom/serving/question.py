@@ -19,7 +19,7 @@ class WantedOutput:
     binary: bool
 
 
-class Question(msgspec.Struct, frozen=True, eq=False):
+class Question(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A decoded request, not yet checked against the contract's rules.
 
     Attributes:

@@ -27,7 +27,7 @@ _ID_SPACE: Final = 1 << 8 * ID_SIZE
 FailureRule = Literal["runtime", "output-contract"]
 
 
-class Line(msgspec.Struct, eq=False):
+class Line(msgspec.Struct, eq=False, gc=False):
     """One record to be: a row answered, or a request refused."""
 
     id: bytes

@@ -52,6 +52,8 @@ READMIT_S: Final = 60.0
 WANT_S: Final = 1.0
 SNAPSHOT_S: Final = 1.0
 GRACE_S: Final = 20.0
+GC_OBJECTS: Final = 50_000
+"""Containers made and not yet freed before the collector looks; a batch in flight holds some thousands."""
 EXIT_REFUSED: Final = 3
 EXIT_BROKEN: Final = 4
 
@@ -128,8 +130,10 @@ class Worker:
             self._loop.add_signal_handler(number, self._ended.set)
         self.parts.start_publishing(self._on_fork)
         await self.server.start(sock, tls)
-        # what was made so far lives as long as the process: the collector need not look at it again
+        # what was made so far lives as long as the process: the collector need not look at it again; and what a request
+        # makes goes by its count of references, so that looking for circles every few requests finds none
         gc.freeze()
+        gc.set_threshold(GC_OBJECTS, 20, 20)
         tasks += [asyncio.create_task(self._watch_rules()), asyncio.create_task(self._leave_figures())]
         _say(ready=True, slot=self.parts.slot, port=sock.getsockname()[1], pid=os.getpid())
         await self._ended.wait()
