@@ -16,6 +16,7 @@ from strongroom.errors import NotAuthenticatedError
 from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane, now
 from tests.journeys.bank import MODEL, Bank, each_key_derived_once
+from tests.web.certificates import Authority
 
 WORDS = ("--model", MODEL, "--jurisdiction", "TW", "--purpose", "credit-decision")
 
@@ -79,3 +80,49 @@ def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> Non
     assert f"Bearer {again}".encode() != headers["loan-desk"], "a name may come back, its old key does not"
     with pytest.raises(NotAuthenticatedError):
         door(bank).authenticate(headers["loan-desk"], micros(now()))
+    prove_themselves_otherwise(bank)
+
+
+def prove_themselves_otherwise(bank: Bank) -> None:
+    """Tokens and certificates beside, or instead of, an API key; and what counts no more."""
+    issuer, audience = "https://id.bank.example", "https://gateway.bank.example"
+    assert bank.run("omar", "grant", "add", "night-run", *WORDS, "--no-key")["api_key"] is None
+    to = ("--issuer", issuer, "--subject", "night")
+    assert bank.refused("omar", "grant", "token", "night-run", *to)["error"] == "invalid-input"
+    assert bank.refused("omar", "grant", "issuer", issuer, "--audience", audience)["error"] == "invalid-input"
+    assert bank.refused("ann", "grant", "issuer", issuer, "--audience", audience, "--discover")["error"] == (
+        "not-permitted"
+    )
+    said = bank.run("omar", "grant", "issuer", issuer, "--audience", audience, "--discover", "--lifetime-minutes", "10")
+    assert said == {"issuer": issuer, "pinned": [], "fetched": True}
+    bank.run("omar", "grant", "token", "night-run", *to, "--bound", "--one-time")
+    authority = Authority(bank.folder)
+    shown = authority.issue("night", uris=("spiffe://bank.example/night",))
+    pem = bank.folder / "night.pem"
+    said = bank.run("omar", "grant", "certificate", "night-run", "--file", pem, "--key-only", "--beside")
+    assert (said["by"], said["value"], said["beside"]) == ("spki", shown.spki, True)
+    bank.run("omar", "grant", "certificate", "night-run", "--file", pem)
+    bank.run("omar", "grant", "certificate", "night-run", "--uri", "spiffe://bank.example/night", "--replace")
+    assert bank.refused("omar", "grant", "certificate", "night-run", "--uri", "a", "--dns", "b")["error"] == (
+        "invalid-input"
+    )
+    listed = {one["system"]: one for one in bank.run("omar", "grant", "list")}["night-run"]
+    assert listed["tokens"] == [f"{issuer} night"]
+    assert (listed["certificates"], listed["certificate_beside"]) == (["uri spiffe://bank.example/night"], False)
+    at_us = micros(now())
+    assert door(bank).authenticate(None, at_us, shown).id == "night-run"
+    bank.run("omar", "grant", "deny", "--certificate", pem)
+    with pytest.raises(NotAuthenticatedError):
+        door(bank).authenticate(None, at_us, shown)
+    for what, value in (("token", "t-1"), ("key", "k-1"), ("subject", "night")):
+        denied = bank.run("omar", "grant", "deny", f"--{what}", value, "--issuer", issuer)["denied"]
+        assert (denied["what"], denied["value"]) == (what, value)
+    assert bank.refused("omar", "grant", "deny", "--key", "k", "--issuer", "https://x.example")["error"] == (
+        "invalid-input"
+    )
+    assert bank.refused("omar", "grant", "issuer", issuer, "--end")["error"] == "conflict"
+    bank.run("omar", "grant", "token", "night-run", *to, "--end")
+    bank.run("omar", "grant", "certificate", "night-run", "--end")
+    bank.run("omar", "grant", "issuer", issuer, "--end")
+    listed = {one["system"]: one for one in bank.run("omar", "grant", "list")}["night-run"]
+    assert (listed["tokens"], listed["certificates"]) == ([], [])

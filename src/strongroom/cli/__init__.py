@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import judgement, models, proof, rooms, running, upkeep
+from strongroom.cli import identity, judgement, models, proof, rooms, running, upkeep
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -58,7 +58,8 @@ for panel, commands in SECTIONS.items():
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
 app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
-app.add_typer(running.grant, name="grant", rich_help_panel="Running")
+# `identity` adds commands of its own to the group of `running`
+app.add_typer(identity.grant, name="grant", rich_help_panel="Running")
 app.add_typer(running.node, name="node", rich_help_panel="Running")
 
 

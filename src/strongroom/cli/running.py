@@ -170,6 +170,7 @@ def grant_add(
     room: RoomOption,
     home: HomeOption,
     environment: Annotated[str, typer.Option(help="Environment it may ask in.")] = "production",
+    no_key: Annotated[bool, typer.Option("--no-key", help="No API key: tokens or certificates follow.")] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -182,8 +183,15 @@ def grant_add(
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         key = releasing.grant(
-            desk, system, models=model, environments=[environment], jurisdictions=jurisdiction, purposes=purpose
-        )
+            desk, system, models=model, environments=[environment], jurisdictions=jurisdiction, purposes=purpose,
+            with_key=not no_key,
+        )  # fmt: skip
+    if no_key:
+        lines = [
+            f"`{system}` has a grant; name its tokens or certificates with `strongroom grant token` or `certificate`"
+        ]
+        tell(as_json, {"system": system, "api_key": None}, lines)
+        return
     tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
 
 
@@ -291,6 +299,8 @@ def grant_list(
             "key_id": one.key_id,
             "secrets_until": [None if s.until_us is None else rfc3339(instant(s.until_us)) for s in one.secrets],
             "tokens": [f"{token.issuer} {token.subject}" for token in one.tokens],
+            "certificates": [f"{name.by} {name.value}" for name in one.certificate_names],
+            "certificate_beside": one.beside is True,
             "signing_keys": [key.id for key in one.signing.keys] if one.signing else [],
             "require_signed": bool(one.signing and one.signing.require_signed),
             "sign_answers": bool(one.signing and one.signing.sign_answers),

@@ -172,11 +172,12 @@ def grant(
     purposes: Sequence[str],
     issuers: Sequence[Issuer] = (),
     tokens: Sequence[TokenSubject] = (),
+    with_key: bool = True,
 ) -> ApiKey:
     """As the operator: let a calling system in, within bounds, and sign that.
 
     Returns:
-        Its API key, shown this once.
+        Its API key, shown this once. Without `with_key` it counts for nothing.
 
     Raises:
         NotFoundError: no version of such a model was ever submitted.
@@ -193,8 +194,8 @@ def grant(
             jurisdictions=tuple(jurisdictions),
             purposes=tuple(purposes),
         ),
-        key_id=key.id,
-        secrets=(Secret(digest=key.digest(desk.room.pepper), from_us=at_us),),
+        key_id=key.id if with_key else None,
+        secrets=(Secret(digest=key.digest(desk.room.pepper), from_us=at_us),) if with_key else (),
         tokens=tuple(tokens),
     )
 
@@ -214,7 +215,7 @@ def grant(
         wider = msgspec.structs.replace(grants, issuers=tuple(pinned[name] for name in sorted(pinned)))
         return wider.with_system(made)
 
-    _change_grants(desk, "add-grant", system, change, canonical({"add": made, "issuers": list(issuers)}), check)
+    change_grants(desk, "add-grant", system, change, canonical({"add": made, "issuers": list(issuers)}), check)
     return key
 
 
@@ -224,7 +225,7 @@ def end_grant(desk: AtDesk, system: str) -> None:
     Raises:
         NotFoundError: no such system.
     """
-    _change_grants(desk, "add-grant", system, lambda grants: grants.without_system(system), canonical({"end": system}))
+    change_grants(desk, "add-grant", system, lambda grants: grants.without_system(system), canonical({"end": system}))
 
 
 def set_signing(desk: AtDesk, system: str, signing: Signing | None) -> None:
@@ -244,7 +245,7 @@ def set_signing(desk: AtDesk, system: str, signing: Signing | None) -> None:
                 return grants.with_system(msgspec.structs.replace(known, signing=signing or msgspec.UNSET))
         raise NotFoundError(f"no calling system `{system}` has a grant")
 
-    _change_grants(desk, "add-grant", system, change, canonical({"signing": signing, "system": system}))
+    change_grants(desk, "add-grant", system, change, canonical({"signing": signing, "system": system}))
 
 
 def list_grants(desk: AtDesk) -> Sequence[CallingSystem]:
@@ -280,11 +281,11 @@ def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> 
                 return grants.with_system(known.rotated(key.digest(desk.room.pepper), at_us, overlap_us))
         raise NotFoundError(f"no calling system `{system}` has a grant")
 
-    _change_grants(desk, "rotate-key", system, change, canonical({"overlap_us": overlap_us, "rotate": system}))
+    change_grants(desk, "rotate-key", system, change, canonical({"overlap_us": overlap_us, "rotate": system}))
     return made[0]
 
 
-def _change_grants(
+def change_grants(
     desk: AtDesk,
     verb: str,
     system: str,
