@@ -6,6 +6,7 @@ what RFC 9421, section 7, lists. Against a gateway that really listens, with the
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import time
@@ -18,6 +19,7 @@ import msgspec
 import pytest
 
 from strongroom.access.authorisation import Authorisation, terms_of
+from strongroom.access.content_digest import digest_field
 from strongroom.access.signed_answers import ANSWER_TAG, verify_answer
 from strongroom.access.signed_requests import sign_request
 from strongroom.adapters.cedar import CedarEngine
@@ -277,3 +279,19 @@ unless { context has signed && context.signed };
             status, _, answer = desk.raw("POST", TARGET, json.dumps(question()).encode())
             assert status == 403
             assert b"credit-decisions-are-asked-for-with-a-signature" in answer
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_a_packed_request_is_signed_as_it_travels_and_its_packed_answer_too(desk: Desk, padding: int) -> None:
+    # RFC 9530: a content digest is of the content with its coding
+    packed = gzip.compress(json.dumps(question()).encode() + b" " * padding)
+    wish = {"content-encoding": "gzip", "accept-encoding": "identity;q=0, gzip", "want-content-digest": "sha-256=1"}
+    status, fields, answer = send(desk, *request(desk, packed, **wish))
+    assert (status, fields[b"content-encoding"]) == (200, b"gzip")
+    assert fields[b"content-digest"] == digest_field(answer, "sha-256")
+    assert json.loads(gzip.decompress(answer))["model_name"] == "pd-cards"
+    headers, _ = request(desk, packed, **wish)
+    other = gzip.compress(json.dumps(question(subject="s-2")).encode())
+    status, _, answer = send(desk, headers, other)
+    assert status in (400, 403), answer
+    assert "digest" in json.loads(answer)["rule"]

@@ -95,6 +95,18 @@ def test_schemathesis_finds_nothing(desk, tmp_path):
         assert desk.tally.codes[code] > before.get(code, 0), code
 
 
+def test_the_reference_page_and_the_document_name_the_same_parameters_and_routes():
+    page = (ROOT / "docs/reference/http-api.md").read_text()
+    table = page.partition("**Parameters**")[2].partition("\n\n|")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^\|? ?`(\w+)` \|", table, re.MULTILINE))
+    assert named == set(DOCUMENT["components"]["schemas"]["request_parameters"]["properties"])
+    for route in ROUTES:
+        path = route.path.replace("/versions/{version}", "[/versions/{version}]")
+        assert any(f"`{one}`" in page for one in (path, path.replace("{name}", "{name}[/versions/{version}]"))) or (
+            route.what == "unload"
+        ), route.path
+
+
 @pytest.mark.slow
 def test_schemathesis_finds_nothing_for_long(desk, tmp_path):
     arguments = ("--phases", "examples,coverage,fuzzing", "--max-time", "150", "--no-shrink")
