@@ -6,7 +6,7 @@ PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
-.PHONY: setup setup-demo demo test test-slow check docs lock clean bench
+.PHONY: setup setup-demo demo test test-slow check docs lock clean bench bench-steps bench-studies bench-lock
 
 setup: .venv/.ready-test .oidc-provider/.ready ## everything: to run, to test, to check
 
@@ -61,8 +61,19 @@ check: setup ## style, types, layers, dependencies
 docs: setup ## run every block of the documentation
 	$(BIN)/python -m pytest tests/docs tests/verify/test_how_to.py -q
 
-bench: setup ## requests a second beside a bare server of the same stack
-	$(BIN)/python -m bench.gateway
+bench: setup ## ours, the bare limits and seven others under one load: make bench PEERS="bare fastapi" SECONDS=8 ROUNDS=3 QUICK=1
+	$(BIN)/python -m bench.run $(if $(PEERS),--peers $(PEERS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(QUICK),--quick) $(if $(PEERS)$(QUICK),,--page)
+
+bench-steps: setup ## where the time of an answer goes: microseconds by step
+	$(BIN)/python -m bench.profile
+
+STUDIES ?= ledger scaling overload explain runtimes parquet halt
+bench-studies: setup ## the ledger, scaling, overload, reason codes, runtimes, files and halts, each by itself
+	@for study in $(STUDIES); do if [ -f bench/$$study.py ]; then echo "== $$study"; $(BIN)/python -m bench.$$study || exit 1; fi; done
+
+bench-lock: setup ## resolve the pins of the others' environments anew
+	$(BIN)/python -m bench.environments lock
 
 lock: setup ## resolve the pins anew; no registry address enters the files
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
@@ -73,4 +84,4 @@ lock: setup ## resolve the pins anew; no registry address enters the files
 		--no-emit-index-url --no-header --quiet -o requirements/kserve.txt
 
 clean:
-	rm -rf .venv .oidc-provider demo-room .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .oidc-provider bench/.envs bench/.cache demo-room .mypy_cache .ruff_cache .pytest_cache

@@ -133,7 +133,7 @@ def main() -> int:
         flags = ["--batch-scheduling"] if chosen.batch_scheduling else []
         environment = {"BENCH_MODEL": str(folder / "model.onnx")} | ({"BENCH_BATCH": "1"} if flags else {})
         options = "--interface rsgi --host 127.0.0.1 --port 18081 --workers 1 --loop uvloop --no-ws --log-level error"
-        granian = [str(Path(sys.executable).parent / "granian"), *options.split(), "bench.bare_server:app"]
+        granian = [str(Path(sys.executable).parent / "granian"), *options.split(), "bench.peers.bare.server:app"]
         node = [sys.executable, str(HERE / "gateway_node.py"), "serve", str(folder), *flags]
         runs: list[dict[str, Any]] = []
         with process(node, 18080, {}) as our_pid, process(granian, 18081, environment) as bare_pid:

@@ -54,8 +54,16 @@ def lua_string(data: bytes) -> str:
     return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03d}" for b in data) + '"'
 
 
-def write_script(path: Path, target: str, requests: Sequence[Request]) -> None:
-    """A script for wrk that sends the requests in turn, made once; only a fresh subject is put in as they go."""
+def write_script(path: Path, target: str, requests: Sequence[Request], think_ms: tuple[int, int] | None = None) -> None:
+    """A script for wrk that sends the requests in turn, made once; only a fresh subject is put in as they go.
+
+    Args:
+        path: of the script.
+        target: of every request.
+        requests: at least one.
+        think_ms: each connection waits so long, by lot, before it sends again. With many connections and waits much
+            longer than an answer takes, requests come at a rate that hardly depends on the answers.
+    """
     lines = [
         'wrk.method = "POST"',
         "local made, heads, tails, n, serial = {}, {}, {}, 0, 0",
@@ -83,6 +91,7 @@ def write_script(path: Path, target: str, requests: Sequence[Request]) -> None:
         "  serial = serial + 1",
         "  return heads[n] .. string.format('%012d', serial) .. tails[n]",
         "end",
+        *(["function delay()", f"  return math.random({think_ms[0]}, {think_ms[1]})", "end"] if think_ms else []),
         "function done(summary, latency)",
         "  local e = summary.errors",
         """  io.write(string.format('RESULT {"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, '""",

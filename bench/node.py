@@ -43,7 +43,7 @@ def make(folder: Path, model: bytes, port: int, principals: int = PRINCIPALS) ->
 
     nodes.PASSPHRASE = PASSPHRASE
     features = tuple(feature(name, minimum="-1000", maximum="1000") for name in workload.NAMES)
-    like = release_of(features=features, mode="batch-invariant")
+    like = release_of(features=features, mode="batch-invariant", max_rows=1000)
     made = nodes.make(folder, model=model, like=like, listen=f"127.0.0.1:{port}")
     keys = [new_api_key(os.urandom) for _ in range(principals)]
     bounds = Bounds(

@@ -1,4 +1,4 @@
-"""The bare limit: granian (RSGI, uvloop), msgspec and onnxruntime, no control at all. Run by `bench/gateway.py`."""
+"""The bare limit: granian (RSGI, uvloop), msgspec and onnxruntime, no control at all."""
 
 from __future__ import annotations
 
