@@ -41,6 +41,14 @@ def number(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
+def steady(runs: list[Run], name: str, rows: int, connections: int) -> list[Run]:
+    """A server's usual runs; those of the session in which the core ran side by side, where it took part."""
+    found = pick(
+        runs, server=name, rows=rows, connections=connections, subjects="known", encoding="json", load="full"
+    )  # fmt: skip
+    return pick(found, session="core") or found
+
+
 def server_rows(document: dict[str, Any]) -> list[Row]:
     """One row a server: requests/s (p99 in ms) for each kind of request, start, memory."""
     rows = []
@@ -48,9 +56,7 @@ def server_rows(document: dict[str, Any]) -> list[Row]:
     for name in servers(document):
         row = [NAMES[name]]
         for count, connections in COLUMNS:
-            found = pick(
-                runs, server=name, rows=count, connections=connections, subjects="known", encoding="json", load="full"
-            )
+            found = steady(runs, name, count, connections)
             rate, p99 = median(found), median(found, "p99_ms")
             row.append("" if rate is None else f"{number(rate)} ({number(p99, 1)})")
         starts = document["start_s"].get(name)
@@ -170,9 +176,7 @@ def plot(document: dict[str, Any]) -> str:
         name: rate
         for name in servers(document)
         if (
-            rate := median(
-                pick(document["runs"], server=name, rows=1, connections=64, subjects="known", load="full")
-            )
+            rate := median(steady(document["runs"], name, 1, 64))
         )
         is not None
     }  # fmt: skip

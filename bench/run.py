@@ -42,6 +42,8 @@ CORE: Final = ("bare", "bare_direct", "fastapi")
 WITH_ALL: Final = "all controls"
 HALF_CONNECTIONS: Final = 256
 WARM_S: Final = 2
+TRIALS: Final = 4
+RATE_TOLERANCE: Final = 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +153,22 @@ class Bench:
         case = Case(1, HALF_CONNECTIONS, half=True)
         for _ in range(self.rounds):
             for running in (ours, bare):
-                think = round(1000 * HALF_CONNECTIONS / wanted)
-                trial = self.once("core", running, case, WARM_S, (think // 2, 3 * think // 2), keep=False)
-                # what the answers themselves took comes off the wait, so that both are asked at the same rate
-                cycle = 1000 * HALF_CONNECTIONS / trial["requests_per_s"]
-                think = max(2, round(think - (cycle - think)))
+                think = self.settle_rate(running, case, wanted)
                 self.once("core", running, case, self.seconds, (think // 2, 3 * think // 2))
+
+    def settle_rate(self, running: Running, case: Case, wanted: float) -> int:
+        """Mean wait of a connection in ms at which a server is asked about `wanted` times a second; by trial."""
+        cycle = 1000 * HALF_CONNECTIONS / wanted
+        think = cycle
+        for _ in range(TRIALS):
+            wait = max(2, round(think))
+            trial = self.once("core", running, case, WARM_S, (wait // 2, 3 * wait // 2), keep=False)
+            if abs(trial["requests_per_s"] / wanted - 1) < RATE_TOLERANCE:
+                break
+            # what the answers themselves took comes off the wait; at most to a half or double, since a trial is short
+            took = 1000 * HALF_CONNECTIONS / max(1.0, trial["requests_per_s"]) - wait
+            think = min(2 * cycle, max(cycle / 2, cycle - took))
+        return max(2, round(think))
 
     @contextmanager
     def up(self, peer: Peer) -> Iterator[Running]:
