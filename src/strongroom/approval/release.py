@@ -9,6 +9,7 @@ import msgspec
 from strongroom.approval.automatic import AutomaticRule, check_rules
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, InputContract, OutputContract
+from strongroom.registry.guard import GuardTable
 from strongroom.vocabulary import Digest
 
 
@@ -32,13 +33,15 @@ class Bins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Monitors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is watched live: PSI of each feature and of the score, against the reference sample."""
+    """What is watched live: PSI of each feature and of the score, and, where it is guarded, how unlike the reference
+    sample a row is."""
 
     features: tuple[Bins, ...]
     score: Bins
     psi_alert: str
     psi_floor: str
     min_rows: int
+    guard: GuardTable | msgspec.UnsetType = msgspec.UNSET
 
 
 class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

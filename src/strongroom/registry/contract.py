@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.guard import GuardWish
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -141,7 +142,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model.toml` as a whole.
 
-    `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`.
+    `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`. `guard` says what happens to
+    rows unlike the reference sample; left out, nothing does.
     """
 
     v: Literal[1]
@@ -163,6 +165,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     protected: tuple[str, ...] = ()
     description: str = ""
     runtime: RuntimeName | msgspec.UnsetType = msgspec.UNSET
+    guard: GuardWish | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def engine(self) -> RuntimeName:

@@ -150,9 +150,14 @@ def _whole_of(question: Question, asked: Asked, answers: Sequence[Answered]) -> 
     versions: list[ServedModel | None] = [None] * rows
     receipts: list[bytes] | None = [b""] * rows if question.receipt else None
     failed = None
+    guarded: list[str] | None = None
     place_of = {decision_id: row for row, decision_id in enumerate(ids)}
     for answer in answers:
         failed = failed or answer.failed
+        if answer.guarded is not None:
+            guarded = guarded or [""] * rows
+            for decision_id, mark in zip(answer.decision_ids, answer.guarded, strict=True):
+                guarded[place_of[decision_id]] = mark
         for place, decision_id in enumerate(answer.decision_ids):
             row = place_of[decision_id]
             scores[row], decisions[row], versions[row] = answer.scores[place], answer.decisions[place], answer.served
@@ -161,4 +166,4 @@ def _whole_of(question: Question, asked: Asked, answers: Sequence[Answered]) -> 
     found = tuple(one for one in versions if one is not None)
     if len(found) != rows:
         raise ValueError("the parts of a request do not make it whole")
-    return Answered(found[0], question, ids, scores, decisions, receipts, found, failed)
+    return Answered(found[0], question, ids, scores, decisions, receipts, found, failed, guarded)

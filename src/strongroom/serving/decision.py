@@ -27,6 +27,7 @@ from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
 from strongroom.serving.answer import Reason, refused_document
+from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.question import Question, Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.recording import NOBODY, seal_lines
@@ -63,6 +64,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
         versions: which model answered each row, where a canary split the request; None: `served` answered all.
         failed: the model that should have answered and failed; `served` stood in, or no score at all but a fixed
             decision (`scores` is empty then).
+        guarded: what the input guard says of each row, `flag`, `refer` or nothing; None for nothing at all.
     """
 
     served: ServedModel
@@ -73,6 +75,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     receipts: list[bytes] | None
     versions: tuple[ServedModel, ...] | None = None
     failed: Failure | None = None
+    guarded: list[str] | None = None
 
 
 class Caller(Protocol):
@@ -146,6 +149,7 @@ class Outcome(msgspec.Struct, eq=False, gc=False):
 
     Attributes:
         first: place of its first record in the batch, once it is committed.
+        guarded: what the input guard says of each row; None for nothing.
     """
 
     asked: Asked
@@ -154,6 +158,7 @@ class Outcome(msgspec.Struct, eq=False, gc=False):
     decisions: list[str]
     answered: bool
     first: int = 0
+    guarded: list[str] | None = None
 
     def lose(self, error: StrongroomError) -> None:
         """No record can be made of it, so nothing is: neither answer nor decision id."""
@@ -317,6 +322,16 @@ class Decider:
                 return None
             matrix = np.concatenate([matrix[start : start + asked.rows] for asked, start in kept])
             group = [asked for asked, _ in kept]
+        marks = None
+        if served.guard is not None and served.role != "challenger":
+            # what a challenger would refer or refuse is nobody's matter: its answers go to nobody
+            marks = served.guard.marks(matrix)
+            stay = None if marks is None else served.guard.refuse(group, marks, served.ref.name)
+            if marks is not None and stay is not None:
+                matrix, marks = matrix[stay], marks[stay]
+                group = [asked for asked in group if asked.error is None]
+                if not group:
+                    return None
         try:
             scores = served.output.scores(served.scorer.score(matrix), len(matrix))
         except Exception as error:  # the runtime has errors of its own kind; none may cost other models' requests
@@ -327,6 +342,8 @@ class Decider:
             return None
         good = served.output.good(scores)
         decisions = served.output.decide(scores)
+        if marks is not None and served.guard is not None:
+            decisions = served.guard.decide(decisions, marks)
         random = self._random(16 * len(group) + SALT_SIZE * len(matrix))
         salts = 16 * len(group)
         all_good = bool(good.all())
@@ -361,14 +378,14 @@ class Decider:
                     asked, served, ids[row], matrix[row:end], scores[row:end], decisions[row:end],
                     random[salts + SALT_SIZE * row : salts + SALT_SIZE * end],
                 )  # fmt: skip
-                outcomes[id(asked)] = Outcome(asked, lines, scores[row:end], decisions[row:end], True)
+                outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
                 row = end
                 continue
             lines = []
             for n, subject in enumerate(question.subjects, row):
                 salt = random[salts + SALT_SIZE * n : salts + SALT_SIZE * (n + 1)]
                 lines.append(Line(ids[n], ids[n].hex(), documents[n], salt, subject))
-            outcomes[id(asked)] = Outcome(asked, lines, scores[row:end], decisions[row:end], True)
+            outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
             row = end
         return (matrix, scores) if all_good else (matrix[good], scores[good])
 
@@ -520,8 +537,27 @@ def answer_of(outcome: Outcome, committed: Committed) -> Answered:
             for place, line in enumerate(lines)
         ]  # fmt: skip
     return Answered(
-        served, question, [line.decision_id for line in lines], scores, outcome.decisions, receipts, None, asked.failed
+        served,
+        question,
+        [line.decision_id for line in lines],
+        scores,
+        outcome.decisions,
+        receipts,
+        None,
+        asked.failed,
+        outcome.guarded,
     )
+
+
+def _outcome(
+    asked: Asked, lines: list[Line], scores: NDArray[np.float32], decisions: list[str], marks: Marks | None, row: int
+) -> Outcome:
+    """An answered request, its rows marked by the guard where there is something to mark."""
+    outcome = Outcome(asked, lines, scores, decisions, True)
+    if marks is not None and (mine := marks[row : row + asked.rows]).any():
+        mark_lines(lines, mine)
+        outcome.guarded = names_of(mine)
+    return outcome
 
 
 def _stack(group: list[Asked], width: int) -> Values:

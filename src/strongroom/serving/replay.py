@@ -13,7 +13,8 @@ from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.ports import StoredRecord
 from strongroom.sealing.records import DecisionRecord, open_decision
 from strongroom.sealing.subjects import SubjectKey
-from strongroom.serving.answer import Answer, Tensor, read_answer
+from strongroom.serving.answer import Answer, Reason, Tensor, read_answer
+from strongroom.serving.guard import CODE, REFUSE, names_of
 from strongroom.serving.served import ServedModel
 
 OUTCOMES: Final = {"decision": "answered", "refusal": "refused", "shadow": "shadow"}
@@ -104,8 +105,15 @@ def replay(decision: Decision, served: ServedModel, batch_rows: int = 1) -> Repl
     scores = served.output.scores(served.scorer.score(matrix), batch_rows)
     if any(score.tobytes() != recorded.tobytes() for score in scores):
         raise TamperedError("the recorded score is not what the model gives: a bit differs")
-    if served.output.decide(scores)[0] != answer.decision:
-        raise TamperedError("the recorded decision does not follow from the score")
+    decisions = served.output.decide(scores)
+    reasons: tuple[Reason, ...] = ()
+    if served.guard is not None and (marks := served.guard.marks(matrix)) is not None:
+        if marks[0] == REFUSE:
+            raise TamperedError("the recorded input would have been refused by the guard of its release")
+        decisions = served.guard.decide(decisions, marks)
+        reasons = (Reason(CODE, "", names_of(marks)[0]),)
+    if decisions[0] != answer.decision or answer.reasons != reasons:
+        raise TamperedError("the recorded decision does not follow from the score, or from the guard of its release")
     return Replayed(decision, float(scores[0]), batch_rows)
 
 

@@ -11,6 +11,7 @@ from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.serving.contract_check import InputCheck, OutputCheck
 from strongroom.serving.decoding import DECISION_OUTPUT
+from strongroom.serving.guard import GuardCheck
 from strongroom.serving.ports import Runtime
 from strongroom.serving.profile import Scorer, demand_profile
 from strongroom.vocabulary import Digest, ModelRef
@@ -31,6 +32,7 @@ class ServedModel:
     scorer: Scorer = field(repr=False)
     inputs: InputCheck = field(repr=False)
     output: OutputCheck = field(repr=False)
+    guard: GuardCheck | None = field(repr=False)
     template: AnswerTemplate = field(repr=False)
 
     @property
@@ -55,6 +57,9 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
     demand_profile(release.numeric_profile, runtime.machine, model.ref.name)
     session = runtime.load(model.artifact, release.input.tensor, release.output.tensor, len(release.input.features))
     output = OutputCheck(release.output, release.cut_offs)
+    table = release.monitors.guard
+    guard = None if isinstance(table, msgspec.UnsetType) else GuardCheck(table)
+    decisions = output.decisions if guard is None else (*output.decisions, guard.refer_to)
     return ServedModel(
         ref=model.ref,
         release=release,
@@ -67,5 +72,6 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
         scorer=Scorer(session, release.numeric_profile),
         inputs=InputCheck(release.input),
         output=output,
-        template=AnswerTemplate.make(model.ref, model.release_digest, release.input, release.output, output.decisions),
+        guard=guard,
+        template=AnswerTemplate.make(model.ref, model.release_digest, release.input, release.output, decisions),
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
+from strongroom.registry.guard import GuardTable
 from strongroom.vocabulary import Digest
 
 Verdict = Literal["pass", "amber", "fail", "not-evaluable", "information"]
@@ -210,6 +211,7 @@ class MonitorBins(_Document, frozen=True, kw_only=True):
     psi_alert: str
     psi_floor: str
     min_rows: int
+    guard: GuardTable | msgspec.UnsetType = msgspec.UNSET
 
 
 class Plots(_Document, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
     """Body, content type and extra header lines of `$inference_response`."""
     question, served = answered.question, answered.served
     usual = question.rows == 1 and not question.outputs and not question.binary and answered.receipts is None
-    if usual and answered.failed is None:
+    if usual and answered.failed is None and answered.guarded is None:
         return _usual(answered), JSON_TYPE, b""
     parameters: dict[str, Any] = {
         "decision_id": answered.decision_ids[0],
@@ -157,6 +157,8 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
     if answered.failed is not None:
         failed = answered.failed
         parameters |= {"instead_of": failed.served.version, "instead_of_reason": failed.rule}
+    if answered.guarded is not None:
+        parameters["guard"] = answered.guarded[0] if question.rows == 1 else _list_of(answered.guarded)
     if question.request_id is not None:
         document["id"] = question.request_id
     document["parameters"] = parameters

@@ -20,6 +20,7 @@ from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.validation.artifact import Predict, Rows, open_model
 from strongroom.validation.bins import count_bins, quantile_edges
+from strongroom.validation.guard_fit import fit_guard
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
 from strongroom.validation.tables import feature_rows, outside, read_table
@@ -55,10 +56,11 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     rows = probe_rows(reference, contract.input)
     proof = prove(first, second, rows, contract.input.max_rows, Conditions(contract.engine, version, provider, isa))
     scores = score(first, reference, proof.profile)
-    return {
-        "profile.json": canonical(proof),
-        "monitors.json": canonical(monitors(reference, scores, contract.input, contract.output.name, policy)),
-    }
+    watched = monitors(reference, scores, contract.input, contract.output.name, policy)
+    if contract.guard is not msgspec.UNSET:
+        inside = reference[~outside(reference, contract.input)]
+        watched = msgspec.structs.replace(watched, guard=fit_guard(inside, contract.input, contract.guard))
+    return {"profile.json": canonical(proof), "monitors.json": canonical(watched)}
 
 
 @dataclass(frozen=True, slots=True)
