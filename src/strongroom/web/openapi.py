@@ -193,6 +193,11 @@ _BODY_HEADERS: Final = (
         "description": "of the whole body; the limit on its size holds before and after unpacking",
         "schema": {"enum": ["gzip", "deflate", "identity"]},
     },
+    {
+        "name": "Prefer", "in": "header", "required": False,
+        "description": "`wait=10`: seconds that the request may wait for its turn; the rest is passed over",
+        "schema": {"type": "string"},
+    },
 )  # fmt: skip
 
 
