@@ -34,6 +34,7 @@ from bench import workload
 from bench.load import wrk
 from bench.ours import Gateway, settle
 from bench.processes import HERE, LOAD_CORE, cpu_us
+from bench.stepped_worker import COMMIT
 
 STEPS: Final = (
     "loop", "http", "route", "authenticate", "authorise", "decode", "batch", "check", "predict", "document", "keys",
@@ -80,13 +81,13 @@ def divide(figures: dict[str, Any], answers: int) -> dict[str, Any]:
     # what timing cost each thread: calls that were timed, and calls that passed through
     cost_ns = {"MainThread": 0.0, "commit": 0.0}
     for name, (timed, count, _, _) in figures["cells"].items():
-        thread = "commit" if name.partition("|")[0] in COMMITTING else "MainThread"
+        thread = "commit" if name.endswith(COMMIT) else "MainThread"
         cost_ns[thread] += timed * (inside + outside) + (count - timed) * passing
     spent = {name: ns / answers / 1e3 for name, ns in figures["cpu_ns"].items()}
     timing = {name: ns / answers / 1e3 for name, ns in cost_ns.items()}
-    committing = sum(us for step, us in steps.items() if step in COMMITTING)
+    committing = sum(us for name, us in functions.items() if name.endswith(COMMIT))
     steps["hand over"] = max(0.0, spent.get("commit", 0.0) - timing["commit"] - committing)
-    known = sum(us for step, us in steps.items() if step not in COMMITTING and step != "hand over")
+    known = sum(us for name, us in functions.items() if not name.endswith(COMMIT))
     steps["loop"] = max(0.0, spent.get("MainThread", 0.0) - timing["MainThread"] - known)
     steps["background"] = sum(us for name, us in spent.items() if name not in cost_ns)
     return {
@@ -94,10 +95,6 @@ def divide(figures: dict[str, Any], answers: int) -> dict[str, Any]:
         "functions_us": dict(sorted(((n, round(us, 2)) for n, us in functions.items()), key=lambda one: -one[1])),
         "calls_an_answer": calls, "timing_us": round(sum(timing.values()), 2), "missing": figures["missing"],
     }  # fmt: skip
-
-
-COMMITTING: Final = frozenset(("keys", "records", "seal", "leaf", "tree", "sign", "append", "write", "sync"))
-"""Steps on the committing thread."""
 
 
 def read_stacks(lines: Iterable[str]) -> list[tuple[Stack, int]]:
@@ -160,6 +157,8 @@ def plain(gateway: Gateway, script: Path, chosen: argparse.Namespace, folder: Pa
             "keeper_and_supervisor_cpu_us": round(statistics.median(others), 2),
         }  # fmt: skip
         if chosen.lines:
+            if not (Path(sys.executable).parent / "py-spy").exists():
+                raise RuntimeError("py-spy is not installed here; `pip install py-spy`, or leave out --lines")
             raw = folder / "stacks.txt"
             sampler = subprocess.Popen(
                 [

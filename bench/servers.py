@@ -123,7 +123,7 @@ RECIPES: dict[str, Recipe] = {
         "MLServer",
         lambda programs, _port, scratch: [str(programs / "mlserver"), "start", str(scratch)],
         "/v2/models/pd-cards/infer", v2, v2_scores, "mlserver",
-        "parallel_workers 0 (faster here than its default), no access log, no metrics endpoint",
+        "parallel_workers 0 (no worker processes), no access log, no metrics endpoint",
         environment={"PYTHONPATH": str(environments.PEERS / "mlserver")}, settings=mlserver_settings,
     ),
     "kserve": Recipe(
@@ -138,7 +138,7 @@ RECIPES: dict[str, Recipe] = {
             "--working-dir", str(environments.PEERS / "bentoml"),
         ],
         "/predict", lambda matrix: workload.rows_json(matrix, "rows"), list, "bentoml",
-        "one worker, metrics off, no adaptive batching (slower here on one core)",
+        "one worker, metrics off, no adaptive batching",
         environment={
             "BENTOML_DO_NOT_TRACK": "True", "BENTOML_CONFIG_OPTIONS": "api_server.logging.access.enabled=false",
         },

@@ -30,7 +30,6 @@ BATCHES: Final = ("Board._depart", "Board._landed", "Decider.commit")
 PLACES: Final[tuple[tuple[str, str], ...]] = (
     # step, where a function is looked up as it is called
     ("http", "strongroom.web.http:Connection.data_received"),
-    ("http", "strongroom.web.http:Connection.buffer_updated"),
     ("http", "strongroom.web.http:Exchange.reply"),
     ("send", "strongroom.web.http:Connection.flush"),
     ("route", "strongroom.web.gateway:Gateway.__call__"),
@@ -53,8 +52,9 @@ PLACES: Final[tuple[tuple[str, str], ...]] = (
     ("keys", "strongroom.serving.decision:Decider._subject_keys"),
     ("records", "strongroom.serving.decision:Decider.commit"),
     ("seal", "strongroom.sealing.records:RecordTemplate.fill"),
-    ("seal", "strongroom.serving.decision:seal_record"),
-    ("leaf", "strongroom.serving.decision:commit"),
+    ("seal", "strongroom.serving.decision:Decider.seal"),
+    ("seal", "strongroom.serving.decision:Decider._seal"),
+    ("keys", "strongroom.serving.decision:Decider._keys_at_hand"),
     ("leaf", "strongroom.ledger.making:RecordMaker.make"),
     ("tree", "strongroom.adapters.shard_files:FileShard._frames"),
     ("tree", "strongroom.ledger.tree:Frontier.extend"),
@@ -71,7 +71,7 @@ PLACES: Final[tuple[tuple[str, str], ...]] = (
 
 
 WAITING: Final = frozenset(("predict", "write", "sync", "keys"))
-"""Steps whose functions give the interpreter away while they run."""
+"""Steps whose functions give the interpreter away while they run; so does handing a batch to the other thread."""
 
 
 class Cell:
@@ -96,14 +96,16 @@ class Span:
 
     Attributes:
         weight: how many calls it stands for.
+        commits: on the committing thread.
         stack: for each call that it is in, nanoseconds and number of wrapped calls below.
         took: cell, own nanoseconds on the wall, and inner calls of each call that ended.
         waited_wall_ns, waited_cpu_ns: of calls that wait.
     """
 
-    __slots__ = ("stack", "took", "waited_cpu_ns", "waited_wall_ns", "weight")
+    __slots__ = ("commits", "stack", "took", "waited_cpu_ns", "waited_wall_ns", "weight")
 
-    def __init__(self, weight: int) -> None:
+    def __init__(self, weight: int, commits: bool) -> None:
+        self.commits = commits
         self.weight = weight
         self.stack: list[list[int]] = []
         self.took: list[tuple[Cell, int, int]] = []
@@ -125,7 +127,8 @@ class Thread(threading.local):
 
     def __init__(self) -> None:
         here = threading.current_thread()
-        self.counts = here is threading.main_thread() or here.name == "commit"
+        self.commits = here.name == "commit"
+        self.counts = here is threading.main_thread() or self.commits
         self.inside = 0
         self.span: Span | None = None
 
@@ -134,12 +137,14 @@ SEEN: dict[str, int] = {}
 """Outermost calls by function, timed or not."""
 CELLS: dict[str, Cell] = {}
 MISSING: list[str] = []
+COMMIT: Final = " @commit"
+"""Ends the name of a cell that counts calls on the committing thread."""
 _thread = Thread()
 
 
 def wrap(function: Callable[..., Any], name: str, every: int = EVERY, waits: bool = False) -> Callable[..., Any]:
     """The function, timed now and then."""
-    cell = CELLS[name] = Cell()
+    cell, there = CELLS[name], CELLS[name + COMMIT] = Cell(), Cell()
     SEEN[name] = 0
     thread, wall, cpu, lot = _thread, time.perf_counter_ns, time.thread_time_ns, random.randrange
 
@@ -153,7 +158,7 @@ def wrap(function: Callable[..., Any], name: str, every: int = EVERY, waits: boo
                 return function(*args, **kwargs)
             finally:
                 thread.inside = 0
-        span = thread.span = Span(every)
+        span = thread.span = Span(every, thread.commits)
         cpu_begin = cpu()
         own = [0, 0]
         span.stack.append(own)
@@ -163,7 +168,7 @@ def wrap(function: Callable[..., Any], name: str, every: int = EVERY, waits: boo
         finally:
             spent = wall() - begin
             cpu_spent = cpu() - cpu_begin
-            span.took.append((cell, spent - own[0], own[1]))
+            span.took.append((there if span.commits else cell, spent - own[0], own[1]))
             thread.span = None
             span.end(spent, cpu_spent)
 
@@ -179,7 +184,7 @@ def wrap(function: Callable[..., Any], name: str, every: int = EVERY, waits: boo
         finally:
             spent = wall() - begin
             stack.pop()
-            span.took.append((cell, spent - own[0], own[1]))
+            span.took.append((there if span.commits else cell, spent - own[0], own[1]))
             above = stack[-1]
             above[0] += spent
             above[1] += 1
@@ -198,9 +203,10 @@ def wrap(function: Callable[..., Any], name: str, every: int = EVERY, waits: boo
             cpu_spent = cpu() - cpu_begin
             spent = wall() - begin
             span.stack.pop()
-            cell.timed += 1
-            cell.calls += span.weight
-            cell.self_ns += cpu_spent * span.weight
+            own_cell = there if span.commits else cell
+            own_cell.timed += 1
+            own_cell.calls += span.weight
+            own_cell.self_ns += cpu_spent * span.weight
             span.waited_wall_ns += spent
             span.waited_cpu_ns += cpu_spent
             above = span.stack[-1]
@@ -225,7 +231,7 @@ def install() -> None:
             continue
         every = EVERY_BATCH if path in BATCHES else EVERY
         name = f"{step}|{module.rpartition('.')[2]}.{path}"
-        setattr(holder, last, wrap(function, name, every, waits=step in WAITING))
+        setattr(holder, last, wrap(function, name, every, waits=step in WAITING or path == "Committer.run"))
 
 
 def calibrate() -> tuple[float, float, float]:
@@ -254,7 +260,7 @@ def calibrate() -> tuple[float, float, float]:
         samples.append((own, above, (time.thread_time_ns() - begin - bare) / times))
         _thread.inside = 0
     for name in ("calibration inner", "calibration outer"):
-        del CELLS[name], SEEN[name]
+        del CELLS[name], CELLS[name + COMMIT], SEEN[name]
     first, second, third = (statistics.median(column) for column in zip(*samples, strict=True))
     return first, second, third
 

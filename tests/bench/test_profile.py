@@ -25,13 +25,13 @@ def test_time_between_two_reports_is_divided_among_the_steps() -> None:
         cells={
             "decode|gateway.decode": [1, 10, 31_000, 0],
             "route|gateway.Gateway.__call__": [1, 10, 43_000, 10],
-            "seal|decision.seal_record": [10, 10, 21_000, 0],
+            "seal|decision.seal_record @commit": [10, 10, 21_000, 0],
         },
     )
     document = divide(between(figures(), late), answers=10)
     # 10 calls of 3.0 us once the clock's 100 ns are off; the caller's own also without the 200 ns a call within it
     assert document["functions_us"] == {
-        "route|gateway.Gateway.__call__": 4.0, "decode|gateway.decode": 3.0, "seal|decision.seal_record": 2.0,
+        "route|gateway.Gateway.__call__": 4.0, "decode|gateway.decode": 3.0, "seal|decision.seal_record @commit": 2.0,
     }  # fmt: skip
     assert document["calls_an_answer"]["decode|gateway.decode"] == 1.0
     steps = document["steps_us"]
