@@ -70,7 +70,7 @@ def matrix(datatype, rows, **more):
 
 
 @pytest.mark.parametrize("datatype", NUMBERS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_form_of_a_tensor_gives_the_same_numbers(datatype, data):
     rows = data.draw(st.integers(1, 3))
@@ -190,6 +190,7 @@ def test_another_datatype_is_refused_and_told_what_to_use(datatype):
     assert caught.value.details["rule"] == "datatype"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_subjects_come_as_texts_nested_texts_or_binary(names):
     rows = len(names)

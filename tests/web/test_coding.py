@@ -68,6 +68,7 @@ def test_nothing_acceptable_is_said_so(accepted):
         choose(accepted)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_accept_encoding_is_read_or_refused(accepted):
     try:
@@ -76,7 +77,7 @@ def test_any_accept_encoding_is_read_or_refused(accepted):
         assert b"0" in accepted
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=100_000), st.sampled_from([b"gzip", b"deflate"]))
 def test_what_is_packed_is_unpacked_by_us_and_by_others(body, coding):
     packed = deflate(body, coding)
