@@ -116,6 +116,10 @@ def ratio_table(document: dict[str, Any]) -> Table:
 def busy(document: dict[str, Any]) -> str:
     """A warning when others used the machine at the time; the bench itself keeps two cores busy."""
     load = statistics.median(run.get("load_average", 0.0) for run in document["runs"])
+    if document["settings"]["rounds"] < 3:
+        return (
+            " **Short runs on a shared machine, to show that it works**: do not quote these figures; run `make bench`."
+        )
     if load <= LOAD_LIMIT:
         return ""
     return (
