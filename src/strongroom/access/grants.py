@@ -20,7 +20,8 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_jurisdiction, parse_name
 
-LIMIT_BYTES = 8 * 1024 * 1024
+LIMIT_BYTES = 64 * 1024 * 1024
+"""Room for 100,000 systems, which take some 320 bytes each with one key."""
 DENIED_LIMIT = 65_536
 SIGNING_KEYS_LIMIT = 4
 """Keys that one system may sign with at a time, a rotation in progress included."""
@@ -34,6 +35,7 @@ class Secret(
     kw_only=True,
     forbid_unknown_fields=True,
     rename={"from_us": "from", "until_us": "until"},
+    gc=False,
 ):
     """The keyed digest of one secret of an API key, and when it counts (microseconds; `until` is exclusive)."""
 
@@ -47,7 +49,7 @@ class Secret(
             raise InvalidInputError("a secret ends after it begins", field="until", rule="order")
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Which labels the system may assert; an empty list allows none."""
 
     models: tuple[str, ...]
@@ -132,7 +134,7 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise InvalidInputError("`signing` without keys and without signed answers says nothing", field="signing")
 
 
-class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One calling system.
 
     Attributes:
@@ -273,7 +275,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Raises:
             InvalidInputError: not canonical, unknown fields, or a rule above is broken.
-            TooLargeError: more than 8 MiB.
+            TooLargeError: more than 64 MiB.
         """
         grants = parse_as(data, Grants, LIMIT_BYTES)
         if grants.encode() != data:

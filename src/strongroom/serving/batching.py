@@ -86,6 +86,10 @@ class Board:
         """How many requests wait for a batch."""
         return len(self._waiting)
 
+    def expect(self, principal: str) -> None:
+        """Raise if a request of this principal finds no room now, before work goes into reading it."""
+        self._waiting.expect(principal)
+
     def weigh(self, weights: Mapping[str, int]) -> None:
         """Shares of the queue by principal, 1 where not named."""
         self._waiting.weigh(weights)

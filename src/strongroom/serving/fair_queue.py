@@ -36,7 +36,7 @@ class Room:
         rows: in rows of ordinary width.
     """
 
-    requests: int = 8_192
+    requests: int = 4_096
     rows: int = 50_000
 
 
@@ -77,6 +77,15 @@ class FairQueue:
     def weigh(self, weights: Mapping[str, int]) -> None:
         """Weights by principal from now on; 1 for those not named. Lines that stand keep theirs."""
         self._weights = weights
+
+    def expect(self, principal: str) -> None:
+        """Before a request is read: raise if this principal's next one finds no room. Free while the line is calm.
+
+        Raises:
+            TooManyRequestsError: as for `push`.
+        """
+        if self._calm is None and (line := self._lines.get(principal)) is not None:
+            self._demand_share(line, 1)
 
     def push(self, asked: Asked) -> None:
         """Let a request wait.

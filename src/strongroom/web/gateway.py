@@ -357,6 +357,7 @@ class Gateway:
         unpacked: bytes | RefusedError | None = None,
     ) -> None:
         principal, name = known.principal, known.model
+        self._board.expect(principal.id)
         catalogue = rules.catalogue
         catalogue.demand_fresh(began_us)
         caller = _Waiting(self, exchange, began_us, ticket)

@@ -156,6 +156,7 @@ class Admission:
     _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
     _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
     _seen: tuple[object, ...] = ()
+    _grants: tuple[bytes, Grants] | None = field(default=None, repr=False)
     _used: TokenRegister | None = None
 
     def changed(self) -> bool:
@@ -213,11 +214,19 @@ class Admission:
                     frozenset(release.purposes),
                 ),
             )
-        grants = Grants(sequence=1) if state.grants is None else Grants.decode(state.grants)
+        grants = self._decoded(state.grants)
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
         signing = terms_of_systems(grants.systems)
         return Rules(catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants))
+
+    def _decoded(self, data: bytes | None) -> Grants:
+        """The grants; read again only when their bytes have changed: 100,000 systems take seconds."""
+        if data is None:
+            return Grants(sequence=1)
+        if self._grants is None or self._grants[0] != data:
+            self._grants = data, Grants.decode(data)
+        return self._grants[1]
 
     def _authenticator(self, grants: Grants) -> Authenticator:
         try:

@@ -89,7 +89,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     connections: int = 2048
     connections_per_address: int = 1024
     held_bytes: int = 268_435_456
-    waiting_requests: int = 8192
+    waiting_requests: int = 4096
     waiting_rows: int = 50_000
     wait_ms: int = 10_000
     refusals_a_window: int = 200
