@@ -29,7 +29,7 @@ class Tally:
         self.codes: dict[str, int] = {}
         self.rows = 0
 
-    def answered(self, model: str, rows: int, began_us: int) -> None:
+    def answered(self, model: str, rows: int, began_us: int, version: str = "") -> None:
         self.rows += rows
 
     def refused(self, code: str) -> None:

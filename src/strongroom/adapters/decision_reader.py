@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.ports import Records
 from strongroom.monitoring.outcomes import Decided
+from strongroom.monitoring.trials import Kind, Trial
 from strongroom.sealing.records import DecisionRecord, open_decision
 from strongroom.sealing.subjects import SubjectKeys
 from strongroom.serving.answer import Answer, read_answer
 from strongroom.vocabulary import Digest
+
+FAILURES: Final = ("runtime", "output-contract")
+"""Rules of refusals and shadows that are the model's fault."""
 
 
 class LedgerDecisions:
@@ -42,6 +49,20 @@ class LedgerDecisions:
                     if answer.model == model and not answer.is_static:
                         yield _decided(leaf, answer)
 
+    def trials(self, model: str) -> Iterator[Trial]:
+        """See `monitoring.ports.TrialReader`."""
+        for log in self._logs:
+            for stored in log:
+                leaf = _leaf(stored.leaf)
+                if leaf.type not in ("decision", "refusal", "shadow") or stored.payload is None:
+                    continue
+                with suppress(ErasedError):
+                    answer = read_answer(self._record(leaf, stored.payload).answer)
+                    if (answer.decision_id, answer.release) != (leaf.decision_id, leaf.release):
+                        raise TamperedError(f"the record of decision `{leaf.decision_id}` is of another decision")
+                    if answer.model == model:
+                        yield from _trials(leaf, answer)
+
     def _record(self, leaf: Leaf, payload: bytes) -> DecisionRecord:
         return open_decision(leaf, payload, self._keys.by_key_id(bytes.fromhex(leaf.key_id)).aead)
 
@@ -51,6 +72,26 @@ def _leaf(data: bytes) -> Leaf:
         return Leaf.decode(data)
     except InvalidInputError as error:
         raise TamperedError("a log holds something that is not a leaf") from error
+
+
+def _trials(leaf: Leaf, answer: Answer) -> Iterator[Trial]:
+    """What a record says of the versions in it: one that failed, one that answered, or both."""
+    beside = answer.decision_id if isinstance(answer.beside, msgspec.UnsetType) else answer.beside
+    row = np.frombuffer(answer.inputs[0].data, "<f4") if answer.inputs else np.empty(0, np.float32)
+
+    def trial(release: Digest, manifest: Digest, kind: Kind, score: float, decision: str) -> Trial:
+        return Trial(answer.decision_id, beside, leaf.time_us, release, manifest, kind, row, score, decision)
+
+    if not isinstance(answer.instead_of, msgspec.UnsetType):
+        yield trial(answer.instead_of.release, answer.instead_of.manifest, "failed", math.nan, "")
+    if answer.release is None or answer.manifest is None or answer.is_static:
+        return
+    if answer.outputs:
+        score = float(np.frombuffer(answer.outputs[0].data, "<f4")[0])
+        kind: Kind = "shadow" if leaf.type == "shadow" else "answered"
+        yield trial(answer.release, answer.manifest, kind, score, answer.decision or "")
+    elif answer.reasons and answer.reasons[0].rule in FAILURES:
+        yield trial(answer.release, answer.manifest, "failed", math.nan, "")
 
 
 def _decided(leaf: Leaf, answer: Answer) -> Decided:

@@ -102,6 +102,9 @@ class ReleaseShelf:
         return read_key_ids(path.read_bytes()) if path.is_file() else []
 
     def _write(self, path: Path, data: bytes) -> None:
+        # a mirror is filled again with every refresh: what is there already costs no write and no sync
+        if path.is_file() and path.read_bytes() == data:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(path, data, 0o644)
 

@@ -14,6 +14,13 @@ from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_name
 Role = Literal["champion", "challenger", "fallback"]
 
 
+class RuleUsed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The approved rule by which a machine changed the pointer: its name in the plan, and its digest."""
+
+    name: str
+    sha256: Digest
+
+
 class Pointer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`pointers/<model>.json`, signed by an operator.
 
@@ -23,6 +30,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         canary_percent: share of subjects that the challenger answers, 0 to 100.
         sequence: counts up by one with every change.
         previous: the champion before this change, so that 'what was live at T' can be read from the chain.
+        rule: the rule that did it; absent where a person decided.
     """
 
     v: Literal[1]
@@ -35,6 +43,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     by: PersonId
     at_us: int
     reason: str = ""
+    rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_name(self.model, "model name")
@@ -75,7 +84,47 @@ def check_pointer(pointer: Pointer, approved: Mapping[Digest, Release]) -> None:
         raise NotPermittedError(f"`{pointer.model}` has a canary but no champion to answer the rest")
 
 
-def rolled_back(now: Pointer, approved: Mapping[Digest, Release], by: PersonId, at_us: int, reason: str) -> Pointer:
+def check_rule(pointer: Pointer, now: Pointer | None, approved: Mapping[Digest, Release]) -> None:
+    """Refuse a change that says it is a rule's and is not: nothing but what an approved rule of the plan says.
+
+    Args:
+        pointer: with a `rule`.
+        now: the pointer before it.
+        approved: releases of this model by manifest digest.
+
+    Raises:
+        NotPermittedError: no such rule stands in the plan of champion or challenger, or it says something else.
+    """
+    used = pointer.rule
+    if now is None or isinstance(used, msgspec.UnsetType):
+        raise NotPermittedError(f"the pointer of `{pointer.model}` names no rule, and a machine moves by rules only")
+
+    def says(manifest: Digest | None, action: str) -> bool:
+        plan = approved[manifest].plan if manifest is not None and manifest in approved else None
+        if plan is None or isinstance(plan.rules, msgspec.UnsetType):
+            return False
+        return any((rule.name, rule.digest, rule.then) == (used.name, used.sha256, action) for rule in plan.rules)
+
+    to = (pointer.champion, pointer.challenger, pointer.canary_percent)
+    champion = approved.get(now.champion) if now.champion is not None else None
+    back = champion.plan.fallback if champion is not None else None
+    if (
+        (to == (now.challenger, None, 0) and now.challenger is not None and says(now.challenger, "promote"))
+        or (to == (now.champion, None, 0) and now.challenger is not None and says(now.challenger, "roll-back"))
+        or (to == (back, None, 0) and back is not None and says(now.champion, "roll-back"))
+    ):
+        return
+    raise NotPermittedError(f"no approved rule `{used.name}` of `{pointer.model}` moves the pointer so")
+
+
+def rolled_back(
+    now: Pointer,
+    approved: Mapping[Digest, Release],
+    by: PersonId,
+    at_us: int,
+    reason: str,
+    rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
+) -> Pointer:
     """The pointer after going back to the champion's approved fallback.
 
     Raises:
@@ -87,7 +136,9 @@ def rolled_back(now: Pointer, approved: Mapping[Digest, Release], by: PersonId, 
         raise ConflictError(f"`{now.model}` has no champion to roll back from")
     if champion.plan.fallback is None:
         raise ConflictError(f"the plan of `{now.model}` names no fallback; promote another version or halt it")
-    return _next(now, approved, by, at_us, reason, champion=champion.plan.fallback, challenger=None, percent=0)
+    return _next(
+        now, approved, by, at_us, reason, champion=champion.plan.fallback, challenger=None, percent=0, rule=rule
+    )
 
 
 def pointed(
@@ -101,6 +152,7 @@ def pointed(
     champion: Digest | None,
     challenger: Digest | None,
     percent: int,
+    rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
 ) -> Pointer:
     """The next pointer, checked against the plan.
 
@@ -118,7 +170,9 @@ def pointed(
         by=by,
         at_us=at_us,
     )
-    return _next(start, approved, by, at_us, reason, champion=champion, challenger=challenger, percent=percent)
+    return _next(
+        start, approved, by, at_us, reason, champion=champion, challenger=challenger, percent=percent, rule=rule
+    )
 
 
 def _next(
@@ -131,6 +185,7 @@ def _next(
     champion: Digest | None,
     challenger: Digest | None,
     percent: int,
+    rule: RuleUsed | msgspec.UnsetType,
 ) -> Pointer:
     pointer = Pointer(
         v=1,
@@ -143,6 +198,7 @@ def _next(
         by=by,
         at_us=at_us,
         reason=reason,
+        rule=rule,
     )
     check_pointer(pointer, approved)
     return pointer

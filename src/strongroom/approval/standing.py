@@ -5,12 +5,15 @@ Like all verbs they take signatures: an operator signs the metadata that carries
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+
+import msgspec
 
 from strongroom.access.principals import Principal
 from strongroom.approval.actions import Means
 from strongroom.approval.four_eyes import voice_of
-from strongroom.approval.pointers import Pointer, check_pointer, pointed, rolled_back
+from strongroom.approval.pointers import Pointer, RuleUsed, check_pointer, check_rule, pointed, rolled_back
 from strongroom.approval.ports import ApprovalBooks
 from strongroom.approval.role_metadata import OPERATIONS_ROLE, pointer_path, read_signed
 from strongroom.approval.statements import Halt, Lift, halt_id
@@ -35,6 +38,7 @@ def draft_pointer(
     canary_percent: int,
     reason: str,
     means: Means,
+    rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
 ) -> tuple[Pointer, bytes]:
     """Stage a pointer for an operator to sign. Nothing changes before `point`.
 
@@ -47,12 +51,29 @@ def draft_pointer(
     approved = {one.manifest: one for one in means.publisher.releases(model)}
     now = means.publisher.pointer(model)
     pointer = pointed(
-        now, model, approved, by, micros(at), reason, champion=champion, challenger=challenger, percent=canary_percent
+        now,
+        model,
+        approved,
+        by,
+        micros(at),
+        reason,
+        champion=champion,
+        challenger=challenger,
+        percent=canary_percent,
+        rule=rule,
     )
     return pointer, means.publisher.stage_pointer(pointer, at)
 
 
-def draft_rollback(by: PersonId, at: datetime, *, model: str, reason: str, means: Means) -> tuple[Pointer, bytes]:
+def draft_rollback(
+    by: PersonId,
+    at: datetime,
+    *,
+    model: str,
+    reason: str,
+    means: Means,
+    rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
+) -> tuple[Pointer, bytes]:
     """Stage the pointer back to the champion's approved fallback.
 
     Raises:
@@ -62,7 +83,7 @@ def draft_rollback(by: PersonId, at: datetime, *, model: str, reason: str, means
     if now is None:
         raise ConflictError(f"`{model}` has no champion to roll back from")
     approved = {one.manifest: one for one in means.publisher.releases(model)}
-    pointer = rolled_back(now, approved, by, micros(at), reason)
+    pointer = rolled_back(now, approved, by, micros(at), reason, rule)
     return pointer, means.publisher.stage_pointer(pointer, at)
 
 
@@ -76,6 +97,7 @@ def point(
     signature: bytes,
     means: Means,
     verb: str = "release",
+    facts: Mapping[str, str | int] | None = None,
 ) -> PointerChange:
     """Publish a pointer that an operator signed.
 
@@ -84,6 +106,7 @@ def point(
         key_id: the operator's key.
         signature: over the signed part of the draft.
         verb: `release` to point or promote, `rollback` to go back.
+        facts: more for the entry: the rule that acts and the figures that it looked at.
 
     Raises:
         NotPermittedError: outside the plan, or not the operator's own signature.
@@ -100,8 +123,12 @@ def point(
             raise ConflictError(f"pointer {pointer.sequence} of `{pointer.model}` does not follow the published one")
         approved = {one.manifest: one for one in means.publisher.releases(pointer.model)}
         check_pointer(pointer, approved)
+        if by.kind == "Service" or pointer.rule is not msgspec.UNSET:
+            check_rule(pointer, now, approved)
         if verb == "rollback":
-            expected = rolled_back(now, approved, pointer.by, pointer.at_us, pointer.reason) if now else None
+            expected = (
+                rolled_back(now, approved, pointer.by, pointer.at_us, pointer.reason, pointer.rule) if now else None
+            )
             if expected != pointer:
                 raise NotPermittedError("a roll-back goes to the champion's approved fallback and nowhere else")
         voice = voice_of(means.register.people, key_id, micros(at), "operator")
@@ -128,6 +155,7 @@ def point(
             canary_percent=pointer.canary_percent,
             sequence=pointer.sequence,
             key_id=key_id,
+            **(facts or {}),
         )
     return change
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import identity, judgement, models, proof, rooms, running, upkeep
+from strongroom.cli import deploying, identity, judgement, models, proof, rooms, running, upkeep
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -43,6 +43,8 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         proof.replay,
         proof.outcomes,
         proof.monitor,
+        deploying.compare,
+        deploying.run_rules,
         proof.erase,
         proof.fsck,
         upkeep.retain,

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.monitoring.outcomes import Decided, Outcome
+from strongroom.monitoring.trials import Trial
 from strongroom.office.acts import Act, EntryRef
 from strongroom.office.ports import Notes
 from strongroom.vocabulary import Digest
@@ -17,6 +18,18 @@ class DecisionReader(Protocol):
 
     def decided(self, model: str, release: Digest | None = None) -> Iterator[Decided]:
         """Answered decisions of a model that can still be opened, in the order of the log.
+
+        Raises:
+            TamperedError: a record is not what its leaf says.
+            UnavailableError: ledger or keys cannot be reached.
+        """
+
+
+class TrialReader(Protocol):
+    """Reads from the ledger what every version of a model made of the rows it was asked about."""
+
+    def trials(self, model: str) -> Iterator[Trial]:
+        """Answers, shadows and failures that can still be opened, in the order of the logs.
 
         Raises:
             TamperedError: a record is not what its leaf says.

@@ -58,7 +58,7 @@ SPEAKS: Final = b"accept-encoding: %b\r\n" % SPOKEN
 class Counters(Protocol):
     """What the metrics want to know. Low cardinality, nothing personal."""
 
-    def answered(self, model: str, rows: int, began_us: int) -> None: ...
+    def answered(self, model: str, rows: int, began_us: int, version: str = "") -> None: ...
 
     def refused(self, code: str) -> None: ...
 
@@ -477,7 +477,8 @@ class Gateway:
             self._bodies.reply(exchange, body, content_type, extra)
         else:
             exchange.reply(200, body, content_type, extra)
-        self._counters.answered(answered.served.ref.name, answered.question.rows, began_us)
+        served = answered.served
+        self._counters.answered(served.ref.name, answered.question.rows, began_us, served.version)
 
 
 _UNREAD: Final = -1

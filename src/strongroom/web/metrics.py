@@ -29,6 +29,7 @@ ABOUT: Final = {
     "strongroom_limited": "Requests that were refused for a limit, by limit and whose it is (never a name).",
     "strongroom_wait_seconds": "How long the request that waited longest waited, counted for each of its batch.",
     "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
+    "strongroom_version_seconds": "As strongroom_answer_seconds, by model and version.",
     "strongroom_shadows": "Rows that a challenger saw in shadow, by model, version and what became of them.",
     "strongroom_shadow_seconds": "How long a challenger took for a chunk of shadowed rows, by model and version.",
     "strongroom_answer_seconds": "From the end of a request to its answer, record durable, by model.",
@@ -41,28 +42,30 @@ class WorkerCounters:
     def __init__(self, clock_us: Callable[[], int]) -> None:
         self._counters = Counters()
         self._clock_us = clock_us
-        # answers since the last look at `counters`, by model: rows, and a histogram that counts the requests
-        self._lately: dict[str, tuple[list[int], Histogram]] = {}
+        # answers since the last look at `counters`, by model and version: rows, and a histogram that counts requests
+        self._lately: dict[tuple[str, str], tuple[list[int], Histogram]] = {}
 
     @property
     def counters(self) -> Counters:
         """Everything so far."""
         total = self._counters
-        for model, (rows, histogram) in self._lately.items():
+        for (model, version), (rows, histogram) in self._lately.items():
             label = (("model", model),)
             one = Counters(
                 {"strongroom_answers": {label: histogram.count}, "strongroom_rows": {label: rows[0]}},
                 {"strongroom_answer_seconds": {label: histogram}},
             )
+            if version:
+                one.latencies["strongroom_version_seconds"] = {(*label, ("version", version[:12])): histogram}
             total.merge([one])
         self._lately = {}
         return total
 
-    def answered(self, model: str, rows: int, began_us: int) -> None:
+    def answered(self, model: str, rows: int, began_us: int, version: str = "") -> None:
         """One request was answered."""
-        known = self._lately.get(model)
+        known = self._lately.get((model, version))
         if known is None:
-            known = self._lately[model] = ([0], Histogram())
+            known = self._lately[model, version] = ([0], Histogram())
         known[0][0] += rows
         known[1].observe(max(0, self._clock_us() - began_us) / 1e6)
 
@@ -155,6 +158,19 @@ def snapshot(
         if figure.psi is not None
     ]
     return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures, fresh_until_us, waiting))
+
+
+def latencies_of(snapshots: Iterable[bytes]) -> dict[str, float]:
+    """Bound of the 99th percentile in seconds, by the first 12 digits of a version: of what it answered in canary or
+    live, or of a chunk of rows where it was only shadowed; over all workers since they started."""
+    total = Counters()
+    for data in snapshots:
+        total.merge([_counters(msgspec.json.decode(data, type=Snapshot))])
+    found: dict[str, float] = {}
+    for name in ("strongroom_shadow_seconds", "strongroom_version_seconds"):
+        for labels, histogram in total.latencies.get(name, {}).items():
+            found[dict(labels)["version"]] = histogram.quantile_bound(0.99)
+    return found
 
 
 def render(snapshots: Iterable[bytes]) -> bytes:

@@ -110,6 +110,7 @@ class Refresher:
         self._mirror = ReleaseShelf(layout.mirror)
         self._clock = clock
         self._written: tuple[Digest, datetime] | None = None
+        self._mirrored = False
         self._expires: datetime | None = None
         self._alarmed = False
 
@@ -131,10 +132,15 @@ class Refresher:
             StrongroomError: nothing new was handed on; what the workers have stays in force until it expires.
         """
         state = self._client.refresh(self._clock())
-        for model, error in sync(state, self._fetcher, self._mirror).items():
-            log.warning("model `%s` could not be mirrored: %s", model, error)
-        self._expires = state.expires
         digest = state_digest(state)
+        known = self._written is not None and self._written[0] == digest
+        if not (known and self._mirrored and self._written and state.at - self._written[1] <= KEEP_ALIVE):
+            # every approved version is looked at: not with each look at a repository that stands still
+            trouble = sync(state, self._fetcher, self._mirror)
+            self._mirrored = not trouble
+            for model, error in trouble.items():
+                log.warning("model `%s` could not be mirrored: %s", model, error)
+        self._expires = state.expires
         if self._written is None or self._written[0] != digest or state.at - self._written[1] > KEEP_ALIVE:
             write_state(self._layout.trusted_state, state)
             self._written = digest, state.at

@@ -33,6 +33,7 @@ from strongroom.ledger.leaf import PLAIN, Leaf
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.ports import StoredRecord
 from strongroom.monitoring.outcomes import Decided
+from strongroom.monitoring.trials import Trial
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.sealed import open_sealed
 from strongroom.sealing.subjects import SubjectKey, subject_tag
@@ -134,6 +135,10 @@ class NodeRecords:
     def decided(self, model: str, release: Digest | None = None) -> Iterator[Decided]:
         """See `monitoring.ports.DecisionReader`. Erased subjects are left out."""
         return LedgerDecisions(self.readers, self.keys).decided(model, release)
+
+    def trials(self, model: str) -> Iterator[Trial]:
+        """See `monitoring.ports.TrialReader`. Erased subjects are left out."""
+        return LedgerDecisions(self.readers, self.keys).trials(model)
 
     def ids_of(self, tag: bytes) -> list[str]:
         """Ids of the records under one subject's key; empty when the key is gone."""
