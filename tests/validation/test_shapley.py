@@ -1,0 +1,211 @@
+"""Contributions are the exact interventional Shapley values: by enumeration of all orders' sets, and by `shap` itself."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import venv
+from math import factorial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strongroom.errors import InvalidInputError
+from strongroom.validation.artifact import open_session
+from strongroom.validation.boosters import open_booster
+from strongroom.validation.forests import Forest, Tree, forest_of, read_forest
+from strongroom.validation.shapley import Shapley
+from strongroom.validation.tables import feature_rows, read_table
+from tests.validation.worked import package
+
+
+def score_of(tree: Tree, row: npt.NDArray[np.float32]) -> float:
+    node = 0
+    while tree.left[node] >= 0:
+        value = row[tree.feature[node]]
+        left = tree.missing_left[node] if np.isnan(value) else value < tree.threshold[node]
+        node = int(tree.left[node] if left else tree.right[node])
+    return float(tree.value[node])
+
+
+def margin(forest: Forest, row: npt.NDArray[np.float32]) -> float:
+    return forest.base + sum(score_of(tree, row) for tree in forest.trees)
+
+
+def by_definition(forest: Forest, row: Any, reference: Any) -> npt.NDArray[np.float64]:
+    """Shapley's formula over all sets of features, slow and plain."""
+    width = forest.features
+    worth: dict[frozenset[int], float] = {}
+    for size in range(width + 1):
+        for chosen in itertools.combinations(range(width), size):
+            mixed = np.array(reference, np.float32)
+            mixed[:, list(chosen)] = row[list(chosen)]
+            worth[frozenset(chosen)] = float(np.mean([margin(forest, one) for one in mixed]))
+    found = np.zeros(width)
+    for feature in range(width):
+        for chosen, value in worth.items():
+            if feature not in chosen:
+                share = factorial(len(chosen)) * factorial(width - len(chosen) - 1) / factorial(width)
+                found[feature] += share * (worth[chosen | {feature}] - value)
+    return found
+
+
+def random_tree(random: np.random.Generator, width: int, depth: int) -> Tree:
+    """Any shape up to `depth`, features repeating on a path."""
+    left, right, feature, threshold, missing, value = [], [], [], [], [], []
+
+    def grow(level: int) -> int:
+        node = len(left)
+        left.append(-1), right.append(-1), feature.append(0), threshold.append(0.0)
+        missing.append(bool(random.integers(2))), value.append(float(random.normal()))
+        if level < depth and random.random() < 0.85:
+            feature[node], threshold[node], value[node] = (
+                int(random.integers(width)),
+                float(random.integers(-3, 4)),
+                0.0,
+            )
+            left[node] = grow(level + 1)
+            right[node] = grow(level + 1)
+        return node
+
+    grow(0)
+    return Tree(
+        np.array(left, np.int32), np.array(right, np.int32), np.array(feature, np.int32),
+        np.array(threshold, np.float32), np.array(missing), np.array(value),
+    )  # fmt: skip
+
+
+def random_rows(random: np.random.Generator, count: int, width: int) -> npt.NDArray[np.float32]:
+    rows = random.integers(-4, 5, (count, width)).astype(np.float32)
+    rows[random.random(rows.shape) < 0.15] = np.nan
+    return rows
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 7), st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_random_forests_give_what_the_definition_gives(seed: int, width: int, depth: int, references: int) -> None:
+    random = np.random.default_rng(seed)
+    forest = Forest(tuple(random_tree(random, width, depth) for _ in range(4)), 0.25, "identity", width)
+    reference, rows = random_rows(random, references, width), random_rows(random, 3, width)
+    made = Shapley(forest, reference)
+    found = made.values(rows)
+    for row, values in zip(rows, found, strict=True):
+        np.testing.assert_allclose(values, by_definition(forest, row, reference), atol=2e-6)
+        assert made.base + values.sum() == pytest.approx(margin(forest, row), abs=5e-6)
+    assert made.base == pytest.approx(np.mean([margin(forest, one) for one in reference]))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "native"])
+def test_a_trained_model_is_explained_up_to_rounding_of_what_is_served(kind: Any) -> None:
+    made = package(kind)
+    forest = forest_of(made.contract, made.inputs[made.contract.model_input])
+    rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), made.contract.input, "reference")
+    explainer = Shapley(forest, rows[:32])
+    values = explainer.values(rows[32:200])
+    if kind == "native":
+        served = open_booster(made.inputs["model.ubj"]).predict(rows[32:200])
+    else:
+        served = open_session(made.inputs["model.onnx"]).run(["probabilities"], {"input": rows[32:200]})[0][:, 1]
+    assert np.abs(forest.scores(explainer.base + values.sum(axis=1)) - served).max() < 2e-6
+    # thresholds themselves: a row on the boundary goes where the runtime sends it
+    edges = rows[32:96].copy()
+    for row, tree in zip(edges, forest.trees, strict=False):
+        row[tree.feature[0]] = tree.threshold[0]
+    if kind == "native":
+        served = open_booster(made.inputs["model.ubj"]).predict(edges)
+    else:
+        served = open_session(made.inputs["model.onnx"]).run(["probabilities"], {"input": edges})[0][:, 1]
+    assert np.abs(forest.scores(explainer.base + explainer.values(edges).sum(axis=1)) - served).max() < 2e-6
+
+
+def test_the_same_trees_from_both_formats_have_the_same_values() -> None:
+    one, two = package("xgboost"), package("native")
+    rows = feature_rows(read_table(one.inputs["reference.parquet"], "reference"), one.contract.input, "reference")[:64]
+    explained = [
+        Shapley(forest_of(made.contract, made.inputs[made.contract.model_input]), rows[:8]).values(rows)
+        for made in (one, two)
+    ]
+    np.testing.assert_allclose(explained[0], explained[1], atol=1e-6)
+
+
+def test_values_hang_on_no_other_row_of_the_batch() -> None:
+    made = package("native")
+    rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), made.contract.input, "reference")
+    explainer = Shapley(forest_of(made.contract, made.inputs["model.ubj"]), rows[:16])
+    whole = explainer.values(rows[:100])
+    alone = np.concatenate([explainer.values(rows[n : n + 1]) for n in range(100)])
+    assert whole.tobytes() == alone.tobytes()
+    assert explainer.values(rows[:0]).shape == (0, rows.shape[1])
+
+
+def test_a_random_forest_of_scikit_learn_is_explained() -> None:
+    from skl2onnx import to_onnx
+    from sklearn.ensemble import RandomForestClassifier
+
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(500, 5)).astype(np.float32)
+    model = RandomForestClassifier(12, max_depth=5, random_state=1, n_jobs=1).fit(rows, rows[:, 0] > rows[:, 1])
+    onnx = to_onnx(model, rows[:1], options={"zipmap": False}, target_opset=15).SerializeToString()
+    for column in (0, 1):
+        forest = read_forest(onnx, "onnxruntime", "probabilities", column, 5)
+        made = Shapley(forest, rows[:20])
+        found = made.base + made.values(rows).sum(axis=1)
+        np.testing.assert_allclose(
+            found, open_session(onnx).run(["probabilities"], {"X": rows})[0][:, column], atol=2e-6
+        )
+
+
+def test_what_is_no_single_forest_is_refused() -> None:
+    made = package("logistic")
+    with pytest.raises(InvalidInputError, match="one TreeEnsembleClassifier"):
+        forest_of(made.contract, made.inputs["model.onnx"])
+    for junk in (b"", b"\x08\x01", b"no model"):
+        with pytest.raises(InvalidInputError):
+            read_forest(junk, "onnxruntime", "probabilities", 1, 5)
+    random = np.random.default_rng(1)
+    deep = Forest(tuple(random_tree(random, 3, 20) for _ in range(3)), 0.0, "identity", 3)
+    with pytest.raises(InvalidInputError, match="levels"):
+        Shapley(deep, random_rows(random, 2, 3))
+    flat = Forest((random_tree(random, 3, 2),), 0.0, "identity", 3)
+    for rows in (random_rows(random, 0, 3), random_rows(random, 300, 3), random_rows(random, 2, 4)):
+        with pytest.raises(InvalidInputError, match="reference rows"):
+            Shapley(flat, rows)
+
+
+SHAP = """
+import json, sys
+import numpy as np, shap, xgboost
+booster = xgboost.Booster(); booster.load_model(sys.argv[1] + "/model.ubj")
+rows = np.load(sys.argv[1] + "/rows.npy")
+explainer = shap.TreeExplainer(booster, rows[:32], feature_perturbation="interventional", model_output="raw")
+np.save(sys.argv[1] + "/shap.npy", explainer.shap_values(rows[32:], check_additivity=False))
+print(json.dumps({"shap": shap.__version__, "base": float(np.ravel(explainer.expected_value)[0])}))
+"""
+
+
+@pytest.mark.slow
+def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
+    """In an environment of its own: shap imports slowly and pins other packages. STRONGROOM_SHAP names one that exists."""
+    python = os.environ.get("STRONGROOM_SHAP")
+    if python is None:
+        venv.create(tmp_path / "env", with_pip=True)
+        python = str(tmp_path / "env" / "bin" / "python")
+        subprocess.run([python, "-m", "pip", "install", "-q", "shap==0.51.*", "xgboost-cpu==3.2.*"], check=True)
+    made = package("native")
+    rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), made.contract.input, "reference")
+    (tmp_path / "model.ubj").write_bytes(made.inputs["model.ubj"])
+    np.save(tmp_path / "rows.npy", rows[:132])
+    done = subprocess.run([python, "-c", SHAP, str(tmp_path)], check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    explainer = Shapley(forest_of(made.contract, made.inputs["model.ubj"]), rows[:32])
+    np.testing.assert_allclose(explainer.values(rows[32:132]), np.load(tmp_path / "shap.npy"), atol=1e-5)
+    assert explainer.base == pytest.approx(told["base"], abs=1e-5)
+    assert sys.version_info >= (3, 11)
