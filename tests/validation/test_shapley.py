@@ -1,4 +1,4 @@
-"""Contributions are the exact interventional Shapley values: by enumeration of all orders' sets, and by `shap` itself."""
+"""Contributions are the exact interventional Shapley values: by enumerating all sets, and by `shap` itself."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ print(json.dumps({"shap": shap.__version__, "base": float(np.ravel(explainer.exp
 
 @pytest.mark.slow
 def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
-    """In an environment of its own: shap imports slowly and pins other packages. STRONGROOM_SHAP names one that exists."""
+    """In an environment of its own: shap pins other packages. STRONGROOM_SHAP names the Python of one that exists."""
     python = os.environ.get("STRONGROOM_SHAP")
     if python is None:
         venv.create(tmp_path / "env", with_pip=True)

@@ -216,8 +216,8 @@ def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
         place = {int(identity): index for index, identity in enumerate(nodes[at].tolist())}
         leaf = modes[at] == b"LEAF"
         yes, no = (
-            ints_at(ints("nodes_truenodeids")[at], place, leaf),
-            ints_at(ints("nodes_falsenodeids")[at], place, leaf),
+            _children(ints("nodes_truenodeids")[at], place, leaf),
+            _children(ints("nodes_falsenodeids")[at], place, leaf),
         )
         value = [worth.get((tree, int(identity)), 0.0) for identity in nodes[at].tolist()]
         trees.append(

@@ -210,7 +210,7 @@ def _codes(levels: int, trees: int, starts: Sequence[int], decided: npt.NDArray[
     for level in range(levels):
         width = trees << level
         step = decided[starts[level] : starts[level] + width]
-        code = code << 1
+        code = np.left_shift(code, 1)
         both = np.empty((width, 2, count), np.uint8)
         np.bitwise_or(code, step, out=both[:, 0])
         np.bitwise_or(code, step ^ 1, out=both[:, 1])
