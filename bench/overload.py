@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import workload
+from bench.load import Request, write_script, wrk
 from bench.node import free_port
 from bench.processes import LOAD_CORE, SERVER_CORE, memory, process, wait_until, workers
 
@@ -152,6 +153,8 @@ def polite(port: int, bearer: str, seconds: float) -> list[float]:
 
 def quantiles(latencies: list[float]) -> dict[str, float | int]:
     """What the polite caller saw."""
+    if len(latencies) < 2:
+        return {"answers": len(latencies), "longest_ms": round(max(latencies, default=0.0), 2)}
     cuts = statistics.quantiles(latencies, n=100)
     return {
         "answers": len(latencies), "p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2),
@@ -210,10 +213,12 @@ def main(arguments: list[str]) -> int:
         with process(command, {}, SERVER_CORE, said) as node:
             wait_until(lambda: _ready(port), node, said)
             pid = workers(node.pid, "strongroom.web.worker")[0]
-            # what it can answer, by the same generator once the node is warm: ten times that is the overload
-            for _ in range(2):
-                probe = json.loads(child("flood", str(port), bearers["greedy"], "12000", "4").communicate()[0])
-            capacity = max(100, int(probe["answers"].get("200", 0) / probe["seconds"]))
+            # what it can answer, in a closed loop once the node is warm: ten times that is the overload
+            script = folder / "greedy.lua"
+            headers = {"Authorization": bearers["greedy"], "Content-Type": "application/json"}
+            write_script(script, TARGET, [Request(body, headers) for body in workload.bodies()])
+            wrk(port, script, 64, 2)
+            capacity = max(100, round(wrk(port, script, 64, 4).requests_per_s))
             rate = 10 * capacity
             runs = {
                 "polite alone": scenario(port, bearers, None, 0, chosen.seconds, pid),
