@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -180,8 +180,10 @@ def make(
     like: Release | None = None,
     listen: str = "127.0.0.1:0",
     segment_bytes: int | None = None,
+    granting: Callable[[Grants], Grants] = lambda grants: grants,
+    settling: Callable[[NodeSettings], NodeSettings] = lambda settings: settings,
 ) -> Node:
-    """A room with one live version, and a node beside it."""
+    """A room with one live version, and a node beside it; `granting` and `settling` change its documents."""
     room_folder = folder / "room"
     room_folder.mkdir()
     ring = KeyFile.create(folder / "control.keyring", PASSPHRASE, kdf=ScryptParameters(2**14, 8, 1))
@@ -198,7 +200,7 @@ def make(
         ),
         secrets=(Secret(digest=key.digest(PEPPER), from_us=0),),
     )  # fmt: skip
-    grants = Grants(sequence=1, systems=(desk,)).encode()
+    grants = granting(Grants(sequence=1, systems=(desk,))).encode()
     room.repository.stage_operations({GRANTS_PATH: grants}, room.at)
     room.sign("operations", "oscar")
     room.repository.publish("operations", room.at)
@@ -209,6 +211,7 @@ def make(
         refresh_s=0.2 if model is None else 1.0, unauthenticated_window_s=1.0,
         segment_bytes=segment_bytes or (4 * 1024 * 1024 if model is None else 64 * 1024 * 1024),
     )  # fmt: skip
+    settings = settling(settings)
     node = folder / "gateway"
     policy = TrustPolicy({governance.name: governance.verifier}, {}, {}, "none")
     shards = make_node(

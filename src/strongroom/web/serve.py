@@ -20,7 +20,7 @@ from strongroom.adapters.keeper_client import KeeperProcess
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
-from strongroom.web.server import Server, listen
+from strongroom.web.server import Server, listen, tls_context, tls_files
 from strongroom.wiring.gateway import Refresher, keeper, now
 from strongroom.wiring.issuer_keys import IssuerKeys
 from strongroom.wiring.node import NodeLayout, NodeSettings, parse_address
@@ -82,6 +82,9 @@ class Supervisor:
             os.set_inheritable(sock.fileno(), True)
             refresher = Refresher(self.layout, self.settings)
             issuer_keys = IssuerKeys(self.layout, self.settings, now)
+            if self.settings.tls is not None:
+                # refused here, once and in plain words, before anything is started
+                tls_context(tls_files(self.layout.folder, self.settings.tls))
             await self._first_refresh(refresher)
             with keeper(self.layout, self.settings) as keeping:
                 metrics = await self._start_metrics()

@@ -18,6 +18,7 @@ from cryptography import x509
 
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
 from strongroom.web.http import HEADS, Connection, Exchange, Handler, Head, Limits
+from strongroom.wiring.node import TlsSettings
 
 log = logging.getLogger(__name__)
 SWEEP_S: Final = 0.25
@@ -46,6 +47,17 @@ class TlsFiles:
     client_ca: Path | None = None
     client: Literal["none", "optional", "required"] = "none"
     client_crl: Path | None = None
+
+
+def tls_files(folder: Path, settings: TlsSettings) -> TlsFiles:
+    """The files that a node's settings name, absolute or below its folder."""
+    return TlsFiles(
+        folder / settings.certificate,
+        folder / settings.key,
+        folder / settings.client_ca if settings.client_ca is not None else None,
+        settings.client,
+        folder / settings.client_crl if settings.client_crl is not None else None,
+    )
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:

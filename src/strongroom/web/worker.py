@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
 from strongroom.web.metrics import WorkerCounters, snapshot
-from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context
+from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context, tls_files
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.log_lines import log_to
@@ -110,22 +111,11 @@ class Worker:
         )  # fmt: skip
         self.server = Server(self.gateway, bounds, self._counters.http_refused)
 
-    async def run(self, sock: socket.socket) -> int:
+    async def run(self, sock: socket.socket, files: TlsFiles | None = None, tls: ssl.SSLContext | None = None) -> int:
         """Serve until told to stop; returns the exit status."""
-        tls = None
-        files = self.parts.settings.tls
         tasks: list[asyncio.Task[None]] = []
-        if files is not None:
-            folder = self.parts.layout.folder
-            revoked = folder / files.client_crl if files.client_crl is not None else None
-            tls = tls_context(
-                TlsFiles(
-                    folder / files.certificate, folder / files.key,
-                    folder / files.client_ca if files.client_ca is not None else None, files.client, revoked,
-                )
-            )  # fmt: skip
-            if revoked is not None:
-                tasks.append(asyncio.create_task(follow_revocations(tls, revoked)))
+        if tls is not None and files is not None and files.client_crl is not None:
+            tasks.append(asyncio.create_task(follow_revocations(tls, files.client_crl)))
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._ended.set)
         self.parts.start_publishing(self._on_fork)
@@ -246,7 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sock = socket.socket(fileno=chosen.listen_fd)
 
     async def run() -> int:
-        return await Worker(parts, asyncio.get_running_loop()).run(sock)
+        # before the worker has threads: a refusal must end the process
+        files = tls_files(chosen.folder, parts.settings.tls) if parts.settings.tls is not None else None
+        tls = tls_context(files) if files is not None else None
+        return await Worker(parts, asyncio.get_running_loop()).run(sock, files, tls)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
