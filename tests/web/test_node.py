@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_a_node_publishes_the_key_that_signs_its_answers_and_remembers_nonces_on
     asked[b"host"] = f"127.0.0.1:{node.supervisor.port}".encode()
     verify_answer(pinned, (b"POST", b"/v2/models/pd-cards/infer", asked), 200, fields, body, int(time.time()))
     assert layout.nonces.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_process_with_keys_can_leave_a_core_file(node):
+    workers = [process.pid for process in node.supervisor._workers.values()]
+    for pid in (*workers, node.supervisor._keeper.pid):
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        assert next(line.split()[4:6] for line in limits if "core file" in line) == ["0", "0"]
+        # what is undumpable belongs to root in /proc, and no debugger of the same user gets in
+        assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
+    assert workers
 
 
 def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):

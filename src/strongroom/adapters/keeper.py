@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -41,6 +39,7 @@ from strongroom.adapters.keeper_wire import (
 )
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import OwnedStore, open_owned
+from strongroom.adapters.process_memory import harden
 from strongroom.errors import RefusedError, StrongroomError, UnavailableError
 from strongroom.sealing.subjects import TAG_BYTES
 
@@ -54,8 +53,6 @@ MEMORY: Final = {
     "MALLOC_PERTURB_": "165",
     "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
 }
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_DUMPABLE: Final = 4
 
 
 class Listener:
@@ -236,21 +233,6 @@ class Keeper:
             with contextlib.suppress(StrongroomError, OSError):
                 self._owned.back_up_daily()
             self._stopping.wait(UPKEEP_INTERVAL_S)
-
-
-def harden(*, die_with_parent: bool, inspectable: bool) -> None:
-    """No core dumps, no reading of this memory by processes of the same user, and no life after the parent if asked.
-
-    Args:
-        die_with_parent: the process that started it is its owner.
-        inspectable: leave memory readable for processes of the same user; for tests that search it without being root.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not inspectable:
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if die_with_parent:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from strongroom.adapters.keeper_client import KeeperProcess
+from strongroom.adapters.process_memory import swap_areas
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
@@ -79,6 +80,10 @@ class Supervisor:
                 loop.add_signal_handler(number, self.stop)
         with _only_one(self.layout.lock), listen(*parse_address(self.settings.listen, "listen")) as sock:
             self.port = sock.getsockname()[1]
+            for area in swap_areas():
+                self._tell(
+                    f"warning: `{area}` is swap, and keys in memory may be written there; turn it off or encrypt it"
+                )
             os.set_inheritable(sock.fileno(), True)
             refresher = Refresher(self.layout, self.settings)
             issuer_keys = IssuerKeys(self.layout, self.settings, now)

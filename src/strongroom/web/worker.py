@@ -24,6 +24,7 @@ from typing import Final
 
 import uvloop
 
+from strongroom.adapters.process_memory import harden
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.time_floor import read_floor
 from strongroom.errors import StrongroomError, TamperedError
@@ -223,7 +224,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slot", type=int, required=True)
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--batch-scheduling", action="store_true", help="run under SCHED_BATCH")
+    parser.add_argument("--allow-memory-inspection", action="store_true", help="for tests that are not root")
     chosen = parser.parse_args(arguments)
+    # before there is a secret in this process
+    harden(die_with_parent=False, inspectable=chosen.allow_memory_inspection)
     log_to(None, "%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     passphrase = sys.stdin.buffer.readline().rstrip(b"\n")
     if chosen.batch_scheduling:

@@ -60,6 +60,7 @@ from strongroom.wiring.node import (
     NodeSettings,
     answer_signer,
 )
+from strongroom.wiring.publishing import Publication
 from strongroom.wiring.witnessing import Cosigning
 
 log = logging.getLogger(__name__)
@@ -304,6 +305,7 @@ class WorkerParts:
     short: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    publication: Publication | None = None
 
     @classmethod
     def open(cls, folder: Path, slot: int, passphrase: bytes) -> WorkerParts:
@@ -357,6 +359,8 @@ class WorkerParts:
             nonces,
         )
         parts.demand_no_fork()
+        if settings.publication is not None:
+            parts.publication = Publication(layout.ledger(slot), shard.verifier, settings.publication)
         return parts
 
     def demand_no_fork(self) -> None:
@@ -392,6 +396,8 @@ class WorkerParts:
         self._thread = threading.Thread(target=work, name="publish", daemon=True)
         self._thread.start()
         self.cosigning.start(forked)
+        if self.publication is not None:
+            self.publication.start(forked)
 
     def want_keys(self, issuers: frozenset[str]) -> None:
         """Leave word for the supervisor that tokens of these issuers name keys that are not known here."""
@@ -414,12 +420,16 @@ class WorkerParts:
         """Publish and ask the witnesses once more, and let go."""
         self._stop.set()
         self.cosigning.stop()
+        if self.publication is not None:
+            self.publication.stop()
         if self._thread is not None:
             self._thread.join()
         self.publish()
         if not self.layout.fork(self.slot).exists():
             try:
                 self.cosigning.ask()
+                if self.publication is not None:
+                    self.publication.once()
             except TamperedError as error:
                 self._note_fork(error)
         self.nonces.close()

@@ -21,6 +21,7 @@ from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.origin import Origin
 from strongroom.ledger.trust import TrustPolicy, read_trust
 from strongroom.vocabulary import parse_jurisdiction, parse_name
+from strongroom.wiring.publishing import PublicationSettings
 
 NODE_FILE = "node.toml"
 INDEX_KEY = "subject-index"
@@ -121,6 +122,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         limits: what one worker takes in.
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
         identity: how the keys of issuers are fetched; none means public addresses only.
+        publication: a second place for the public form of the logs; none means the node's own folder only.
 
     Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
     """
@@ -147,6 +149,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limits: LimitSettings = LimitSettings()
     tls: TlsSettings | None = None
     identity: IdentitySettings | None = None
+    publication: PublicationSettings | None = None
 
     def __post_init__(self) -> None:
         for what in ("node", "environment"):

@@ -1,0 +1,97 @@
+"""Carrying a log to a store: late is told once, and again when it is over; another history is an alarm."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from strongroom.adapters.memory_tiles import MemoryTiles
+from strongroom.adapters.shard_files import FileShard
+from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
+from strongroom.ledger.publication import TileStore
+from strongroom.wiring.publishing import Publication, PublicationSettings, open_store
+from tests.ledger.samples import ORIGIN, log_key, records
+
+KEY = log_key()
+
+
+class Flaky(MemoryTiles):
+    """A store that is away while it is told to be."""
+
+    away = False
+
+    def put(self, path: str, content: bytes) -> None:
+        if self.away:
+            raise UnavailableError("away")
+        super().put(path, content)
+
+
+def test_a_store_that_is_away_delays_the_publication_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, now = Flaky(), 0.0
+    settings = PublicationSettings(kind="files", url=f"file://{tmp_path}/store", alarm_after_s=60)
+    shard = FileShard.create(tmp_path / "log", ORIGIN, KEY, segment_bytes=128 * 1024)
+    publication = Publication(tmp_path / "log", KEY.verifier, settings, lambda *_: store, lambda: now)
+    shard.append(records(0, 5))
+    shard.publish()
+    publication.once()
+    first = store.get("checkpoint")
+    store.away = True
+    shard.append(records(5, 5))
+    shard.publish()
+    with caplog.at_level(logging.WARNING):
+        for now in (10.0, 40.0, 69.0, 71.0, 90.0):  # noqa: B007  the clock reads it
+            publication.once()
+        assert (store.get("checkpoint"), publication.lag_s) == (first, 80.0)
+        told = [record.levelname for record in caplog.records]
+        assert told == ["WARNING", "CRITICAL"]
+        store.away = False
+        publication.once()
+    assert "up to date again" in caplog.text
+    assert (publication.lag_s, store.get("checkpoint")) == (0.0, (shard.public_folder / "checkpoint").read_bytes())
+    shard.close()
+
+
+def test_another_history_is_no_delay(tmp_path: Path) -> None:
+    store = MemoryTiles()
+    settings = PublicationSettings(kind="files", url="file:///nowhere")
+    for number, folder in enumerate(("one", "other")):
+        shard = FileShard.create(tmp_path / folder, ORIGIN, KEY, segment_bytes=128 * 1024)
+        shard.append(records(number * 100, 5))
+        shard.publish()
+        shard.close()
+    Publication(tmp_path / "one", KEY.verifier, settings, lambda *_: store).once()
+    other = Publication(tmp_path / "other", KEY.verifier, settings, lambda *_: store)
+    with pytest.raises(TamperedError, match="another history"):
+        other.once()
+    alarms: list[TamperedError] = []
+    other.start(alarms.append, every_s=0.01)
+    assert other._thread is not None
+    other._thread.join(10)
+    assert len(alarms) == 1
+    other.stop()
+
+
+def test_stores_are_opened_by_their_settings(tmp_path: Path) -> None:
+    made: TileStore = open_store(PublicationSettings(kind="files", url=f"file://{tmp_path}/s"), ORIGIN)
+    made.put("tile/0/000", b"x")
+    assert (tmp_path / "s" / ORIGIN / "tile" / "0" / "000").read_bytes() == b"x"
+    pytest.importorskip("obstore")
+    open_store(PublicationSettings(kind="objects", url="memory:///"), ORIGIN).put("tile/0/000", b"x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "alarm"),
+    [
+        ("files", "s3://bucket", 60), ("objects", "file:///x", 60), ("postgres", "sqlite:///x", 60),
+        ("postgres", "postgresql://user:secret@host/db", 60), ("objects", "s3://bucket/?secret=1", 60),
+        ("files", "file:///x", 1),
+    ],
+)  # fmt: skip
+def test_settings_that_are_refused_and_say_no_secret(kind: str, url: str, alarm: float) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        PublicationSettings(kind=kind, url=url, alarm_after_s=alarm)  # type: ignore[arg-type]
+    assert "secret" not in refused.value.message
