@@ -16,6 +16,7 @@ from tools.make_reference import PAGE, reference
 import strongroom
 from strongroom.cli.output import EXIT_CODES
 from strongroom.wiring.node import IdentitySettings, LimitSettings, NodeSettings, TlsSettings
+from strongroom.wiring.publishing import PublicationSettings
 from strongroom.wiring.settings import RoomSettings
 from tests.journeys.test_command_form import ALL
 
@@ -97,7 +98,11 @@ def first_column(page: str) -> set[str]:
 def test_every_setting_is_documented() -> None:
     room = {field.name for field in msgspec.structs.fields(RoomSettings)}
     assert first_column("settings.md") == room
-    node = {field.name for kind in (NodeSettings, LimitSettings) for field in msgspec.structs.fields(kind)}
+    node = {
+        field.name
+        for kind in (NodeSettings, LimitSettings, PublicationSettings)
+        for field in msgspec.structs.fields(kind)
+    }
     assert first_column("node-toml.md") == node
     text = (DOCS / "reference" / "node-toml.md").read_text()
     for field in (*msgspec.structs.fields(TlsSettings), *msgspec.structs.fields(IdentitySettings)):
