@@ -143,6 +143,7 @@ class OutputCheck:
         self._high = float(bound(contract.maximum) or 0.0)
         self._bounds = np.array([bound(cut.below) or 0.0 for cut in cut_offs[:-1]], np.float64)
         self.decisions: Final = tuple(cut.decision for cut in cut_offs)
+        self.cut_points: Final = self._bounds if self._bounds.size else np.array([np.inf])
 
     def scores(self, output: NDArray[np.float32], rows: int) -> Matrix:
         """The score of each row, float32, shape [rows].

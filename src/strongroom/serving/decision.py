@@ -28,6 +28,7 @@ from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labe
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.guard import Marks, mark_lines, names_of
+from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Question, Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.recording import NOBODY, seal_lines
@@ -226,6 +227,8 @@ class Decider:
         # by name, for as long as the keys' own cache holds them: what is forgotten or expired there is gone here too
         self._held: WeakValueDictionary[str, SubjectKey] = WeakValueDictionary()
         self._failing: list[Asked] = []
+        # who looks for probing; None: nobody does
+        self.probes: ProbeWatch | None = None
         self._templates: dict[tuple[bool, str, Labels, Digest | None], RecordTemplate] = {}
 
     # --- on the loop
@@ -344,6 +347,8 @@ class Decider:
         decisions = served.output.decide(scores)
         if marks is not None and served.guard is not None:
             decisions = served.guard.decide(decisions, marks)
+        if self.probes is not None and served.role != "challenger":
+            self.probes.see(served, group, matrix, scores, marks)
         random = self._random(16 * len(group) + SALT_SIZE * len(matrix))
         salts = 16 * len(group)
         all_good = bool(good.all())

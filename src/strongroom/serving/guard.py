@@ -59,7 +59,7 @@ class GuardCheck:
         self._parents = np.array(table.parents, np.intp)
         width = self._width = most + 2
         # laid out by the number of edges that are not below a value, as comparing gives it: 0 for what is missing
-        laid = np.zeros((features, width, width), np.int32)
+        laid = np.zeros((features, width, width), np.int64)
         for place, parent in enumerate(table.parents):
             own, beside = (_places(len(table.edges[one]), width) for one in (place, parent))
             shape = len(table.edges[parent]) + 2, len(table.edges[place]) + 2
@@ -76,12 +76,13 @@ class GuardCheck:
         Args:
             matrix: float32, shape [rows, features], as the contract let it through.
         """
-        below = np.add.reduce(matrix <= self._edges, axis=0, dtype=np.intp)
+        # one byte is enough for the count, and adds four times as fast
+        below = np.add.reduce((matrix <= self._edges).view(np.int8), axis=0, dtype=np.int8).astype(np.intp)
         places = below.take(self._parents, axis=1)
         places *= self._width
         places += below
         places += self._base
-        found: NDArray[np.int64] = self._surprise.take(places).sum(axis=1, dtype=np.int64)
+        found: NDArray[np.int64] = self._surprise.take(places).sum(axis=1)
         return found
 
     def marks(self, matrix: NDArray[np.float32]) -> Marks | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
 from strongroom.serving.limiter import Account, Limiter, Ticket
+from strongroom.serving.probing import Probing
 from strongroom.serving.refusal_meter import COUNT_RULE, RefusalMeter
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel
@@ -256,6 +258,18 @@ class Gateway:
                 except (TooManyRequestsError, UnavailableError):
                     # the queue is full just now: it counts with the next window
                     self._meter.count(principal, self._clock_us(), number)
+
+    def note_probing(self, found: Probing, throttle_s: int) -> None:
+        """Record that a principal seems to probe: who, which pattern and model; and have it wait where that is set."""
+        if throttle_s:
+            self.slow(found.principal, throttle_s)
+        error = NotPermittedError(
+            f"`{found.principal}` seems to probe model `{found.model}`",
+            field=found.model,
+            rule=f"probing-{found.pattern}",
+        )
+        with contextlib.suppress(StrongroomError):
+            self._refuse(_Nobody(), self._rules, found.principal, error)
 
     def _refuse(self, caller: Caller, rules: Rules, principal: str, error: RefusedError) -> None:
         """Record a refusal that reached no model, then tell it."""

@@ -28,6 +28,7 @@ ABOUT: Final = {
     "strongroom_boarded": "Requests that travelled in them, refusals included.",
     "strongroom_limited": "Requests that were refused for a limit, by limit and whose it is (never a name).",
     "strongroom_wait_seconds": "How long the request that waited longest waited, counted for each of its batch.",
+    "strongroom_probing": "Times that a caller seemed to probe a model, by pattern (never by whom).",
     "strongroom_http_refusals": "Requests refused before they reached a route, by status.",
     "strongroom_version_seconds": "As strongroom_answer_seconds, by model and version.",
     "strongroom_shadows": "Rows that a challenger saw in shadow, by model, version and what became of them.",
@@ -93,6 +94,10 @@ class WorkerCounters:
         self._counters.add("strongroom_shadows", rows, model=model, version=version[:12], fate=fate)
         if seconds:
             self._counters.observe("strongroom_shadow_seconds", seconds, model=model, version=version[:12])
+
+    def probing(self, pattern: str) -> None:
+        """A principal seems to probe."""
+        self._counters.add("strongroom_probing", pattern=pattern)
 
     def http_refused(self, status: int) -> None:
         """One request was refused before it reached a route."""

@@ -32,6 +32,7 @@ from strongroom.serving.batching import ROWS_A_BATCH, Board
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.limiter import Limiter
+from strongroom.serving.probing import ProbeLimits, ProbeWatch, Probing
 from strongroom.serving.refusal_meter import RefusalMeter
 from strongroom.serving.rules import Rules, closed
 from strongroom.serving.steady_clock import SteadyClock
@@ -46,6 +47,7 @@ from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.log_lines import log_to
+from strongroom.wiring.node import ProbingSettings
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +107,28 @@ class Worker:
             rules, self._board, settings.environment, clock_us, doorkeeper, self._counters,
             settings.body_bytes, messages, self._limiter, meter, limits.wait_ms * 1000,
         )  # fmt: skip
+        if settings.probing is not None:
+            parts.decider.probes = self._probe_watch(settings.probing)
         self._shadowing.point(rules.catalogue.shadows)
         bounds = Limits(
             body_bytes=settings.body_bytes, connections=room_for(limits.connections),
             connections_per_address=limits.connections_per_address, held_bytes=limits.held_bytes,
         )  # fmt: skip
         self.server = Server(self.gateway, bounds, self._counters.http_refused)
+
+    def _probe_watch(self, chosen: ProbingSettings) -> ProbeWatch:
+        limits = ProbeLimits(window_us=chosen.window_s * 1_000_000, least=chosen.least_rows, share=float(chosen.share))
+
+        def tell(found: Probing) -> None:
+            log.warning(
+                "security: `%s` seems to probe model `%s`: %s, %d of %d rows",
+                found.principal, found.model, found.pattern, found.rows, found.seen,
+            )  # fmt: skip
+            self._counters.probing(found.pattern)
+            # not in the middle of a batch: the record of it boards like any other
+            self._loop.call_soon(self.gateway.note_probing, found, chosen.throttle_s)
+
+        return ProbeWatch(os.urandom(16), tell, self._clock, limits)
 
     async def run(self, sock: socket.socket, files: TlsFiles | None = None, tls: ssl.SSLContext | None = None) -> int:
         """Serve until told to stop; returns the exit status."""

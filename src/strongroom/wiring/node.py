@@ -101,6 +101,37 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 raise InvalidInputError(f"`limits.{name}` is a positive number", field=f"limits.{name}", rule="range")
 
 
+class ProbingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[probing]`: look for extraction and adversarial search.
+
+    Attributes:
+        window_s: counts are of the last one to two windows, 1 to 86400.
+        least_rows: of a pattern before anything is said, 10 to 1000000.
+        share: of a principal's rows above which a pattern is one; a decimal string above 0, at most 1.
+        throttle_s: how long the principal is slowed down after it; 0: it is only told; at most 86400.
+    """
+
+    window_s: int = 600
+    least_rows: int = 100
+    share: str = "0.25"
+    throttle_s: int = 0
+
+    def __post_init__(self) -> None:
+        for what, value, low, high in (
+            ("window_s", self.window_s, 1, 86_400),
+            ("least_rows", self.least_rows, 10, 1_000_000),
+            ("throttle_s", self.throttle_s, 0, 86_400),
+        ):
+            if not low <= value <= high:
+                raise InvalidInputError(f"probing.{what} is {low} to {high}", field=f"probing.{what}", rule="range")
+        try:
+            share = float(self.share)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise InvalidInputError("probing.share is above 0, at most 1", field="probing.share", rule="range")
+
+
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`node.toml`.
 
@@ -123,6 +154,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tls: none means plain HTTP, for a loopback address or behind a proxy of the same machine.
         identity: how the keys of issuers are fetched; none means public addresses only.
         publication: a second place for the public form of the logs; none means the node's own folder only.
+        probing: none means that nobody looks for it.
 
     Witnesses, with their keys and addresses, are in `trust/log-policy`, not here.
     """
@@ -150,6 +182,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     tls: TlsSettings | None = None
     identity: IdentitySettings | None = None
     publication: PublicationSettings | None = None
+    probing: ProbingSettings | None = None
 
     def __post_init__(self) -> None:
         for what in ("node", "environment"):
