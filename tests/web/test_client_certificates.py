@@ -18,8 +18,9 @@ from strongroom.access.certificates import CertificateName, Presented
 from strongroom.access.grants import Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer
 from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.client import Client
 from strongroom.adapters.memory_tokens import MemoryTokens
-from strongroom.errors import InvalidInputError
+from strongroom.errors import InvalidInputError, NotAuthenticatedError
 from strongroom.serving.rules import Rules
 from strongroom.web import http as door_http
 from strongroom.web.server import TlsFiles, follow_revocations, tls_context
@@ -112,6 +113,15 @@ def test_a_certificate_alone_is_enough(ca: Authority, by: str) -> None:
         assert ask(desk, ca, "loans") == 200
         # of a system that may not use this model, of nobody, and none
         assert [ask(desk, ca, client) for client in ("other", "nobody", None)] == [403, 401, 401]
+
+
+def test_the_python_client_shows_its_certificate(ca: Authority) -> None:
+    files = (str(ca.folder / "loans.pem"), str(ca.folder / "loans.key"))
+    with serving(ca, house(named("uri", SPIFFE))) as desk:
+        url = f"https://localhost:{desk.port}"
+        assert [one["name"] for one in Client(url, ca_file=str(ca.path), certificate=files).models()] == ["pd-cards"]
+        with pytest.raises(NotAuthenticatedError):
+            Client(url, ca_file=str(ca.path)).models()
 
 
 def test_a_key_beside_a_certificate_must_be_of_the_same_system(ca: Authority) -> None:

@@ -53,11 +53,12 @@ class Client:
 
     Args:
         url: of the gateway, for example `https://gateway.example:8443`.
-        token: API key or access token.
+        token: API key or access token; None where the certificate alone is enough.
         model: which model to ask; may be left out where the caller may ask only one.
         purpose, jurisdiction, environment: labels of every request, within what was granted; a gateway refuses
             requests without them.
         ca_file: PEM of the authority that signed the gateway's certificate; the system's own when None.
+        certificate: PEM files of a client certificate and its key, for gateways that know callers by certificate.
         timeout_s: for each request.
         signing_key: PEM file of the private key that the operator has put into this system's grant; every request is
             signed with it.
@@ -69,13 +70,14 @@ class Client:
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | None = None,
         *,
         model: str | None = None,
         purpose: str | None = None,
         jurisdiction: str | None = None,
         environment: str | None = None,
         ca_file: str | None = None,
+        certificate: tuple[str, str] | None = None,
         timeout_s: float = 30.0,
         signing_key: str | os.PathLike[str] | None = None,
         signing_key_password: bytes | None = None,
@@ -100,8 +102,13 @@ class Client:
             for name, label in (("purpose", purpose), ("jurisdiction", jurisdiction), ("environment", environment))
             if label is not None
         }
-        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        self._pool = urllib3.PoolManager(ca_certs=ca_file, retries=False, timeout=urllib3.Timeout(total=timeout_s))
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        own, key = certificate if certificate is not None else (None, None)
+        self._pool = urllib3.PoolManager(
+            ca_certs=ca_file, cert_file=own, key_file=key, retries=False, timeout=urllib3.Timeout(total=timeout_s)
+        )
         self._contracts: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:

@@ -91,6 +91,9 @@ class TokenRegister:
                 raise NotAuthenticatedError("the token was used before")
             if free is None and ends_us <= at_us:
                 free = place
+            if not ends_us:
+                # never taken, so nothing was ever put behind it
+                break
         return free
 
 
