@@ -132,10 +132,12 @@ def vectors() -> dict[str, Any]:
         "name": "withdraw", "when": [{"figure": "error-rate", "above": "0.02"}], "then": "roll-back",
         "window_rows": 500, "windows": 3, "min_s": 3600,
     }  # fmt: skip
+    used = {"name": "withdraw", "sha256": digest("rule")}
     automatic = with_plan(good, on_failure={"decision": "refer"}, rules=[rule])
     accept = [
         ("Release", automatic), ("Release", good),
-        ("Approval", said), ("Approval", rejection), ("Pointer", pointer), ("Halt", halt),
+        ("Approval", said), ("Approval", rejection),
+        ("Pointer", pointer), ("Pointer", {**pointer, "rule": used}), ("Halt", halt),
         ("Lift", lift), ("Review", review), ("Review", {**review, "opinion": "unfit", "findings": [finding]}),
     ]  # fmt: skip
     reject = [
@@ -167,6 +169,7 @@ def vectors() -> dict[str, Any]:
         ("Approval", "other decision", canonical({**said, "decision": "maybe"})),
         ("Approval", "digest in capitals", canonical({**said, "manifest": said["manifest"].upper()})),
         ("Pointer", "model name with a slash", canonical({**pointer, "model": "a/b"})),
+        ("Pointer", "rule without a digest", canonical({**pointer, "rule": {"name": "withdraw"}})),
         ("Pointer", "champion that is no digest", canonical({**pointer, "champion": "latest"})),
         ("Halt", "no reason", canonical({**halt, "reason": ""})),
         ("Lift", "no halt", canonical(halt)),
