@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Release
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import InvalidInputError, TamperedError
+from strongroom.errors import EvidenceError, InvalidInputError, TamperedError
 from strongroom.registry.contract import InputContract
 from strongroom.registry.guard import GuardTable, GuardWish
 from strongroom.serving.decoding import SUBJECT_TENSOR
@@ -174,6 +174,16 @@ def test_of_many_rows_each_has_its_own_mark_and_one_refused_refuses_all() -> Non
         assert (status, answer["rule"]) == (403, "guard")
         assert answer["decision_id"], "a refusal is recorded"
         assert desk.ask(question(USUAL))[0] == 200
+
+
+def test_a_guard_of_other_features_is_not_served() -> None:
+    narrow = fit_guard(
+        sample(2_000, 4)[:, :3], InputContract(tensor="x", features=FEATURES[:3]), GuardWish(flag_above="0.9")
+    )
+    release = release_of()
+    monitors = msgspec.structs.replace(release.monitors, guard=narrow)
+    with pytest.raises(EvidenceError, match="guard"):
+        make_ready(admitted(msgspec.structs.replace(release, monitors=monitors)), OnnxRuntime())
 
 
 def test_a_release_without_a_guard_keeps_its_bytes() -> None:

@@ -8,11 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from strongroom.adapters.model_toml import write_contract
 from strongroom.approval.release import Monitors, NumericProfile
-from strongroom.encoding import parse_as
+from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError
+from strongroom.registry.guard import GuardTable, GuardWish
+from strongroom.registry.toml import read_contract
+from strongroom.serving.guard import GuardCheck
 from strongroom.validation.jobs import profile
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof
+from strongroom.validation.tables import feature_rows, read_table
 from tests.validation.worked import package
 
 ROWS = np.random.default_rng(1).random((64, 3)).astype(np.float32)
@@ -104,6 +109,22 @@ def test_shapes_are_those_of_format_6() -> None:
     proof, bins = parse_as(out["profile.json"], ProfileProof), parse_as(out["monitors.json"], MonitorBins)
     msgspec.convert(msgspec.to_builtins(proof.profile), NumericProfile)
     msgspec.convert(msgspec.to_builtins(bins), Monitors)
+
+
+def test_a_guard_is_made_where_the_contract_wishes_it_and_holds_on_rows_left_out() -> None:
+    made = package("xgboost")
+    wish = GuardWish(flag_above="0.99", refer_above="0.999")
+    contract = msgspec.structs.replace(made.contract, guard=wish)
+    assert read_contract(write_contract(contract)) == contract
+    out = profile.run({**made.inputs, "contract.json": canonical(contract)}, {"isa": ISA})
+    monitors = msgspec.convert(msgspec.json.decode(out["monitors.json"]), Monitors)
+    assert isinstance(monitors.guard, GuardTable)
+    assert (monitors.guard.rows, monitors.guard.levels[2]) == (6000, -1)
+    rows = feature_rows(read_table(made.inputs["development.parquet"], "development"), contract.input, "development")
+    found = GuardCheck(monitors.guard).surprise(rows)
+    flagged, referred = ((found > level).mean() for level in monitors.guard.levels[:2])
+    assert 0.005 < flagged < 0.02
+    assert 0.0003 < referred < 0.004
 
 
 def test_the_machine_is_told_not_guessed() -> None:

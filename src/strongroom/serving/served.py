@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from strongroom.approval.release import Release
+from strongroom.errors import EvidenceError
 from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.serving.contract_check import InputCheck, OutputCheck
@@ -52,12 +53,15 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
     Raises:
         NumericProfileError: this machine cannot honour its profile.
         UnsafeArtifactError: the artifact does not load.
+        EvidenceError: the guard does not fit the input contract.
     """
     release = model.release
     demand_profile(release.numeric_profile, runtime.machine, model.ref.name)
     session = runtime.load(model.artifact, release.input.tensor, release.output.tensor, len(release.input.features))
     output = OutputCheck(release.output, release.cut_offs)
     table = release.monitors.guard
+    if not isinstance(table, msgspec.UnsetType) and len(table.edges) != len(release.input.features):
+        raise EvidenceError(f"the guard of model `{model.ref.name}` is of another number of features than its contract")
     guard = None if isinstance(table, msgspec.UnsetType) else GuardCheck(table)
     decisions = output.decisions if guard is None else (*output.decisions, guard.refer_to)
     return ServedModel(
