@@ -9,6 +9,7 @@ import pytest
 
 from strongroom.errors import InvalidInputError
 from strongroom.wiring.node import IdentitySettings, LimitSettings, NodeLayout, NodeSettings
+from strongroom.wiring.publishing import PublicationSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node-toml.md"
 GIVEN = NodeSettings(
@@ -17,14 +18,17 @@ GIVEN = NodeSettings(
 )  # fmt: skip
 
 
+fields_of = msgspec.structs.fields
+
+
 def test_every_setting_is_documented_with_its_default():
     text = REFERENCE.read_text()
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     rows = {name.strip(" `"): line for line in lines for name in line.split("|")[1].split(",")}
     rows.pop("[limits]")
-    fields = [field for field in msgspec.structs.fields(NodeSettings) if field.name != "limits"]
-    for field in (*fields, *msgspec.structs.fields(LimitSettings)):
-        row = rows.pop(f"[{field.name}]" if field.name in ("identity", "tls") else field.name)
+    fields = [field for field in fields_of(NodeSettings) if field.name != "limits"]
+    for field in (*fields, *fields_of(LimitSettings), *fields_of(PublicationSettings)):
+        row = rows.pop(f"[{field.name}]" if f"[{field.name}]" in rows else field.name)
         if field.default not in (msgspec.NODEFAULT, None):
             assert str(field.default).lower() in row.lower(), field.name
     assert not rows, f"documented and unknown: {sorted(rows)}"
