@@ -113,6 +113,13 @@ def test_a_promotion_asks_that_a_shift_is_below_its_limit_beyond_chance() -> Non
     assert fires(one, arm(TWO, scores + 0.03, beside=True), champion) is None
 
 
+def test_shadows_recorded_later_are_held_against_the_decisions_beside_them() -> None:
+    one = rule(Condition(figure="ks", above="0.1"))
+    scores = np.random.default_rng(5).beta(2, 8, 600)
+    assert fires(one, arm(TWO, scores + 0.2, first=10**6, beside=True), arm(ONE, scores)) is not None
+    assert fires(one, arm(TWO, scores, first=10**6, beside=True), arm(ONE, scores)) is None
+
+
 def test_the_figures_are_those_of_the_textbook() -> None:
     random = np.random.default_rng(1)
     a, b = random.normal(0, 1, 300), random.normal(0.2, 1, 250)

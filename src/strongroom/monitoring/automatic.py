@@ -10,7 +10,7 @@ import numpy as np
 from strongroom.approval.automatic import AutomaticRule, Condition
 from strongroom.approval.release import Release
 from strongroom.monitoring.psi import DriftCounter
-from strongroom.monitoring.shift import ONE_SIDED, distance, rate, shift
+from strongroom.monitoring.shift import ONE_SIDED, distance, pairs_of, rate, shift
 from strongroom.monitoring.trials import Arm
 from strongroom.vocabulary import Digest
 
@@ -108,7 +108,9 @@ def _measure(
     times = [one.time_us for one in window.trials]
     beside = champion.between(min(times), max(times))
     if condition.figure == "ks":
-        far = distance(beside.scores, window.scores)
+        # a shadow is recorded after the decision beside it, so the same rows are found by name, not by time
+        shadowed = any(one.kind == "shadow" for one in window.trials)
+        far = distance(*(pairs_of(champion, window) if shadowed else (beside.scores, window.scores)))
         if far is None:
             return None
         # a distance is never below zero, so what chance gives is taken off once and put on once
