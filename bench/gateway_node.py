@@ -21,7 +21,7 @@ def make(folder: Path) -> None:
 
     nodes.PASSPHRASE = PASSPHRASE
     features = tuple(feature(f"f{n}", minimum="-1000", maximum="1000") for n in range(workload.FEATURES))
-    like = release_of(features=features, mode="batch-invariant")
+    like = release_of(features=features, mode="batch-invariant", max_rows=1000)
     made = nodes.make(folder, model=(folder / "model.onnx").read_bytes(), like=like, listen="127.0.0.1:18080")
     print(f"Bearer {made.key}")
 

@@ -32,7 +32,6 @@ from strongroom.serving.tensors import (
     safe,
     texts,
     twice,
-    wrong_length,
 )
 
 DECISION_OUTPUT: Final = "decision"
@@ -123,7 +122,8 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
         if not (len(request_id) <= ID_LIMIT and request_id.isprintable()):
             return None
     # more colons than known pairs: a key twice, an explicit null, or a colon in a text; the long way tells which
-    if body.count(b":") != colons:
+    found = body.count(b":")
+    if found != colons and not (_literal(body) and found == colons + subject.count(":")):
         return None
     return Question(1, data, (subject,), purpose, jurisdiction, environment, receipt, request_id)
 
@@ -145,6 +145,11 @@ def _count_labels(*labels: str | None) -> int:
     return colons
 
 
+def _literal(text: bytes) -> bool:
+    """Whether every text in it stands as it is, so that a colon in a text is a colon in the bytes and back."""
+    return b"\\" not in text
+
+
 def decode(
     body: bytes, header_length: int | None, check: InputCheck, outputs: tuple[str, ...], model: str | None = None
 ) -> Question:
@@ -162,9 +167,9 @@ def decode(
         TooLargeError: more rows than the model takes.
     """
     if header_length is None:
-        found = _fast(body, check)
-        if found is not None:
-            return found
+        common = _fast(body, check)
+        if common is not None:
+            return common
         text, rest = body, b""
     elif 0 < header_length <= len(body):
         text, rest = body[:header_length], body[header_length:]
@@ -178,7 +183,9 @@ def decode(
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         request = _loose(text)
     else:
-        if text.count(b":") != _colons(request):
+        found = text.count(b":")
+        colons = _colons(request)
+        if found != colons and not (_literal(text) and found == colons + _colons_in_subjects(request)):
             _refuse_duplicates(text)
     if request.model_name is not None and request.model_name != model:
         raise InvalidInputError(
@@ -208,8 +215,17 @@ def _colons(request: InferRequest) -> int:
     return count
 
 
+def _colons_in_subjects(request: InferRequest) -> int:
+    given = (request.parameters or {}).get("subject")
+    count = given.count(":") if isinstance(given, str) else 0
+    for tensor in request.inputs:
+        if tensor.name == SUBJECT_TENSOR and tensor.data is not None:
+            count += sum([item.count(":") for item in tensor.data if isinstance(item, str)])
+    return count
+
+
 def _loose(text: bytes) -> _LooseRequest:
-    """The forms that the usual decoder does not read (nested lists, texts), or a precise refusal."""
+    """The forms that the usual decoder does not read (nested lists, truth values), or a precise refusal."""
     plain = _refuse_duplicates(text)
     try:
         return msgspec.convert(plain, _LooseRequest)
@@ -392,10 +408,9 @@ def _matrix(tensor: Tensor, chunk: bytes | None, check: InputCheck) -> tuple[Val
         )
     rows = _rows(shape[0], check)
     if chunk is None and rows == 1 and isinstance(tensor, InputTensor) and tensor.datatype in ("FP32", "FP64"):
-        data = tensor.data
-        if data is None or len(data) != width:
-            raise wrong_length(tensor.name, width)
-        return data, 1
+        row = [item for item in tensor.data or () if not isinstance(item, str)]
+        if len(row) == width:
+            return row, 1
     return numbers(tensor, chunk, rows, check.names).reshape(rows, width), rows
 
 

@@ -5,6 +5,7 @@ Source: Open Inference Protocol, inference_rest.md, "Tensor Data" and "Tensor Da
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
 
 import msgspec
@@ -41,12 +42,12 @@ Scalar = str | int | float | bool | None
 
 
 class InputTensor(msgspec.Struct, forbid_unknown_fields=True):
-    """`$request_input` with numbers in a flat list: the usual form."""
+    """`$request_input` with numbers or texts in a flat list: the usual form."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: list[float | None] | None = None
+    data: list[float | str | None] | None = None
     parameters: dict[str, Scalar] | None = None
 
 
@@ -133,12 +134,7 @@ def _json(tensor: Tensor, rows: int, names: tuple[str, ...]) -> Values:
             _demand(np.array(good, bool), datatype, names)
     elif datatype == "BOOL":
         _demand(np.array([item is None for item in flat], bool), datatype, names)
-    try:
-        values: NDArray[np.float64] = np.array(flat, np.float64)
-    except (ValueError, OverflowError):
-        raise InvalidInputError(
-            f"input {quoted(tensor.name)} holds a number that is too large", field=safe(tensor.name), rule="finite"
-        ) from None
+    values = _floats(tensor, flat, names)
     if kind is not None and isinstance(tensor, InputTensor):
         info = np.iinfo(kind)
         if kind.itemsize == 8 and bool((np.abs(values) >= EXACT_LIMIT).any()):
@@ -154,6 +150,24 @@ def _json(tensor: Tensor, rows: int, names: tuple[str, ...]) -> Values:
             held &= (short.view(np.uint32) & 0xFFFF) == 0
         _demand(held | np.isnan(values), datatype, names)
     return values
+
+
+def _floats(tensor: Tensor, flat: list[Any], names: tuple[str, ...]) -> NDArray[np.float64]:
+    try:
+        # half the time that numpy takes for a list; refuses None and texts (numpy would read a text as a number)
+        return np.frombuffer(struct.pack(f"={len(flat)}d", *flat), np.float64)
+    except (struct.error, OverflowError):
+        pass
+    for place, item in enumerate(flat):
+        if isinstance(item, str):
+            name = names[place % len(names)]
+            raise InvalidInputError(f"feature `{name}` is not a number", field=name, rule="type")
+    try:
+        return np.array(flat, np.float64)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"input {quoted(tensor.name)} holds a number that is too large", field=safe(tensor.name), rule="finite"
+        ) from None
 
 
 def _flat(tensor: Tensor, rows: int, width: int) -> list[Any]:
