@@ -53,6 +53,8 @@ STATUS_LINES: Final[dict[int, bytes]] = {
 JSON_TYPE: Final = b"application/json"
 CHUNK_OVERHEAD: Final = 64 * 1024
 LINGER_S: Final = 2.0
+SLICE_BYTES: Final = 4096
+"""Of what one connection sent that are read before the others have their turn: some ten requests."""
 HEADS: Final = 16_384
 HEAD_BYTES: Final = 3072
 """How many heads a server remembers, each no longer than this; oldest out first."""
@@ -191,6 +193,8 @@ class Exchange:
         if not queue or queue[0] is not self or connection._blocked_since is not None:
             connection.hold(self, len(self._reply))
         connection.flush()
+        if status == 429:
+            connection.rest()
 
 
 _IDLE, _HEAD, _BODY = 0, 1, 2
@@ -213,6 +217,10 @@ class Connection(asyncio.Protocol):
         self._blocked_since: float | None = None
         self._reading = True
         self._raw_bytes = 0
+        # what was received and waits to be read; whether the client has closed its side behind it; whether it must wait
+        self._rest = b""
+        self._ended = False
+        self._resting = False
         self._reset()
 
     def _reset(self) -> None:
@@ -222,6 +230,7 @@ class Connection(asyncio.Protocol):
         self._header_count = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._body_left = -1
         # the bytes that began this message, if they hold its whole head
         self._whole: bytes | None = None
 
@@ -280,6 +289,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._rest:
+            self._rest += data
+            return
         if self.phase == _IDLE:
             # Between two messages. Bytes that llhttp has read before, strictly and as a whole, it would read the same
             # way again. Heads hold credentials: the table is found by a keyed hash, and bytes are compared only when
@@ -296,8 +308,50 @@ class Connection(asyncio.Protocol):
                     return
                 self._take(head, data[end + 4 :], False)
                 return
-            self.phase, self.since = _HEAD, server.now
-            self._whole = data if end > 0 else None
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Read a little, and the rest when the other connections have had their turn.
+
+        One read of the socket may bring hundreds of requests. A body that is still coming is one request, however
+        large, and is read at once.
+        """
+        slice_bytes, whole = SLICE_BYTES, len(data) <= SLICE_BYTES
+        if whole or (self.phase == _BODY and 0 <= self._body_left - self._body_bytes >= len(data) - slice_bytes):
+            self._parse(data, whole)
+            return
+        self._parse(data[:slice_bytes], False)
+        if not self._refused and self._transport is not None:
+            self._rest = data[slice_bytes:]
+            self._pause()
+            self._server.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The rest's turn, unless answers must leave first or the connection rests; then `_resume` comes back to it."""
+        if self._refused or self._transport is None:
+            self._rest = b""
+        elif self._rest and not self._stands():
+            data, self._rest = self._rest, b""
+            self.since = self._server.now
+            self._feed(data)
+            if not self._rest:
+                if self._ended:
+                    self._end()
+                self._resume()
+
+    def _stands(self) -> bool:
+        """Whether nothing more may be read just now."""
+        return self._resting or self._blocked_since is not None or len(self._queue) >= self._server.limits.pipelined
+
+    def rest(self) -> None:
+        """Read nothing more until the next sweep: its caller was told to wait."""
+        self._resting = True
+        self._pause()
+
+    def _parse(self, data: bytes, whole: bool) -> None:
+        if self.phase == _IDLE:
+            self.phase, self.since = _HEAD, self._server.now
+            self._whole = data if whole else None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -320,10 +374,18 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # a client may close its side after the last request; keep ours until it is answered
+        if self._rest:
+            self._ended = True
+            return True
         if self.phase != _IDLE or not self._queue:
             return False
         self.draining = True
         return True
+
+    def _end(self) -> None:
+        """The client had closed its side while a rest of what it sent was waiting to be read."""
+        if not self.eof_received() and self._transport is not None:
+            self._transport.close()
 
     # --- llhttp's side
 
@@ -379,6 +441,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(413, f"a body has at most {limits.body_bytes} bytes")
                 return
             self.phase, self.since = _BODY, self._server.now
+            self._body_left = -1 if length is None else int(length)
             expect = headers.get(b"expect")
             if expect is not None:
                 if expect.lower() != b"100-continue":
@@ -489,6 +552,11 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Close what has waited too long. Called a few times a second for every connection."""
         limits = self._server.limits
+        if self._resting:
+            self._resting = False
+            self._resume()
+        if self._rest:
+            self.since = now
         waited = now - self.since
         if self._blocked_since is not None and now - self._blocked_since > limits.send_timeout_s:
             self.abort()
@@ -524,11 +592,13 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if not self._reading and not self._refused and self._blocked_since is None and self._transport is not None:
-            if len(self._queue) >= self._server.limits.pipelined:
-                return
-            self._reading = True
-            self._transport.resume_reading()
+        if self._reading or self._refused or self._transport is None or self._stands():
+            return
+        if self._rest:
+            self._server.soon(self._go_on)
+            return
+        self._reading = True
+        self._transport.resume_reading()
 
 
 _SINGLE: Final = frozenset(

@@ -294,6 +294,11 @@ class Server:
             log.exception("the handler failed")
             exchange.reply(500, b'{"error":"an internal error; it was logged"}')
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call in the next turn of the loop."""
+        assert self._loop is not None  # noqa: S101  # set by start
+        self._loop.call_soon(call)
+
     def remember(self, raw: bytes, head: Head) -> None:
         """Keep a head that the handler has a memo for."""
         heads = self.heads
