@@ -206,3 +206,77 @@ def test_stopping_finishes_what_has_begun():
             run.socket()
         for sock in (idle, busy, half):
             sock.close()
+
+
+def test_one_connection_with_hundreds_of_requests_lets_the_others_have_their_turn():
+    order = []
+
+    def note(loop):
+        def handle(exchange: Exchange) -> None:
+            order.append(exchange.request.target)
+            exchange.reply(200, b"1")
+
+        return handle
+
+    with running(note, Limits(pipelined=1000)) as run, run.socket() as greedy, run.socket() as polite:
+        greedy.sendall(b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_reply(greedy)[0] == 200
+
+        def both() -> None:
+            # both connections' bytes are there when the loop looks next
+            greedy.sendall(b"GET /greedy HTTP/1.1\r\nHost: h\r\n\r\n" * 2000)
+            polite.sendall(b"GET /polite HTTP/1.1\r\nHost: h\r\n\r\n")
+            time.sleep(0.05)
+
+        run.call(both)
+        assert read_reply(polite)[0] == 200
+        before = order.index(b"/polite")
+        assert before < 400
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 2000:
+            part = greedy.recv(1 << 20)
+            assert part
+            received += part
+    assert order.count(b"/greedy") == 2000
+
+
+def test_what_waits_to_be_read_is_answered_after_the_client_closed_its_side():
+    with running(echo, Limits(pipelined=4)) as run, run.socket() as sock:
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+        sock.shutdown(socket.SHUT_WR)
+        assert read_all(sock).count(b'{"target":"/x","size":0}') == 500
+
+
+def test_a_caller_told_to_wait_is_read_again_after_a_moment():
+    def refuse_first(_loop):
+        seen = []
+
+        def handle(exchange: Exchange) -> None:
+            seen.append(exchange)
+            exchange.reply(429 if len(seen) == 1 else 200, b"%d" % len(seen))
+
+        return handle
+
+    with running(refuse_first, Limits()) as run, run.socket() as sock:
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_reply(sock)[0] == 429
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_reply(sock)[0] == 200
+
+
+def test_a_body_larger_than_a_slice_arrives_whole_in_any_pieces():
+    body = b"".join(b"%07d " % n for n in range(20_000))
+
+    def same(_loop):
+        def handle(exchange: Exchange) -> None:
+            exchange.reply(200, b"yes" if exchange.request.body == body else b"no")
+
+        return handle
+
+    with running(same, Limits(body_bytes=1_000_000)) as run, run.socket() as sock:
+        one = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        sock.sendall(one * 3)
+        text = b""
+        while text.count(b"yes") + text.count(b"no") < 3:
+            text += sock.recv(65536)
+        assert text.count(b"yes") == 3
