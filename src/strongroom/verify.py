@@ -28,6 +28,7 @@ import re
 import struct
 import sys
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -495,10 +496,10 @@ _ANSWER = {
     "outputs": [_TENSOR], "reasons": [{"code": str, "field": str, "rule": str}], "release": _NAME,
     "status": re.compile("answered|refused"), "v": 1,
 }  # fmt: skip
-_STOOD_IN = {
-    **_ANSWER, "instead_of": {"manifest": _DIGEST, "release": _DIGEST, "rule": re.compile("runtime|output-contract")},
-    "status": "answered",
-}  # fmt: skip
+_INSTEAD = {"instead_of": {"manifest": _DIGEST, "release": _DIGEST, "rule": re.compile("runtime|output-contract")}}
+_TEXTS = dict.fromkeys(("base", "code_map", "contributions", "gap", "method"), str)
+_REASONS = {"explanation": {**_TEXTS, "codes": [str], "reference": _DIGEST}}
+_ANSWERS = (_ANSWER, *(_ANSWER | more | {"status": "answered"} for more in (_INSTEAD, _REASONS, _INSTEAD | _REASONS)))
 
 
 def fits(value: Any, form: Any) -> bool:
@@ -621,7 +622,7 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
     if len(salt) != 32 or not hmac.compare_digest(commitment, leaf["commitment"]):
         raise TamperedError("the log committed to another answer")
     document = parse_canonical(document_bytes)
-    if not fits(document, (_ANSWER, _STOOD_IN)):
+    if not fits(document, _ANSWERS):
         raise TamperedError("the document is not an answer")
     for tensor in document["inputs"] + document["outputs"]:
         _base64(tensor["data"])
@@ -644,9 +645,7 @@ def _values(tensor: dict[str, Any], row: int) -> list[Any]:
     for _ in shape[1:]:
         if values and all(isinstance(value, list) for value in values):
             values = [value for inner in values for value in inner]
-    width = 1
-    for extent in shape[1:]:
-        width *= extent
+    width = prod(shape[1:])
     if not 0 <= row < shape[0] or len(values) != shape[0] * width:
         raise TamperedError("a tensor of the message has another shape than it says, or no such row")
     return values[row * width : (row + 1) * width]
@@ -706,14 +705,17 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
         for name, value in named:
             if value not in (None, document[name]):
                 raise TamperedError(f"the answer names another {name} than the receipt")
-        logged = {tensor["name"]: tensor for tensor in document["outputs"]}
+        logged, told = {tensor["name"]: tensor for tensor in document["outputs"]}, document.get("explanation")
+        texts = {_DECISION: [[document["decision"]]]}
+        if told is not None:  # a row has fewer codes than the release tells at most
+            texts["reason_codes"] = [told["codes"] + [""] * n for n in range(9)]
+            logged["contributions"] = {"data": told["contributions"], "datatype": "FP64"}
         if not sent:
             raise TamperedError("the answer has no output: there is nothing that the receipt could be about")
         for name, tensor in sent.items():
-            if name == _DECISION and tensor.get("datatype") == "BYTES":
-                if _values(tensor, row) != [document["decision"]]:
-                    raise TamperedError("the answer's decision is not the logged one")
-            elif name not in logged or not _same(tensor, row, logged[name]):
+            if name in texts and tensor.get("datatype") == "BYTES" and _values(tensor, row) in texts[name]:
+                continue
+            if name not in logged or not _same(tensor, row, logged[name]):
                 raise TamperedError(f"output `{name}` is not the logged one")
     if request is not None:
         asked = {n: tensor for n, tensor in _tensors(request, "inputs").items() if tensor.get("datatype") != "BYTES"}
@@ -735,8 +737,7 @@ TILE_WIDTH = 256
 
 
 def _tile_path(folder: Path, index: int, width: int) -> Path:
-    digits = f"{index:03d}"
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
+    digits = str(index).zfill(-(-len(str(index)) // 3) * 3)
     parts = [digits[at : at + 3] for at in range(0, len(digits), 3)]
     parts = ["x" + part for part in parts[:-1]] + parts[-1:]
     path = folder.joinpath("tile", "entries", *parts)
@@ -971,8 +972,7 @@ def main(arguments: list[str] | None = None) -> int:
     receipt.add_argument("--answer", type=Path, help="the V2 answer as JSON")
     receipt.add_argument("--row", type=int, default=0, help="which row of the request (default 0)")
     receipt.add_argument("--cosigned", action="store_true", help="refuse unless the witnesses' quorum is there")
-    log = command("log", _log, "Check every entry of a log folder.")
-    log.add_argument("folder", type=Path)
+    (log := command("log", _log, "Check every entry of a log folder.")).add_argument("folder", type=Path)
     log.add_argument("--cosigned", action="store_true", help="refuse unless the witnesses' quorum is there")
     consistency = command("consistency", _consistency, "Check that a log extends an older checkpoint of it.")
     consistency.add_argument("older", type=Path, help="the older checkpoint")

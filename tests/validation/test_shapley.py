@@ -209,3 +209,35 @@ def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
     np.testing.assert_allclose(explainer.values(rows[32:132]), np.load(tmp_path / "shap.npy"), atol=1e-5)
     assert explainer.base == pytest.approx(told["base"], abs=1e-5)
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize("kind", ["native", "logistic"])
+def test_the_sandbox_refuses_a_version_whose_reason_codes_would_not_add_up(kind: Any) -> None:
+    import msgspec
+
+    from strongroom.adapters.model_toml import write_contract
+    from strongroom.encoding import canonical
+    from strongroom.registry.explanation import Explanation, ReasonGroup
+    from strongroom.registry.toml import read_contract
+    from strongroom.validation.jobs.profile import demand_additive
+
+    made = package(kind)
+    rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), made.contract.input, "reference")
+    names = [feature.name for feature in made.contract.input.features]
+    wish = Explanation(
+        v=1, method="interventional", code_map="1",
+        groups=tuple(ReasonGroup(code=f"R{n}", features=(name,)) for n, name in enumerate(names)),
+        reference=tuple(tuple(repr(float(value)) for value in row) for row in rows[:5]),
+    )  # fmt: skip
+    stated = msgspec.structs.replace(made.contract, explanation=wish)
+    assert read_contract(write_contract(stated)) == stated
+    assert canonical(stated) != canonical(made.contract)
+    model = made.inputs[stated.model_input]
+    if kind == "logistic":
+        with pytest.raises(InvalidInputError, match="one forest only"):
+            demand_additive(stated, wish, model, rows, np.zeros(len(rows), np.float32))
+        return
+    scores = open_booster(model).predict(rows)
+    demand_additive(stated, wish, model, rows, scores)
+    with pytest.raises(InvalidInputError, match="tolerance"):
+        demand_additive(stated, wish, model, rows, scores + np.float32(0.001))

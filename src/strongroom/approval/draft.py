@@ -81,6 +81,7 @@ def draft_release(version: Version, case: Case, profile: NumericProfile, monitor
         policies=dict(terms.policies),
         monitors=monitors,
         numeric_profile=profile,
+        explanation=contract.explanation,
         min_gateway=terms.min_gateway,
         plan=terms.plan,
         diagram=case.diagram,

@@ -9,6 +9,7 @@ import msgspec
 from strongroom.approval.automatic import AutomaticRule, check_rules
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, InputContract, OutputContract
+from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardTable
 from strongroom.vocabulary import Digest
 
@@ -125,3 +126,4 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     case: str
     kek_id: str
     artifact: str
+    explanation: Explanation | msgspec.UnsetType = msgspec.UNSET

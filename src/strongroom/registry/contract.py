@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardWish
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
@@ -166,6 +167,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     description: str = ""
     runtime: RuntimeName | msgspec.UnsetType = msgspec.UNSET
     guard: GuardWish | msgspec.UnsetType = msgspec.UNSET
+    explanation: Explanation | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def engine(self) -> RuntimeName:
@@ -193,6 +195,8 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     field=name,
                     rule="protected",
                 )
+        if not isinstance(self.explanation, msgspec.UnsetType):
+            self.explanation.demand_features(tuple(feature.name for feature in self.input.features))
         if not self.cut_offs or self.cut_offs[-1].below is not None or any(c.below is None for c in self.cut_offs[:-1]):
             raise InvalidInputError("cut-offs ascend, and the last has no bound", field="cut_offs", rule="order")
         bounds = [bound(c.below) or 0.0 for c in self.cut_offs[:-1]]

@@ -52,6 +52,29 @@ class InsteadOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rule: Literal["runtime", "output-contract"]
 
 
+class Explained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The field `explanation` of an answer document: all that a reviewer needs to follow one ranking.
+
+    Attributes:
+        base: the forest's mean sum over the reference rows, a decimal string that reads back to the same float64.
+        code_map: version of groups and codes.
+        codes: ranked, the weightiest adverse reason first.
+        contributions: float64 little-endian, one for each feature in the order of the input; with `base` they add up to
+            the forest's sum.
+        gap: between the score that these add up to and the served one, a decimal string.
+        method: of the release.
+        reference: SHA-256 of the reference rows, float32 little-endian.
+    """
+
+    base: str
+    code_map: str
+    codes: tuple[str, ...]
+    contributions: bytes
+    gap: str
+    method: Literal["interventional"]
+    reference: Digest
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The document as read back.
 
@@ -65,6 +88,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         status: `answered`, `refused`, or `shadow`: what a challenger made of a row that another version answered.
         beside: of a shadow only: the decision that was answered.
         instead_of: only where a fallback or a fixed decision stood in for a version that failed.
+        explanation: only where reason codes were asked for.
     """
 
     columns: tuple[str, ...]
@@ -79,6 +103,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     status: str
     beside: str | msgspec.UnsetType = msgspec.UNSET
     instead_of: InsteadOf | msgspec.UnsetType = msgspec.UNSET
+    explanation: Explained | msgspec.UnsetType = msgspec.UNSET
     v: int = VERSION
 
     @property

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.errors import StrongroomError
+from strongroom.serving.answer import Explained
 from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel
@@ -151,6 +152,7 @@ def _whole_of(question: Question, asked: Asked, answers: Sequence[Answered]) -> 
     receipts: list[bytes] | None = [b""] * rows if question.receipt else None
     failed = None
     guarded: list[str] | None = None
+    explained: list[Explained | None] = [None] * rows
     place_of = {decision_id: row for row, decision_id in enumerate(ids)}
     for answer in answers:
         failed = failed or answer.failed
@@ -161,9 +163,15 @@ def _whole_of(question: Question, asked: Asked, answers: Sequence[Answered]) -> 
         for place, decision_id in enumerate(answer.decision_ids):
             row = place_of[decision_id]
             scores[row], decisions[row], versions[row] = answer.scores[place], answer.decisions[place], answer.served
+            if answer.explained is not None:
+                explained[row] = answer.explained[place]
             if receipts is not None and answer.receipts is not None:
                 receipts[row] = answer.receipts[place]
     found = tuple(one for one in versions if one is not None)
     if len(found) != rows:
         raise ValueError("the parts of a request do not make it whole")
-    return Answered(found[0], question, ids, scores, decisions, receipts, found, failed, guarded)
+    reasons = [one for one in explained if one is not None]
+    return Answered(
+        found[0], question, ids, scores, decisions, receipts, found, failed, guarded,
+        reasons if len(reasons) == rows else None,
+    )  # fmt: skip

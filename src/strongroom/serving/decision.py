@@ -26,7 +26,7 @@ from strongroom.ledger.making import RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
-from strongroom.serving.answer import Reason, refused_document
+from strongroom.serving.answer import Explained, Reason, refused_document
 from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Question, Values
@@ -66,6 +66,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
         failed: the model that should have answered and failed; `served` stood in, or no score at all but a fixed
             decision (`scores` is empty then).
         guarded: what the input guard says of each row, `flag`, `refer` or nothing; None for nothing at all.
+        explained: reason codes of each row, where they were asked for.
     """
 
     served: ServedModel
@@ -77,6 +78,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     versions: tuple[ServedModel, ...] | None = None
     failed: Failure | None = None
     guarded: list[str] | None = None
+    explained: list[Explained] | None = None
 
 
 class Caller(Protocol):
@@ -151,6 +153,7 @@ class Outcome(msgspec.Struct, eq=False, gc=False):
     Attributes:
         first: place of its first record in the batch, once it is committed.
         guarded: what the input guard says of each row; None for nothing.
+        explained: reason codes of each row, where they were asked for.
     """
 
     asked: Asked
@@ -160,6 +163,7 @@ class Outcome(msgspec.Struct, eq=False, gc=False):
     answered: bool
     first: int = 0
     guarded: list[str] | None = None
+    explained: list[Explained] | None = None
 
     def lose(self, error: StrongroomError) -> None:
         """No record can be made of it, so nothing is: neither answer nor decision id."""
@@ -392,6 +396,10 @@ class Decider:
                 lines.append(Line(ids[n], ids[n].hex(), documents[n], salt, subject))
             outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
             row = end
+        if served.explainer is not None:
+            for asked in served.explainer.add(group, outcomes, matrix, scores):
+                fail(asked, served, "output-contract")
+                self._failing.append(asked)
         return (matrix, scores) if all_good else (matrix[good], scores[good])
 
     def _refusal(self, asked: Asked) -> Outcome:
@@ -551,6 +559,7 @@ def answer_of(outcome: Outcome, committed: Committed) -> Answered:
         None,
         asked.failed,
         outcome.guarded,
+        outcome.explained,
     )
 
 

@@ -75,6 +75,7 @@ class _CommonParameters(msgspec.Struct, forbid_unknown_fields=True):
     jurisdiction: str | None = None
     environment: str | None = None
     receipt: bool = False
+    explain: bool = False
 
 
 class _CommonTensor(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,6 +118,8 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
         return None
     if receipt:
         colons += 1
+    if given.explain:
+        colons += 1
     if request_id is not None:
         colons += 1
         if not (len(request_id) <= ID_LIMIT and request_id.isprintable()):
@@ -125,7 +128,7 @@ def _fast(body: bytes, check: InputCheck) -> Question | None:
     found = body.count(b":")
     if found != colons and not (_literal(body) and found == colons + subject.count(":")):
         return None
-    return Question(1, data, (subject,), purpose, jurisdiction, environment, receipt, request_id)
+    return Question(1, data, (subject,), purpose, jurisdiction, environment, receipt, request_id, explain=given.explain)
 
 
 _good_labels: Final[dict[tuple[str | None, ...], int]] = {}
@@ -360,6 +363,7 @@ def _question(
         jurisdiction=given.jurisdiction,
         environment=given.environment,
         receipt=given.receipt,
+        explain=given.explain,
         request_id=request_id,
         by_column=by_column,
         outputs=_wishes(request.outputs, outputs, given.binary) if request.outputs else (),
@@ -374,12 +378,13 @@ class _Given(NamedTuple):
     environment: str | None
     receipt: bool
     binary: bool
+    explain: bool
 
 
 def _labels(parameters: Mapping[str, Scalar]) -> _Given:
     """Read the request parameters, each once."""
     subject = purpose = jurisdiction = environment = None
-    receipt = binary = False
+    receipt = binary = explain = False
     for name, value in parameters.items():
         if name == "subject":
             subject = _text(name, value, SUBJECT_LIMIT)
@@ -391,11 +396,13 @@ def _labels(parameters: Mapping[str, Scalar]) -> _Given:
             environment = _text(name, value, LABEL_LIMIT)
         elif name == "receipt":
             receipt = _flag(name, value)
+        elif name == "explain":
+            explain = _flag(name, value)
         elif name == "binary_data_output":
             binary = _flag(name, value)
         else:
             raise _unknown("request parameter", name)
-    return _Given(subject, purpose, jurisdiction, environment, receipt, binary)
+    return _Given(subject, purpose, jurisdiction, environment, receipt, binary, explain)
 
 
 def _matrix(tensor: Tensor, chunk: bytes | None, check: InputCheck) -> tuple[Values | list[float | None], int]:

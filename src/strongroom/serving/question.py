@@ -33,6 +33,7 @@ class Question(msgspec.Struct, frozen=True, eq=False, gc=False):
         outputs: as asked for; empty means all.
         by_column: whether the features came as one tensor each.
         binary: whether outputs come as binary when `outputs` is empty.
+        explain: whether reason codes are asked for.
     """
 
     rows: int
@@ -46,3 +47,4 @@ class Question(msgspec.Struct, frozen=True, eq=False, gc=False):
     outputs: tuple[WantedOutput, ...] = ()
     by_column: bool = False
     binary: bool = False
+    explain: bool = False

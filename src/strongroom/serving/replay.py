@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,6 +106,10 @@ def replay(decision: Decision, served: ServedModel, batch_rows: int = 1) -> Repl
     scores = served.output.scores(served.scorer.score(matrix), batch_rows)
     if any(score.tobytes() != recorded.tobytes() for score in scores):
         raise TamperedError("the recorded score is not what the model gives: a bit differs")
+    if not isinstance(answer.explanation, msgspec.UnsetType):
+        again = served.explainer.explain(matrix, scores) if served.explainer is not None else []
+        if not again or any(one != answer.explanation for one in again):
+            raise TamperedError("the recorded reason codes are not those that the release gives")
     decisions = served.output.decide(scores)
     reasons: tuple[Reason, ...] = ()
     if served.guard is not None and (marks := served.guard.marks(matrix)) is not None:

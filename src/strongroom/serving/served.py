@@ -12,6 +12,7 @@ from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.serving.contract_check import InputCheck, OutputCheck
 from strongroom.serving.decoding import DECISION_OUTPUT
+from strongroom.serving.explaining import Explainer
 from strongroom.serving.guard import GuardCheck
 from strongroom.serving.ports import Runtime
 from strongroom.serving.profile import Scorer, demand_profile
@@ -35,6 +36,7 @@ class ServedModel:
     output: OutputCheck = field(repr=False)
     guard: GuardCheck | None = field(repr=False)
     template: AnswerTemplate = field(repr=False)
+    explainer: Explainer | None = field(default=None, repr=False)
 
     @property
     def version(self) -> str:
@@ -62,6 +64,7 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
     table = release.monitors.guard
     if not isinstance(table, msgspec.UnsetType) and len(table.edges) != len(release.input.features):
         raise EvidenceError(f"the guard of model `{model.ref.name}` is of another number of features than its contract")
+    wish = release.explanation
     guard = None if isinstance(table, msgspec.UnsetType) else GuardCheck(table)
     decisions = output.decisions if guard is None else (*output.decisions, guard.refer_to)
     return ServedModel(
@@ -77,5 +80,6 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
         inputs=InputCheck(release.input),
         output=output,
         guard=guard,
+        explainer=None if isinstance(wish, msgspec.UnsetType) else Explainer(wish, model.artifact, release),
         template=AnswerTemplate.make(model.ref, model.release_digest, release.input, release.output, decisions),
     )

@@ -30,6 +30,7 @@ from strongroom.serving.canary import Canary, divide
 from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
+from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.limiter import Account, Limiter, Ticket
 from strongroom.serving.probing import Probing
 from strongroom.serving.refusal_meter import COUNT_RULE, RefusalMeter
@@ -397,6 +398,8 @@ class Gateway:
                     raise found
                 body = found
             question = decode(body, binary, served.inputs, served.outputs, name)
+            if question.explain:
+                demand_explainer(served.explainer, served.ref.name)
             if question.environment is not None and question.environment != environment:
                 raise NotPermittedError(
                     f"this gateway serves the environment `{environment}` only", field="environment", rule="environment"

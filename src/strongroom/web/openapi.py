@@ -86,7 +86,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "request_parameters": _object(
         (), closed=True,
         subject=_label(SUBJECT_LIMIT), purpose=_label(LABEL_LIMIT), jurisdiction=_label(LABEL_LIMIT),
-        environment=_label(LABEL_LIMIT), receipt={"type": "boolean"}, binary_data_output={"type": "boolean"},
+        environment=_label(LABEL_LIMIT), receipt={"type": "boolean"},
+        explain={"type": "boolean"}, binary_data_output={"type": "boolean"},
     ),
     "request_input": _object(
         ("name", "shape", "datatype"), closed=True,

@@ -18,6 +18,7 @@ from strongroom.errors import InvalidInputError, NotPermittedError, StrongroomEr
 from strongroom.serving.catalogue import ANSWERING, Catalogue, halted_words
 from strongroom.serving.decision import Answered
 from strongroom.serving.decoding import DECISION_OUTPUT
+from strongroom.serving.explaining import CODES_OUTPUT, CONTRIBUTIONS_OUTPUT, explanation_outputs
 from strongroom.serving.question import WantedOutput
 from strongroom.serving.served import ServedModel
 from strongroom.serving.tensors import SUBJECT_TENSOR
@@ -62,6 +63,7 @@ def model_metadata(served: ServedModel, catalogue: Catalogue) -> bytes:
             "outputs": [
                 {"name": served.release.output.name, "datatype": "FP32", "shape": [-1]},
                 {"name": DECISION_OUTPUT, "datatype": "BYTES", "shape": [-1]},
+                *_explained_outputs(served),
             ],
             "parameters": {
                 "features": [feature.name for feature in contract.features],
@@ -136,7 +138,7 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
     """Body, content type and extra header lines of `$inference_response`."""
     question, served = answered.question, answered.served
     usual = question.rows == 1 and not question.outputs and not question.binary and answered.receipts is None
-    if usual and answered.failed is None and answered.guarded is None:
+    if usual and answered.failed is None and answered.guarded is None and answered.explained is None:
         return _usual(answered), JSON_TYPE, b""
     parameters: dict[str, Any] = {
         "decision_id": answered.decision_ids[0],
@@ -183,6 +185,11 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
             # a float32 as the shortest decimal of its float64: reads back to the same bits
             tensor["data"] = np.asarray(answered.scores, np.float64).tolist() if is_score else answered.decisions
         outputs.append(tensor)
+    if answered.explained is not None:
+        binary = question.binary or any(one.binary for one in wanted)
+        for tensor, chunk in explanation_outputs(answered.explained, _max_codes(served), binary):
+            outputs.append(tensor)
+            chunks += [chunk] if binary else []
     document["outputs"] = outputs
     body = _encode(document)
     if not chunks:
@@ -229,6 +236,21 @@ def _usual(answered: Answered) -> bytes:
 def _list_of(texts: Iterable[str]) -> str:
     """A parameter is a text, a number or a truth value, so a list travels as JSON text."""
     return _encode(list(texts)).decode()
+
+
+def _explained_outputs(served: ServedModel) -> list[dict[str, Any]]:
+    if served.explainer is None:
+        return []
+    width = len(served.release.input.features)
+    return [
+        {"name": CODES_OUTPUT, "datatype": "BYTES", "shape": [-1, _max_codes(served)]},
+        {"name": CONTRIBUTIONS_OUTPUT, "datatype": "FP64", "shape": [-1, width]},
+    ]
+
+
+def _max_codes(served: ServedModel) -> int:
+    wish = served.release.explanation
+    return 0 if isinstance(wish, msgspec.UnsetType) else wish.max_codes
 
 
 def _texts(texts: list[str]) -> bytes:

@@ -18,11 +18,14 @@ import numpy.typing as npt
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
+from strongroom.registry.explanation import Explanation, number
 from strongroom.validation.artifact import Predict, Rows, open_model
 from strongroom.validation.bins import count_bins, quantile_edges
+from strongroom.validation.forests import forest_of
 from strongroom.validation.guard_fit import fit_guard
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
+from strongroom.validation.shapley import Shapley
 from strongroom.validation.tables import feature_rows, outside, read_table
 
 Bits = npt.NDArray[np.uint32]
@@ -34,6 +37,7 @@ EVERY_SLOT = (2, 7, 64)
 EVERY_SIZE = 130
 """All sizes up to here are tried: kernels change their path within the first few vector widths."""
 LONG_BATCH = 4096
+EXPLAINED_ROWS = 2000
 SHIFTS = 64
 
 
@@ -56,11 +60,32 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     rows = probe_rows(reference, contract.input)
     proof = prove(first, second, rows, contract.input.max_rows, Conditions(contract.engine, version, provider, isa))
     scores = score(first, reference, proof.profile)
+    if not isinstance(contract.explanation, msgspec.UnsetType):
+        demand_additive(contract, contract.explanation, model, reference, scores)
     watched = monitors(reference, scores, contract.input, contract.output.name, policy)
     if contract.guard is not msgspec.UNSET:
         inside = reference[~outside(reference, contract.input)]
         watched = msgspec.structs.replace(watched, guard=fit_guard(inside, contract.input, contract.guard))
     return {"profile.json": canonical(proof), "monitors.json": canonical(watched)}
+
+
+def demand_additive(contract: ModelContract, wish: Explanation, model: bytes, reference: Rows, scores: Rows) -> None:
+    """The explained function is the served one: on rows of the reference sample the contributions add up to the score.
+
+    Raises:
+        InvalidInputError: the model is no forest that can be explained, or a gap is above the tolerance.
+    """
+    forest = forest_of(contract, model)
+    shapley = Shapley(forest, wish.rows())
+    kept = np.flatnonzero(~outside(reference, contract.input))[:EXPLAINED_ROWS]
+    told = forest.scores(shapley.base + shapley.values(reference[kept]).sum(axis=1))
+    gap = float(np.abs(told - scores[kept].astype(np.float64)).max(initial=0.0))
+    if gap > number(wish.tolerance):
+        raise InvalidInputError(
+            f"the contributions miss the score by up to {gap:.2g}, more than the tolerance of the explanation",
+            field="explanation",
+            rule="additivity",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""What reason codes cost: decisions of the whole decision path a second with and without them, and their ratio.
+
+    python -m bench.explain [--seconds 2] [--rows 1] [--batch 64]
+
+In one process, without HTTP: check, score, explain, document, seal, commit to a log in memory. 300 trees of depth 6, 23
+features, 32 reference rows, native XGBoost's file or its ONNX (`--runtime`).
+Rounds alternate; processor time is measured, since
+others use the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import msgspec
+import numpy as np
+from tests.serving.house import House, admitted, engine, release_of
+from tests.serving.test_replay import Kept
+
+from bench.runtimes import FEATURES, train
+from strongroom.adapters.runtimes import RUNTIMES
+from strongroom.registry.contract import Feature
+from strongroom.registry.explanation import Explanation, ReasonGroup
+from strongroom.sealing.records import Labels
+from strongroom.serving.decision import Asked, answer_of
+from strongroom.serving.question import Question
+from strongroom.serving.served import ServedModel, make_ready
+
+NAMES = tuple(f"f{n}" for n in range(FEATURES))
+LABELS = Labels(purpose="credit-decision", jurisdiction="EU", environment="production")
+ROUNDS = 7
+
+
+def ready(runtime: str) -> tuple[ServedModel, np.ndarray]:
+    """A release with an explanation, made ready, and rows for it."""
+    model, rows = train()
+    features = tuple(
+        Feature(name=name, type="float", unit="count", purpose="risk", legal_basis="test", missing="nan")
+        for name in NAMES
+    )
+    release = release_of(features=features, mode="batch-invariant", max_rows=1000)
+    wish = Explanation(
+        v=1, method="interventional", code_map="1",
+        groups=tuple(ReasonGroup(code=f"R{n:02d}", features=(name,)) for n, name in enumerate(NAMES)),
+        reference=tuple(tuple(repr(float(value)) for value in row) for row in rows[:32]),
+    )  # fmt: skip
+    machine = RUNTIMES[runtime]().machine
+    if runtime == "xgboost":
+        artifact = bytes(model.get_booster().save_raw("ubj"))
+        output = msgspec.structs.replace(release.output, tensor="probability", column=0)
+    else:
+        import onnxmltools
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        artifact = onnxmltools.convert_xgboost(
+            model, initial_types=[("input", FloatTensorType([None, FEATURES]))], target_opset=15
+        ).SerializeToString()
+        output = release.output
+    release = msgspec.structs.replace(
+        release, explanation=wish, output=output, input=msgspec.structs.replace(release.input, tensor="input"),
+        numeric_profile=msgspec.structs.replace(
+            release.numeric_profile, runtime=runtime, version=machine.version, provider=machine.provider
+        ),
+    )  # fmt: skip
+    begin = time.perf_counter()
+    made = make_ready(admitted(release, artifact), RUNTIMES[runtime]())
+    print(f"made ready, tables included, in {time.perf_counter() - begin:.2f} s")
+    return made, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rows", type=int, default=1, help="of a request")
+    parser.add_argument("--batch", type=int, default=64, help="requests that board together")
+    parser.add_argument("--runtime", default="onnxruntime", choices=sorted(RUNTIMES))
+    given = parser.parse_args()
+    model, rows = ready(given.runtime)
+    decider = House(model).decider()
+    subjects = tuple(f"s-{n}" for n in range(given.rows))
+
+    def decide(explain: bool) -> None:
+        batch = []
+        for place in range(given.batch):
+            part = rows[place * given.rows : (place + 1) * given.rows].astype(np.float64)
+            values = part[0].tolist() if given.rows == 1 else part
+            question = Question(given.rows, values, subjects, "credit-decision", "EU", None, explain=explain)
+            batch.append(Asked(Kept(), "desk", LABELS, engine().digest, model, question))
+        predicted = decider.predict(batch)
+        committed = decider.commit(predicted.outcomes, time.time_ns() // 1000)
+        for outcome in predicted.outcomes:
+            answer = answer_of(outcome, committed)
+            assert (answer.explained is not None) == explain
+
+    best = {True: float("inf"), False: float("inf")}
+    for _ in range(ROUNDS):
+        for explain in (False, True):
+            decide(explain)
+            count, begin = 0, time.process_time()
+            while time.process_time() - begin < given.seconds / ROUNDS:
+                decide(explain)
+                count += 1
+            best[explain] = min(best[explain], (time.process_time() - begin) / count / given.batch / given.rows)
+    for explain, taken in sorted(best.items()):
+        print(f"{'with' if explain else 'without'} reason codes: {taken * 1e6:.0f} us a row, {1 / taken:.0f} rows/s")
+    print(f"ratio: {best[False] / best[True]:.2f} ({given.runtime}, {given.batch} x {given.rows} rows)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a model's reason codes are: the reference, the groups of features behind each code, and how many are told.
+
+The author writes it into `model.toml`, validator and approvers sign it with the release, the gateway computes by it.
+No text is made here: a code stands for a template that the bank's letters own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from strongroom.errors import InvalidInputError
+
+ROWS_LIMIT = 64
+CODES_LIMIT = 8
+GROUPS_LIMIT = 256
+
+
+class ReasonGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Features whose contributions are summed before they are ranked.
+
+    Attributes:
+        code: up to 32 printable characters, such as `R07`.
+        features: of the contract.
+        missing: the code that stands instead when the group's weightiest feature is missing.
+    """
+
+    code: str
+    features: tuple[str, ...]
+    missing: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reason codes of one version.
+
+    Attributes:
+        method: `interventional`: exact Shapley values of the forest against the reference rows.
+        code_map: version of the code map, as the bank numbers it.
+        groups: every feature is in exactly one, so that no principal reason is dropped.
+        max_codes: told at most. Regulation B's commentary: more than four are not likely to help.
+        adverse: whether a high or a low score speaks against the applicant.
+        reference: rows in the order of the input, decimal strings, `nan` where missing. For Regulation B: applicants at
+            or slightly above the cut-off.
+        tolerance: largest gap between the explained and the served score, a decimal string; above it, no answer.
+        always: explained with every answer; else where the caller asks.
+    """
+
+    v: Literal[1]
+    method: Literal["interventional"]
+    code_map: str
+    groups: tuple[ReasonGroup, ...]
+    reference: tuple[tuple[str, ...], ...]
+    max_codes: int = 4
+    adverse: Literal["high", "low"] = "high"
+    tolerance: str = "0.00001"
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.reference) <= ROWS_LIMIT or not 0 < len(self.groups) <= GROUPS_LIMIT:
+            raise _wrong(f"an explanation has 1 to {ROWS_LIMIT} reference rows and 1 to {GROUPS_LIMIT} groups", "count")
+        if not 0 < self.max_codes <= CODES_LIMIT:
+            raise _wrong(f"an explanation tells 1 to {CODES_LIMIT} codes", "count")
+        codes = [group.code for group in self.groups]
+        missing = [group.missing for group in self.groups if isinstance(group.missing, str)]
+        if len(set(codes)) != len(codes) or set(codes) & set(missing):
+            raise _wrong("a reason code stands for one group, and the codes of missing values are others", "unique")
+        if any(not group.features for group in self.groups):
+            raise _wrong("a group of features has at least one", "groups")
+        for text in (*codes, *missing, self.code_map):
+            if not (0 < len(text) <= 32 and text.isprintable()):
+                raise _wrong("a code, and the version of the code map, has 1 to 32 printable characters", "code")
+        if not 0 < number(self.tolerance) <= 0.01:
+            raise _wrong("the tolerance of an explanation is above 0 and at most 0.01", "tolerance")
+
+    def demand_features(self, names: tuple[str, ...]) -> None:
+        """Hold it against the contract's features.
+
+        Raises:
+            InvalidInputError: a feature in no group or in two, one that is none, or reference rows of another width.
+        """
+        listed = [feature for group in self.groups for feature in group.features]
+        if sorted(listed) != sorted(names):
+            raise _wrong("every feature of the contract, and nothing else, is in exactly one group", "groups")
+        if any(len(row) != len(names) for row in self.reference):
+            raise _wrong("the reference rows are as wide as the input", "reference")
+        self.rows()
+
+    def rows(self) -> npt.NDArray[np.float32]:
+        """The reference, float32, shape [rows, features]. Raises InvalidInputError: a value that is no number."""
+        return np.array([[number(value, missing=True) for value in row] for row in self.reference], np.float32)
+
+
+def number(text: str, missing: bool = False) -> float:
+    """A decimal string; `nan` where a missing value may stand. Raises InvalidInputError."""
+    if missing and text == "nan":
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or len(text) > 40 or abs(value) > float(np.finfo(np.float32).max):
+        raise _wrong("a number of the explanation is a finite decimal", "number")
+    return value
+
+
+def _wrong(message: str, rule: str) -> InvalidInputError:
+    return InvalidInputError(message, field="explanation", rule=rule)
