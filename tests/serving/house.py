@@ -171,7 +171,7 @@ class House:
     def __init__(self, *models: ServedModel, shard: object = None, keys: SubjectKeys | None = None) -> None:
         self.log_key = LogKey(ORIGIN, bytes(range(32)))
         self.shard = shard or MemoryShard(ORIGIN, self.log_key)
-        self.keys = keys or memory_keys(utc)
+        self.keys = memory_keys(utc) if keys is None else keys  # an empty cache is falsy
         self.index_key = bytes(32)
         self.models = models or (served(),)
         self.api_key, desk = caller_key()
