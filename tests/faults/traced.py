@@ -2,8 +2,8 @@
 
 `strace` gives every call that changes a file, in order. Replaying the first k of them and then cutting the power gives
 a state that a real disk may be left in when the process is killed, and the power goes, at call k. It is meaner than
-most disks: of the calls on a file since its last sync any subset survives, in no order, each torn at any sector or byte;
-names survive by folder, in order, up to any point.
+most disks: of the calls on a file since its last sync any subset survives, in no order, each torn at any sector or
+byte; names survive by folder, in order, up to any point.
 
 Source: Pillai et al., All File Systems Are Not Created Equal, OSDI 2014 (enumerating crash states from a trace).
 """
