@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -163,24 +164,32 @@ class KeyFile:
             NotAuthenticatedError: the passphrase is not its own, or the file was changed.
         """
         data = read_private(path, FILE_LIMIT)
-        try:
-            file = parse_as(data, _File, FILE_LIMIT)
-            header = file.header
-            salt, nonce, ciphertext = decode64(header.salt), decode64(header.nonce), decode64(file.ciphertext)
-        except InvalidInputError as error:
-            raise TamperedError(f"`{path.name}` is not a key file: {error.message}") from error
-        if len(salt) != 32 or len(nonce) != NONCE_BYTES:
-            raise TamperedError(f"`{path.name}` is not a key file: salt or nonce has a wrong length")
-        _check_kdf(header.profile, header.kdf)
-        key = header.kdf.derive(passphrase, salt)
-        try:
-            plain = AESGCM(key).decrypt(nonce, ciphertext, canonical(header))
-        except InvalidTag as error:
-            # GCM cannot tell a wrong passphrase from a changed file; the message says both.
-            raise NotAuthenticatedError(
-                f"the passphrase does not open `{path.name}`, or the file was changed"
-            ) from error
-        return cls(path, header, key, parse_as(plain, _Content, FILE_LIMIT), data)
+        (header, key), content = _decrypt(data, path.name, lambda header, salt: header.kdf.derive(passphrase, salt))
+        return cls(path, header, key, content, data)
+
+    def reload(self) -> bool:
+        """See what another process has put in or taken out since; needs no passphrase while that is the same.
+
+        Returns:
+            Whether anything had changed.
+
+        Raises:
+            NotAuthenticatedError: the file is under another passphrase by now; open it again with that.
+            NotFoundError, UnavailableError, TamperedError: as for `open`; what was known stays.
+        """
+        data = read_private(self._path, FILE_LIMIT)
+        if data == self._seen:
+            return False
+        mine = self._header
+
+        def key_of(header: _Header, _salt: bytes) -> bytes:
+            if (header.profile, header.kdf, header.salt) != (mine.profile, mine.kdf, mine.salt):
+                raise NotAuthenticatedError(f"`{self._path.name}` is under another passphrase now; open it again")
+            return self._key
+
+        (self._header, _), self._content = _decrypt(data, self._path.name, key_of)
+        self._seen = data
+        return True
 
     # -- named secrets ------------------------------------------------------------------------------------------
 
@@ -339,6 +348,28 @@ class KeyFile:
                 raise ConflictError(f"`{self._path.name}` was changed by another process; open it again")
             write_private(self._path, data)
         self._header, self._content, self._seen = header, content, data
+
+
+def _decrypt(
+    data: bytes, name: str, key_of: Callable[[_Header, bytes], bytes]
+) -> tuple[tuple[_Header, bytes], _Content]:
+    """Header and key, and what they protect; `key_of` is given a header within bounds and its salt."""
+    try:
+        file = parse_as(data, _File, FILE_LIMIT)
+        header = file.header
+        salt, nonce, ciphertext = decode64(header.salt), decode64(header.nonce), decode64(file.ciphertext)
+    except InvalidInputError as error:
+        raise TamperedError(f"`{name}` is not a key file: {error.message}") from error
+    if len(salt) != 32 or len(nonce) != NONCE_BYTES:
+        raise TamperedError(f"`{name}` is not a key file: salt or nonce has a wrong length")
+    _check_kdf(header.profile, header.kdf)
+    key = key_of(header, salt)
+    try:
+        plain = AESGCM(key).decrypt(nonce, ciphertext, canonical(header))
+    except InvalidTag as error:
+        # GCM cannot tell a wrong passphrase from a changed file; the message says both.
+        raise NotAuthenticatedError(f"the passphrase does not open `{name}`, or the file was changed") from error
+    return (header, key), parse_as(plain, _Content, FILE_LIMIT)
 
 
 def _kek_id(kek: bytes) -> str:

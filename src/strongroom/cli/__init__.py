@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import deploying, identity, judgement, models, proof, rooms, running, upkeep
+from strongroom.cli import deploying, identity, judgement, models, proof, rooms, rotation, running, upkeep
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -60,9 +60,9 @@ for panel, commands in SECTIONS.items():
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
 app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
-# `identity` adds commands of its own to the group of `running`
+# `identity` and `rotation` add commands of their own to the groups of `running`
 app.add_typer(identity.grant, name="grant", rich_help_panel="Running")
-app.add_typer(running.node, name="node", rich_help_panel="Running")
+app.add_typer(rotation.node, name="node", rich_help_panel="Running")
 
 
 def _version(wanted: bool) -> None:

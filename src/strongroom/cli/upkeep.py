@@ -20,6 +20,9 @@ def retain(
     home: HomeOption,
     reason: Annotated[str, typer.Option(help="Why, for the record.", show_default=False)],
     slot: Annotated[int, typer.Option(help="Which of the gateway's logs.", min=0)] = 0,
+    generation: Annotated[
+        int | None, typer.Option(help="Which generation of it, after its key was rotated; the first if none.", min=1)
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -33,7 +36,7 @@ def retain(
     from strongroom.wiring import upkeep
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        done = upkeep.retain(desk, node, slot, reason)
+        done = upkeep.retain(desk, node, slot, reason, generation)
     proof = done.proof
     facts = {"origin": proof.origin, "first": proof.first, "end": proof.end, "proof": str(done.file)}
     tell(

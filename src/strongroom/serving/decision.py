@@ -494,6 +494,10 @@ class Decider:
             self._templates[key] = template
         return template
 
+    def write_to(self, shard: Shard) -> None:
+        """Another log from the next batch on. Call on the thread that commits, so that no batch is cut in two."""
+        self._shard = shard
+
     def _keys_at_hand(self, outcomes: list[Outcome]) -> dict[str, SubjectKey] | None:
         # lets keys go whose time is up, also while no key is ever missing
         self._keys.get_or_create(())

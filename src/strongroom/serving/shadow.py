@@ -169,6 +169,10 @@ class ShadowRecords:
     def __init__(self, shard: Shard, keys: SubjectKeys, random: Callable[[int], bytes], retain_us: int) -> None:
         self._shard, self._keys, self._random, self._retain_us = shard, keys, random, retain_us
 
+    def write_to(self, shard: Shard) -> None:
+        """As the decision path's."""
+        self._shard = shard
+
     def write(self, shadowed: Shadowed, challenger: ServedModel, time_us: int) -> int:
         """Seal and append; on the committing thread.
 

@@ -46,6 +46,7 @@ from strongroom.web.metrics import WorkerCounters, snapshot
 from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context, tls_files
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
+from strongroom.wiring.generations import NodeLog
 from strongroom.wiring.log_lines import log_to
 from strongroom.wiring.node import ProbingSettings
 
@@ -94,6 +95,7 @@ class Worker:
             on_told=self._shadowing.take,
         )  # fmt: skip
         self._admitted_at = 0.0
+        self._no_successor = ""
         # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
         try:
             self._raise_clock()
@@ -185,9 +187,26 @@ class Worker:
                 wanted_at = self._loop.time()
                 await self._loop.run_in_executor(None, self.parts.want_keys, wanted)
                 wanted = frozenset()
+            if (following := self.parts.successor()) is not None:
+                await self._change_log(following)
             if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
                 continue
             await self.readmit()
+
+    async def _change_log(self, following: NodeLog) -> None:
+        """Go over to the next generation of the log between two batches; requests wait no longer than for a batch."""
+        parts, done = self.parts, asyncio.Event()
+        try:
+            shard = await self._loop.run_in_executor(None, parts.open_successor, following)
+        except (StrongroomError, OSError) as error:
+            if str(error) != self._no_successor:
+                self._no_successor = str(error)
+                log.error("the log `%s` cannot be written yet: %s", following.origin, error)
+            return
+        self._committer.run(lambda: parts.change_over(shard), lambda _result, _error: done.set())
+        await done.wait()
+        await self._loop.run_in_executor(None, parts.retire, following, shard)
+        log.warning("records go to `%s` now", following.origin)
 
     async def readmit(self) -> None:
         """Judge again, off the loop, and swap. What is refused as a whole leaves the old rules until they expire."""

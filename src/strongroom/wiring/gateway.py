@@ -52,6 +52,7 @@ from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.serving.shadow import ShadowRecords
 from strongroom.vocabulary import Digest, ModelRef, micros
+from strongroom.wiring.generations import NodeLog, generations, successor
 from strongroom.wiring.node import (
     INDEX_KEY,
     PEPPER,
@@ -292,6 +293,7 @@ class WorkerParts:
     layout: NodeLayout
     settings: NodeSettings
     slot: int
+    written: NodeLog
     ring: KeyFile
     shard: FileShard
     keys: CachedSubjectKeys
@@ -306,6 +308,8 @@ class WorkerParts:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     publication: Publication | None = None
+    _publishing: threading.Lock = field(default_factory=threading.Lock)
+    _alarm: Callable[[TamperedError], None] | None = None
 
     @classmethod
     def open(cls, folder: Path, slot: int, passphrase: bytes) -> WorkerParts:
@@ -327,14 +331,16 @@ class WorkerParts:
             # an older node starts with several workers, and another one has just made the key
             ring = KeyFile.open(layout.keyring, passphrase)
             signer = answer_signer(layout, ring)
-        key = LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot)))
-        demand_opening(layout, key)
-        if layout.fork(slot).exists():
+        written = generations(layout, settings, slot)[-1]
+        key = written.key(ring)
+        demand_opening(written, key)
+        if written.fork.exists():
             raise TamperedError(
-                f"a witness refused the history of `{key.name}` (state/{layout.fork(slot).name} has its words); "
-                "call security, keep the folder as it is, and serve again under a new generation of logs"
+                f"a witness refused the history of `{key.name}` (state/{written.fork.name} has its words); "
+                "call security, keep the folder as it is, and serve again under a new generation of logs "
+                "(`strongroom node rotate-logs`)"
             )
-        shard = FileShard.open(layout.ledger(slot), key, segment_bytes=settings.segment_bytes, depth="published")
+        shard = FileShard.open(written.folder, key, segment_bytes=settings.segment_bytes, depth="published")
         keys = keeper_keys(layout.keystore, AESGCM(ring.get(SUBJECT_KEK)))
         drift = DriftWatch()
         retain_us = settings.retention_days * 86_400 * 1_000_000
@@ -347,6 +353,7 @@ class WorkerParts:
             layout,
             settings,
             slot,
+            written,
             ring,
             shard,
             keys,
@@ -360,8 +367,62 @@ class WorkerParts:
         )
         parts.demand_no_fork()
         if settings.publication is not None:
-            parts.publication = Publication(layout.ledger(slot), shard.verifier, settings.publication)
+            parts.publication = Publication(written.folder, shard.verifier, settings.publication)
         return parts
+
+    def successor(self) -> NodeLog | None:
+        """The next generation of this worker's log, once the governance log has opened it. One stat while not."""
+        return successor(self.layout, self.settings, self.written)
+
+    def open_successor(self, log: NodeLog) -> FileShard:
+        """Ready for `change_over`; nothing is written to it yet.
+
+        Raises:
+            StrongroomError: it may not be written; the present log goes on.
+        """
+        self.ring.reload()
+        key = log.key(self.ring)
+        demand_opening(log, key)
+        if log.fork.exists():
+            raise TamperedError(f"a witness refused the history of `{key.name}`")
+        return FileShard.open(log.folder, key, segment_bytes=self.settings.segment_bytes, depth="published")
+
+    def change_over(self, shard: FileShard) -> None:
+        """Records go to `shard` from now on. On the thread that commits: between two batches."""
+        self.decider.write_to(shard)
+        self.shadow_records.write_to(shard)
+
+    def retire(self, written: NodeLog, shard: FileShard) -> None:
+        """After `change_over`: publish and cosign the new log, finish the old one and let its lock go.
+
+        What cannot be finished now, the command that closes the old log does: its records are durable already.
+        """
+        with self._publishing:
+            old, self.shard = self.shard, shard
+            cosigning, publication = self.cosigning, self.publication
+            self.cosigning = Cosigning(shard, self.layout.trust_policy())
+            if self.settings.publication is not None:
+                self.publication = Publication(written.folder, shard.verifier, self.settings.publication)
+            before, self.written = self.written, written
+        if self._alarm is not None:
+            forked = self._on_fork(written, self._alarm)
+            self.cosigning.start(forked)
+            if self.publication is not None:
+                self.publication.start(forked)
+        cosigning.stop()
+        if publication is not None:
+            publication.stop()
+        try:
+            old.publish()
+            cosigning.ask()
+            if publication is not None:
+                publication.once()
+        except TamperedError as error:
+            _note_fork(before, error)
+        except StrongroomError as error:
+            log.warning("the end of the log `%s` is published later: %s", old.origin, error.message)
+        finally:
+            old.close()
 
     def demand_no_fork(self) -> None:
         """Before the first answer: a log set back to an older state shows here, if a witness can be reached at all.
@@ -372,7 +433,7 @@ class WorkerParts:
         try:
             Cosigning(self.shard, self.layout.trust_policy(), START_TIMEOUT_S).ask()
         except TamperedError as error:
-            self._note_fork(error)
+            _note_fork(self.written, error)
             self.keys.close()
             self.shard.close()
             raise
@@ -385,9 +446,8 @@ class WorkerParts:
             every_s: between publications.
         """
 
-        def forked(error: TamperedError) -> None:
-            self._note_fork(error)
-            alarm(error)
+        self._alarm = alarm
+        forked = self._on_fork(self.written, alarm)
 
         def work() -> None:
             while not self._stop.wait(every_s):
@@ -409,8 +469,9 @@ class WorkerParts:
     def publish(self) -> None:
         """Publish what is durable. A failure leaves the publication late and nothing else."""
         try:
-            self.shard.publish()
-            self.shard.prepare()
+            with self._publishing:
+                self.shard.publish()
+                self.shard.prepare()
             self.short = False
         except StrongroomError as error:
             self.short = error.details.get("rule") == RETRY
@@ -425,39 +486,49 @@ class WorkerParts:
         if self._thread is not None:
             self._thread.join()
         self.publish()
-        if not self.layout.fork(self.slot).exists():
+        if not self.written.fork.exists():
             try:
                 self.cosigning.ask()
                 if self.publication is not None:
                     self.publication.once()
             except TamperedError as error:
-                self._note_fork(error)
+                _note_fork(self.written, error)
         self.nonces.close()
         self.keys.close()
         self.shard.close()
 
-    def _note_fork(self, error: TamperedError) -> None:
-        """Written down, so that a restart does not answer either."""
-        log.critical("alarm: %s", error.message)
-        replace_atomically(self.layout.fork(self.slot), f"{error.message}\n".encode(), 0o600)
+    @staticmethod
+    def _on_fork(written: NodeLog, alarm: Callable[[TamperedError], None]) -> Callable[[TamperedError], None]:
+        def forked(error: TamperedError) -> None:
+            _note_fork(written, error)
+            alarm(error)
+
+        return forked
 
 
-def demand_opening(layout: NodeLayout, key: LogKey) -> None:
+def _note_fork(written: NodeLog, error: TamperedError) -> None:
+    """Written down, so that a restart does not answer either."""
+    log.critical("alarm: %s", error.message)
+    replace_atomically(written.fork, f"{error.message}\n".encode(), 0o600)
+
+
+def demand_opening(written: NodeLog, key: LogKey) -> None:
     """See `serving.opening.check_opening`.
 
     Raises:
         UnavailableError: no opening has arrived yet.
         TamperedError: it is not this shard's, or not in the trusted governance log.
     """
-    slot = key.name.split("/")[4]
     try:
-        disclosed = layout.opening(int(slot)).read_bytes()
+        disclosed = written.opening.read_bytes()
     except FileNotFoundError as error:
         raise UnavailableError(
             f"the log `{key.name}` has not been opened by the control plane; have it opened and put the disclosed "
-            f"entry into trust/openings/{slot}.json"
+            f"entry into trust/openings/{written.opening.name}"
         ) from error
-    governance = [vkey for name, vkey in layout.trust_policy().logs.items() if name.split("/")[4:5] == ["governance"]]
+    governance = [
+        vkey for name, vkey in written.layout.trust_policy().logs.items() if name.split("/")[4:5] == ["governance"]
+    ]
     if len(governance) != 1:
         raise TamperedError("the trust policy of this node names no single governance log")
     check_opening(disclosed, key.verifier, governance[0])

@@ -142,7 +142,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         repository: the release repository, a folder or an http(s) address.
         listen, metrics: `host:port` of the door and of the metrics; port 0 takes any free one; empty metrics: none.
         workers: processes, each with a log of its own (slot 0, 1, ...).
-        generation: of the logs; one more after a restored backup or with new keys.
+        generation: the first one of the logs; later ones are found by their folders (`wiring.generations`).
         refresh_s: between looks at the repository.
         retention_days: how long payloads are kept at least.
         segment_bytes: of the write-ahead segments.
@@ -208,9 +208,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             parse_address(self.metrics, "metrics")
         self.origin(0)
 
-    def origin(self, slot: int) -> str:
-        """The name of a worker's log."""
-        return str(Origin(self.org, self.room, self.region, self.node, str(slot), self.generation))
+    def origin(self, slot: int, generation: int | None = None) -> str:
+        """The name of a worker's log; of its first generation if none is said."""
+        number = self.generation if generation is None else generation
+        return str(Origin(self.org, self.room, self.region, self.node, str(slot), number))
 
     def encode(self) -> bytes:
         """The file. A JSON string, number or list of strings is spelled the same in TOML."""
@@ -225,9 +226,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ]
         return ("\n".join(lines) + "\n").encode()
 
-    def log_key_name(self, slot: int) -> str:
-        """Under which name the key file keeps a log's seed."""
-        return f"log-{slot}-{self.generation}"
+    def log_key_name(self, slot: int, generation: int | None = None) -> str:
+        """Under which name the key file keeps a log's seed; of its first generation if none is said."""
+        return f"log-{slot}-{self.generation if generation is None else generation}"
 
 
 def parse_address(text: str, what: str) -> tuple[str, int]:

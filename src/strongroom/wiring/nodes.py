@@ -16,7 +16,9 @@ from strongroom.errors import ConflictError
 from strongroom.ledger.actions import close_shard, open_shard
 from strongroom.ledger.note import VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.office.entries import Entry
 from strongroom.vocabulary import digest_of, micros
+from strongroom.wiring.generations import every_log
 from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
 from strongroom.wiring.person import AtDesk
 
@@ -44,30 +46,51 @@ def create_node(desk: AtDesk, folder: Path, settings: NodeSettings, passphrase: 
     return [open_log(desk, NodeLayout(folder), slot, key) for slot, key in enumerate(verifiers)]
 
 
-def open_log(desk: AtDesk, layout: NodeLayout, slot: int, key: VerifierKey) -> EntryRef:
-    """Enter a log into the governance log, and hand the disclosed entry to node and auditors."""
+def open_log(desk: AtDesk, layout: NodeLayout, slot: int, key: VerifierKey, into: Path | None = None) -> EntryRef:
+    """Enter a log into the governance log, and hand the disclosed entry to node and auditors. Harmless to repeat.
+
+    Args:
+        into: the node's file for the disclosed entry, where it is not the slot's first generation.
+    """
     room = desk.room
-    who, at = desk.ask("open-shard", "Log", key.name, str(key).encode()), room.clock()
-    opening = open_shard(key, micros(at))
-    with room.office.open(Act(who, "open-shard", Resource("Log", key.name), at)) as books:
-        books.note(**_facts(opening))
-    disclosed = room.log.disclose(books.receipt)
-    layout.opening(slot).parent.mkdir(parents=True, exist_ok=True)
-    replace_atomically(layout.opening(slot), disclosed, 0o644)
+    ref = entered(desk, "open-shard", key.name)
+    if ref is None:
+        who, at = desk.ask("open-shard", "Log", key.name, str(key).encode()), room.clock()
+        opening = open_shard(key, micros(at))
+        with room.office.open(Act(who, "open-shard", Resource("Log", key.name), at)) as books:
+            books.note(**_facts(opening))
+        ref = books.receipt
+    disclosed = room.log.disclose(ref)
+    path = into or layout.opening(slot)
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace_atomically(room.layout.openings / f"{digest_of(key.name.encode())}.open.json", disclosed, 0o644)
-    return books.receipt
+    # last: the node writes to this log as soon as it is there
+    replace_atomically(path, disclosed, 0o644)
+    return ref
 
 
 def close_log(desk: AtDesk, checkpoint: bytes, key: VerifierKey) -> EntryRef:
-    """Enter the end of a log: its size and root, from its last signed checkpoint."""
+    """Enter the end of a log: its size and root, from its last signed checkpoint. Harmless to repeat."""
     room = desk.room
-    who, at = desk.ask("close-shard", "Log", key.name, checkpoint), room.clock()
-    closing = close_shard(checkpoint, key, micros(at))
-    with room.office.open(Act(who, "close-shard", Resource("Log", key.name), at)) as books:
-        books.note(**_facts(closing))
-    disclosed = room.log.disclose(books.receipt)
+    ref = entered(desk, "close-shard", key.name)
+    if ref is None:
+        who, at = desk.ask("close-shard", "Log", key.name, checkpoint), room.clock()
+        closing = close_shard(checkpoint, key, micros(at))
+        with room.office.open(Act(who, "close-shard", Resource("Log", key.name), at)) as books:
+            books.note(**_facts(closing))
+        ref = books.receipt
+    disclosed = room.log.disclose(ref)
     replace_atomically(room.layout.openings / f"{digest_of(key.name.encode())}.close.json", disclosed, 0o644)
-    return books.receipt
+    return ref
+
+
+def entered(desk: AtDesk, verb: str, origin: str) -> EntryRef | None:
+    """Where a log was opened or closed already: a second entry of it would make every log of the room doubtful."""
+    for logged in desk.room.log.entries():
+        entry = Entry.decode(logged.entry)
+        if entry.verb == verb and entry.on.id == origin and entry.outcome == "done":
+            return logged.ref
+    return None
 
 
 def close_node(desk: AtDesk, folder: Path) -> list[EntryRef]:
@@ -79,10 +102,10 @@ def close_node(desk: AtDesk, folder: Path) -> list[EntryRef]:
     layout = NodeLayout(folder)
     settings = layout.read()
     entries = []
-    for slot in range(settings.workers):
-        reader = ShardReader(layout.ledger(slot))
-        key = VerifierKey.parse(read_shard_file((layout.ledger(slot) / "shard.json").read_bytes()).vkey)
-        with exclusive(layout.ledger(slot)):
+    for one in every_log(layout, settings):
+        reader = ShardReader(one.folder)
+        key = VerifierKey.parse(read_shard_file((one.folder / "shard.json").read_bytes()).vkey)
+        with exclusive(one.folder):
             entries.append(close_log(desk, reader.note(), key))
     return entries
 

@@ -30,7 +30,6 @@ from strongroom.encoding import parse_as
 from strongroom.errors import ErasedError, NotFoundError, UnavailableError
 from strongroom.ledger.fsck import Finding, fsck
 from strongroom.ledger.leaf import PLAIN, Leaf
-from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.ports import StoredRecord
 from strongroom.monitoring.outcomes import Decided
 from strongroom.monitoring.trials import Trial
@@ -42,6 +41,7 @@ from strongroom.serving.replay import Decision, Replayed, read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, digest_of
 from strongroom.wiring.gateway import now
+from strongroom.wiring.generations import every_log
 from strongroom.wiring.node import INDEX_KEY, SUBJECT_KEK, NodeLayout, NodeSettings
 
 
@@ -80,8 +80,7 @@ class NodeRecords:
             keys = direct_keys(open_owned(layout.keystore, backups, now, settings.region), kek)
         except UnavailableError:
             keys = keeper_keys(layout.keystore, kek)
-        slots = range(settings.workers)
-        readers = tuple(ShardReader(layout.ledger(slot), _verifier(ring, settings, slot)) for slot in slots)
+        readers = tuple(ShardReader(one.folder, one.verifier(ring)) for one in every_log(layout, settings))
         return cls(layout, settings, ring, readers, keys)
 
     def close(self) -> None:
@@ -197,13 +196,8 @@ class NodeRecords:
 
     def fsck(self) -> list[tuple[str, list[Finding]]]:
         """Check every byte of every log of this node."""
-        return [
-            (
-                self.settings.origin(slot),
-                fsck(FolderView(self.layout.ledger(slot)), _verifier(self.ring, self.settings, slot)),
-            )
-            for slot in range(self.settings.workers)
-        ]
+        logs = every_log(self.layout, self.settings)
+        return [(one.origin, fsck(FolderView(one.folder), one.verifier(self.ring))) for one in logs]
 
     def _find(self, decision_id: str) -> StoredRecord:
         for reader in self.readers:
@@ -247,7 +241,3 @@ def back_up(folder: Path, only_expire: bool = False) -> tuple[Path | None, list[
         return path, owned.expire()
     finally:
         owned.close()
-
-
-def _verifier(ring: KeyFile, settings: NodeSettings, slot: int) -> VerifierKey:
-    return LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot))).verifier

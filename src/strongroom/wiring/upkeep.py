@@ -28,7 +28,7 @@ from strongroom.compliance.retention import (
     sign_proof,
 )
 from strongroom.encoding import parse_as
-from strongroom.errors import ConflictError, StrongroomError
+from strongroom.errors import ConflictError, NotFoundError, StrongroomError
 from strongroom.ledger.checkpoint import VerifierKey, open_checkpoint
 from strongroom.ledger.note import LogKey
 from strongroom.ledger.tiles import TileTree
@@ -38,7 +38,8 @@ from strongroom.office.entries import Entry
 from strongroom.vocabulary import Digest, digest_of, micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.founding import GOVERNANCE_SEED
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.generations import every_log, log_of
+from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.settings import Layout
 
@@ -79,17 +80,10 @@ def repair_node(desk: AtDesk, folder: Path, passphrase: bytes) -> list[tuple[str
     ring = KeyFile.open(layout.keyring, passphrase)
     who = desk.ask("repair", "Node", settings.node)
     with room.office.open(Act(who, "repair", Resource("Node", settings.node), room.clock())) as books:
-        done = [
-            (settings.origin(slot), mend(layout.ledger(slot), _log_key(ring, settings, slot)))
-            for slot in range(settings.workers)
-        ]
+        done = [(one.origin, mend(one.folder, one.verifier(ring))) for one in every_log(layout, settings)]
         for name in ("rebuilt", "removed", "lost"):
             books.note(**{name: sum(len(getattr(one, name)) for _, one in done)})
     return done
-
-
-def _log_key(ring: KeyFile, settings: NodeSettings, slot: int) -> VerifierKey:
-    return LogKey(settings.origin(slot), ring.get(settings.log_key_name(slot))).verifier
 
 
 # holds ----------------------------------------------------------------------------------------------------------------
@@ -148,7 +142,7 @@ class Dropped:
     entry: EntryRef
 
 
-def retain(desk: AtDesk, folder: Path, slot: int, reason: str) -> Dropped:
+def retain(desk: AtDesk, folder: Path, slot: int, reason: str, generation: int | None = None) -> Dropped:
     """Drop the oldest segments of one log whose every payload is past its term. The gateway may run meanwhile.
 
     1. What is fixed: the checkpoint that the witnesses' quorum cosigned, or the published one where the trust policy
@@ -159,10 +153,15 @@ def retain(desk: AtDesk, folder: Path, slot: int, reason: str) -> Dropped:
 
     Raises:
         ConflictError: nothing may go; the message says why.
+        NotFoundError: this node has no such log.
         TamperedError: segments and tree disagree, or no quorum cosigned the log.
     """
     room, layout = desk.room, NodeLayout(folder)
-    settings, log = layout.read(), layout.ledger(slot)
+    settings = layout.read()
+    which = log_of(layout, settings, slot, settings.generation if generation is None else generation)
+    if not which.made:
+        raise NotFoundError(f"this node has no log `{which.origin}`")
+    log = which.folder
     who = desk.ask("retain", "Node", settings.node, reason.encode())
     at = room.clock()
     with room.office.open(Act(who, "retain", Resource("Node", settings.node), at)) as books:
@@ -252,7 +251,9 @@ def export(desk: AtDesk, nodes: Sequence[Path], up_to: int | None = None) -> tup
     shards: list[str] = []
     for folder in nodes:
         layout = NodeLayout(folder)
-        for log in sorted((folder / "ledger").iterdir()):
+        for log in sorted(path.parent for path in (folder / "ledger").glob("*/shard.json")):
+            if "." in log.name and not (layout.trust / "openings" / f"{log.name}.json").exists():
+                continue  # a next generation that is only being made
             about = read_shard_file((log / "shard.json").read_bytes())
             place = "shards/" + about.origin.replace("/", "_")
             _put(files, place, export_log(log, VerifierKey.parse(about.vkey), up_to)[1])

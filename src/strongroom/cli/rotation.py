@@ -1,0 +1,47 @@
+"""Commands that replace a gateway's keys: they add themselves to the group `node`."""
+
+from __future__ import annotations
+
+from strongroom.cli.context import (
+    NODE_PASSPHRASE,
+    HomeOption,
+    HomePassphrase,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    passphrase,
+)
+from strongroom.cli.output import Json, command, tell
+from strongroom.cli.running import NodeFolder, NodePassphrase, node
+
+__all__ = ["node"]
+
+
+@node.command("rotate-logs")
+@command
+def rotate_logs(
+    folder: NodeFolder,
+    room: RoomOption,
+    home: HomeOption,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: give each log of a gateway a next generation with a new key. It may be serving meanwhile.
+
+    Repeat the command where it was interrupted: it completes what it had begun.
+
+    Example: strongroom node rotate-logs gw-1 --room credit --home ~/omar
+    """
+    from strongroom.wiring import rotating
+
+    key_of_node = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        done = rotating.rotate_logs(desk, folder, key_of_node)
+    rows = [
+        {"origin": one.origin, "vkey": str(one.key), "opened": str(one.opened), "closed": str(one.closed)}
+        for one in done
+    ]
+    lines = [f"{one.origin} is written now; tell its witnesses {one.key}" for one in done]
+    tell(as_json, {"logs": rows}, lines)
