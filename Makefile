@@ -24,6 +24,7 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 	$(PIP) install --require-hashes --no-deps -r requirements/demo.txt -r requirements/data.txt
 	@echo "$(CURDIR)/src" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/strongroom.pth
 	@printf '#!%s/.venv/bin/python\nimport sys\nfrom strongroom.cli import main\nsys.exit(main())\n' "$(CURDIR)" > $(BIN)/strongroom && chmod +x $(BIN)/strongroom
+	@$(BIN)/python -m compileall -q src # as pip does with what it installs
 	@touch $@
 
 .venv/.ready-test: .venv/.ready-demo requirements/test.txt

@@ -11,8 +11,9 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.errors import NotPermittedError
 from strongroom.vocabulary import PersonId
-from strongroom.wiring.gateway import Admission, Refresher
+from strongroom.wiring.gateway import Admission
 from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.refreshing import Refresher
 from tests.simulator import MODEL
 from tests.web.nodes import PASSPHRASE, make
 

@@ -14,10 +14,11 @@ from strongroom.monitoring.counters import Counters
 from strongroom.monitoring.watch import DriftWatch
 from strongroom.serving.rules import closed
 from strongroom.vocabulary import instant
-from strongroom.web.metrics import render, snapshot
+from strongroom.web.exposition import render
+from strongroom.web.metrics import snapshot
 from strongroom.web.serve import Supervisor
-from strongroom.wiring.gateway import Refresher
 from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.refreshing import Refresher
 from tests.serving.house import now_us
 from tests.web.gateways import gateway
 from tests.web.nodes import PASSPHRASE, make

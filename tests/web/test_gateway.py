@@ -262,21 +262,19 @@ def test_every_error_has_a_status_and_parents_come_after_children():
         assert 400 <= status_of(kind("x")) < 600
 
 
-HEAVY = {
-    "sklearn",
-    "pandas",
-    "shap",
-    "matplotlib",
-    "scipy",
-    "onnx",
-    "sqlalchemy",
-    "xgboost",
-    "pyarrow",
-    "SpiffWorkflow",
-}
+HEAVY = frozenset(
+    {"sklearn", "pandas", "shap", "matplotlib", "scipy", "onnx", "sqlalchemy", "xgboost", "pyarrow", "SpiffWorkflow"}
+)
+WORKER = HEAVY | {"tuf", "securesystemslib", "joserfc", "http_sf", "urllib3", "prometheus_client", "cryptography.x509"}
+"""What a worker loads once somebody needs it (tokens, certificates, signed messages, witnesses), or never."""
+SUPERVISOR = HEAVY | {
+    "numpy", "onnxruntime", "cedarpy", "tink", "joserfc", "http_sf", "prometheus_client", "cryptography.x509",
+    "strongroom.serving.decision",
+}  # fmt: skip
 
 
-def test_importing_the_gateway_stays_light():
-    code = "import sys, strongroom.wiring.gateway, strongroom.web.worker; print('\\n'.join(sys.modules))"
+@pytest.mark.parametrize(("module", "not_needed"), [("worker", WORKER), ("serve", SUPERVISOR)])
+def test_a_start_loads_only_what_it_needs(module: str, not_needed: frozenset[str]) -> None:
+    code = f"import sys, strongroom.web.{module}; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert HEAVY.isdisjoint(name.split(".")[0] for name in done.stdout.split())
+    assert not_needed.isdisjoint(done.stdout.split())

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom.errors import InvalidInputError
 from strongroom.vocabulary import micros, parse_digest
@@ -83,6 +81,10 @@ def read_certificate(der: bytes) -> Presented:
     Raises:
         InvalidInputError: it is too large, has too many names, or cannot be read; whoever holds it is then nobody.
     """
+    # with the first certificate: most gateways see none, and it takes a while to load
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     if len(der) > DER_LIMIT:
         raise InvalidInputError(f"a client certificate has at most {DER_LIMIT} bytes", rule="size")
     try:

@@ -8,8 +8,6 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import http_sf
-
 from strongroom.errors import InvalidInputError
 
 FIELD_LIMIT: Final = 1024
@@ -74,6 +72,9 @@ def parse_dictionary(value: bytes, field: str, limit_bytes: int = FIELD_LIMIT) -
 
     if len(value) > limit_bytes:
         raise InvalidInputError(f"`{field}` has at most {limit_bytes} bytes", field=field, rule="size")
+    # with the first signed message: most gateways see none
+    import http_sf
+
     try:
         parsed = http_sf.parse(value, tltype="dictionary", on_duplicate_key=refuse)
     except (ValueError, KeyError, IndexError, OverflowError) as error:

@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from strongroom.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 Algorithm = Literal["ES256", "Ed25519", "RS256"]
 """ES256 and Ed25519 by choice, RS256 because RFC 9068, section 2.1, obliges issuers to offer it. Nothing symmetric."""
@@ -187,6 +188,9 @@ def load_key(key: IssuerKey) -> ECKey | OKPKey | RSAKey:
     Raises:
         InvalidInputError: not a valid public key for its algorithm, or RSA of fewer than 2,048 bits.
     """
+    # with the first key: a gateway whose callers have no tokens never loads it
+    from joserfc.errors import JoseError
+
     try:
         return _load(key.alg, tuple(sorted(key.jwk.items())))
     except (JoseError, ValueError, KeyError, TypeError) as error:
@@ -197,6 +201,8 @@ def load_key(key: IssuerKey) -> ECKey | OKPKey | RSAKey:
 
 @lru_cache(maxsize=256)
 def _load(alg: Algorithm, members: tuple[tuple[str, str], ...]) -> ECKey | OKPKey | RSAKey:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
     material: dict[str, Any] = dict(members)
     if alg == "ES256":
         elliptic = ECKey.import_key(material)

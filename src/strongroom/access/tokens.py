@@ -14,9 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from joserfc import jws
-from joserfc.errors import JoseError
-
 from strongroom.access.issuers import KID_LIMIT, LIFETIME_LIMIT_S, KnownIssuer, load_key
 from strongroom.errors import ExpiredError, InvalidInputError, NotAuthenticatedError, TooLargeError
 
@@ -82,6 +79,10 @@ def verify_token(token: str, issuers: Mapping[str, KnownIssuer], at_us: int) -> 
         UnknownKeyError: its issuer may have such a key by now.
         ExpiredError: it was good once.
     """
+    # with the first token: a gateway whose callers have none never loads it
+    from joserfc import jws
+    from joserfc.errors import JoseError
+
     # 1. size and shape
     if len(token) > TOKEN_LIMIT_BYTES:
         raise TooLargeError(f"a token is at most {TOKEN_LIMIT_BYTES} bytes long", rule="size")

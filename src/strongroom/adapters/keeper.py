@@ -39,7 +39,7 @@ from strongroom.adapters.keeper_wire import (
 )
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import OwnedStore, open_owned
-from strongroom.adapters.process_memory import harden
+from strongroom.adapters.process_memory import MEMORY, harden
 from strongroom.errors import RefusedError, StrongroomError, UnavailableError
 from strongroom.sealing.subjects import TAG_BYTES
 
@@ -47,12 +47,6 @@ CONNECTION_LIMIT: Final = 256
 REST_S: Final = 10.0
 CONFIRM_S: Final = 5.0
 UPKEEP_INTERVAL_S: Final = 3600.0
-# without the second tunable, glibc keeps small freed blocks in a cache of the thread and does not overwrite them
-MEMORY: Final = {
-    "PYTHONMALLOC": "malloc",
-    "MALLOC_PERTURB_": "165",
-    "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
-}
 
 
 class Listener:

@@ -31,6 +31,7 @@ from strongroom.adapters.keeper_wire import (
 )
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import open_owned, store_name
+from strongroom.adapters.process_memory import MEMORY
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.errors import RefusedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
@@ -204,10 +205,23 @@ class KeeperProcess:
         Raises:
             UnavailableError: it ended instead; the message is its own.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, and do something else until `wait`. It ends with the thread that calls this."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._child = subprocess.Popen(self._command, stdout=subprocess.PIPE)  # noqa: S603 - a fixed program, no shell
-        if self._child.stdout is None:
-            raise UnavailableError("the keeper has no output")
+        environment = os.environ | MEMORY
+        self._child = subprocess.Popen(self._command, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - a fixed program, no shell
+
+    def wait(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            UnavailableError: it ended instead; the message is its own.
+        """
+        if self._child is None or self._child.stdout is None:
+            raise UnavailableError("the keeper has not been started")
         line = self._child.stdout.readline()
         report = json.loads(line) if line else {"ready": False, "error": "it ended without a word"}
         if not report["ready"]:

@@ -8,6 +8,14 @@ import signal
 from pathlib import Path
 from typing import Final
 
+# without the second tunable, glibc keeps small freed blocks in a cache of the thread and does not overwrite them
+MEMORY: Final = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_PERTURB_": "165",
+    "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
+}
+"""With these in its environment from the start, a process overwrites what it frees."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _SWAPS: Final = Path("/proc/swaps")

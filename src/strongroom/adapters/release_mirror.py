@@ -16,9 +16,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from strongroom.adapters.blob_files import BlobFiles
-from strongroom.adapters.release_fetchers import ReleaseFetcher
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.approval.release import Release
 from strongroom.encoding import canonical, parse_as
@@ -27,6 +27,10 @@ from strongroom.sealing.packages import DOCUMENT_LIMIT, Sealed, SealedPackage, r
 from strongroom.sealing.ports import Blobs
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import Digest, KeyId, ModelRef, digest_of, parse_digest
+
+if TYPE_CHECKING:
+    # a worker reads the mirror and fetches nothing: it does not load the TUF client
+    from strongroom.adapters.release_fetchers import ReleaseFetcher
 
 EVIDENCE_LIMIT = 16 * 1024 * 1024
 MANIFEST_LIMIT = 1024 * 1024

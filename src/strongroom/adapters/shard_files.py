@@ -441,7 +441,7 @@ class FileShard:
                 continue
             if name == _NEXT:
                 content = self._disk.read(path)
-                if len(content) == self._segment_bytes and content.count(0) == len(content):
+                if content == bytes(self._segment_bytes):
                     continue  # still fit for use
             self._disk.remove(path)
 

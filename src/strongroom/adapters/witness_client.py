@@ -7,8 +7,6 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-import urllib3
-
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.checkpoint import Checkpoint
 from strongroom.ledger.note import Note, SignatureLine, VerifierKey
@@ -25,6 +23,9 @@ class WitnessClient:
     """One witness. Not for several threads at once."""
 
     def __init__(self, url: str, key: VerifierKey, ca_file: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        # with the first witness: a gateway that has none does not load it
+        import urllib3
+
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInputError("a witness has an http or https address", field="witness.url", rule="url")
@@ -80,6 +81,8 @@ class WitnessClient:
         return cosigned.encode()
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
+        from urllib3.exceptions import HTTPError
+
         try:
             with self._pool.request(
                 "POST", self._url, body=body, redirect=False, preload_content=False,
@@ -87,7 +90,7 @@ class WitnessClient:
             ) as answer:  # fmt: skip
                 data = answer.read(ANSWER_LIMIT + 1)
                 status = answer.status
-        except urllib3.exceptions.HTTPError as error:
+        except HTTPError as error:
             raise UnavailableError(f"witness `{self.name}` cannot be reached") from error
         if len(data) > ANSWER_LIMIT:
             raise UnavailableError(f"witness `{self.name}` gave an answer that is too long")

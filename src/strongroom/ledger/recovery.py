@@ -25,6 +25,9 @@ SECTOR_BYTES = 512
 BATCH_LIMIT = 1 << 20
 """More records than any batch has: bounds the search for frames of the batch in flight."""
 
+_ZEROES_BYTES = 1 << 16
+_ZEROES = bytes(_ZEROES_BYTES)
+
 
 class SegmentRef(NamedTuple):
     """A segment: index of its first leaf, and how to read it whole."""
@@ -135,6 +138,15 @@ def recover(
     return Recovered(frontier, note, batch_at, end, clear_to, data[batch_at:end])
 
 
+def written_end(data: bytes) -> int:
+    """Where the zeroes that end a segment begin; `len(data.rstrip(zero))`, which looks at a byte at a time."""
+    end = len(data)
+    while end >= _ZEROES_BYTES and data[end - _ZEROES_BYTES : end] == _ZEROES:
+        end -= _ZEROES_BYTES
+    begin = max(0, end - _ZEROES_BYTES)
+    return begin + len(data[begin:end].rstrip(b"\x00"))
+
+
 def _entry(found: Frame, index: int, where: str) -> bytes:
     if found.number != index:
         raise TamperedError(f"{where} has entry {found.number} at byte {found.offset} where {index} belongs")
@@ -163,7 +175,7 @@ def _judge_tail(
     Raises:
         TamperedError: a crash cannot leave this.
     """
-    end = len(data.rstrip(b"\x00"))
+    end = written_end(data)
     if end <= stopped_at:
         return end
     tampered = TamperedError(f"{where} is broken at byte {stopped_at}, and not as a crash breaks it")

@@ -22,9 +22,9 @@ from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
 from strongroom.web.server import Server, listen, tls_context, tls_files
-from strongroom.wiring.gateway import Refresher, keeper, now
 from strongroom.wiring.issuer_keys import IssuerKeys
-from strongroom.wiring.node import NodeLayout, NodeSettings, parse_address
+from strongroom.wiring.node import NodeLayout, NodeSettings, now, parse_address
+from strongroom.wiring.refreshing import Refresher, keeper
 
 log = logging.getLogger(__name__)
 
@@ -90,33 +90,48 @@ class Supervisor:
             if self.settings.tls is not None:
                 # refused here, once and in plain words, before anything is started
                 tls_context(tls_files(self.layout.folder, self.settings.tls))
-            await self._first_refresh(refresher)
-            with keeper(self.layout, self.settings) as keeping:
-                metrics = await self._start_metrics()
+            keeping = keeper(self.layout, self.settings)
+            children: list[asyncio.subprocess.Process] = []
+            try:
+                # these load and recover while the releases are refreshed; a worker admits nothing before its word to go
+                keeping.launch()
+                for slot in range(self.settings.workers):
+                    children.append(await self._spawn(slot, sock))
+                await self._first_refresh(refresher)
+                keeping.wait()
                 self._keeper = keeping
-                refreshing = asyncio.create_task(self._refresh(refresher))
-                following = asyncio.create_task(self._follow_keys(issuer_keys))
-                guarding = asyncio.create_task(self._guard(keeping))
-                watchers: list[asyncio.Task[None]] = []
-                try:
-                    for slot in range(self.settings.workers):
-                        await self._start(slot, sock)
-                    watchers = [asyncio.create_task(self._keep(slot, sock)) for slot in range(self.settings.workers)]
-                    self._tell(f"serving on port {self.port} with {self.settings.workers} worker(s)")
-                    if started is not None:
-                        started()
-                    await self._stopping.wait()
-                finally:
-                    self._stopping.set()
-                    refreshing.cancel()
-                    following.cancel()
-                    guarding.cancel()
-                    for watcher in watchers:
-                        watcher.cancel()
-                    await self._stop_workers()
-                    if metrics is not None:
-                        await metrics.stop(1.0)
+                tasks = [self._refresh(refresher), self._follow_keys(issuer_keys), self._guard(keeping)]
+                await self._answer(sock, children, [asyncio.create_task(task) for task in tasks], started)
+            finally:
+                await _end(children)
+                keeping.stop()
         return 0
+
+    async def _answer(
+        self,
+        sock: socket.socket,
+        children: list[asyncio.subprocess.Process],
+        beside: list[asyncio.Task[None]],
+        started: Callable[[], None] | None,
+    ) -> None:
+        """Let the workers go, keep them going until told to stop, and stop them."""
+        metrics: Server | None = None
+        try:
+            metrics = await self._start_metrics()
+            for slot, child in enumerate(children):
+                await self._send_off(slot, child)
+            beside += [asyncio.create_task(self._keep(slot, sock)) for slot in range(self.settings.workers)]
+            self._tell(f"serving on port {self.port} with {self.settings.workers} worker(s)")
+            if started is not None:
+                started()
+            await self._stopping.wait()
+        finally:
+            self._stopping.set()
+            for task in beside:
+                task.cancel()
+            await self._stop_workers()
+            if metrics is not None:
+                await metrics.stop(1.0)
 
     async def _first_refresh(self, refresher: Refresher) -> None:
         loop = asyncio.get_running_loop()
@@ -202,6 +217,10 @@ class Supervisor:
         Raises:
             UnavailableError: it refused; the message is its own.
         """
+        await self._send_off(slot, await self._spawn(slot, sock))
+
+    async def _spawn(self, slot: int, sock: socket.socket) -> asyncio.subprocess.Process:
+        """A worker that loads and recovers its log, and then waits for the word to go."""
         arguments = ["-m", "strongroom.web.worker", "--folder", str(self.layout.folder), "--slot", str(slot)]
         arguments += ["--listen-fd", str(sock.fileno())]
         if self._batch:
@@ -210,9 +229,19 @@ class Supervisor:
             sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             pass_fds=[sock.fileno()],
         )  # fmt: skip
-        if child.stdin is None or child.stdout is None:
+        if child.stdin is None:
             raise UnavailableError("a worker has no pipes")
         child.stdin.write(self._passphrase + b"\n")
+        return child
+
+    async def _send_off(self, slot: int, child: asyncio.subprocess.Process) -> None:
+        """Let a worker admit what the node's mirror has now, and wait for its first word.
+
+        Raises:
+            UnavailableError: it refused; the message is its own.
+        """
+        if child.stdin is None or child.stdout is None:
+            raise UnavailableError("a worker has no pipes")
         child.stdin.close()
         try:
             line = await asyncio.wait_for(child.stdout.readline(), START_S)
@@ -264,6 +293,15 @@ def serve(folder: Path, passphrase: bytes, tell: Callable[[str], None] = print) 
 
 async def _serve(folder: Path, passphrase: bytes, tell: Callable[[str], None]) -> int:
     return await Supervisor(folder, passphrase, tell).run()
+
+
+async def _end(children: Iterable[asyncio.subprocess.Process]) -> None:
+    """Whatever of these still runs: none, unless the start failed."""
+    for child in children:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
 
 
 class _only_one:  # noqa: N801  # reads as a statement: with _only_one(...)

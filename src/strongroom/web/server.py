@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from cryptography import x509
-
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
 from strongroom.web.http import HEADS, Connection, Exchange, Handler, Head, Limits
 from strongroom.wiring.node import TlsSettings
@@ -108,6 +106,8 @@ def _demand_certificates(context: ssl.SSLContext, client_ca: Path, client_crl: P
     Raises:
         InvalidInputError: see `tls_context`.
     """
+    from cryptography import x509
+
     try:
         data = client_ca.read_bytes()
         authorities = x509.load_pem_x509_certificates(data)
@@ -146,6 +146,8 @@ def load_revocations(context: ssl.SSLContext, client_crl: Path) -> None:
     Raises:
         InvalidInputError: missing, empty, not PEM, or out of date.
     """
+    from cryptography import x509
+
     try:
         data = client_crl.read_bytes()
         blocks = [_BEGIN_CRL + rest for rest in data.split(_BEGIN_CRL)[1:]]

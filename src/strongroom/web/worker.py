@@ -1,7 +1,8 @@
 """One worker process: its own log, the inherited listening socket, admission from the mirror, answers.
 
-Started by `web.serve`; the passphrase of the key file comes as one line on standard input. Ends with status 0 when
-asked to (SIGTERM), 3 when it refuses to start, 4 when its log can take no more records.
+Started by `web.serve`; the passphrase of the key file comes as one line on standard input. The end of that input is
+the word to go: while the supervisor still refreshes the releases, a worker loads and recovers its log. Ends with status
+0 when asked to (SIGTERM), 3 when it refuses to start, 4 when its log can take no more records.
 """
 
 from __future__ import annotations
@@ -274,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StrongroomError as error:
         _say(ready=False, slot=chosen.slot, error=error.message)
         return EXIT_REFUSED
+    sys.stdin.buffer.read(1)
     sock = socket.socket(fileno=chosen.listen_fd)
 
     async def run() -> int:

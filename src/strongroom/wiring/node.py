@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -229,6 +230,11 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def log_key_name(self, slot: int, generation: int | None = None) -> str:
         """Under which name the key file keeps a log's seed; of its first generation if none is said."""
         return f"log-{slot}-{self.generation if generation is None else generation}"
+
+
+def now() -> datetime:
+    """Aware, UTC."""
+    return datetime.now(UTC)
 
 
 def parse_address(text: str, what: str) -> tuple[str, int]:

@@ -40,9 +40,8 @@ from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.replay import Decision, Replayed, read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, digest_of
-from strongroom.wiring.gateway import now
 from strongroom.wiring.generations import every_log
-from strongroom.wiring.node import INDEX_KEY, SUBJECT_KEK, NodeLayout, NodeSettings
+from strongroom.wiring.node import INDEX_KEY, SUBJECT_KEK, NodeLayout, NodeSettings, now
 
 
 @dataclass(slots=True)
