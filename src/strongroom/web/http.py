@@ -316,15 +316,25 @@ class Connection(asyncio.Protocol):
         One read of the socket may bring hundreds of requests. A body that is still coming is one request, however
         large, and is read at once.
         """
-        slice_bytes, whole = SLICE_BYTES, len(data) <= SLICE_BYTES
-        if whole or (self.phase == _BODY and 0 <= self._body_left - self._body_bytes >= len(data) - slice_bytes):
-            self._parse(data, whole)
+        if len(data) <= SLICE_BYTES:
+            self._parse(data, True)
             return
-        self._parse(data[:slice_bytes], False)
-        if not self._refused and self._transport is not None:
-            self._rest = data[slice_bytes:]
-            self._pause()
-            self._server.soon(self._go_on)
+        if not self._body_holds(data):
+            piece, data = data[:SLICE_BYTES], data[SLICE_BYTES:]
+            self._parse(piece, False)
+            if self._refused or self._transport is None:
+                return
+        if self._body_holds(data):
+            self._parse(data, False)
+            return
+        self._rest = data
+        self._pause()
+        self._server.soon(self._go_on)
+
+    def _body_holds(self, data: bytes) -> bool:
+        """Whether all of it is the body that is being read, but for the beginning of what may follow."""
+        left = self._body_left - self._body_bytes
+        return self.phase == _BODY and self._body_left >= 0 and left >= len(data) - SLICE_BYTES
 
     def _go_on(self) -> None:
         """The rest's turn, unless answers must leave first or the connection rests; then `_resume` comes back to it."""
