@@ -11,7 +11,6 @@ import pytest
 
 from strongroom.adapters.trusted_state_files import read_state
 from strongroom.monitoring.counters import Counters
-from strongroom.monitoring.watch import DriftWatch
 from strongroom.serving.rules import closed
 from strongroom.vocabulary import instant
 from strongroom.web.exposition import render
@@ -27,7 +26,7 @@ GAUGE = b"strongroom_release_fresh_until_seconds"
 
 
 def figures(slot: int, fresh_until_us: int) -> bytes:
-    return snapshot(slot, True, 0, [], Counters(), DriftWatch(), fresh_until_us)
+    return snapshot(slot, True, 0, [], Counters(), [], fresh_until_us)
 
 
 def test_the_gauge_tells_when_the_first_worker_falls_silent() -> None:

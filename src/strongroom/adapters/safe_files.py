@@ -12,8 +12,14 @@ from pathlib import Path
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 
 
-def replace_atomically(path: Path, data: bytes, mode: int) -> None:
+def replace_atomically(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
     """Write beside `path`, sync, rename over it, sync the folder. Durable on return.
+
+    Args:
+        path: what to replace.
+        data: all of its new content.
+        mode: of the file.
+        durable: False for figures that are written again in a moment; readers still see the old content or the new.
 
     Raises:
         UnavailableError: it could not be written; the old file, if any, is as it was.
@@ -27,11 +33,13 @@ def replace_atomically(path: Path, data: bytes, mode: int) -> None:
                 view = view[os.write(handle, view) :]
             # The umask may have taken bits away, never added any.
             os.fchmod(handle, mode)
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
         beside.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)

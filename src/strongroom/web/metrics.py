@@ -119,13 +119,23 @@ class Snapshot(msgspec.Struct):
     waiting: int = 0
 
 
+def drift_figures(drift: DriftWatch) -> list[DriftFigure]:
+    """What the drift counters of a worker say now."""
+    return [
+        DriftFigure(ref.name, ref.manifest, figure.name, figure.rows, figure.psi, figure.verdict == "alert")
+        for (ref, _), found in drift.drift().items()
+        for figure in found
+        if figure.psi is not None
+    ]
+
+
 def snapshot(
     slot: int,
     ready: bool,
     records: int,
     models: Iterable[tuple[str, str, str]],
     counters: Counters,
-    drift: DriftWatch,
+    drift: list[DriftFigure],
     fresh_until_us: int = 0,
     waiting: int = 0,
 ) -> bytes:
@@ -139,13 +149,7 @@ def snapshot(
     for name, histograms in counters.latencies.items():
         for labels, one in histograms.items():
             series.append(_Series(name, list(labels), 0, one.buckets, one.total_s))
-    figures = [
-        DriftFigure(ref.name, ref.manifest, figure.name, figure.rows, figure.psi, figure.verdict == "alert")
-        for (ref, _), found in drift.drift().items()
-        for figure in found
-        if figure.psi is not None
-    ]
-    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, figures, fresh_until_us, waiting))
+    return msgspec.json.encode(Snapshot(slot, ready, records, list(models), series, drift, fresh_until_us, waiting))
 
 
 def latencies_of(snapshots: Iterable[bytes]) -> dict[str, float]:

@@ -43,7 +43,7 @@ from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
 from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
-from strongroom.web.metrics import WorkerCounters, snapshot
+from strongroom.web.metrics import DriftFigure, WorkerCounters, drift_figures, snapshot
 from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context, tls_files
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts
@@ -57,6 +57,8 @@ POLL_S: Final = 0.25
 READMIT_S: Final = 60.0
 WANT_S: Final = 1.0
 SNAPSHOT_S: Final = 1.0
+DRIFT_S: Final = 5.0
+"""Between looks at the drift counters, which take some milliseconds from the loop."""
 GRACE_S: Final = 20.0
 GC_OBJECTS: Final = 50_000
 """Containers made and not yet freed before the collector looks; a batch in flight holds some thousands."""
@@ -97,6 +99,8 @@ class Worker:
         )  # fmt: skip
         self._admitted_at = 0.0
         self._no_successor = ""
+        self._drift: list[DriftFigure] = []
+        self._drift_at = 0.0
         # until something is admitted nothing can be answered and nobody is known, but the worker lives and says why
         try:
             self._raise_clock()
@@ -233,26 +237,34 @@ class Worker:
     async def _leave_figures(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_S)
-            self._write_figures()
+            if self._loop.time() - self._drift_at >= DRIFT_S:
+                self._drift_at = self._loop.time()
+                self._drift = drift_figures(self.parts.drift)
+            await self._loop.run_in_executor(None, self._put, self._figures())
 
     def _write_figures(self) -> None:
+        self._drift = drift_figures(self.parts.drift)
+        self._put(self._figures())
+
+    def _figures(self) -> bytes:
         rules: Rules = self.gateway.rules
         self._counters.limited(self._limiter.counts)
         catalogue: Catalogue = rules.catalogue
         models = [(one.ref.name, one.version, one.role) for many in catalogue.models.values() for one in many]
-        data = snapshot(
+        return snapshot(
             self.parts.slot,
             self.gateway.ready(),
             self.parts.shard.size,
             models,
             self._counters.counters,
-            self.parts.drift,
+            self._drift,
             catalogue.fresh_until_us,
             self._board.waiting,
         )
+
+    def _put(self, data: bytes) -> None:
         with contextlib.suppress(StrongroomError):
-            path = self.parts.layout.metrics(self.parts.slot)
-            replace_atomically(path, data, 0o600)
+            replace_atomically(self.parts.layout.metrics(self.parts.slot), data, 0o600, durable=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
