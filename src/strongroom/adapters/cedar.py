@@ -15,6 +15,7 @@ import cedarpy
 from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS
+from strongroom.adapters.cedar_form import check_form
 from strongroom.errors import InvalidInputError, NotPermittedError, TooLargeError
 from strongroom.vocabulary import Digest, digest_of
 
@@ -46,7 +47,7 @@ class CedarEngine:
             self._schema = cedarpy.Schema.from_str(schema_text)
             rules = json.loads(cedarpy.policies_to_json_str(text))
             found = cedarpy.validate_policies(text, self._schema)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"the access policies cannot be read: {error}", rule="cedar") from error
         if not found.validation_passed:
             listed = "; ".join(str(problem) for problem in found.errors[:5])
@@ -159,9 +160,11 @@ def _text(data: bytes, what: str) -> str:
     if len(data) > SIZE_LIMIT:
         raise TooLargeError(f"the access {what} are larger than {SIZE_LIMIT} bytes", rule="size")
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"the access {what} are not UTF-8", rule="utf-8") from error
+    check_form(text, what)
+    return text
 
 
 def _names(rules: dict[str, Any]) -> dict[str, str]:

@@ -242,7 +242,7 @@ class ShardGovernanceLog:
         if hashlib.sha256(record.payload).hexdigest() != leaf.payload_sha256:
             raise TamperedError(f"the payload of governance entry {record.place} is not its leaf's")
         document = open_record(record.payload, key.aead(), bytes.fromhex(leaf.decision_id), _NO_RELEASE)
-        if commitment(key.salt(leaf.decision_id, b"entry\n"), document) != leaf.commitment:
+        if not hmac.compare_digest(commitment(key.salt(leaf.decision_id, b"entry\n"), document), leaf.commitment):
             raise TamperedError(f"governance entry {record.place} does not open its commitment")
         try:
             entry = Entry.decode(document)

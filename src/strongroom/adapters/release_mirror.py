@@ -13,7 +13,6 @@ files can only point at something that does not verify.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 from strongroom.adapters.blob_files import BlobFiles
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.approval.release import Release
-from strongroom.encoding import canonical, parse_as
+from strongroom.encoding import canonical, parse, parse_as
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
 from strongroom.sealing.packages import DOCUMENT_LIMIT, Sealed, SealedPackage, read_index
 from strongroom.sealing.ports import Blobs
@@ -197,7 +196,7 @@ def read_version(data: bytes, manifest: Digest) -> Sealed:
         TamperedError: it does not read.
     """
     try:
-        document = json.loads(data)
+        document = parse(data, DOCUMENT_LIMIT)
         return Sealed(manifest, parse_digest(document["container"]), parse_digest(document["wrapped"]))
-    except (ValueError, KeyError, TypeError, InvalidInputError) as error:
+    except (KeyError, TypeError, InvalidInputError) as error:
         raise TamperedError(f"the place of version {manifest[:12]} does not read") from error

@@ -257,8 +257,8 @@ def _refuse_duplicates(text: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # None
         raise InvalidInputError(
             f"the key {quoted(twice)} appears twice in one object", field=safe(twice), rule="unique"
         )

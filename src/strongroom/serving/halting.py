@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from strongroom.access.people import Person
 from strongroom.approval.evidence import SKEW_US, Register
 from strongroom.approval.statements import Halt, Lift, halt_id
 from strongroom.approval.trust_policy import TrustPolicy
-from strongroom.errors import HaltedError, NotAuthenticatedError, StrongroomError, TamperedError
+from strongroom.encoding import parse
+from strongroom.errors import HaltedError, InvalidInputError, NotAuthenticatedError, StrongroomError, TamperedError
 from strongroom.sealing.statements import HALT, LIFT, read_statement
 from strongroom.serving.admission_ports import HaltMemory
 from strongroom.vocabulary import Digest, KeyId
@@ -27,11 +27,11 @@ def read_halts(data: bytes | None, model: str) -> list[bytes]:
     if data is None:
         return []
     try:
-        document = json.loads(data)
+        document = parse(data)
         envelopes = [item.encode() for item in document["envelopes"]]
         if document["v"] != 1 or document["model"] != model or len(envelopes) > ENVELOPES_LIMIT:
             raise TamperedError(f"the halts of `{model}` are not a list of ours")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (InvalidInputError, KeyError, TypeError, AttributeError) as error:
         raise TamperedError(f"the halts of `{model}` do not read") from error
     return envelopes
 

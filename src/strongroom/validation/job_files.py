@@ -16,7 +16,7 @@ _HTML = re.compile(rb"\s*<!doctype html>", re.IGNORECASE)
 # what makes a picture or a page do something: code, entities, other documents
 _ACTIVE = re.compile(
     rb"<!entity|<!doctype\s+svg|<\s*(script|iframe|object|embed|foreignobject|base)[\s>/]|javascript:|\son[a-z]+\s*="
-    rb"|(href|src)\s*=\s*[\"']?\s*(https?:|//|data:text)|@import|url\(\s*[\"']?\s*(https?:|//)|http-equiv\s*=\s*[\"']?refresh",
+    rb"|(href|src)\s*=[\s\"']*(https?:|//|data:text)|@import|url\([\s\"']*(https?:|//)|http-equiv\s*=\s*[\"']?refresh",
     re.IGNORECASE,
 )
 _PARQUET = b"PAR1"

@@ -47,14 +47,14 @@ _FOREIGN = (
 )
 # Forms that their issuers document; chance hits are rare. Only credentials that open something by themselves.
 _SECRETS: Final = (
-    ("private key", re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    ("private key", re.compile(rb"-----BEGIN (?:[A-Z]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----")),
     ("AWS access key", re.compile(rb"(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
     ("GitHub token", re.compile(rb"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{82})\b")),
     ("GitLab token", re.compile(rb"glpat-[A-Za-z0-9_-]{20,}")),
     ("Slack token", re.compile(rb"xox[abeprs]-[A-Za-z0-9-]{10,}")),
     ("Google API key", re.compile(rb"AIza[A-Za-z0-9_-]{35}")),
     ("Stripe key", re.compile(rb"[rs]k_live_[A-Za-z0-9]{20,}")),
-    ("JSON Web Token", re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")),
+    ("JSON Web Token", re.compile(rb"eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,6000}\.[A-Za-z0-9_-]{10}")),
     ("password in an address", re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@[A-Za-z0-9]")),
 )
 
