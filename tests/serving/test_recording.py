@@ -43,7 +43,7 @@ def test_seal_lines_equals_the_plain_functions(made, random):
     given_lines = [Line(i, i.hex(), document, salt, subject) for i, document, salt, subject in made]
     keys = {line.subject: SubjectKey(random.randbytes(16), AESGCM(random.randbytes(32))) for line in given_lines}
     nonces = random.randbytes(12 * len(given_lines))
-    records = seal_lines(given_lines, keys, memoryview(nonces), TEMPLATE, MAKER, bytes.fromhex(RELEASE))
+    records = seal_lines(given_lines, keys, nonces, 0, TEMPLATE, MAKER, bytes.fromhex(RELEASE))
     assert len(records) == len(given_lines)
     for n, (line, record) in enumerate(zip(given_lines, records, strict=True)):
         key = keys[line.subject]
@@ -61,7 +61,7 @@ def test_a_missing_or_forgotten_key_makes_no_record():
     key.forget()
     for keys in ({}, {"s-1": key}):
         with pytest.raises(ErasedError):
-            seal_lines([line], keys, memoryview(bytes(12)), TEMPLATE, MAKER, bytes(32))
+            seal_lines([line], keys, bytes(12), 0, TEMPLATE, MAKER, bytes(32))
 
 
 @pytest.mark.parametrize(("decision_id", "salt", "release"), [(15, 32, 32), (16, 31, 32), (16, 32, 31)])
@@ -69,7 +69,7 @@ def test_wrong_lengths_are_our_own_mistake(decision_id, salt, release):
     line = Line(bytes(decision_id), "", b"{}", bytes(salt), "s-1")
     keys = {"s-1": SubjectKey(bytes(16), AESGCM(os.urandom(32)))}
     with pytest.raises(ValueError, match="bytes"):
-        seal_lines([line], keys, memoryview(bytes(12)), TEMPLATE, MAKER, bytes(release))
+        seal_lines([line], keys, bytes(12), 0, TEMPLATE, MAKER, bytes(release))
 
 
 @given(st.integers(1, 9), st.integers(1, 7), st.randoms(use_true_random=False))

@@ -99,7 +99,7 @@ def entry_frame(index: int, leaf: bytes, payload: bytes) -> bytes:
     length = 3 + len(leaf) + len(payload)
     opening = _entry.pack(ENTRY, len(leaf)) + leaf
     crc = _extend(_extend(_crc(_prefix.pack(length, index)), opening), payload)
-    return b"%b%b%b" % (_header.pack(length, index, crc), opening, payload)
+    return b"".join((_header.pack(length, index, crc), opening, payload))
 
 
 def checkpoint_frame(size: int, note: bytes) -> bytes:

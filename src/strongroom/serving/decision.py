@@ -427,7 +427,7 @@ class Decider:
     def _seal(self, outcomes: list[Outcome], keys: dict[str, SubjectKey], time_us: int) -> Sealed:
         """A request whose key cannot be had, or is destroyed meanwhile, gets its `error` set and no record."""
         records: list[Record] = []
-        nonces = memoryview(self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes])))
+        nonces = self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes]))
         makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
         place = 0
         for outcome in outcomes:
@@ -443,7 +443,7 @@ class Decider:
             outcome.first = len(records)
             try:
                 records += seal_lines(
-                    lines, keys, nonces[place:end], self._template(outcome), maker,
+                    lines, keys, nonces, place, self._template(outcome), maker,
                     served.release_bytes if served is not None else NO_RELEASE,
                 )  # fmt: skip
             except ErasedError:

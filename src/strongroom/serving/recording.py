@@ -17,7 +17,7 @@ import msgspec
 from pybase64 import b64encode
 
 from strongroom.errors import ErasedError
-from strongroom.ledger.making import LEAF_HEAD, MadeRecord, RecordMaker
+from strongroom.ledger.making import MadeRecord, RecordMaker
 from strongroom.ledger.ports import Record
 from strongroom.sealing.records import (
     DECISION_ID_SIZE,
@@ -33,6 +33,7 @@ from strongroom.sealing.subjects import SubjectKey
 NOBODY: Final = "\0refusals"
 """Stands for the data subject of a refused request that named none; no caller can send a NUL."""
 
+_join = b"".join
 _text = msgspec.json.Encoder().encode
 _sha256 = hashlib.sha256
 
@@ -49,7 +50,8 @@ class Lines(Protocol):
 def seal_lines(
     lines: Iterable[Lines],
     keys: Mapping[str, SubjectKey],
-    nonces: memoryview,
+    nonces: bytes,
+    place: int,
     template: RecordTemplate,
     maker: RecordMaker,
     release: bytes,
@@ -59,7 +61,8 @@ def seal_lines(
     Args:
         lines: each with an id of 16 bytes and a salt of 32.
         keys: of every subject in the lines.
-        nonces: 12 random bytes for each line.
+        nonces: random bytes, of which those from `place` on are used, 12 for each line.
+        place: where they begin.
         template: of the caller, the labels and the release.
         maker: of the batch and the release.
         release: its digest, 32 bytes.
@@ -72,7 +75,6 @@ def seal_lines(
         raise ValueError(f"a release digest has {RELEASE_SIZE} bytes")
     records: list[Record] = []
     middle, tail = template.middle, maker.tail
-    place = 0
     for line in lines:
         subject, document, salt, decision_id = line.subject, line.document, line.salt, line.id
         key = keys.get(subject)
@@ -80,17 +82,25 @@ def seal_lines(
             raise ErasedError("there is no key for this subject just now")
         if len(salt) != SALT_SIZE or len(decision_id) != DECISION_ID_SIZE:
             raise ValueError(f"a line has an id of {DECISION_ID_SIZE} and a salt of {SALT_SIZE} bytes")
-        nonce = bytes(nonces[place : place + NONCE_SIZE])
+        nonce = nonces[place : place + NONCE_SIZE]
         place += NONCE_SIZE
         key_id = key.key_id
         header = SEALED_PREFIX + key_id + nonce
-        plain = b'{"answer":"%b%b%b","subject":%b,"v":1}' % (
-            b64encode(document), middle, b2a_base64(salt, newline=False), _text(subject if subject != NOBODY else ""),
+        plain = _join(
+            (
+                b'{"answer":"', b64encode(document), middle, b2a_base64(salt, newline=False), b'","subject":',
+                _text(subject if subject != NOBODY else ""), b',"v":1}',
+            )
         )  # fmt: skip
-        payload = header + key.aead.encrypt(nonce, plain, SEALING_CONTEXT + header + decision_id + release)
-        leaf = LEAF_HEAD % (
-            hexlify(hmac.digest(salt, document, "sha256")), hexlify(decision_id), hexlify(key_id),
-            hexlify(_sha256(payload).digest()), len(payload), tail,
+        sealed = key.aead.encrypt(nonce, plain, _join((SEALING_CONTEXT, header, decision_id, release)))
+        payload = header + sealed
+        leaf = _join(
+            (
+                b'{"commitment":"', hexlify(hmac.digest(salt, document, "sha256")),
+                b'","decision_id":"', hexlify(decision_id), b'","key_id":"', hexlify(key_id),
+                b'","payload_sha256":"', hexlify(_sha256(payload).digest()),
+                b'","payload_size":', str(len(payload)).encode(), tail,
+            )
         )  # fmt: skip
         records.append(MadeRecord(leaf, payload))
     return records

@@ -59,6 +59,7 @@ HEADS: Final = 16_384
 HEAD_BYTES: Final = 3072
 """How many heads a server remembers, each no longer than this; oldest out first."""
 
+_join = b"".join
 _END: Final = b"\r\n\r\n"
 FULL: Final = "the server holds as many requests as it may; try again"
 RETRY: Final = b"retry-after: 1\r\n"
@@ -181,14 +182,13 @@ class Exchange:
         if self._close or connection.draining:
             extra += b"connection: close\r\n"
             self._close = True
-        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n" % (
-            STATUS_LINES[status],
-            content_type,
-            len(body),
-            extra,
-        )
         # a HEAD is never routed to a body by us, but its refusal must not carry one either
-        self._reply = head if self.request.method == b"HEAD" else head + body
+        self._reply = _join(
+            (
+                STATUS_LINES[status], b"content-type: ", content_type, b"\r\ncontent-length: ", str(len(body)).encode(),
+                b"\r\n", extra, b"\r\n", b"" if self.request.head.method == b"HEAD" else body,
+            )
+        )  # fmt: skip
         queue = connection._queue
         if not queue or queue[0] is not self or connection._blocked_since is not None:
             connection.hold(self, len(self._reply))
