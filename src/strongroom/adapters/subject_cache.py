@@ -21,6 +21,7 @@ from strongroom.errors import ErasedError, TamperedError
 from strongroom.sealing.records import KEY_ID_SIZE, Aead
 from strongroom.sealing.subjects import (
     CANDIDATE_RANDOM_SIZE,
+    SUBJECT_KEY_SIZE,
     Candidate,
     Forgotten,
     SubjectKey,
@@ -196,30 +197,37 @@ class CachedSubjectKeys:
 
     def _fetch(self, tags: Sequence[bytes], keys: dict[bytes, SubjectKey]) -> None:
         random = _fresh(CANDIDATE_RANDOM_SIZE * len(tags))
-        offers = []
+        offers: list[tuple[bytes, Candidate]] = []
+        usable: list[Aead] = []
         for i, tag in enumerate(tags):
             piece = random[i * CANDIDATE_RANDOM_SIZE : (i + 1) * CANDIDATE_RANDOM_SIZE]
             offers.append((tag, make_candidate(self._kek, piece)))
+            usable.append(AESGCM(memoryview(piece)[KEY_ID_SIZE : KEY_ID_SIZE + SUBJECT_KEY_SIZE]))
             wipe(piece)
         wipe(random)
+        rows = bytearray()
         try:
             rows = self._backend.ensure(offers)
-        finally:
-            for _, candidate in offers:
-                wipe(candidate.wrapped)
-        try:
             if len(rows) != KEY_SIZE * len(tags):
                 raise TamperedError("the key store answered with another number of keys than asked")
             expires = self._clock() + self._ttl_s
-            for i, tag in enumerate(tags):
-                key = self._adopt(memoryview(rows)[i * KEY_SIZE : (i + 1) * KEY_SIZE])
+            view = memoryview(rows)
+            for i, (tag, candidate) in enumerate(offers):
+                row = view[i * KEY_SIZE : (i + 1) * KEY_SIZE]
+                if row[:KEY_ID_SIZE] == candidate.key_id and row[KEY_ID_SIZE:] == candidate.wrapped:
+                    # the store took what we offered, so it is ready for use already
+                    key = self._handles[candidate.key_id] = SubjectKey(candidate.key_id, usable[i])
+                else:
+                    key = self._adopt(row)
                 while len(self._entries) >= self._limit:
                     self._evict(next(iter(self._entries)))
-                wrapped = bytearray(memoryview(rows)[i * KEY_SIZE + KEY_ID_SIZE : (i + 1) * KEY_SIZE])
-                self._entries[tag] = _Entry(key, wrapped, expires)
+                self._entries[tag] = _Entry(key, bytearray(row[KEY_ID_SIZE:]), expires)
                 keys[tag] = key
+            view.release()
         finally:
             wipe(rows)
+            for _, candidate in offers:
+                wipe(candidate.wrapped)
 
     def _single(self, row: bytearray | None) -> SubjectKey:
         if row is None:
