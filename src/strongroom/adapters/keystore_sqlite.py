@@ -261,6 +261,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # autocommit: transactions are begun where they are meant; the keeper serialises its threads with a lock
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     for pragma in (
+        "page_size = 2048",  # of new stores: keys come at random places, so a commit writes two pages a key
         "locking_mode = exclusive",
         "journal_mode = wal",
         "synchronous = full",  # a commit is on the disk before it is reported
