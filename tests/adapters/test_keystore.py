@@ -201,6 +201,9 @@ def test_a_key_that_left_the_cache_but_is_in_use_is_still_forgotten() -> None:
 
 def test_a_store_that_swaps_keys_is_found_out() -> None:
     class Swapping(MemoryBackend):
+        def prepare(self) -> None:
+            pass
+
         def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
             rows = super().ensure(offers)
             rows[:16] = b"x" * 16

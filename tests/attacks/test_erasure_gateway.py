@@ -15,11 +15,12 @@ from strongroom.adapters.keeper_client import NodeStore, keeper_keys
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.shard_reader import ShardReader
+from strongroom.adapters.subject_keks import SUBJECT_KEK
 from strongroom.errors import ErasedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.sealing.records import open_decision
 from strongroom.sealing.subjects import subject_tag
-from strongroom.wiring.node import INDEX_KEY, SUBJECT_KEK, NodeLayout
+from strongroom.wiring.node import INDEX_KEY, NodeLayout
 from tests.attacks.test_erasure_residue import _count_in_files, _count_in_memory, _masked, _stored_wrapped
 from tests.web.gateways import question
 from tests.web.nodes import PASSPHRASE, Node, make

@@ -182,6 +182,15 @@ class Keeper:
                 send(peer, Kind.DONE, msgspec.json.encode(forgotten))
             elif message.kind == Kind.BACK_UP:
                 send(peer, Kind.DONE, os.fsencode(self._owned.back_up()))
+            elif message.kind == Kind.PAGE:
+                rows = self._owned.page(int.from_bytes(message.body[:8], "big"))
+                send(peer, Kind.DONE, rows)
+                wipe(rows)
+            elif message.kind == Kind.EXCHANGE:
+                send(peer, Kind.DONE, str(self._owned.exchange(message.body)).encode())
+            elif message.kind == Kind.RENEW:
+                with self._erasing:
+                    send(peer, Kind.DONE, str(self._renew()).encode())
             elif message.kind == Kind.EXPIRE:
                 send(peer, Kind.DONE, json.dumps(self._owned.expire()).encode())
             else:
@@ -192,18 +201,30 @@ class Keeper:
             send(peer, Kind.UNAVAILABLE, error.message.encode())
 
     def _drop(self, tag: bytes, key_ids: Sequence[bytes]) -> int:
-        """Ask every cache; a process that has ended holds nothing."""
+        """Every cache forgets a subject."""
+        return self._tell_all(Kind.DROP, Kind.DROPPED, tag, *key_ids)
+
+    def _renew(self) -> int:
+        """Every cache wraps under the newest key from now on."""
+        return self._tell_all(Kind.RELOAD, Kind.RELOADED, os.urandom(CLIENT_ID_SIZE))
+
+    def _tell_all(self, order: Kind, done: Kind, mark: bytes, *rest: bytes) -> int:
+        """Tell every cache and have each confirm; a process that has ended holds nothing.
+
+        Raises:
+            UnavailableError: one has not confirmed.
+        """
         with self._registry:
             asked = list(self._listeners.values())
         for cache in asked:
             with contextlib.suppress(OSError):
                 cache.peer.settimeout(self._confirm_s)
-                send(cache.peer, Kind.DROP, tag, *key_ids)
+                send(cache.peer, order, mark, *rest)
         silent = []
         for cache in asked:
             try:
                 answer = receive(cache.peer, self._confirm_s, self._confirm_s)
-                confirmed = answer is not None and answer.kind == Kind.DROPPED and bytes(answer.body) == tag
+                confirmed = answer is not None and answer.kind == done and bytes(answer.body) == mark
                 lost = answer is None
             except (OSError, StrongroomError):
                 # a late answer would be taken for the next one: this connection is of no use any more
@@ -215,7 +236,7 @@ class Keeper:
         if silent:
             raise UnavailableError(
                 f"{len(silent)} of {len(asked)} caches have not confirmed (process {', '.join(map(str, silent))}); "
-                "the erasure stays pending, ask again"
+                f"{'the erasure' if order == Kind.DROP else 'it'} stays pending, ask again"
             )
         return len(asked)
 

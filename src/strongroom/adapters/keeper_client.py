@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -33,10 +34,13 @@ from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import open_owned, store_name
 from strongroom.adapters.process_memory import MEMORY
 from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.subject_keks import Keks
 from strongroom.errors import RefusedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
 from strongroom.sealing.subjects import TAG_BYTES, Candidate, Forgotten
 from strongroom.vocabulary import Clock
+
+log = logging.getLogger(__name__)
 
 REQUEST_S: Final = 10.0
 ERASE_S: Final = 60.0
@@ -58,11 +62,21 @@ class KeeperBackend:
         self._closed = False
         self.cache: CachedSubjectKeys | None = None
 
+    def prepare(self) -> None:
+        """Connected, so that this process is told when keys are wrapped anew."""
+        if self._requests is None:
+            try:
+                self._connect()
+            except OSError as error:
+                self._hang_up()
+                raise UnavailableError(f"the keeper does not answer at `{self._path}`: {error}") from error
+
     def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
         """Key ids and wrapped keys, durable."""
         body = offers_frame(offers)
         try:
-            rows = self._ask(Kind.ENSURE, body)
+            # what was wrapped before a new connection may be wrapped under a key that is on its way out
+            rows = self._ask(Kind.ENSURE, body, connect=False)
         finally:
             wipe(body)
         if rows is None or len(rows) != KEY_SIZE * len(offers):
@@ -88,9 +102,11 @@ class KeeperBackend:
             _once(self._path, Kind.GOODBYE, self._identity)
         self._hang_up()
 
-    def _ask(self, kind: Kind, body: bytes | bytearray) -> bytearray | None:
+    def _ask(self, kind: Kind, body: bytes | bytearray, *, connect: bool = True) -> bytearray | None:
         try:
-            peer = self._requests or self._connect()
+            peer = self._requests or (self._connect() if connect else None)
+            if peer is None:
+                raise UnavailableError(f"the keeper at `{self._path}` closed the connection; try again")
             send(peer, kind, body)
             message = receive(peer, REQUEST_S, REQUEST_S)
         except OSError as error:
@@ -119,6 +135,9 @@ class KeeperBackend:
             raise UnavailableError(f"the keeper at `{self._path}` refused this process; it serves its own user only")
         _expect(answer, Kind.DONE)
         self._orders = orders
+        if self.cache is not None:
+            # behind the announcement: whoever changes the wrapping key from now on waits for this process
+            self.cache.renew()
         threading.Thread(target=self._obey, args=(orders,), daemon=True, name="keeper-orders").start()
         self._requests = _dial(self._path)
         return self._requests
@@ -132,6 +151,16 @@ class KeeperBackend:
                     order = receive(orders, _TICK_S, REQUEST_S)
                 except TimeoutError:
                     cache.sweep()
+                    continue
+                if order is not None and order.kind == Kind.RELOAD:
+                    token = bytes(order.body)
+                    try:
+                        cache.renew()
+                    except StrongroomError as error:
+                        log.error("the keys of subjects cannot be wrapped anew: %s", error.message)
+                        send(orders, Kind.STILL_HELD, token)
+                        continue
+                    send(orders, Kind.RELOADED, token)
                     continue
                 if order is None or order.kind != Kind.DROP:
                     break
@@ -243,7 +272,7 @@ class KeeperProcess:
 
 
 def keeper_keys(
-    folder: Path, kek: AESGCM, *, limit: int = 50_000, ttl_s: float = 300.0, grace_s: float = 1.0
+    folder: Path, kek: AESGCM | Keks, *, limit: int = 50_000, ttl_s: float = 300.0, grace_s: float = 1.0
 ) -> CachedSubjectKeys:
     """Subject keys from the keeper of a node."""
     backend = KeeperBackend(folder)
@@ -300,7 +329,12 @@ def expire_through_keeper(folder: Path) -> list[str]:
     return days
 
 
-def _once(path: Path, kind: Kind, body: bytes) -> bytes:
+def ask_keeper_once(folder: Path, kind: Kind, body: bytes | bytearray) -> bytes:
+    """One question on a connection of its own."""
+    return _once(folder / SOCKET, kind, body)
+
+
+def _once(path: Path, kind: Kind, body: bytes | bytearray) -> bytes:
     try:
         with _dial(path) as peer:
             send(peer, kind, body)

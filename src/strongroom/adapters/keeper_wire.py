@@ -36,6 +36,9 @@ class Kind(IntEnum):
     FORGET = 6
     BACK_UP = 7
     EXPIRE = 8
+    PAGE = 9
+    EXCHANGE = 10
+    RENEW = 11
     KEYS = 64
     NONE = 65
     DONE = 66
@@ -44,6 +47,8 @@ class Kind(IntEnum):
     DROP = 128
     DROPPED = 129
     STILL_HELD = 130
+    RELOAD = 131
+    RELOADED = 132
 
 
 class Message:

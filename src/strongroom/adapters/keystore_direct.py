@@ -6,15 +6,21 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_sqlite import KeyStore
 from strongroom.adapters.subject_cache import CachedSubjectKeys
-from strongroom.errors import UnavailableError
-from strongroom.sealing.subjects import Candidate, Forgotten
+from strongroom.adapters.subject_keks import Keks
+from strongroom.errors import TooLargeError, UnavailableError
+from strongroom.sealing.records import KEY_ID_SIZE
+from strongroom.sealing.subjects import WRAPPED_SIZE, Candidate, Forgotten
 from strongroom.vocabulary import Clock, micros
+
+PAGE_ROWS: Final = 500
+"""Of a walk over all keys; 68 kB of changes."""
 
 Drop = Callable[[bytes, Sequence[bytes]], int]
 """Asks every cache to forget a tag and key ids; the number that confirmed; raises UnavailableError if one did not."""
@@ -76,6 +82,30 @@ class OwnedStore:
             caches=caches,
         )
 
+    def page(self, after: int) -> bytearray:
+        """The next rows behind row `after`: number (8 bytes), key id, wrapped key, for each."""
+        with self.lock:
+            return _pack([(row.to_bytes(8, "big"), *rest) for row, *rest in self.store.page(after, PAGE_ROWS)])
+
+    def exchange(self, changes: bytes | bytearray | memoryview) -> int:
+        """Key id, wrapped key as read, wrapped key anew, for each. How many rows were still as read.
+
+        Raises:
+            TooLargeError: not whole changes, or more than a page of them.
+        """
+        size = KEY_ID_SIZE + 2 * WRAPPED_SIZE
+        count, rest = divmod(len(changes), size)
+        if rest or not 1 <= count <= PAGE_ROWS:
+            raise TooLargeError(f"1 to {PAGE_ROWS} whole changes are made at a time")
+        split = KEY_ID_SIZE + WRAPPED_SIZE
+        view = memoryview(changes)
+        made = []
+        for place in range(0, len(changes), size):
+            one = view[place : place + size]
+            made.append((bytes(one[:KEY_ID_SIZE]), bytes(one[KEY_ID_SIZE:split]), bytes(one[split:])))
+        with self.lock:
+            return self.store.exchange(made)
+
     def back_up(self) -> Path:
         """Write a backup now."""
         with self.lock:
@@ -117,6 +147,9 @@ class DirectBackend:
         self.by_key_id = owned.by_key_id
         self.close = owned.close
 
+    def prepare(self) -> None:
+        """It is at hand."""
+
     def forget(self, tag: bytes) -> Forgotten:
         """Erase, and empty the own cache."""
         return self._owned.erase(tag, self._drop)
@@ -135,6 +168,9 @@ class MemoryBackend:
         self._keys: dict[bytes, tuple[bytes, bytes]] = {}
         self._destroyed: dict[bytes, list[bytes]] = {}
         self.cache: CachedSubjectKeys | None = None
+
+    def prepare(self) -> None:
+        """It is at hand."""
 
     def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
         """The first offer for a tag stays."""
@@ -190,7 +226,7 @@ def store_name(folder: Path, region: str) -> str:
     return f"keystore/{region}/{folder.name}"
 
 
-def direct_keys(owned: OwnedStore, kek: AESGCM, *, grace_s: float = 1.0) -> CachedSubjectKeys:
+def direct_keys(owned: OwnedStore, kek: AESGCM | Keks, *, grace_s: float = 1.0) -> CachedSubjectKeys:
     """Subject keys over a store that this process owns."""
     backend = DirectBackend(owned)
     backend.cache = CachedSubjectKeys(backend, kek, grace_s=grace_s)
@@ -205,8 +241,8 @@ def memory_keys(clock: Clock, kek: AESGCM | None = None, *, grace_s: float = 1.0
     return backend.cache
 
 
-def _pack(rows: Sequence[tuple[bytes, bytes]]) -> bytearray:
-    size = sum(len(key_id) + len(wrapped) for key_id, wrapped in rows)
+def _pack(rows: Sequence[tuple[bytes, ...]]) -> bytearray:
+    size = sum(len(part) for row in rows for part in row)
     packed = bytearray(size)
     place = 0
     for row in rows:

@@ -160,6 +160,34 @@ class KeyStore:
         ).fetchone()
         return row
 
+    def page(self, after: int, limit: int) -> list[tuple[int, bytes, bytes]]:
+        """Row number, key id and wrapped key of the next living keys behind row `after`."""
+        return list(
+            self._db.execute(
+                "select id, key_id, wrapped from keys where id > ? and wrapped != zeroblob(?) order by id limit ?",
+                (after, WRAPPED_SIZE, limit),
+            )
+        )
+
+    def exchange(self, changes: Sequence[tuple[bytes, bytes, bytes]]) -> int:
+        """Put another wrapping in the place of one, where it still is the one given. How many were. Durable on return.
+
+        Args:
+            changes: key id, wrapped key as read, wrapped key anew. Of the same length, so each stays in its place.
+
+        Raises:
+            UnavailableError: it could not be written; nothing was changed.
+        """
+        count = 0
+        with self._transaction() as db:
+            for key_id, before, anew in changes:
+                done = db.execute(
+                    "update keys set wrapped = ? where key_id = ? and wrapped = ?", (anew, key_id, before)
+                )
+                count += done.rowcount
+        self.scrub()
+        return count
+
     def erase(self, tag: bytes, now_us: int) -> list[bytes]:
         """Destroy the key of `tag` in this store; ids of all its destroyed keys. Harmless to repeat.
 

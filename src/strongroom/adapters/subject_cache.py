@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Protocol
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keeper_wire import BATCH_LIMIT, KEY_SIZE, wipe
+from strongroom.adapters.subject_keks import Keks, OneKek
 from strongroom.errors import ErasedError, TamperedError
 from strongroom.sealing.records import KEY_ID_SIZE, Aead
 from strongroom.sealing.subjects import (
@@ -26,7 +27,6 @@ from strongroom.sealing.subjects import (
     Forgotten,
     SubjectKey,
     make_candidate,
-    unwrap,
 )
 
 _POLL_S: Final = 0.002
@@ -46,6 +46,13 @@ def _fresh(size: int) -> bytearray:
 
 class Backend(Protocol):
     """Where wrapped keys come from: a keeper, or the store itself. The caller clears the returned buffers."""
+
+    def prepare(self) -> None:
+        """Be ready for `ensure`, before keys are wrapped for it: only now may the wrapping key change.
+
+        Raises:
+            UnavailableError: it cannot be reached.
+        """
 
     def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
         """Key id and wrapped key, 76 bytes for each offer, durable."""
@@ -73,7 +80,7 @@ class CachedSubjectKeys:
 
     Args:
         backend: a keeper's client or the store.
-        kek: the region's key-encryption key.
+        kek: the region's key-encryption key, or several of them while they are rotated.
         limit: most keys kept; the oldest leave first.
         ttl_s: longest time a key is kept.
         grace_s: how long forgetting waits for holders before it empties the key under their hands.
@@ -83,7 +90,7 @@ class CachedSubjectKeys:
     def __init__(
         self,
         backend: Backend,
-        kek: AESGCM,
+        kek: AESGCM | Keks,
         *,
         limit: int = 50_000,
         ttl_s: float = 300.0,
@@ -91,7 +98,7 @@ class CachedSubjectKeys:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
-        self._kek = kek
+        self._keks: Keks = OneKek(kek) if isinstance(kek, AESGCM) else kek
         self._limit = max(limit, 1)
         self._ttl_s = ttl_s
         self._grace_s = grace_s
@@ -171,6 +178,11 @@ class CachedSubjectKeys:
             del key
         return self._gone(key_ids)
 
+    def renew(self) -> None:
+        """Take the newest key-encryption key. On return nothing that was wrapped under an older one is on its way."""
+        with self._lock:
+            self._keks.reload()
+
     def purge(self) -> bool:
         """Forget everything; True when no trace is left here."""
         with self._lock:
@@ -196,12 +208,14 @@ class CachedSubjectKeys:
         self._backend.close()
 
     def _fetch(self, tags: Sequence[bytes], keys: dict[bytes, SubjectKey]) -> None:
+        self._backend.prepare()
+        kek = self._keks.current
         random = _fresh(CANDIDATE_RANDOM_SIZE * len(tags))
         offers: list[tuple[bytes, Candidate]] = []
         usable: list[Aead] = []
         for i, tag in enumerate(tags):
             piece = random[i * CANDIDATE_RANDOM_SIZE : (i + 1) * CANDIDATE_RANDOM_SIZE]
-            offers.append((tag, make_candidate(self._kek, piece)))
+            offers.append((tag, make_candidate(kek, piece)))
             usable.append(AESGCM(memoryview(piece)[KEY_ID_SIZE : KEY_ID_SIZE + SUBJECT_KEY_SIZE]))
             wipe(piece)
         wipe(random)
@@ -242,7 +256,7 @@ class CachedSubjectKeys:
         held = self._handles.get(key_id)
         if held is not None:
             return held
-        key = unwrap(self._kek, key_id, row[KEY_ID_SIZE:])
+        key = self._keks.unwrap(key_id, row[KEY_ID_SIZE:])
         self._handles[key_id] = key
         return key
 

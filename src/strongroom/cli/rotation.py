@@ -45,3 +45,32 @@ def rotate_logs(
     ]
     lines = [f"{one.origin} is written now; tell its witnesses {one.key}" for one in done]
     tell(as_json, {"logs": rows}, lines)
+
+
+@node.command("rotate-subject-kek")
+@command
+def rotate_subject_kek(
+    folder: NodeFolder,
+    room: RoomOption,
+    home: HomeOption,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: wrap the subjects' keys under a new key and destroy the old one. It may be serving meanwhile.
+
+    Repeat the command where it was interrupted: it completes what it had begun.
+
+    Example: strongroom node rotate-subject-kek gw-1 --room credit --home ~/omar
+    """
+    from strongroom.wiring import rotating
+
+    key_of_node = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        done = rotating.rotate_subject_kek(desk, folder, key_of_node)
+    tell(
+        as_json,
+        {"rows": done.rows, "backup": str(done.backup), "entry": str(done.entry)},
+        [f"{done.rows} subject key(s) wrapped anew; the new backup is {done.backup}"],
+    )

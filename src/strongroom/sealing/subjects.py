@@ -8,7 +8,7 @@ process that owns the store needs no secret at all.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -185,5 +185,29 @@ def unwrap(kek: AESGCM, key_id: bytes, wrapped: bytes | bytearray | memoryview) 
         return SubjectKey(key_id, AESGCM(plain))
     except InvalidTag as error:
         raise TamperedError("a wrapped subject key does not unwrap under the region's key and its own id") from error
+    finally:
+        plain[:] = bytes(SUBJECT_KEY_SIZE)
+
+
+def rewrap(
+    old: AESGCM, new: AESGCM, key_id: bytes, wrapped: bytes | bytearray | memoryview, random: Callable[[int], bytes]
+) -> bytearray:
+    """The same subject key under another key-encryption key.
+
+    Args:
+        random: gives fresh random bytes; 12 are taken for the nonce.
+
+    Raises:
+        InvalidTag: `old` is not the key that it is wrapped under, or it is another id's.
+    """
+    view = memoryview(wrapped)
+    plain = bytearray(SUBJECT_KEY_SIZE)
+    try:
+        old.decrypt_into(bytes(view[:NONCE_SIZE]), view[NONCE_SIZE:], _WRAP_CONTEXT + key_id, plain)
+        nonce = random(NONCE_SIZE)
+        anew = bytearray(WRAPPED_SIZE)
+        anew[:NONCE_SIZE] = nonce
+        new.encrypt_into(nonce, plain, _WRAP_CONTEXT + key_id, memoryview(anew)[NONCE_SIZE:])
+        return anew
     finally:
         plain[:] = bytes(SUBJECT_KEY_SIZE)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from strongroom import __version__
 from strongroom.access.authentication import Authenticator
 from strongroom.access.authorisation import Authorisation, ReleaseTerms
@@ -32,6 +30,7 @@ from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shadow_process import ShadowProcess
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.subject_keks import RingKeks
 from strongroom.adapters.time_floor import read_floor
 from strongroom.adapters.token_register import TokenRegister, open_register
 from strongroom.adapters.trusted_state_files import read_state
@@ -54,7 +53,6 @@ from strongroom.wiring.generations import NodeLog, generations, successor
 from strongroom.wiring.node import (
     INDEX_KEY,
     PEPPER,
-    SUBJECT_KEK,
     NodeLayout,
     NodeSettings,
     answer_signer,
@@ -266,7 +264,7 @@ class WorkerParts:
                 "(`strongroom node rotate-logs`)"
             )
         shard = FileShard.open(written.folder, key, segment_bytes=settings.segment_bytes, depth="published")
-        keys = keeper_keys(layout.keystore, AESGCM(ring.get(SUBJECT_KEK)))
+        keys = keeper_keys(layout.keystore, RingKeks(ring))
         drift = DriftWatch()
         retain_us = settings.retention_days * 86_400 * 1_000_000
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)

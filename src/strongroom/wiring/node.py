@@ -17,6 +17,7 @@ from strongroom.access.signing_keys import MessageSigner, key_directory
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_files import SEGMENT_BYTES, FileShard
+from strongroom.adapters.subject_keks import SUBJECT_KEK
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.origin import Origin
@@ -26,7 +27,6 @@ from strongroom.wiring.publishing import PublicationSettings
 
 NODE_FILE = "node.toml"
 INDEX_KEY = "subject-index"
-SUBJECT_KEK = "subject-kek"
 PEPPER = "api-key-pepper"
 ANSWER_KEY = "answer-signing"
 WORKERS_LIMIT = 256

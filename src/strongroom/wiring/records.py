@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from strongroom.adapters.decision_reader import LedgerDecisions
 from strongroom.adapters.keeper_client import (
     NodeStore,
@@ -22,6 +20,7 @@ from strongroom.adapters.release_mirror import ReleaseShelf
 from strongroom.adapters.runtimes import runtime_of
 from strongroom.adapters.shard_reader import FolderView, ShardReader
 from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.subject_keks import RingKeks
 from strongroom.adapters.trusted_state_files import read_state
 from strongroom.approval.evidence import Register, author_of
 from strongroom.approval.release import Release
@@ -41,7 +40,7 @@ from strongroom.serving.replay import Decision, Replayed, read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, digest_of
 from strongroom.wiring.generations import every_log
-from strongroom.wiring.node import INDEX_KEY, SUBJECT_KEK, NodeLayout, NodeSettings, now
+from strongroom.wiring.node import INDEX_KEY, NodeLayout, NodeSettings, now
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class NodeRecords:
         layout = NodeLayout(folder)
         settings = layout.read()
         ring = KeyFile.open(layout.keyring, passphrase)
-        kek = AESGCM(ring.get(SUBJECT_KEK))
+        kek = RingKeks(ring)
         backups = Backups(layout.backups, layout.backup_keys)
         try:
             keys = direct_keys(open_owned(layout.keystore, backups, now, settings.region), kek)

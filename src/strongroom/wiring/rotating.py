@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from strongroom.adapters.kek_rotation import KeeperRows, OwnedRows, WrappedRows, rewrap_all
 from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keystore_backup import Backups
+from strongroom.adapters.keystore_direct import open_owned
 from strongroom.adapters.shard_files import LOCKED, FileShard
+from strongroom.adapters.subject_keks import kek_names, next_kek_name
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.ledger.note import VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.wiring.control import now
 from strongroom.wiring.generations import NodeLog, drop_seed, generations, make_successor
 from strongroom.wiring.node import NodeLayout, NodeSettings
 from strongroom.wiring.nodes import close_log, open_log
@@ -63,9 +70,8 @@ def rotate_logs(
     room, layout = desk.room, NodeLayout(folder)
     settings = layout.read()
     ring = KeyFile.open(layout.keyring, passphrase)
-    who = desk.ask("rotate-key", "Node", settings.node, b"logs")
     begun = [slot for slot in range(settings.workers) if _begun(layout, settings, slot, ring)]
-    with room.office.open(Act(who, "rotate-key", Resource("Node", settings.node), room.clock())) as books:
+    with room.office.open(_act(desk, settings, b"logs")) as books:
         fresh = {}
         for slot in begun or range(settings.workers):
             written = generations(layout, settings, slot)[-1]
@@ -132,3 +138,82 @@ def _let_go(
         f"the log `{old.origin}` is still being written; its successor is open, so run this command again "
         "when the worker has gone over to it"
     )
+
+
+# subject keys ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedKek:
+    """The key-encryption key of a node's subject keys after its rotation.
+
+    Attributes:
+        rows: how many subject keys were wrapped anew.
+        backup: written after that; older ones cannot be used any more.
+        entry: of the end in the governance log.
+    """
+
+    rows: int
+    backup: Path
+    entry: EntryRef
+
+
+def rotate_subject_kek(desk: AtDesk, folder: Path, passphrase: bytes) -> RotatedKek:
+    """Wrap all subject keys of a gateway under a new key, while it serves or not, and destroy the old one.
+
+    1. The new key is put into the key file; from now on both unwrap.
+    2. Every worker takes it and confirms: nothing is wrapped under the old one any more.
+    3. The rows are exchanged page by page, until a walk finds none under the old one. An erasure that meets an exchange
+       wins: a row is exchanged only if it still is what was read.
+    4. The key store is backed up, and the old key destroyed.
+
+    Where an earlier rotation was interrupted, it is completed, and no further key is made.
+
+    Raises:
+        UnavailableError: a worker has not confirmed, or the keeper does not answer; nothing was lost, repeat it.
+        TamperedError: a row opens under none of the keys; nothing was destroyed.
+        NotPermittedError: the policies.
+    """
+    room, layout = desk.room, NodeLayout(folder)
+    settings = layout.read()
+    ring = KeyFile.open(layout.keyring, passphrase)
+    resumed = len(kek_names(ring)) > 1
+    with room.office.open(_act(desk, settings, b"subject-kek")) as books:
+        if not resumed:
+            ring.new_secret(next_kek_name(ring))
+        books.note(what="subject-kek", phase="resumed" if resumed else "begun")
+    newest, *older = kek_names(ring)
+    new, before = AESGCM(ring.get(newest)), tuple(AESGCM(ring.get(name)) for name in older)
+    with _rows(layout, settings) as rows:
+        rows.renew()
+        count = 0
+        while done := rewrap_all(rows, new, before):
+            count += done
+        backup = rows.back_up()
+        with room.office.open(_act(desk, settings, b"subject-kek")) as books:
+            for name in older:
+                ring.forget(name)
+            books.note(what="subject-kek", phase="done", rows=count, backup=backup.name)
+        with suppress(UnavailableError):
+            # the old key leaves the workers' memory too; one that does not answer now has no use for it
+            rows.renew()
+    return RotatedKek(count, backup, books.receipt)
+
+
+@contextmanager
+def _rows(layout: NodeLayout, settings: NodeSettings) -> Iterator[WrappedRows]:
+    """The key store itself, or through the keeper that owns it."""
+    try:
+        owned = open_owned(layout.keystore, Backups(layout.backups, layout.backup_keys), now, settings.region)
+    except UnavailableError:
+        yield KeeperRows(layout.keystore)
+        return
+    try:
+        yield OwnedRows(owned)
+    finally:
+        owned.close()
+
+
+def _act(desk: AtDesk, settings: NodeSettings, what: bytes) -> Act:
+    who = desk.ask("rotate-key", "Node", settings.node, what)
+    return Act(who, "rotate-key", Resource("Node", settings.node), desk.room.clock())
