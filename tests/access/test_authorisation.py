@@ -11,7 +11,7 @@ import pytest
 from strongroom.access.authorisation import CACHE_TIME_US, Authorisation, ReleaseTerms, terms_of
 from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.cedar import SIZE_LIMIT, CedarEngine
 from strongroom.errors import InvalidInputError, NotAuthenticatedError, NotPermittedError, TooLargeError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import Digest, PersonId, instant
@@ -296,7 +296,7 @@ def test_a_schema_that_misses_a_verb_or_a_role_is_refused(shipped: tuple[bytes, 
     with pytest.raises(InvalidInputError, match="scanner"):
         CedarEngine(anyone, schema.replace(b'"operator", "scanner", ', b'"operator", '))
     with pytest.raises(TooLargeError):
-        CedarEngine(b" " * (2 * 1024 * 1024), schema)
+        CedarEngine(b" " * (SIZE_LIMIT + 1), schema)
 
 
 def test_a_rule_that_errs_refuses_even_beside_a_permit(shipped: tuple[bytes, bytes]) -> None:

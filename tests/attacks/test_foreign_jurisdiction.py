@@ -8,7 +8,6 @@ import pytest
 
 from strongroom.access.principals import Principal
 from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.errors import NotPermittedError
 from strongroom.vocabulary import PersonId
 from strongroom.wiring.gateway import Admission
@@ -36,7 +35,7 @@ def test_a_node_answers_only_for_jurisdictions_that_it_serves(tmp_path: Path) ->
     layout = NodeLayout(make(tmp_path).folder)
     settings = layout.read()
     Refresher(layout, settings).refresh()
-    rules = Admission(layout, settings, KeyFile.open(layout.keyring, PASSPHRASE), OnnxRuntime()).admit()
+    rules = Admission(layout, settings, KeyFile.open(layout.keyring, PASSPHRASE)).admit()
     (served,) = rules.catalogue.models[MODEL]
     assert set(served.release.jurisdictions) > set(settings.jurisdictions) == {"EU"}
 

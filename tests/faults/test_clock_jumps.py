@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.adapters.trusted_state_files import read_state
 from strongroom.errors import ExpiredError
 from strongroom.ledger.leaf import Leaf
@@ -75,11 +74,11 @@ def test_a_node_that_starts_with_its_clock_set_back_admits_nothing_that_had_expi
     before = datetime.now(UTC)
     Refresher(layout, settings).refresh()
     expires = read_state(layout.trusted_state).expires
-    assert Admission(layout, settings, ring, OnnxRuntime()).admit().catalogue.models
+    assert Admission(layout, settings, ring).admit().catalogue.models
     # the repository is frozen; the refresher lives to see its metadata expire, and then the clock is set back
     with pytest.raises(ExpiredError):
         Refresher(layout, settings, clock=lambda: expires + timedelta(minutes=1)).refresh()
     with pytest.raises(ExpiredError):
-        Admission(layout, settings, ring, OnnxRuntime(), clock=lambda: before).admit()
+        Admission(layout, settings, ring, clock=lambda: before).admit()
     with pytest.raises(ExpiredError):
         Refresher(layout, settings, clock=lambda: before).refresh()

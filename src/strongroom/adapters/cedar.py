@@ -7,7 +7,8 @@ forbidding rule that was skipped would be a permission.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import cedarpy
@@ -16,12 +17,15 @@ from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS
 from strongroom.adapters.cedar_form import check_form
+from strongroom.adapters.cedar_slices import Slice, Slices
 from strongroom.errors import InvalidInputError, NotPermittedError, TooLargeError
 from strongroom.vocabulary import Digest, digest_of
 
-SIZE_LIMIT = 1024 * 1024
+SIZE_LIMIT = 4 * 1024 * 1024
+RULINGS_LIMIT = 65_536
 TIME = "at_us"
 PROOFS = "proofs"
+_NOTHING: frozenset[str] = frozenset()
 GRANTS = ("models", "environments", "jurisdictions", "purposes")
 
 
@@ -43,10 +47,9 @@ class CedarEngine:
             b"strongroom/access-policies/v1\n" + len(policies).to_bytes(8, "big") + policies + schema
         )
         try:
-            self._policies = cedarpy.PolicySet.from_str(text)
             self._schema = cedarpy.Schema.from_str(schema_text)
             rules = json.loads(cedarpy.policies_to_json_str(text))
-            found = cedarpy.validate_policies(text, self._schema)
+            found = cedarpy.validate_policies(text, self._schema, release_gil=True)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"the access policies cannot be read: {error}", rule="cedar") from error
         if not found.validation_passed:
@@ -59,14 +62,35 @@ class CedarEngine:
         self._timed = frozenset(_timed(rules["staticPolicies"]))
         self._read = frozenset(_read(rules["staticPolicies"]))
         self._check_schema()
+        self._slices = Slices(rules["staticPolicies"], frozenset((*GRANTS, "units", PROOFS)))
+        self._rulings: OrderedDict[Hashable, Ruling] = OrderedDict()
 
     def rule_on(self, question: Question) -> Ruling:
-        """Evaluate.
+        """Evaluate, or repeat what was ruled on a question that no policy can tell from this one.
+
+        A ruling depends on nothing but what its key holds: the policies never change, those that could apply look at
+        the principal's id only if the key has it, and at the clock not at all.
 
         Raises:
             NotPermittedError: Cedar gave no decision or reported an error in any policy.
             InvalidInputError: the principal or resource does not fit the schema.
         """
+        who = question.who
+        slices = self._slices.for_question(
+            str(question.verb), (who.kind, who.id), who.roles, (question.kind, question.id)
+        )
+        key = None if self.depends_on_time(question.verb) else _key(question, slices)
+        known = self._rulings.get(key) if key is not None else None
+        if known is not None:
+            return known
+        ruling = self._evaluate(question, slices)
+        if key is not None:
+            if len(self._rulings) >= RULINGS_LIMIT:
+                self._rulings.popitem(last=False)
+            self._rulings[key] = ruling
+        return ruling
+
+    def _evaluate(self, question: Question, slices: tuple[Slice, ...]) -> Ruling:
         who = question.who
         grants = {name: sorted(who.grants.get(name, ())) for name in GRANTS}
         entities = [
@@ -103,11 +127,15 @@ class CedarEngine:
             "resource": entities[1]["uid"],
             "context": {**question.context, TIME: question.at_us},
         }
-        result = cedarpy.is_authorized(request, self._policies, parsed, self._schema)
-        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
-            raise NotPermittedError("a policy could not be evaluated")
-        rules = tuple(sorted(self._names[policy] for policy in result.diagnostics.reasons))
-        return Ruling(result.decision is cedarpy.Decision.Allow, rules)
+        permitted: list[str] = []
+        forbidden: list[str] = []
+        for one in slices:
+            result = cedarpy.is_authorized(request, one.policies, parsed, self._schema)
+            if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+                raise NotPermittedError("a policy could not be evaluated")
+            allowed = result.decision is cedarpy.Decision.Allow
+            (permitted if allowed else forbidden).extend(self._names[policy] for policy in result.diagnostics.reasons)
+        return Ruling(bool(permitted) and not forbidden, tuple(sorted(forbidden or permitted)))
 
     def depends_on_time(self, verb: str) -> bool:
         """Whether a policy that could apply to `verb` reads `context.at_us`, or the context as a whole."""
@@ -154,6 +182,30 @@ class CedarEngine:
         nothing = cedarpy.PolicySet.from_str("forbid(principal, action, resource);")
         result = cedarpy.is_authorized(probe, nothing, "[]", self._schema)
         return result.decision is cedarpy.Decision.Deny and not result.diagnostics.errors
+
+
+def _key(question: Question, slices: tuple[Slice, ...]) -> Hashable:
+    """Everything that these policies may look at; None when it cannot be compared.
+
+    A slice is kept only while its policies are, so the names of all policies at hand stand for them.
+    """
+    who = question.who
+    named = who.id if any(one.by_identity for one in slices) else None
+    try:
+        key = (
+            tuple([one.names for one in slices]), named, who.kind, who.roles, who.units,
+            tuple([who.grants.get(name, _NOTHING) for name in GRANTS]), who.proofs,
+            question.verb, question.kind, question.id, _typed(question.attributes), _typed(question.context),
+        )  # fmt: skip
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _typed(values: Mapping[str, object]) -> frozenset[tuple[str, object, type]]:
+    """With types, because 1 and true are equal here and not in Cedar."""
+    return frozenset([(name, value, type(value)) for name, value in values.items()])
 
 
 def _text(data: bytes, what: str) -> str:

@@ -83,6 +83,7 @@ class Admission:
     _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
     _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
     _seen: tuple[object, ...] = ()
+    _engine: tuple[tuple[bytes, bytes], CedarEngine] | None = field(default=None, repr=False)
     _grants: tuple[bytes, Grants] | None = field(default=None, repr=False)
     _used: TokenRegister | None = None
     _watched: list[str] = field(default_factory=list)
@@ -132,7 +133,7 @@ class Admission:
             log.warning("model `%s` is not admitted: %s", refusal.model, refusal.error.message)
         self.refused, self._served = refused, ready
         self._opened = {model.ref: model.artifact for model in admitted}
-        authorisation = Authorisation(CedarEngine(_file(state, ACCESS_PATH), _file(state, ACCESS_SCHEMA_PATH)))
+        authorisation = Authorisation(self._policies(_file(state, ACCESS_PATH), _file(state, ACCESS_SCHEMA_PATH)))
         for served in ready.values():
             release = served.release
             authorisation.learn(
@@ -150,6 +151,12 @@ class Admission:
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
         signing = terms_of_systems(grants.systems)
         return Rules(catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants))
+
+    def _policies(self, policies: bytes, schema: bytes) -> CedarEngine:
+        """The policies, parsed again only when their bytes have changed: 5,000 of them take more than a second."""
+        if self._engine is None or self._engine[0] != (policies, schema):
+            self._engine = (policies, schema), CedarEngine(policies, schema)
+        return self._engine[1]
 
     def _decoded(self, data: bytes | None) -> Grants:
         """The grants; read again only when their bytes have changed: 100,000 systems take seconds."""
