@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import deploying, identity, judgement, models, proof, rooms, rotation, running, upkeep
+from strongroom.cli import deploying, identity, judgement, models, proof, rooms, rotation, running, scoring, upkeep
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -32,7 +32,7 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         judgement.lift,
         running.serve,
         running.witness,
-        running.score,
+        scoring.score,
     ],
     "Proof and care": [
         models.show,

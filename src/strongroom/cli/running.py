@@ -1,4 +1,4 @@
-"""Commands of the data plane: node, grant, serve, witness, score."""
+"""Commands of the data plane: node, grant, serve, witness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from strongroom.cli.context import (
     at_desk,
     new_passphrase,
     passphrase,
-    read_frame,
 )
 from strongroom.cli.output import Json, command, table, tell
 
@@ -91,6 +90,28 @@ def node_create(
         },
         [f"gateway {name} made in {folder}; {workers} log(s) opened", f"next: strongroom serve {folder}"],
     )
+
+
+@node.command("open-batch")
+@command
+def node_open_batch(
+    folder: NodeFolder,
+    room: RoomOption,
+    home: HomeOption,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: give a gateway a log for files (`strongroom score --node`), and open it. It may be running.
+
+    Example: strongroom node open-batch gw-1 --room credit --home ~/omar
+    """
+    from strongroom.wiring.nodes import open_batch_log
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = open_batch_log(desk, folder, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE))
+    tell(as_json, {"entry": str(entry)}, ["the log for files is open", "next: strongroom score rows.parquet --node"])
 
 
 @node.command("close")
@@ -372,47 +393,3 @@ def witness(
         sys.stdout.flush()
 
     asyncio.run(run(opened, host, port, ready))
-
-
-@command
-def score(
-    rows: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, help="Parquet or CSV, one row an applicant.", show_default=False),
-    ],
-    url: Annotated[str, typer.Option(envvar="STRONGROOM_URL", help="Address of the gateway.", show_default=False)],
-    purpose: Annotated[str, typer.Option(help="Purpose to assert.", show_default=False)],
-    jurisdiction: Annotated[str, typer.Option(help="Jurisdiction to assert.", show_default=False)],
-    token_file: Annotated[
-        Path, typer.Option(envvar="STRONGROOM_TOKEN_FILE", help="File with API key or token.", show_default=False)
-    ],
-    model: Annotated[str | None, typer.Option(help="Model; may be left out where only one may be asked.")] = None,
-    environment: Annotated[str | None, typer.Option(help="Environment to assert; the gateway's own if none.")] = None,
-    subject: Annotated[str, typer.Option(help="Column that says who a row is about.")] = "subject",
-    output: Annotated[Path | None, typer.Option(help="Write the answers as Parquet.")] = None,
-    receipts: Annotated[Path | None, typer.Option(help="Folder for the receipts, one file a decision.")] = None,
-    as_json: Json = False,
-) -> None:
-    """As a calling system: score rows and keep receipts.
-
-    Example: strongroom score rows.parquet --url http://127.0.0.1:8080 --purpose credit-decision --jurisdiction EU
-    """
-    from strongroom.adapters.client import Client
-
-    frame = read_frame(rows)
-    token = passphrase(token_file, "the calling system", "--token-file").decode()
-    client = Client(url, token, model=model, purpose=purpose, jurisdiction=jurisdiction, environment=environment)
-    subjects = [str(value) for value in frame[subject]] if subject in frame.columns else None
-    answers = client.score(frame, subjects=subjects, receipts=receipts is not None)
-    if receipts is not None:
-        receipts.mkdir(parents=True, exist_ok=True)
-        for decision_id, text in zip(answers["decision_id"], answers["receipt"], strict=True):
-            (receipts / f"{decision_id}.json").write_text(text)
-        answers = answers.drop(columns="receipt")
-    if output is not None:
-        answers.to_parquet(output)
-    if as_json:
-        tell(True, json.loads(answers.to_json(orient="records")))
-        return
-    shown = answers.head(20)
-    table(f"{len(answers)} decisions", list(shown.columns), [tuple(row) for row in shown.itertuples(index=False)])

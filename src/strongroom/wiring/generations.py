@@ -103,7 +103,7 @@ def generations(layout: NodeLayout, settings: NodeSettings, slot: int) -> list[N
 
 def every_log(layout: NodeLayout, settings: NodeSettings) -> list[NodeLog]:
     """All logs of a node, by slot and generation."""
-    return [one for slot in range(settings.workers) for one in generations(layout, settings, slot)]
+    return [one for slot in layout.slots(settings) for one in generations(layout, settings, slot)]
 
 
 def successor(layout: NodeLayout, settings: NodeSettings, log: NodeLog) -> NodeLog | None:

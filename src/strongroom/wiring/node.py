@@ -30,6 +30,8 @@ INDEX_KEY = "subject-index"
 PEPPER = "api-key-pepper"
 ANSWER_KEY = "answer-signing"
 WORKERS_LIMIT = 256
+BATCH_SLOT = WORKERS_LIMIT
+"""The log that `strongroom score --node` writes: beside those of the workers, however many there will be."""
 
 
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -333,6 +335,11 @@ class NodeLayout:
 
     def ledger(self, slot: int) -> Path:
         return self.folder / "ledger" / str(slot)
+
+    def slots(self, settings: NodeSettings) -> list[int]:
+        """The logs of this node: of its workers, and the one for files where it was made."""
+        batch = [BATCH_SLOT] if (self.ledger(BATCH_SLOT) / "shard.json").exists() else []
+        return [*range(settings.workers), *batch]
 
     def opening(self, slot: int) -> Path:
         return self.trust / "openings" / f"{slot}.json"

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import msgspec
 
+from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.shard_reader import ShardReader, read_shard_file
 from strongroom.errors import ConflictError
 from strongroom.ledger.actions import close_shard, open_shard
-from strongroom.ledger.note import VerifierKey
+from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.vocabulary import digest_of, micros
 from strongroom.wiring.generations import every_log
-from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
+from strongroom.wiring.node import BATCH_SLOT, NodeLayout, NodeSettings, make_node, make_shard
 from strongroom.wiring.person import AtDesk
 
 
@@ -44,6 +45,27 @@ def create_node(desk: AtDesk, folder: Path, settings: NodeSettings, passphrase: 
         profile=room.settings.profile,
     )
     return [open_log(desk, NodeLayout(folder), slot, key) for slot, key in enumerate(verifiers)]
+
+
+def open_batch_log(desk: AtDesk, folder: Path, passphrase: bytes) -> EntryRef:
+    """Make the log that files are scored into, beside the workers' logs, and open it. The node may be running.
+
+    Raises:
+        ConflictError: it is open already.
+        NotPermittedError: the policies.
+    """
+    layout = NodeLayout(folder)
+    settings = layout.read()
+    if layout.opening(BATCH_SLOT).exists():
+        raise ConflictError(f"`{folder.name}` has a log for files already; score with `strongroom score --node`")
+    ring = KeyFile.open(layout.keyring, passphrase)
+    name = settings.log_key_name(BATCH_SLOT)
+    if name in ring.names and (layout.ledger(BATCH_SLOT) / "shard.json").exists():
+        # made, and not opened yet, when something stopped this earlier
+        key = LogKey(settings.origin(BATCH_SLOT), ring.get(name)).verifier
+    else:
+        key = make_shard(layout, settings, ring, BATCH_SLOT)
+    return open_log(desk, layout, BATCH_SLOT, key)
 
 
 def open_log(desk: AtDesk, layout: NodeLayout, slot: int, key: VerifierKey, into: Path | None = None) -> EntryRef:
