@@ -57,8 +57,9 @@ from strongroom.serving.replay import read_decision
 from strongroom.serving.rules import Rules
 from strongroom.serving.steady_clock import SteadyClock
 from strongroom.vocabulary import micros
-from strongroom.wiring.gateway import Refresher, WorkerParts, keeper
+from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.node import BATCH_SLOT, NodeLayout, NodeSettings
+from strongroom.wiring.refreshing import Refresher, keeper
 
 log = logging.getLogger(__name__)
 
