@@ -55,6 +55,8 @@ CHUNK_OVERHEAD: Final = 64 * 1024
 LINGER_S: Final = 2.0
 SLICE_BYTES: Final = 4096
 """Of what one connection sent that are read before the others have their turn: some ten requests."""
+SMALL_SLICE_BYTES: Final = 512
+"""The same for a connection whose caller was just told to wait: about one request, and one refusal."""
 HEADS: Final = 16_384
 HEAD_BYTES: Final = 3072
 """How many heads a server remembers, each no longer than this; oldest out first."""
@@ -221,6 +223,7 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._ended = False
         self._resting = False
+        self._slice_bytes = SLICE_BYTES
         self._reset()
 
     def _reset(self) -> None:
@@ -292,6 +295,10 @@ class Connection(asyncio.Protocol):
         if self._rest:
             self._rest += data
             return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Take one whole request with a head that is known, or let llhttp read."""
         if self.phase == _IDLE:
             # Between two messages. Bytes that llhttp has read before, strictly and as a whole, it would read the same
             # way again. Heads hold credentials: the table is found by a keyed hash, and bytes are compared only when
@@ -299,16 +306,27 @@ class Connection(asyncio.Protocol):
             server = self._server
             end = data.find(_END)
             head = server.heads.get(data[:end]) if end > 0 else None
-            if head is not None and head.length == len(data) - end - 4:
+            if head is not None and head.length is not None and (stop := end + 4 + head.length) <= len(data):
                 self.since = server.now
                 server.held_bytes += head.length
                 if server.held_bytes > server.limits.held_bytes:
                     self._body_bytes = head.length
                     self._refuse(503, FULL)
                     return
-                self._take(head, data[end + 4 :], False)
+                if stop == len(data):
+                    self._take(head, data[end + 4 :], False)
+                    return
+                self._take(head, data[end + 4 : stop], False)
+                self._put_off(data[stop:])
                 return
         self._feed(data)
+
+    def _put_off(self, data: bytes) -> None:
+        """Keep the rest until the other connections have had their turn."""
+        if not self._refused and self._transport is not None:
+            self._rest = data
+            self._pause()
+            self._server.soon(self._go_on)
 
     def _feed(self, data: bytes) -> None:
         """Read a little, and the rest when the other connections have had their turn.
@@ -316,20 +334,19 @@ class Connection(asyncio.Protocol):
         One read of the socket may bring hundreds of requests. A body that is still coming is one request, however
         large, and is read at once.
         """
-        if len(data) <= SLICE_BYTES:
+        slice_bytes = self._slice_bytes
+        if len(data) <= slice_bytes:
             self._parse(data, True)
             return
         if not self._body_holds(data):
-            piece, data = data[:SLICE_BYTES], data[SLICE_BYTES:]
+            piece, data = data[:slice_bytes], data[slice_bytes:]
             self._parse(piece, False)
             if self._refused or self._transport is None:
                 return
         if self._body_holds(data):
             self._parse(data, False)
             return
-        self._rest = data
-        self._pause()
-        self._server.soon(self._go_on)
+        self._put_off(data)
 
     def _body_holds(self, data: bytes) -> bool:
         """Whether all of it is the body that is being read, but for the beginning of what may follow."""
@@ -343,7 +360,7 @@ class Connection(asyncio.Protocol):
         elif self._rest and not self._stands():
             data, self._rest = self._rest, b""
             self.since = self._server.now
-            self._feed(data)
+            self._read(data)
             if not self._rest:
                 if self._ended:
                     self._end()
@@ -356,6 +373,7 @@ class Connection(asyncio.Protocol):
     def rest(self) -> None:
         """Read nothing more until the next sweep: its caller was told to wait."""
         self._resting = True
+        self._slice_bytes = SMALL_SLICE_BYTES
         self._pause()
 
     def _parse(self, data: bytes, whole: bool) -> None:
@@ -565,6 +583,8 @@ class Connection(asyncio.Protocol):
         if self._resting:
             self._resting = False
             self._resume()
+        else:
+            self._slice_bytes = SLICE_BYTES
         if self._rest:
             self.since = now
         waited = now - self.since
