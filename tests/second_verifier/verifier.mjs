@@ -4,7 +4,8 @@
 //   node verifier.mjs receipt RECEIPT --policy FILE --openings FOLDER [--request FILE] [--answer FILE] [--row N] [--cosigned]
 //   node verifier.mjs log FOLDER --policy FILE --openings FOLDER [--cosigned]
 //   node verifier.mjs shards GOVERNANCE SHARD... --policy FILE --openings FOLDER [--seen FOLDER] [--cosigned]
-//   node verifier.mjs consistency CHECKPOINT FOLDER --policy FILE --openings FOLDER [--cosigned]
+//   node verifier.mjs consistency CHECKPOINT FOLDER --policy FILE --openings FOLDER
+//   node verifier.mjs consistency CHECKPOINT CHECKPOINT --proof FILE --policy FILE --openings FOLDER
 //   node verifier.mjs batch < lines of JSON      (for the tests: one judgement a line)
 //
 // Exit codes: 0 verified, 2 nothing was judged, 4 not what was signed or logged.
@@ -58,7 +59,8 @@ export class Numeral {
 }
 
 // One parser with two tempers. Canonical is format 1: one form for each document; numbers become JavaScript's.
-// Lenient is RFC 8259 for requests and answers; numbers stay as they are written, because bits count.
+// Lenient is for requests and answers: numbers stay as they are written, because bits count; NaN and the infinities are
+// read, and of a key that stands twice the last counts (docs/spec/16).
 class Parser {
   constructor(text, canonical, what) {
     Object.assign(this, { text, canonical, what, at: 0, depth: 0 })
@@ -103,6 +105,15 @@ class Parser {
   number() {
     const form = this.canonical ? /-?(?:0|[1-9][0-9]*)/y : /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
     form.lastIndex = this.at
+    const odd = !this.canonical && /NaN|-?Infinity/y
+    if (odd) {
+      odd.lastIndex = this.at
+      const word = odd.exec(this.text)
+      if (word) {
+        this.at += word[0].length
+        return new Numeral(word[0])
+      }
+    }
     const found = form.exec(this.text)
     if (!found) this.fail('no value')
     this.at += found[0].length
@@ -154,8 +165,8 @@ class Parser {
       this.space()
       if (this.text[this.at] !== '"') this.fail('a key is expected')
       const key = this.string()
-      if (key in out) this.fail('a key twice')
       if (this.canonical) {
+        if (key in out) this.fail('a key twice')
         // eslint-disable-next-line no-control-regex
         if (!/^[\x00-\x7f]*$/.test(key)) this.fail('a key that is not ASCII')
         if (last !== undefined && !(last < key)) this.fail('keys out of order')
@@ -197,7 +208,7 @@ export function canonical(bytes, limit, what) {
 }
 
 export function json(bytes, what) {
-  return new Parser(utf8(bytes, what), false, what).whole()
+  return new Parser(utf8(bytes, what).replace(/^\ufeff/, ''), false, what).whole()
 }
 
 const isMap = (value) => value !== null && typeof value === 'object' && !Array.isArray(value) && !(value instanceof Numeral)
@@ -279,6 +290,13 @@ export function checkConsistency(older, newer, proof) {
   demand(same(after, newer.root), 'the proof does not lead to the newer root')
 }
 
+function checkConsistencyLines(older, newer, lines) {
+  demand(older.origin === newer.origin, 'the checkpoints are of two logs')
+  const hashes = lines.map((line) => base64(line, 'a hash'))
+  demand(hashes.every((hash) => hash.length === 32), 'a hash has another length')
+  checkConsistency(older, newer, hashes)
+}
+
 // --------------------------------------------------------------------------------------- keys, notes, checkpoints
 
 const KEY_NAME = /^[^\p{White_Space}+]+$/u
@@ -296,7 +314,16 @@ export function verifierKey(text, type) {
   return { name: parts[1], id, type, raw: bytes.subarray(1), vkey: text }
 }
 
+// RFC 8032, 5.1.3: y below p, and no sign on x = 0 (y = 1 or p - 1). OpenSSL takes both.
+function isPoint(raw) {
+  const y = BigInt(`0x${Buffer.from(raw).reverse().toString('hex')}`)
+  const p = (1n << 255n) - 19n
+  const low = y & ((1n << 255n) - 1n)
+  return low < p && (low === y || (low !== 1n && low !== p - 1n))
+}
+
 function signedBy(key, message, signature) {
+  if (!isPoint(key.raw)) return false
   try {
     const der = Buffer.concat([SPKI, key.raw])
     const opened = crypto.createPublicKey({ key: der, format: 'der', type: 'spki' })
@@ -307,6 +334,7 @@ function signedBy(key, message, signature) {
 }
 
 export function parseNote(bytes) {
+  demand(bytes.length <= 65536, 'a note is too large')
   const text = utf8(bytes, 'a note')
   // eslint-disable-next-line no-control-regex
   demand(!/[\x00-\x09\x0b-\x1f]/.test(text), 'a note has a control character')
@@ -337,7 +365,8 @@ function decimal(text, what) {
 export function parseCheckpoint(bytes) {
   const { body, signatures } = parseNote(bytes)
   const lines = body.slice(0, -1).split('\n')
-  demand(lines.length === 3, 'a checkpoint has three lines')
+  demand(lines.length >= 3, 'a checkpoint has three lines')
+  demand(lines.length === 3, lines.includes('') ? 'a checkpoint has an empty line' : 'a checkpoint has extension lines')
   demand(lines[0] !== '', 'a checkpoint names no origin')
   const size = decimal(lines[1], "a checkpoint's size")
   const root = base64(lines[2], "a checkpoint's root")
@@ -346,7 +375,8 @@ export function parseCheckpoint(bytes) {
   return { origin: lines[0], size, root, body: Buffer.from(body), signatures }
 }
 
-// Every line of a known key must verify; at least one must be of the log that the checkpoint names.
+// Known are the keys of the log that the checkpoint names, and the witnesses'. Every line of a known key must verify;
+// at least one must be the log's.
 export function checkCheckpoint(bytes, trust) {
   const checkpoint = parseCheckpoint(bytes)
   const known = trust.logs.filter((log) => log.name === checkpoint.origin)
@@ -355,12 +385,12 @@ export function checkCheckpoint(bytes, trust) {
   const cosigned = new Set()
   for (const signature of checkpoint.signatures) {
     const of = (key) => key.name === signature.name && same(key.id, signature.id)
-    for (const log of trust.logs.filter(of)) {
+    for (const log of known.filter(of)) {
       demand(
         signature.value.length === 64 && signedBy(log, checkpoint.body, signature.value),
         `the signature of ${log.name} is wrong`,
       )
-      if (log.name === checkpoint.origin) signed = true
+      signed = true
     }
     for (const witness of trust.witnesses.filter((w) => of(w.key))) {
       demand(signature.value.length === 72, 'a cosignature has another length')
@@ -384,7 +414,6 @@ export function parsePolicy(bytes) {
   }
   // One character an octet: names are opaque octets.
   const text = bytes.toString('latin1')
-  demand(text.endsWith('\n'), 'the last line of the policy does not end')
   const logs = []
   const witnesses = []
   const rules = new Map()
@@ -396,7 +425,7 @@ export function parsePolicy(bytes) {
     demand(name !== 'none' && !rules.has(name), 'a name of the policy is taken')
     rules.set(name, rule)
   }
-  for (const line of text.slice(0, -1).split('\n')) {
+  for (const line of text.split('\n')) {
     const words = line.split(/[ \t]+/).filter((word) => word !== '')
     if (words.length === 0 || words[0].startsWith('#')) continue
     if (words[0] === 'log') {
@@ -431,7 +460,7 @@ export function parsePolicy(bytes) {
     } else if (words[0] === 'quorum') {
       demand(words.length === 2, 'the quorum line of the policy is malformed')
       demand(quorum === undefined, 'the policy has two quorums')
-      quorum = words[1] === 'none' ? () => true : rules.get(words[1])
+      quorum = words[1] === 'none' ? () => false : rules.get(words[1])
       demand(quorum !== undefined, 'the quorum is not defined')
     } else throw new Refused('the policy has a line of an unknown kind')
   }
@@ -487,7 +516,8 @@ export function parseLeaf(bytes) {
   }
   demand(LEAF_TYPES.includes(leaf.type), 'a leaf is of an unknown type')
   const plain = leaf.type === 'open' || leaf.type === 'close'
-  demand((leaf.key_id === 'none' && plain) || isHex(leaf.key_id, 32, 64), "a leaf's key id")
+  demand(leaf.key_id === 'none' || isHex(leaf.key_id, 32, 64), "a leaf's key id")
+  demand(leaf.key_id !== 'none' || plain, 'a leaf that must be sealed names no key')
   return leaf
 }
 
@@ -512,7 +542,7 @@ export function checkDisclosed(bytes, trust) {
   demand(isText(disclosed.proof), 'a proof is no text')
   const leaf = parseLeaf(leafBytes)
   demand(leaf.type === 'open' || leaf.type === 'close', 'only openings and closings are disclosed')
-  demand(leaf.key_id === 'none', 'a disclosed entry is sealed')
+  demand(leaf.key_id === 'none', 'the leaf of a plain entry names a key')
   demand(leaf.payload_size === payload.length, "the payload's size is not the leaf's")
   demand(leaf.payload_sha256 === sha256(payload).toString('hex'), "the payload's digest is not the leaf's")
   demand(payload.length >= 36 && same(payload.subarray(0, 36), PLAIN_HEADER), 'the payload is not plain')
@@ -522,7 +552,7 @@ export function checkDisclosed(bytes, trust) {
     : ['closed_us', 'origin', 'root', 'size', 'type', 'v'], 'an opening or closing')
   demand(document.v === 1 && document.type === leaf.type, 'the document is of another type or version')
   const origin = parseOrigin(document.origin)
-  demand(isCount(opening ? document.opened_us : document.closed_us), 'the time of an opening or closing')
+  demand(Number.isSafeInteger(opening ? document.opened_us : document.closed_us), 'the time of an opening or closing')
   const entry = { type: leaf.type, origin: document.origin, ...origin, leaf: leafBytes }
   if (opening) {
     demand(document.generation === origin.generation, "the generation is not the origin's")
@@ -530,7 +560,7 @@ export function checkDisclosed(bytes, trust) {
     entry.key = verifierKey(document.vkey, ED25519)
     demand(entry.key.name === document.origin, "the key's name is not the origin")
   } else {
-    demand(isCount(document.size) && isHex(document.root, 64), 'the size or root of a closing')
+    demand(Number.isSafeInteger(document.size) && isHex(document.root, 64), 'the size or root of a closing')
     Object.assign(entry, { size: document.size, root: document.root })
   }
   const { index, checkpoint } = checkProof(disclosed.proof, leafBytes, trust)
@@ -540,17 +570,8 @@ export function checkDisclosed(bytes, trust) {
 // The policy, and the shards that entries disclosed from its logs have opened.
 export function trustOf(policyBytes, openings) {
   const policy = parsePolicy(policyBytes)
-  const entries = []
-  for (const bytes of Object.values(openings)) {
-    const entry = checkDisclosed(bytes, policy)
-    const twin = entries.find((other) => other.log === entry.log && other.index === entry.index)
-    if (twin) continue
-    const rival = entries.some((other) => other.type === entry.type && other.origin === entry.origin)
-    demand(!rival, `${entry.origin} has two entries of type ${entry.type}`)
-    entries.push(entry)
-  }
+  const entries = Object.values(openings).map((bytes) => checkDisclosed(bytes, policy))
   const opened = entries.filter((entry) => entry.type === 'open')
-  for (const entry of opened) demand(!policy.logs.some((log) => log.name === entry.origin), 'a log of the policy was opened')
   return { ...policy, governance: policy.logs, logs: [...policy.logs, ...opened.map((entry) => entry.key)], entries }
 }
 
@@ -593,9 +614,11 @@ export function parseAnswerDocument(bytes) {
   if ('instead_of' in document) {
     const other = fields(document.instead_of, ['manifest', 'release', 'rule'], 'instead_of')
     demand(document.status === 'answered', 'instead_of in a refusal')
-    demand(isText(other.manifest) && isText(other.release), 'instead_of')
+    demand(isHex(other.manifest, 64) && isHex(other.release, 64), 'instead_of')
     demand(other.rule === 'runtime' || other.rule === 'output-contract', "instead_of's rule")
-    if (other.release === document.release) demand(document.outputs.length === 0, 'no model answered, but there are outputs')
+    if (other.release === document.release) {
+      demand(document.outputs.length === 0 && document.decision !== null, 'no model answered: a decision and no outputs')
+    }
   }
   return document
 }
@@ -624,36 +647,28 @@ export function checkReceipt(bytes, trust, { request, answer, row = 0, cosigned 
 
 // -------------------------------------------------------------------- requests and answers, Open Inference Protocol
 
-const INTEGERS = {
-  INT8: [1, true], INT16: [2, true], INT32: [4, true], INT64: [8, true],
-  UINT8: [1, false], UINT16: [2, false], UINT32: [4, false], UINT64: [8, false],
-}
-
 function encode(datatype, value) {
   if (datatype === 'FP32' || datatype === 'FP64') {
+    demand(typeof value !== 'boolean', 'a truth value is no number')
     demand(value === null || value instanceof Numeral, 'a number is expected')
-    const number = value === null ? Number.NaN : Number(value.raw)
+    // a whole number has no minus zero
+    const number = value === null ? Number.NaN : Number(value.raw === '-0' ? '0' : value.raw)
+    const fits = datatype === 'FP64' || !Number.isFinite(number) || Number.isFinite(Math.fround(number))
+    demand(fits && !(/^-?[0-9]+$/.test(value?.raw) && !Number.isFinite(number)), 'a number out of range')
     const out = Buffer.alloc(datatype === 'FP32' ? 4 : 8)
     if (datatype === 'FP32') out.writeFloatLE(number)
     else out.writeDoubleLE(number)
-    demand(value === null || Number.isFinite(datatype === 'FP32' ? Math.fround(number) : number), 'a number out of range')
     return out
   }
-  if (datatype in INTEGERS) {
-    const [width, signed] = INTEGERS[datatype]
-    demand(value instanceof Numeral && /^-?[0-9]+$/.test(value.raw), 'a whole number is expected')
-    const number = BigInt(value.raw)
-    const bits = BigInt(8 * width)
-    demand((signed ? BigInt.asIntN : BigInt.asUintN)(Number(bits), number) === number, 'a number out of range')
-    const out = Buffer.alloc(8)
-    out.writeBigUInt64LE(BigInt.asUintN(64, number))
-    return out.subarray(0, width)
-  }
-  if (datatype === 'BOOL') {
-    demand(typeof value === 'boolean', 'a truth value is expected')
-    return Buffer.from([value ? 1 : 0])
-  }
-  throw new Refused(`numbers of type ${datatype} cannot be compared`)
+  demand(datatype === 'INT32' || datatype === 'INT64', `numbers of type ${datatype} cannot be compared`)
+  demand(typeof value !== 'boolean', 'a truth value is no number')
+  demand(value instanceof Numeral && /^-?[0-9]+$/.test(value.raw), 'a whole number is expected')
+  const number = BigInt(value.raw)
+  const width = datatype === 'INT32' ? 4 : 8
+  demand(BigInt.asIntN(8 * width, number) === number, 'a number out of range')
+  const out = Buffer.alloc(8)
+  out.writeBigInt64LE(number)
+  return out.subarray(0, width)
 }
 
 const WHOLE = (value) => (value instanceof Numeral && DECIMAL.test(value.raw) && value.raw.length < 10 ? Number(value.raw) : -1)
@@ -665,6 +680,7 @@ function rowOf(tensor, row) {
   const shape = tensor.shape.map(WHOLE)
   demand(shape.every((n) => n >= 0), 'a shape is malformed')
   const flat = tensor.data.flat(Infinity)
+  demand(shape.length > 1 || !tensor.data.some(Array.isArray), 'the data are nested deeper than the shape')
   demand(flat.length === shape.reduce((a, b) => a * b, 1), 'the data do not fill the shape')
   demand(row < shape[0], 'there is no such row')
   const width = flat.length / shape[0]
@@ -677,7 +693,7 @@ function named(list, what) {
   demand(Array.isArray(list), `${what} are no list`)
   const out = new Map()
   for (const tensor of list) {
-    demand(isMap(tensor) && isText(tensor.name) && !out.has(tensor.name), `${what} are malformed`)
+    demand(isMap(tensor) && !out.has(tensor.name), `${what} are malformed`)
     out.set(tensor.name, tensor)
   }
   return out
@@ -733,9 +749,9 @@ function checkAnswer(answer, document, row) {
   if ('model_versions' in parameters) names.push([ofRow('model_versions'), document.manifest])
   if ('releases' in parameters) names.push([ofRow('releases'), document.release])
   for (const [said, logged] of names) {
-    demand(said === undefined || said === logged, 'the answer names another model, version or release')
+    demand(said === undefined || said === null || said === logged, 'the answer names another model, version or release')
   }
-  if ('instead_of' in document) demand('instead_of' in parameters, 'the answer does not say which version failed')
+  if ('instead_of' in document) demand((parameters.instead_of ?? null) !== null, 'the answer does not say which version failed')
   const outputs = named(answer.outputs, 'outputs')
   demand(outputs.size > 0, 'the answer has no output')
   for (const [name, tensor] of outputs) {
@@ -760,15 +776,18 @@ function tilePath(index) {
   return parts.map((part, i) => (i < parts.length - 1 ? `x${part}` : part)).join('/')
 }
 
-// A partial tile may be gone once the full one is there: then the full one begins with it.
-function readTile(read, level, index, width) {
-  const full = `tile/${level}/${tilePath(index)}`
-  const bytes = (width < 256 ? read(`${full}.p/${width}`) : null) ?? read(full)
-  demand(bytes !== null, `${full} of width ${width} is missing`)
-  return bytes
+// The bundle of exactly this width; else a wider one, at most the full one, which begins with it.
+function readBundle(read, index, width) {
+  const full = `tile/entries/${tilePath(index)}`
+  for (let wide = width; wide <= 256; wide++) {
+    const bytes = read(wide < 256 ? `${full}.p/${wide}` : full)
+    if (bytes !== null) return { bytes, wide }
+  }
+  throw new Refused(`${full} of width ${width} is missing`)
 }
 
-function parseBundle(bytes, width) {
+// Every leaf in it is judged, also those behind the checkpoint's size.
+function parseBundle({ bytes, wide }, width) {
   const out = []
   let at = 0
   while (at < bytes.length) {
@@ -778,8 +797,20 @@ function parseBundle(bytes, width) {
     out.push(bytes.subarray(at + 2, at + 2 + length))
     at += 2 + length
   }
-  demand(out.length === width || (out.length === 256 && width < 256), 'an entry bundle has another number of entries')
+  out.forEach(parseLeaf)
+  demand(out.length >= width, 'an entry bundle has too few entries')
+  demand(out.length === wide, 'an entry bundle has another width than its name')
   return out.slice(0, width)
+}
+
+// Openings and closings share their id with the sealed entry behind them; else an id has one line.
+function checkOnce(leaves) {
+  const ids = new Set()
+  for (const { type, decision_id: id } of leaves.map(parseLeaf)) {
+    if (type === 'open' || type === 'close') continue
+    demand(!ids.has(id), `decision ${id} stands twice in the log`)
+    ids.add(id)
+  }
 }
 
 export function checkLog(read, trust, { cosigned = false } = {}) {
@@ -791,31 +822,19 @@ export function checkLog(read, trust, { cosigned = false } = {}) {
   const leaves = []
   for (let start = 0; start < size; start += 256) {
     const width = Math.min(256, size - start)
-    for (const leaf of parseBundle(readTile(read, 'entries', start / 256, width), width)) {
-      parseLeaf(leaf)
+    for (const leaf of parseBundle(readBundle(read, start / 256, width), width)) {
       leaves.push(leaf)
     }
   }
+  checkOnce(leaves)
   const hashes = leaves.map(leafHash)
   demand(same(treeHash(hashes), checkpoint.root), 'the entries are not those of the checkpoint')
-  for (let level = 0, row = hashes; row.length > 0; level++) {
-    const above = []
-    for (let start = 0; start < row.length; start += 256) {
-      const part = row.slice(start, start + 256)
-      const tile = readTile(read, level, start / 256, part.length)
-      demand(tile.length === part.length * 32 || tile.length === 8192, 'a tile has another length')
-      demand(same(tile.subarray(0, part.length * 32), Buffer.concat(part)), 'a tile is not that of the entries')
-      if (part.length === 256) above.push(treeHash(part))
-    }
-    row = above
-  }
   const log = { origin: checkpoint.origin, size, root: checkpoint.root, leaves, hashes, quorum: checkpoint.quorum }
   const earlier = read('checkpoint.cosigned')
   if (earlier !== null) {
     const other = checkCheckpoint(earlier, trust)
     checkExtends(log, other)
-    demand(other.quorum, 'checkpoint.cosigned was not cosigned by a quorum')
-    log.quorum = true
+    log.quorum ||= other.quorum
   }
   if (cosigned) demand(log.quorum, 'no quorum of witnesses cosigned this log')
   return log
@@ -834,6 +853,7 @@ export function checkShards(readGovernance, readShards, trust, { cosigned = fals
   for (const entry of trust.entries) {
     const place = Number(entry.index)
     demand(entry.log === governance.origin, 'an entry is of another log than the governance shown')
+    demand(!disclosed.has(place), `entry ${place} of the governance log is disclosed twice`)
     demand(place < governance.size && same(governance.leaves[place], entry.leaf), 'an entry is of another history')
     disclosed.set(place, entry)
   }
@@ -844,8 +864,11 @@ export function checkShards(readGovernance, readShards, trust, { cosigned = fals
     if (type !== 'open' && type !== 'close') return
     const entry = disclosed.get(place)
     demand(entry !== undefined, `entry ${place} of the governance log was not disclosed`)
-    if (type === 'open') opened.set(entry.origin, entry)
-    else {
+    if (type === 'open') {
+      demand(!opened.has(entry.origin), `${entry.origin} was opened twice`)
+      opened.set(entry.origin, entry)
+    } else {
+      demand(!closed.has(entry.origin), `${entry.origin} was closed twice`)
       demand(opened.has(entry.origin), `${entry.origin} was closed before it was opened`)
       closed.set(entry.origin, entry)
     }
@@ -863,8 +886,9 @@ export function checkShards(readGovernance, readShards, trust, { cosigned = fals
     demand(log.size === entry.size && log.root.toString('hex') === entry.root, `${origin} is not what was closed`)
   }
   for (const [origin, entry] of opened) {
-    const next = logs.get(`${entry.slot}/${entry.generation + 1}`)
-    demand(!next || next.size === 0 || closed.has(origin), `${origin} was continued, but never closed`)
+    const later = [...opened.values()].filter((other) => other.slot === entry.slot && other.generation > entry.generation)
+    const continued = later.some((other) => logs.get(other.origin).size > 0)
+    demand(!continued || closed.has(origin), `${origin} was continued, but never closed`)
   }
   for (const [name, bytes] of Object.entries(seen)) {
     const checkpoint = checkCheckpoint(bytes, trust)
@@ -895,11 +919,11 @@ const folderReader = (folder) => {
   }
 }
 
-function readFolder(folder) {
+function readFolder(folder, ending = '') {
   const out = {}
   let names
   try {
-    names = fs.readdirSync(folder).sort()
+    names = fs.readdirSync(folder).filter((name) => name.endsWith(ending)).sort()
   } catch (error) {
     throw new Usage(`${folder}: ${error.code}`)
   }
@@ -912,7 +936,7 @@ function command(argv) {
   const words = []
   for (let i = 0; i < argv.length; i++) {
     if (argv[i] === '--cosigned') options.cosigned = true
-    else if (/^--(policy|openings|request|answer|row|seen)$/.test(argv[i])) options[argv[i].slice(2)] = argv[++i]
+    else if (/^--(policy|openings|request|answer|row|seen|proof)$/.test(argv[i])) options[argv[i].slice(2)] = argv[++i]
     else words.push(argv[i])
   }
   const [verb, ...names] = words
@@ -920,7 +944,7 @@ function command(argv) {
   if (!options.policy || (verb !== 'shards' && names.length !== needed) || (verb === 'shards' && names.length < 1)) {
     throw new Usage('see the head of this file')
   }
-  const openings = options.openings ? readFolder(options.openings) : {}
+  const openings = options.openings ? readFolder(options.openings, '.json') : {}
   const policy = readFile(options.policy)
   if (verb === 'receipt') {
     const receipt = readFile(names[0])
@@ -930,6 +954,14 @@ function command(argv) {
     const got = checkReceipt(receipt, trustOf(policy, openings), more)
     return [`decision ${got.decision} of ${got.origin}, entry ${got.index}: verified`]
   }
+  if (verb === 'consistency' && options.proof) {
+    const known = trustOf(policy, openings)
+    const [older, newer] = names.map((name) => checkCheckpoint(readFile(name), known))
+    const lines = utf8(readFile(options.proof), 'a consistency proof').split('\n')
+    demand(lines.pop() === '', 'a consistency proof does not end its last line')
+    checkConsistencyLines(older, newer, lines)
+    return [`${newer.origin}: ${newer.size} entries extend the ${older.size} of before`]
+  }
   const readers = names.slice(verb === 'consistency' ? 1 : 0).map(folderReader)
   const trust = () => trustOf(policy, openings)
   if (verb === 'shards') {
@@ -938,7 +970,7 @@ function command(argv) {
   }
   const older = verb === 'consistency' ? readFile(names[0]) : undefined
   const known = trust()
-  const log = checkLog(readers[0], known, options)
+  const log = checkLog(readers[0], known, verb === 'log' ? options : {})
   if (older === undefined) return [`${log.origin}: ${log.size} entries verified, root ${log.root.toString('hex')}`]
   const checkpoint = checkCheckpoint(older, known)
   checkExtends(log, checkpoint)
@@ -954,6 +986,7 @@ function judge(job) {
     return (name) => got[name] ?? null
   }
   const { op, cosigned = false } = job
+  if (op === 'argv') return command(job.argv)
   if (op === 'parse') return canonical(bytes(job.bytes), 1 << 26, 'a document') === undefined
   if (op === 'leaf') return parseLeaf(bytes(job.bytes))
   if (op === 'vkey') return verifierKey(bytes(job.bytes).toString(), job.type).name
@@ -972,17 +1005,7 @@ function judge(job) {
   if (op === 'log') return checkLog(reader(job.files), trust, { cosigned }).size
   if (op === 'proof') {
     const [older, newer] = [job.older, job.newer].map((note) => checkCheckpoint(bytes(note), trust))
-    demand(older.origin === newer.origin, 'the checkpoints are of two logs')
-    checkConsistency(older, newer, job.proof.map((hash) => {
-      const got = base64(hash, 'a hash')
-      demand(got.length === 32, 'a hash has another length')
-      return got
-    }))
-    return true
-  }
-  if (op === 'consistency') {
-    const log = checkLog(reader(job.files), trust, { cosigned })
-    checkExtends(log, checkCheckpoint(bytes(job.bytes), trust))
+    checkConsistencyLines(older, newer, job.proof)
     return true
   }
   if (op === 'shards') {
@@ -997,7 +1020,9 @@ async function batch() {
     try {
       verdict = { holds: true, got: judge(JSON.parse(line)) }
     } catch (error) {
-      verdict = error instanceof Refused ? { holds: false, why: error.message } : { error: String(error.stack) }
+      if (error instanceof Refused) verdict = { holds: false, why: error.message }
+      else if (error instanceof Usage) verdict = { usage: error.message }
+      else verdict = { error: String(error.stack) }
     }
     process.stdout.write(`${JSON.stringify(verdict)}\n`)
   }
