@@ -582,7 +582,7 @@ function tensors(list, what) {
   for (const tensor of list) {
     fields(tensor, ['data', 'datatype', 'name', 'shape'], `a tensor of ${what}`)
     demand(isText(tensor.name) && isText(tensor.datatype), `a tensor of ${what}`)
-    demand(Array.isArray(tensor.shape) && tensor.shape.every(isCount), `a shape of ${what}`)
+    demand(Array.isArray(tensor.shape) && tensor.shape.every(Number.isSafeInteger), `a shape of ${what}`)
     base64(tensor.data, `data of ${what}`)
   }
 }
@@ -957,8 +957,8 @@ function command(argv) {
   if (verb === 'consistency' && options.proof) {
     const known = trustOf(policy, openings)
     const [older, newer] = names.map((name) => checkCheckpoint(readFile(name), known))
-    const lines = utf8(readFile(options.proof), 'a consistency proof').split('\n')
-    demand(lines.pop() === '', 'a consistency proof does not end its last line')
+    const lines = utf8(readFile(options.proof), 'a consistency proof').split(/\r?\n/)
+    if (lines.at(-1) === '') lines.pop()
     checkConsistencyLines(older, newer, lines)
     return [`${newer.origin}: ${newer.size} entries extend the ${older.size} of before`]
   }
