@@ -41,6 +41,7 @@ KNOWN = {
     "no model answered: a decision and no outputs",
     "a refusal with tensors",
     "a truth value is no number",
+    "figures of an explanation are none",
     "an entry bundle has another width than its name",
 }
 
@@ -254,6 +255,7 @@ def changed(where: str, change: dict[str, Any], kind: str = "answered") -> World
 
 BODY = World(untouched).first.body()
 OWN = KEYS[FIRST].line(BODY)
+EXPLAINED = worlds.answer_document("explained")["explanation"]
 FIXED = {"manifest": "a" * 64, "release": "e" * 64, "rule": "runtime"}
 
 
@@ -313,6 +315,10 @@ BY_THE_TEXTS = {
         "a refusal with tensors",
     ),
     "spec/16: numbers are compared, and true is none": (truth_for_a_number, "a truth value is no number"),
+    "spec/16: base and gap are decimal, contributions float64 in base 64 of one spelling": (
+        lambda: receipt(changed("document", {"explanation": EXPLAINED | {"base": "x", "contributions": "AAAB="}})),
+        "figures of an explanation are none",
+    ),
     "tlog-tiles: a bundle without .p/<W> is 256 entries wide": (
         short_full_bundle,
         "an entry bundle has another width than its name",

@@ -592,7 +592,7 @@ export function parseAnswerDocument(bytes) {
     canonical(bytes, 1 << 22, 'an answer document'),
     ['columns', 'decision', 'decision_id', 'inputs', 'manifest', 'model', 'outputs', 'reasons', 'release', 'status', 'v'],
     'an answer document',
-    ['instead_of'],
+    ['instead_of', 'explanation'],
   )
   demand(document.v === 1, 'an answer document of another version')
   demand(isHex(document.decision_id, 32), "an answer document's decision id")
@@ -620,7 +620,24 @@ export function parseAnswerDocument(bytes) {
       demand(document.outputs.length === 0 && document.decision !== null, 'no model answered: a decision and no outputs')
     }
   }
+  if ('explanation' in document) {
+    demand(document.status === 'answered', 'an explanation of a refusal')
+    checkExplanation(document.explanation)
+  }
   return document
+}
+
+const FLOAT = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?$/
+
+function checkExplanation(explanation) {
+  const names = ['base', 'code_map', 'codes', 'contributions', 'gap', 'method', 'reference']
+  fields(explanation, names, 'an explanation')
+  const texts = [explanation.base, explanation.gap, explanation.code_map, explanation.method, explanation.contributions]
+  demand(texts.every(isText) && isHex(explanation.reference, 64), 'an explanation is malformed')
+  demand(Array.isArray(explanation.codes) && explanation.codes.every(isText), 'codes are malformed')
+  const bytes = Buffer.from(explanation.contributions, 'base64')
+  const floats = bytes.toString('base64') === explanation.contributions && bytes.length % 8 === 0
+  demand(floats && FLOAT.test(explanation.base) && FLOAT.test(explanation.gap), 'figures of an explanation are none')
 }
 
 export function checkReceipt(bytes, trust, { request, answer, row = 0, cosigned = false } = {}) {
@@ -761,7 +778,17 @@ function checkAnswer(answer, document, row) {
       demand(values.length === 1 && values[0] === document.decision, "the answer's decision is not the logged one")
       continue
     }
-    const logged = document.outputs.find((other) => other.name === name)
+    if (name === 'reason_codes' && document.explanation) {
+      demand(tensor.datatype === 'BYTES', "the answer's reason codes are of another type")
+      const codes = rowOf(tensor, row)
+      const logged = document.explanation.codes
+      const fits = codes.every((code, place) => code === (place < logged.length ? logged[place] : ''))
+      demand(fits && codes.length >= logged.length, "the answer's reason codes are not the logged ones")
+      continue
+    }
+    const contributions = { datatype: 'FP64', data: document.explanation?.contributions }
+    const logged = name === 'contributions' && document.explanation
+      ? contributions : document.outputs.find((other) => other.name === name)
     demand(logged !== undefined, 'the answer has an output that was not logged')
     demand(logged.datatype === tensor.datatype, 'an output is of another type')
     demand(same(rowBytes(tensor, row), base64(logged.data, 'data')), 'an output is not the logged one')

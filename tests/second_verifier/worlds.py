@@ -175,6 +175,16 @@ def answer_document(kind: str) -> dict[str, Any]:
         document["columns"] = ["limit", "age", "late"]
     if kind == "flagged":
         document["reasons"] = [{"code": "guard", "field": "", "rule": "flag"}]
+    if kind == "explained":
+        document["explanation"] = {
+            "base": "0.25",
+            "code_map": "2026-1",
+            "codes": ["R1", "R3"],
+            "contributions": b64(struct.pack("<3d", 0.5, -0.25, 1e-9)),
+            "gap": "-1.5e-09",
+            "method": "interventional",
+            "reference": "c" * 64,
+        }
     if kind == "fallback":
         document["instead_of"] = {"manifest": "b" * 64, "release": "f" * 64, "rule": "runtime"}
     if kind == "fixed":
@@ -186,7 +196,7 @@ def answer_document(kind: str) -> dict[str, Any]:
     return document
 
 
-KINDS = ["answered", "refused", "columns", "flagged", "fallback", "fixed", "whole"]
+KINDS = ["answered", "refused", "columns", "flagged", "fallback", "fixed", "whole", "explained"]
 
 
 def messages(document: dict[str, Any], rows: int, row: int) -> tuple[Any, Any]:
@@ -218,6 +228,12 @@ def messages(document: dict[str, Any], rows: int, row: int) -> tuple[Any, Any]:
     if document["outputs"]:
         kind = "FP64" if whole else "FP32"
         outputs.insert(0, {"name": "pd", "shape": [rows], "datatype": kind, "data": scores})
+    if "explanation" in document:
+        codes = [*document["explanation"]["codes"], "", ""][:3]
+        listed = [codes if place == row else ["R9", "", ""] for place in range(rows)]
+        outputs.append({"name": "reason_codes", "shape": [rows, 3], "datatype": "BYTES", "data": listed})
+        figures = [[0.5, -0.25, 1e-9] if place == row else [0.0] * 3 for place in range(rows)]
+        outputs.append({"name": "contributions", "shape": [rows, 3], "datatype": "FP64", "data": figures})
     answer = {"model_name": document["model"], "model_version": document["manifest"], "outputs": outputs}
     return {"inputs": [*inputs, subjects]}, answer | {"parameters": parameters}
 
