@@ -23,6 +23,7 @@ from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
 from tests.journeys.bank import HELD_OUT, MODEL, ROLES, SOURCE, Bank, applicants, each_key_derived_once
+from tests.journeys.drill import elsewhere, load
 
 REFUSED, TAMPERED, UNAVAILABLE = (EXIT_CODES[name] for name in ("refused", "tampered", "unavailable"))
 
@@ -519,6 +520,69 @@ def test_a_lost_key_store_is_restored_from_its_backup(bank: Bank) -> None:
     assert bank.run("cora", "node", "restore", other, "--backup", backup)["entry"]
     assert (other / "keystore" / "keystore.db").exists()
     assert len(bank.run("omar", "node", "close", other)["entries"]) == 1
+
+
+def test_a_backup_is_refused_to_others_and_restored_over_nothing(bank: Bank) -> None:
+    to = bank.folder / "refused-backup"
+    assert bank.refused("ann", "backup", to)["error"] == "not-permitted"
+    assert not to.exists()
+    made = bank.run("omar", "backup", to)
+    assert bank.refused("omar", "backup", to)["error"] == "conflict"
+    newest = bank.room / "ledger" / "governance" / "public" / "checkpoint"
+    assert "--checkpoint" in bank.refused("cora", "restore", to)["message"]
+    assert bank.refused("cora", "restore", to, "--checkpoint", newest)["error"] == "conflict", "the room is there"
+    assert made["logs"][bank.steps["init"]["origin"]] > 0
+
+
+def test_the_drill_loses_nothing_that_was_backed_up(bank: Bank, tmp_path: Path) -> None:
+    """docs/how-to/back-up-and-restore.md, with both disks lost."""
+    gone = bank.score(applicants(1, "gone"))[0]["decision_id"]
+    receipts = tmp_path / "receipts"
+    with load(bank, receipts) as told:
+        bank.wait_for(lambda: len(told) >= 10)
+        # 1. back up: the gateway under load, then the room
+        before = list(told)
+        made = bank.run("omar", "backup", tmp_path / "gateway-backup", "--node", bank.node)
+        after = list(told)
+        bank.wait_for(lambda: len(told) >= len(after) + 10)
+    bank.run("dora", "erase", "gone-0")
+    bank.run("omar", "backup", tmp_path / "room-backup")
+    ledger, governance = bank.node / "ledger" / "0" / "public", bank.room / "ledger" / "governance" / "public"
+    bank.wait_for(lambda: int((ledger / "checkpoint").read_text().split("\n")[1]) > min(made["logs"].values()))
+    # 2. both are lost
+    saved = elsewhere(bank, tmp_path / "elsewhere")
+    # 3. the room first, and it knows what was erased since the gateway's backup
+    seen = governance / "checkpoint"
+    words = ("restore", tmp_path / "room-backup", "--checkpoint", seen)
+    assert saved.refused("omar", *words)["error"] == "not-permitted"
+    assert not (saved.room / "room.toml").exists()
+    shutil.rmtree(saved.room)
+    assert saved.run("cora", *words)["findings"] == []
+    # 4. the gateway: new logs, and somebody else opens them
+    words = ("--backup-keys", saved.folder / "keys-of-backups", "--checkpoint", ledger / "checkpoint")
+    restored = saved.run("cora", "restore", tmp_path / "gateway-backup", "--node", saved.node, *words)
+    assert restored["lost"][0]["count"] >= 10, "it says how much came after the backup"
+    with pytest.raises(AssertionError, match="rotate-logs"):
+        saved.serve()
+    saved.stop()
+    assert saved.refused("cora", "node", "rotate-logs", saved.node)["error"] == "not-permitted"
+    assert len(saved.run("omar", "node", "rotate-logs", saved.node)["logs"]) == 1
+    # 5. it serves again, under the next generation
+    saved.serve()
+    try:
+        new = saved.score(applicants(3, "new"), "--receipts", receipts)
+        saved.wait_for(lambda: saved.try_("audrey", "replay", new[0]["decision_id"]).exit_code == 0)
+    finally:
+        assert saved.stop() == 0
+    trust = ("--policy", saved.policy, "--openings", saved.openings)
+    for decision in [*before, *(one["decision_id"] for one in new)]:
+        assert saved.run(None, "verify", receipts / f"{decision}.json", *trust)["decision_id"] == decision
+    # 6. what was backed up can be read and computed again; who was erased since stays erased
+    saved.run("audrey", "replay", before[0], before[-1])
+    assert saved.refused("audrey", "replay", gone)["error"] == "erased"
+    assert saved.run("audrey", "fsck", "--node", saved.node)["findings"] == 0
+    origins = {log.read_text().split("\n")[0] for log in (saved.node / "ledger").glob("*/public/checkpoint")}
+    assert {origin.rsplit("/", 1)[1] for origin in origins} == {"1", "2"}
 
 
 def test_policies_are_checked_without_a_room(bank: Bank) -> None:

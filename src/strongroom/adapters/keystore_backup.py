@@ -130,11 +130,7 @@ class Backups:
         """
         if (folder / DATABASE).exists():
             raise ConflictError(f"`{folder / DATABASE}` exists already; restore into an empty folder")
-        try:
-            data = backup.read_bytes()
-        except OSError as error:
-            raise NotFoundError(f"the backup `{backup}` cannot be read: {error.strerror}") from error
-        region, count, chain, rows = self._open(data)
+        region, count, chain, rows = self._open(_read_backup(backup))
         entries = self.tombstones()
         if len(entries) < count or (count and self._chain_at(count) != chain):
             raise TamperedError("the journal of erasures lacks entries that this backup knows; find the newest journal")
@@ -150,6 +146,14 @@ class Backups:
             leftover.unlink()
         workshop.rmdir()
         _sync(folder)
+
+    def keys_in(self, backup: Path) -> list[tuple[bytes, bytes, int]]:
+        """Tag, key id and moment of creation of every key in a backup.
+
+        Raises:
+            NotFoundError, ExpiredError, TamperedError: as `restore`.
+        """
+        return [(row.tag, row.key_id, row.created_us) for row in self._open(_read_backup(backup))[3]]
 
     def expire(self, now: datetime) -> list[str]:
         """Destroy every backup key that is 34 days old; the days destroyed. Run at least daily (a keeper does).
@@ -242,6 +246,13 @@ class Backups:
             rows.extend(StoredKey(*fields) for fields in _ROW.iter_unpack(plain))
             number += 1
         return region, count, chain, rows
+
+
+def _read_backup(backup: Path) -> bytes:
+    try:
+        return backup.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"the backup `{backup}` cannot be read: {error.strerror}") from error
 
 
 def _chunks(rows: Iterator[StoredKey]) -> Iterator[tuple[int, bytes, bool]]:

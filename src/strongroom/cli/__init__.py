@@ -8,7 +8,19 @@ from collections.abc import Callable
 import typer
 
 from strongroom import __version__
-from strongroom.cli import deploying, identity, judgement, models, proof, rooms, rotation, running, scoring, upkeep
+from strongroom.cli import (
+    deploying,
+    identity,
+    judgement,
+    models,
+    proof,
+    recovering,
+    rooms,
+    rotation,
+    running,
+    scoring,
+    upkeep,
+)
 from strongroom.cli.usage import Commands
 from strongroom.wiring.log_lines import log_to
 
@@ -51,6 +63,8 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         upkeep.hold,
         upkeep.lift_hold,
         upkeep.export,
+        recovering.backup,
+        recovering.restore,
         models.unseal,
     ],
 }

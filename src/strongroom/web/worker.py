@@ -183,18 +183,26 @@ class Worker:
         admission = self.parts.admission
         wanted: frozenset[str] = frozenset()
         wanted_at = 0.0
+        said = ""
         while True:
             await asyncio.sleep(POLL_S)
-            with contextlib.suppress(StrongroomError):
-                self.gateway.note_refusals()
-            wanted |= self.gateway.rules.authenticator.take_wanted()
-            if wanted and self._loop.time() - wanted_at >= WANT_S:
-                wanted_at = self._loop.time()
-                await self._loop.run_in_executor(None, self.parts.want_keys, wanted)
-                wanted = frozenset()
-            if (following := self.parts.successor()) is not None:
-                await self._change_log(following)
-            if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
+            try:
+                with contextlib.suppress(StrongroomError):
+                    self.gateway.note_refusals()
+                wanted |= self.gateway.rules.authenticator.take_wanted()
+                if wanted and self._loop.time() - wanted_at >= WANT_S:
+                    wanted_at = self._loop.time()
+                    await self._loop.run_in_executor(None, self.parts.want_keys, wanted)
+                    wanted = frozenset()
+                if (following := self.parts.successor()) is not None:
+                    await self._change_log(following)
+                if not admission.changed() and self._loop.time() - self._admitted_at < READMIT_S:
+                    continue
+            except (StrongroomError, OSError) as error:
+                # no descriptor, no space: if this task ended here, no halt would ever reach this worker again
+                if str(error) != said:
+                    said = str(error)
+                    log.error("looking for new releases failed and is tried again: %s", said)
                 continue
             await self.readmit()
 

@@ -270,6 +270,11 @@ class WorkerParts:
                 "call security, keep the folder as it is, and serve again under a new generation of logs "
                 "(`strongroom node rotate-logs`)"
             )
+        if written.restored.exists():
+            raise ConflictError(
+                f"`{key.name}` came back from a backup and is never written again; as an operator, run "
+                "`strongroom node rotate-logs`, which closes it and opens the next generation"
+            )
         shard = FileShard.open(written.folder, key, segment_bytes=settings.segment_bytes, depth="published")
         keys = keeper_keys(layout.keystore, RingKeks(ring))
         drift = DriftWatch()

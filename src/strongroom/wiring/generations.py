@@ -59,6 +59,11 @@ class NodeLog:
         return self.layout.state / f"fork-{self.name}"
 
     @property
+    def restored(self) -> Path:
+        """Left when this log came back from a backup: others may have seen more of it, so it is never written again."""
+        return self.layout.state / f"restored-{self.name}"
+
+    @property
     def made(self) -> bool:
         """Whether its folder is a log."""
         return (self.folder / "shard.json").exists()
