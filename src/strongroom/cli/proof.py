@@ -239,6 +239,9 @@ def erase(
         bool, typer.Option("--pending", help="Instead: ask again for all erasures that could not be confirmed yet.")
     ] = False,
     certificate: Annotated[Path | None, typer.Option(help="Write the signed certificate here.")] = None,
+    wait: Annotated[
+        float, typer.Option(help="Ask again for so many seconds where something has not confirmed.", min=0)
+    ] = 0.0,
     node_passphrase: NodePassphrase = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
@@ -250,6 +253,7 @@ def erase(
     """
     from strongroom.vocabulary import instant, rfc3339
     from strongroom.wiring import proving
+    from strongroom.wiring.erasing import erase_patiently
 
     if pending == (subject is not None):
         raise InvalidInputError("name one data subject, or say --pending", field="subject", rule="choice")
@@ -263,8 +267,11 @@ def erase(
         )
         return
     secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        erased = proving.erase(desk, node, secret, subject)
+    if wait and (passphrase_file is None or room_passphrase is None):
+        raise InvalidInputError(
+            "--wait asks again by itself: name files with the passphrases of home and room", field="wait", rule="files"
+        )
+    erased = erase_patiently(lambda: at_desk(room, room_passphrase, home, passphrase_file), node, secret, subject, wait)
     if certificate is not None:
         certificate.write_bytes(erased.envelope)
     dates = {

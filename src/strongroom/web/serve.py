@@ -217,7 +217,13 @@ class Supervisor:
         Raises:
             UnavailableError: it refused; the message is its own.
         """
-        await self._send_off(slot, await self._spawn(slot, sock))
+        child = await self._spawn(slot, sock)
+        try:
+            await self._send_off(slot, child)
+        except asyncio.CancelledError:
+            # the node stops while this one starts: nobody else knows of it yet, and it would go on by itself
+            await _end([child])
+            raise
 
     async def _spawn(self, slot: int, sock: socket.socket) -> asyncio.subprocess.Process:
         """A worker that loads and recovers its log, and then waits for the word to go."""

@@ -169,15 +169,20 @@ def _forget_outcomes(room: ControlPlane, decision_ids: Sequence[str]) -> None:
             transaction.commit()
 
 
-def finish_erasures(desk: AtDesk, folder: Path) -> list[compliance.Erased]:
+def finish_erasures(desk: AtDesk, folder: Path, tag: str | None = None) -> list[compliance.Erased]:
     """As the data protection officer: ask again for every erasure of a node's region that is pending.
+
+    Args:
+        tag: of one subject only, hexadecimal.
 
     Raises:
         UnavailableError: one has still not confirmed; those before it are finished.
     """
     room, region = desk.room, NodeLayout(folder).read().region
     with room.desk.begin() as transaction:
-        pending = [one for one in transaction.books.erasures.pending() if one.region == region]
+        pending = [
+            one for one in transaction.books.erasures.pending() if one.region == region and tag in (None, one.tag)
+        ]
     store, signer = node_store(folder), room.keys.signer("control-plane")
     return [
         compliance.finish(room.office, [store], signer, desk.ask("erase", "Subject", one.tag), one, room.clock)
