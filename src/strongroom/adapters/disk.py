@@ -132,13 +132,14 @@ class OsDisk:
         return OsFile(descriptor)
 
 
-def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]], *, after_failure: bool = False) -> None:
     """Write files below `root`, each whole or not at all, and durable on return.
 
     Args:
         disk: where.
         root: an existing folder.
         files: path below `root` with `/` between names, and content. A file that exists is replaced.
+        after_failure: an earlier attempt may have ended between making a folder and syncing the one above it.
     """
     touched: dict[Path, None] = {}
     waiting: list[tuple[File, Path, Path]] = []
@@ -147,6 +148,8 @@ def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]]) -> N
             path = root.joinpath(*name.split("/"))
             _make_folders(disk, root, path.parent, touched)
             touched[path.parent] = None
+            if after_failure:
+                touched.update(dict.fromkeys(above for above in path.parents if above.is_relative_to(root)))
             beside = path.with_name(path.name + ".tmp")
             file = disk.open(beside, create=True)
             waiting.append((file, beside, path))

@@ -78,6 +78,8 @@ class FileShard:
         self._state_lock = threading.Lock()
         self._failed = False
         self._closed = False
+        # folders of the public form may be there whose names were never synced: by a failure, or by an earlier process
+        self._unsettled = True
         self._frontier = Frontier()
         self._at: _Position | None = None
         self._durable: tuple[int, bytes] = (0, b"")
@@ -278,13 +280,15 @@ class FileShard:
             edge = self._edge.copy()
             files = edge.add(leaves, hashes)
             try:
-                write_files(self._disk, self.public_folder, files.items())
+                write_files(self._disk, self.public_folder, files.items(), after_failure=self._unsettled)
+                self._unsettled = False
                 write_files(self._disk, self.public_folder, [("checkpoint", note)])
                 self._edge = edge
                 with self._state_lock:
                     del self._pending_leaves[:count], self._pending_hashes[:count]
                 self._remove_partials(edge.superseded(before))
             except OSError as error:
+                self._unsettled = True
                 raise NotDurableError(f"publishing `{self.origin}` failed: {error.strerror or error}") from error
             return size
 
