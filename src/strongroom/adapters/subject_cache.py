@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -104,7 +105,8 @@ class CachedSubjectKeys:
         self._grace_s = grace_s
         self._clock = clock
         self._lock = threading.RLock()
-        self._entries: dict[bytes, _Entry] = {}
+        # ordered: the first entry of a plain dict is found ever more slowly the more have left before it
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         # usable keys on their way out, until nobody but this table refers to them
         self._leaving: dict[bytes, Aead] = {}
         # every key that anyone may still hold, also after it left the cache

@@ -8,6 +8,7 @@ own, the next is scored.
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import time
@@ -63,6 +64,7 @@ from strongroom.wiring.refreshing import Refresher, keeper
 
 log = logging.getLogger(__name__)
 
+GC_OBJECTS: Final = 100_000
 RECORD_BYTES: Final = 4096
 """Of a row in the log at the very most, so that a chunk fits a segment."""
 
@@ -143,6 +145,9 @@ def score_file(
                 raise ConflictError(f"another file is being scored at `{folder.name}`; wait until it is done") from None
             raise
         stack.callback(parts.close)
+        # a chunk makes some ten thousand objects that all live until it is durable: looking earlier finds nothing
+        stack.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(GC_OBJECTS, 20, 20)
         return _Run(parts, file, job, refresher, tell, step).all()
 
 
