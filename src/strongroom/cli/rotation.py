@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from strongroom.cli.context import (
     NODE_PASSPHRASE,
     HomeOption,
@@ -9,6 +14,7 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    new_passphrase,
     passphrase,
 )
 from strongroom.cli.output import Json, command, tell
@@ -74,3 +80,31 @@ def rotate_subject_kek(
         {"rows": done.rows, "backup": str(done.backup), "entry": str(done.entry)},
         [f"{done.rows} subject key(s) wrapped anew; the new backup is {done.backup}"],
     )
+
+
+@node.command("change-passphrase")
+@command
+def change_passphrase(
+    folder: NodeFolder,
+    room: RoomOption,
+    home: HomeOption,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the new passphrase; asked for when missing.", show_default=False)
+    ] = None,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As the operator: put a gateway's key file under another passphrase.
+
+    Example: strongroom node change-passphrase gw-1 --new-passphrase-file gw-1.next --room credit --home ~/omar
+    """
+    from strongroom.wiring import rotating
+
+    present = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    new = new_passphrase(new_passphrase_file, "the gateway", "--new-passphrase-file")
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        entry = rotating.change_passphrase(desk, folder, present, new)
+    lines = ["the key file is under the new passphrase", "next: put it where `serve` reads it, and send SIGHUP"]
+    tell(as_json, {"entry": str(entry)}, lines)

@@ -344,7 +344,7 @@ def grant_list(
 
 @command
 def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: Json = False) -> None:
-    """Serve a gateway until it is told to stop (SIGTERM).
+    """Serve a gateway until it is told to stop (SIGTERM). SIGHUP starts its workers again, one after the other.
 
     Example: strongroom serve gw-1 --node-passphrase-file gw-1.pass
     """
@@ -354,7 +354,11 @@ def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: J
         sys.stdout.write((json.dumps({"event": line}) if as_json else line) + "\n")
         sys.stdout.flush()
 
-    raise typer.Exit(run(folder, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE), say))
+    def read() -> bytes:
+        return passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+
+    # asked for on a terminal, it is not asked for again
+    raise typer.Exit(run(folder, read(), say, read if node_passphrase is not None else None))
 
 
 @command

@@ -33,6 +33,7 @@ STOP_S: Final = 30.0
 KEEPER_LOOK_S: Final = 0.25
 KEYS_LOOK_S: Final = 0.25
 RESTART_S: Final = 1.0
+ROLL_LOOK_S: Final = 0.1
 RESTART_LIMIT_S: Final = 30.0
 
 
@@ -54,6 +55,9 @@ class Supervisor:
         self.port = 0
         self.metrics_port: int | None = None
         self._passphrase = passphrase
+        self.passphrase_again: Callable[[], bytes] | None = None
+        """Reads the passphrase anew, where it came from a file: it may have been changed since."""
+        self._rolling: asyncio.Task[None] | None = None
         self._say = tell
         self._batch = batch_scheduling or self.settings.batch_scheduling
         self._stopping = asyncio.Event()
@@ -67,6 +71,33 @@ class Supervisor:
         """Ask for a graceful stop."""
         self._stopping.set()
 
+    def roll(self) -> None:
+        """Start every worker again, one after the other, for example under a new passphrase. Nobody is refused."""
+        if self._rolling is None or self._rolling.done():
+            self._rolling = asyncio.create_task(self._roll())
+
+    async def _roll(self) -> None:
+        for slot, before in list(self._workers.items()):
+            with contextlib.suppress(ProcessLookupError):
+                before.terminate()
+            # connections wait at the common socket meanwhile
+            for _ in range(int((START_S + STOP_S) / ROLL_LOOK_S)):
+                await asyncio.sleep(ROLL_LOOK_S)
+                if self._workers[slot] is not before:
+                    break
+            else:
+                self._tell(f"worker {slot} has not started again; the others go on as they are")
+                return
+        self._tell("every worker has started again")
+
+    def _present_passphrase(self) -> bytes:
+        if self.passphrase_again is not None:
+            try:
+                self._passphrase = self.passphrase_again()
+            except StrongroomError as error:
+                self._tell(f"the passphrase was not read again: {error.message}")
+        return self._passphrase
+
     async def run(self, started: Callable[[], None] | None = None) -> int:
         """Serve until SIGTERM or `stop`. Returns 0, or 3 when a worker refuses to start at all.
 
@@ -78,6 +109,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.add_signal_handler(number, self.stop)
+        with contextlib.suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(signal.SIGHUP, self.roll)
         with _only_one(self.layout.lock), listen(*parse_address(self.settings.listen, "listen")) as sock:
             self.port = sock.getsockname()[1]
             for area in swap_areas():
@@ -237,7 +270,7 @@ class Supervisor:
         )  # fmt: skip
         if child.stdin is None:
             raise UnavailableError("a worker has no pipes")
-        child.stdin.write(self._passphrase + b"\n")
+        child.stdin.write(self._present_passphrase() + b"\n")
         return child
 
     async def _send_off(self, slot: int, child: asyncio.subprocess.Process) -> None:
@@ -292,13 +325,22 @@ class Supervisor:
                 await child.wait()
 
 
-def serve(folder: Path, passphrase: bytes, tell: Callable[[str], None] = print) -> int:
+def serve(
+    folder: Path,
+    passphrase: bytes,
+    tell: Callable[[str], None] = print,
+    passphrase_again: Callable[[], bytes] | None = None,
+) -> int:
     """Serve a node until SIGTERM; what the command line calls."""
-    return asyncio.run(_serve(folder, passphrase, tell))
+    return asyncio.run(_serve(folder, passphrase, tell, passphrase_again))
 
 
-async def _serve(folder: Path, passphrase: bytes, tell: Callable[[str], None]) -> int:
-    return await Supervisor(folder, passphrase, tell).run()
+async def _serve(
+    folder: Path, passphrase: bytes, tell: Callable[[str], None], passphrase_again: Callable[[], bytes] | None
+) -> int:
+    supervisor = Supervisor(folder, passphrase, tell)
+    supervisor.passphrase_again = passphrase_again
+    return await supervisor.run()
 
 
 async def _end(children: Iterable[asyncio.subprocess.Process]) -> None:

@@ -200,6 +200,24 @@ def rotate_subject_kek(desk: AtDesk, folder: Path, passphrase: bytes) -> Rotated
     return RotatedKek(count, backup, books.receipt)
 
 
+def change_passphrase(desk: AtDesk, folder: Path, passphrase: bytes, new: bytes) -> EntryRef:
+    """Put a gateway's key file under another passphrase. A crash leaves it under the old one or under the new one.
+
+    Running workers hold what they need; they have to be started again before keys are rotated.
+
+    Raises:
+        NotAuthenticatedError: the present passphrase is not its own.
+        InvalidInputError: the new one is too short.
+        NotPermittedError: the policies.
+    """
+    layout = NodeLayout(folder)
+    ring = KeyFile.open(layout.keyring, passphrase)
+    with desk.room.office.open(_act(desk, layout.read(), b"passphrase")) as books:
+        books.note(what="passphrase")
+        ring.change_passphrase(new)
+    return books.receipt
+
+
 @contextmanager
 def _rows(layout: NodeLayout, settings: NodeSettings) -> Iterator[WrappedRows]:
     """The key store itself, or through the keeper that owns it."""
