@@ -696,8 +696,8 @@ function rowOf(tensor, row) {
   demand(Array.isArray(tensor.shape) && tensor.shape.length > 0 && Array.isArray(tensor.data), 'a tensor is malformed')
   const shape = tensor.shape.map(WHOLE)
   demand(shape.every((n) => n >= 0), 'a shape is malformed')
-  const flat = tensor.data.flat(Infinity)
-  demand(shape.length > 1 || !tensor.data.some(Array.isArray), 'the data are nested deeper than the shape')
+  let flat = tensor.data
+  for (let level = 1; level < shape.length && Array.isArray(flat[0]); level++) flat = flat.flat()
   demand(flat.length === shape.reduce((a, b) => a * b, 1), 'the data do not fill the shape')
   demand(row < shape[0], 'there is no such row')
   const width = flat.length / shape[0]
