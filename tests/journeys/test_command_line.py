@@ -416,6 +416,27 @@ def test_an_erasure_that_was_interrupted_is_finished(bank: Bank) -> None:
     assert bank.run("dora", "erase", "--pending") == {"finished": []}
 
 
+def test_a_file_is_scored_at_the_gateways_machine_and_its_decisions_are_like_any_other(bank: Bank) -> None:
+    bank.run("omar", "node", "open-batch", bank.node)
+    assert "already" in bank.refused("omar", "node", "open-batch", bank.node)["message"]
+    file, output = bank.folder / "work" / "month-end.parquet", bank.folder / "month-end-answers.parquet"
+    applicants(20, "batch").to_parquet(file)
+    words = (
+        "score", file, "--node", bank.node, "--model", MODEL, "--purpose", "credit-decision", "--jurisdiction", "TW",
+        "--output", output,
+    )  # fmt: skip
+    assert bank.refused(None, *words, "--token-file", bank.secret("wrong", "sr_no_key"))["error"] == "not-authenticated"
+    key = {"STRONGROOM_TOKEN": bank.secret("loan-desk").read_text()}
+    done = bank.try_(None, *words, **key)
+    assert done.exit_code == 0, done.output
+    assert "20 decisions" in done.stdout
+    answers = pd.read_parquet(output)
+    asked = list(answers["decision_id"][:2])
+    bank.wait_for(lambda: bank.try_("audrey", "replay", asked[0]).exit_code == 0)
+    bank.run("audrey", "replay", *asked)
+    assert bank.refused(None, *words, "--token-file", bank.secret("loan-desk"))["error"] == "conflict"
+
+
 def test_fsck_finds_everything_whole(bank: Bank) -> None:
     found = bank.run("audrey", "fsck", "--node", bank.node)
     assert found["findings"] == 0, found
