@@ -184,8 +184,14 @@ class Worker:
         wanted: frozenset[str] = frozenset()
         wanted_at = 0.0
         said = ""
+        supervisor = os.getppid()
         while True:
             await asyncio.sleep(POLL_S)
+            if os.getppid() != supervisor:
+                # nobody refreshes releases any more, and whoever is started next needs this log
+                log.critical("the supervisor is gone; this worker finishes what it has begun and ends")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             try:
                 with contextlib.suppress(StrongroomError):
                     self.gateway.note_refusals()
