@@ -6,7 +6,7 @@ PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
-.PHONY: setup setup-demo demo test test-slow check docs lock clean bench bench-steps bench-scaling bench-studies bench-lock
+.PHONY: setup setup-demo demo test test-slow check docs fuzz lock clean bench bench-steps bench-scaling bench-studies bench-lock
 
 setup: .venv/.ready-test .oidc-provider/.ready ## everything: to run, to test, to check
 
@@ -58,6 +58,9 @@ check: setup ## style, types, layers, dependencies
 	PYTHONPATH=src $(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python tools/check_lock.py
+
+fuzz: setup ## every parser under atheris: make fuzz SECONDS=60 ONLY="http leaf"
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(or $(SECONDS),60) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 docs: setup ## run every block of the documentation
 	$(BIN)/python -m pytest tests/docs tests/verify/test_how_to.py -q
