@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +223,30 @@ def test_a_run_that_is_killed_goes_on_and_scores_nothing_twice(node: nodes.Node,
     proof = json.loads(wanted.proof.read_bytes())
     assert proof["ranges"] == [[before, before + len(logged) - 1]]
     assert not wanted.work.exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from strongroom.wiring.scoring import Job, score_file, wish_of
+node, file, output, key, model, passphrase = sys.argv[1:]
+wish = wish_of(model, "credit-decision", "EU", None, explain=False)
+job = Job(Path(file), Path(output), key.encode(), wish, "client")
+kill = lambda word: word == "committed" and os.kill(os.getpid(), signal.SIGKILL)
+score_file(Path(node), passphrase.encode(), job, step=kill)
+"""
+
+
+def test_a_process_that_is_killed_behind_the_commit_has_its_answers_read_back(node: nodes.Node, tmp_path: Path) -> None:
+    wanted = job(node, tmp_path, frame(50, "sigkill"))
+    before = size(node)
+    words = (node.folder, wanted.file, wanted.output, node.key, simulator.MODEL, nodes.PASSPHRASE.decode())
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, words)], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not wanted.output.exists()
+    score_file(node.folder, nodes.PASSPHRASE, wanted)
+    logged = leaves(node, before)
+    assert len(logged) == 50
+    assert [leaf.decision_id for leaf in logged] == pd.read_parquet(wanted.output)["decision_id"].tolist()
