@@ -8,6 +8,7 @@ import logging
 import resource
 import socket
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -249,7 +250,7 @@ class Server:
     ) -> None:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
-        self.heads: dict[bytes, Head] = {}
+        self.heads: OrderedDict[bytes, Head] = OrderedDict()
         self.stopping = False
         self.now = 0.0
         self.held_bytes = 0
@@ -305,7 +306,8 @@ class Server:
         """Keep a head that the handler has a memo for."""
         heads = self.heads
         if len(heads) >= HEADS:
-            del heads[next(iter(heads))]
+            # a plain dict would look for its first entry among all that left before
+            heads.popitem(last=False)
         heads[raw] = head
 
     def admit(self, connection: Connection, address: str) -> bool:
