@@ -23,7 +23,8 @@ from strongroom.adapters.runtimes import RUNTIMES
 from strongroom.registry.contract import Feature
 from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.sealing.records import Labels
-from strongroom.serving.decision import Asked, answer_of
+from strongroom.serving.asked import Asked
+from strongroom.serving.decision import answer_of
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel, make_ready
 

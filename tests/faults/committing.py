@@ -27,7 +27,8 @@ from strongroom.adapters.time_floor import TimeFloor
 from strongroom.ledger.note import LogKey
 from strongroom.sealing.records import Labels
 from strongroom.sealing.subjects import subject_tag
-from strongroom.serving.decision import Asked, answer_of
+from strongroom.serving.asked import Asked
+from strongroom.serving.decision import answer_of
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel
 from tests.serving.house import GOOD, House, engine, served

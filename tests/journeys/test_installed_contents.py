@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DATA = (
     "policies/access.cedar", "policies/access.cedarschema", "policies/jurisdictions.json", "policies/trust.json",
     "policies/validation.json", "process/lifecycle.bpmn", "validation/pages/report.html", "validation/pages/report.css",
+    "monitoring/pages/comparison.html", "monitoring/pages/comparison.css",
     "adapters/migrations/script.py.mako", "py.typed", "verify.py",
 )  # fmt: skip
 

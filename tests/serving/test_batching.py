@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from strongroom.sealing.records import Labels
+from strongroom.serving.asked import Asked
 from strongroom.serving.batching import ROWS_A_BATCH, Board
-from strongroom.serving.decision import Asked
 from strongroom.serving.question import Question
 from tests.serving.house import House, feature, now_us, served
 

@@ -19,7 +19,7 @@ from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.leaf import Leaf
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.serving.decision import Asked
+from strongroom.serving.asked import Asked
 from strongroom.serving.decoding import decode
 from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.question import Question
@@ -93,7 +93,9 @@ def test_codes_and_contributions_are_told_recorded_and_replayed() -> None:
             answer.scores, answer.explained, strict=True,
         ):  # fmt: skip
             found = np.frombuffer(told.contributions, "<f8")
-            np.testing.assert_allclose(found, by_definition(trees, row.astype(np.float32), WISH.rows()), atol=1e-6)
+            np.testing.assert_allclose(
+                found, by_definition(trees, row.astype(np.float32), np.array(WISH.rows(), np.float32)), atol=1e-6
+            )
             margin = float(told.base) + found.sum()
             assert abs(1 / (1 + np.exp(-margin)) - score) <= float(told.gap) + 1e-12 < 1e-5
             weights = {"R1": found[0] + found[2], "R2": found[1], "M3" if np.isnan(row[3]) else "R3": found[3]}

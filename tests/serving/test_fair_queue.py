@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from strongroom.errors import TooLargeError, TooManyRequestsError, UnavailableError
 from strongroom.sealing.records import Labels
-from strongroom.serving.decision import Asked
+from strongroom.serving.asked import Asked
 from strongroom.serving.fair_queue import CALM_COST, QUANTUM, REQUEST_COST, FairQueue, Room
 from strongroom.vocabulary import Digest
 

@@ -18,7 +18,8 @@ from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.ledger.ports import StoredRecord
 from strongroom.sealing.records import Labels, decode_record, encode_record, open_record, read_header, seal_record
 from strongroom.sealing.subjects import subject_tag
-from strongroom.serving.decision import Asked, answer_of
+from strongroom.serving.asked import Asked
+from strongroom.serving.decision import answer_of
 from strongroom.serving.question import Question
 from strongroom.serving.receipt import verify_receipt
 from strongroom.serving.replay import read_decision, replay

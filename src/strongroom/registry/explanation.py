@@ -10,14 +10,14 @@ import math
 from typing import Literal
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from strongroom.errors import InvalidInputError
 
 ROWS_LIMIT = 64
 CODES_LIMIT = 8
 GROUPS_LIMIT = 256
+
+FLOAT32_MAX = float.fromhex("0x1.fffffep+127")
 
 
 class ReasonGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,9 +89,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise _wrong("the reference rows are as wide as the input", "reference")
         self.rows()
 
-    def rows(self) -> npt.NDArray[np.float32]:
-        """The reference, float32, shape [rows, features]. Raises InvalidInputError: a value that is no number."""
-        return np.array([[number(value, missing=True) for value in row] for row in self.reference], np.float32)
+    def rows(self) -> list[list[float]]:
+        """The reference, [rows][features], NaN for missing. Raises InvalidInputError: a value that is no number."""
+        return [[number(value, missing=True) for value in row] for row in self.reference]
 
 
 def number(text: str, missing: bool = False) -> float:
@@ -102,7 +102,7 @@ def number(text: str, missing: bool = False) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or len(text) > 40 or abs(value) > float(np.finfo(np.float32).max):
+    if not math.isfinite(value) or len(text) > 40 or abs(value) > FLOAT32_MAX:
         raise _wrong("a number of the explanation is a finite decimal", "number")
     return value
 

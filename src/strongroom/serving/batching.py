@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
-from strongroom.serving.decision import Asked, Batch, Committed, Decider, Outcome, answer_of
+from strongroom.serving.asked import Asked, Outcome
+from strongroom.serving.decision import Batch, Committed, Decider, answer_of
 from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.ports import Runner
 from strongroom.serving.refusal_meter import RefusalMeter

@@ -26,9 +26,10 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom.sealing.records import Labels
+from strongroom.serving.asked import Answered, Asked, Outcome
 from strongroom.serving.batching import ROWS_A_BATCH
 from strongroom.serving.canary import Canary, divide
-from strongroom.serving.decision import Answered, Asked, Batch, Decider, Outcome
+from strongroom.serving.decision import Batch, Decider
 from strongroom.serving.decoding import SUBJECT_LIMIT
 from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.guard import CODE as GUARD

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.errors import StrongroomError
 from strongroom.serving.answer import Explained
-from strongroom.serving.decision import Answered, Asked, Caller
+from strongroom.serving.asked import Answered, Asked, Caller
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel
 from strongroom.serving.standby import ID_SIZE, Share

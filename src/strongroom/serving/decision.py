@@ -13,30 +13,28 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakValueDictionary
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import ErasedError, InvalidInputError, StrongroomError, TamperedError, UnavailableError
+from strongroom.errors import ErasedError, InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.leaf import LeafType
 from strongroom.ledger.making import RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
-from strongroom.serving.answer import Explained, Reason, refused_document
+from strongroom.serving.answer import Reason, refused_document
+from strongroom.serving.asked import Answered, Asked, Outcome
 from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
-from strongroom.serving.question import Question, Values
+from strongroom.serving.question import Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.recording import NOBODY, seal_lines
 from strongroom.serving.served import ServedModel
 from strongroom.serving.standby import (
-    Failure,
     Line,
-    Share,
     fail,
     give_up,
     next_model,
@@ -49,126 +47,7 @@ log = logging.getLogger(__name__)
 
 ID_BITS: Final = 128
 TEMPLATES: Final = 4096
-WIDE: Final = 128
-"""Features after which a row counts as one more: a feature takes about 7 bytes in a record, the rest of it 1 KiB."""
 NO_RELEASE: Final = bytes(RELEASE_SIZE)
-
-
-class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What the caller is told, once it is durable.
-
-    Attributes:
-        decision_ids: one for each row.
-        scores: float32, shape [rows].
-        decisions: one for each row.
-        receipts: one for each row if asked for, canonical JSON.
-        versions: which model answered each row, where a canary split the request; None: `served` answered all.
-        failed: the model that should have answered and failed; `served` stood in, or no score at all but a fixed
-            decision (`scores` is empty then).
-        guarded: what the input guard says of each row, `flag`, `refer` or nothing; None for nothing at all.
-        explained: reason codes of each row, where they were asked for.
-    """
-
-    served: ServedModel
-    question: Question
-    decision_ids: list[str]
-    scores: NDArray[np.float32]
-    decisions: list[str]
-    receipts: list[bytes] | None
-    versions: tuple[ServedModel, ...] | None = None
-    failed: Failure | None = None
-    guarded: list[str] | None = None
-    explained: list[Explained] | None = None
-
-
-class Caller(Protocol):
-    """Whoever waits for an answer. Called exactly once, on the loop; must not raise for a client that has gone."""
-
-    def answered(self, answered: Answered) -> None: ...
-
-    def refused(self, error: StrongroomError, decision_id: str | None) -> None:
-        """`decision_id` is that of the recorded refusal, None where nothing was recorded."""
-
-
-class Asked:
-    """One authenticated request on its way. `error` set means: record the refusal, then tell it.
-
-    Attributes:
-        served: the model that answers; None for a refusal that reached none.
-        question: None for a refusal.
-        subject: of a refused request, as far as it was read.
-        policy: digest of the policies in force.
-        weight: in rows of ordinary width, about 1 to 2 KiB of the log each.
-        since_us: when it came, in microseconds since 1970; 0 where nobody asks.
-        until_us: from when on it must not be scored any more; 0 for no such moment.
-        standby: models that may answer if `served` fails, in this order.
-        named: whether the caller named this very version; then no other, and no fixed decision, stands in.
-        failed: the model that failed first, once another stands in.
-        parts: requests for each arm of a canary, to be answered as one; empty for whole requests.
-        share: of a part: which rows of the whole it has, and the whole's first decision id.
-    """
-
-    __slots__ = (
-        "caller", "error", "failed", "labels", "named", "parts", "policy", "principal", "question", "rows", "served",
-        "share", "since_us", "standby", "subject", "until_us", "weight",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        caller: Caller,
-        principal: str,
-        labels: Labels,
-        policy: Digest,
-        served: ServedModel | None,
-        question: Question | None,
-        error: StrongroomError | None = None,
-        subject: str = "",
-        since_us: int = 0,
-        until_us: int = 0,
-        standby: tuple[ServedModel, ...] = (),
-        named: bool = False,
-    ) -> None:
-        self.standby = standby
-        self.named = named
-        self.failed: Failure | None = None
-        self.parts: tuple[Asked, ...] = ()
-        self.share: Share | None = None
-        self.caller = caller
-        self.principal = principal
-        self.labels = labels
-        self.policy = policy
-        self.served = served
-        self.question = question
-        self.error = error
-        self.subject = subject
-        self.since_us = since_us
-        self.until_us = until_us
-        self.rows = question.rows if question is not None else 1
-        self.weight = self.rows if served is None else self.rows * (1 + len(served.inputs.names) // WIDE)
-
-
-class Outcome(msgspec.Struct, eq=False, gc=False):
-    """One request after prediction: its lines, and its answer unless refused.
-
-    Attributes:
-        first: place of its first record in the batch, once it is committed.
-        guarded: what the input guard says of each row; None for nothing.
-        explained: reason codes of each row, where they were asked for.
-    """
-
-    asked: Asked
-    lines: list[Line]
-    scores: NDArray[np.float32] | None
-    decisions: list[str]
-    answered: bool
-    first: int = 0
-    guarded: list[str] | None = None
-    explained: list[Explained] | None = None
-
-    def lose(self, error: StrongroomError) -> None:
-        """No record can be made of it, so nothing is: neither answer nor decision id."""
-        self.lines = []
-        self.asked.error = error
 
 
 @dataclass(frozen=True, slots=True)

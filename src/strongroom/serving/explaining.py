@@ -19,7 +19,7 @@ from strongroom.vocabulary import digest_of
 
 if TYPE_CHECKING:
     from strongroom.approval.release import Release
-    from strongroom.serving.decision import Asked, Outcome
+    from strongroom.serving.asked import Asked, Outcome
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -44,7 +44,7 @@ class Explainer:
         engine: RuntimeName = release.numeric_profile.runtime
         try:
             wish.demand_features(names)
-            rows = wish.rows()
+            rows = np.array(wish.rows(), np.float32)
             self._forest = read_forest(artifact, engine, release.output.tensor, release.output.column, len(names))
             self._shapley = Shapley(self._forest, rows)
         except Exception as error:  # a reader of approved bytes: whatever it meets, there is no explanation

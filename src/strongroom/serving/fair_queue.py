@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import TooLargeError, TooManyRequestsError, UnavailableError
-from strongroom.serving.decision import Asked
+from strongroom.serving.asked import Asked
 
 REQUEST_COST: Final = 8
 """A request costs as much as so many rows beside its own rows: its head, its labels and its answer are made for it."""

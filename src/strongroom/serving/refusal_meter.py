@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from strongroom.errors import TooManyRequestsError, UnavailableError
-from strongroom.serving.decision import Outcome
+from strongroom.serving.asked import Outcome
 
 COUNT_RULE: Final = "count-a-window"
 """The rule named by the entry of a window; such an entry is always recorded."""

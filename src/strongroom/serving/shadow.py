@@ -22,7 +22,8 @@ from strongroom.ledger.ports import Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, SALT_SIZE, Labels, RecordTemplate, seal_record
 from strongroom.sealing.subjects import SubjectKeys
 from strongroom.serving.answer import VERSION, read_answer
-from strongroom.serving.decision import Committed, Outcome
+from strongroom.serving.asked import Outcome
+from strongroom.serving.decision import Committed
 from strongroom.serving.served import ServedModel
 from strongroom.serving.standby import ID_SIZE
 from strongroom.vocabulary import Digest

@@ -20,7 +20,7 @@ from strongroom.serving.answer import VERSION, InsteadOf
 from strongroom.serving.served import ServedModel
 
 if TYPE_CHECKING:
-    from strongroom.serving.decision import Asked
+    from strongroom.serving.asked import Asked
 
 ID_SIZE: Final = 16
 _ID_SPACE: Final = 1 << 8 * ID_SIZE

@@ -25,10 +25,10 @@ from strongroom.errors import (
 )
 from strongroom.office.acts import Act, Resource
 from strongroom.sealing.records import Labels
+from strongroom.serving.asked import Answered, Asked, Caller
 from strongroom.serving.batching import Board
 from strongroom.serving.canary import Canary, divide
 from strongroom.serving.catalogue import Catalogue
-from strongroom.serving.decision import Answered, Asked, Caller
 from strongroom.serving.decoding import decode
 from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.limiter import Account, Limiter, Ticket

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from strongroom.errors import NotDurableError, StrongroomError
+from strongroom.serving.asked import Outcome
 from strongroom.serving.batching import RETRY
-from strongroom.serving.decision import Committed, Outcome
+from strongroom.serving.decision import Committed
 from strongroom.serving.ports import Runner
 from strongroom.serving.served import ServedModel
 from strongroom.serving.shadow import (

@@ -15,8 +15,8 @@ import numpy as np
 
 from strongroom import __version__
 from strongroom.errors import InvalidInputError, NotPermittedError, StrongroomError, UnavailableError
+from strongroom.serving.asked import Answered
 from strongroom.serving.catalogue import ANSWERING, Catalogue, halted_words
-from strongroom.serving.decision import Answered
 from strongroom.serving.decoding import DECISION_OUTPUT
 from strongroom.serving.explaining import CODES_OUTPUT, CONTRIBUTIONS_OUTPUT, explanation_outputs
 from strongroom.serving.question import WantedOutput

@@ -50,9 +50,9 @@ from strongroom.errors import (
 )
 from strongroom.ledger.leaf import PLAIN, Leaf, decision_id_of
 from strongroom.ledger.ports import StoredRecord
+from strongroom.serving.asked import WIDE, Outcome
 from strongroom.serving.batching import ROWS_A_BATCH
 from strongroom.serving.bulk import SUBJECT, Bulk, Predicted, Reject, Standing, Wish, records_of
-from strongroom.serving.decision import WIDE, Outcome
 from strongroom.serving.limiter import Limiter
 from strongroom.serving.replay import read_decision
 from strongroom.serving.rules import Rules

@@ -76,7 +76,7 @@ def demand_additive(contract: ModelContract, wish: Explanation, model: bytes, re
         InvalidInputError: the model is no forest that can be explained, or a gap is above the tolerance.
     """
     forest = forest_of(contract, model)
-    shapley = Shapley(forest, wish.rows())
+    shapley = Shapley(forest, np.array(wish.rows(), np.float32))
     kept = np.flatnonzero(~outside(reference, contract.input))[:EXPLAINED_ROWS]
     told = forest.scores(shapley.base + shapley.values(reference[kept]).sum(axis=1))
     gap = float(np.abs(told - scores[kept].astype(np.float64)).max(initial=0.0))
