@@ -69,13 +69,11 @@ def _times(scalar: int, point: _Point) -> _Point:
 def _decompress(data: bytes) -> _Point:
     value = int.from_bytes(data, "little")
     sign, y = value >> 255, value & (2**255 - 1)
-    if y >= _P:
-        raise TamperedError("a public key or signature is not a point of the curve")
     square = (y * y - 1) * pow(_D * y * y + 1, _P - 2, _P) % _P
     x = pow(square, (_P + 3) // 8, _P)
     if (x * x - square) % _P:
         x = x * _SQRT_M1 % _P
-    if (x * x - square) % _P or (x == 0 and sign):
+    if y >= _P or (x * x - square) % _P or (x == 0 and sign):
         raise TamperedError("a public key or signature is not a point of the curve")
     if x & 1 != sign:
         x = _P - x
@@ -168,13 +166,9 @@ def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, p
     """
     if old_size > size:
         raise TamperedError("the newer tree is smaller than the older one")
-    if old_size == size:
-        if path or old_root != root:
-            raise TamperedError("two different trees of the same size")
-        return
-    if old_size == 0:
-        if path:
-            raise TamperedError("a proof from the empty tree is empty")
+    if old_size in (0, size):
+        if path or (old_size == size and old_root != root):
+            raise TamperedError("two different trees of the same size, or a proof where none is needed")
         return
     nodes = list(path)
     if old_size & (old_size - 1) == 0:
@@ -205,7 +199,7 @@ def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, p
 # --- Notes, checkpoints, cosignatures --------------------------------------------------------------------------------
 
 LOG_KEY, WITNESS_KEY = 0x01, 0x04
-NOTE_LIMIT = 64 * 1024
+NOTE_LIMIT, SIGNATURES_LIMIT = 64 * 1024, 64
 
 
 def _base64(text: str) -> bytes:
@@ -276,15 +270,13 @@ def _split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     if any(ord(c) < 0x20 and c != "\n" for c in text) or not text.endswith("\n"):
         raise TamperedError("malformed note")
     body, separator, signatures = text.rpartition("\n\n")
-    if not separator:
-        raise TamperedError("the note has no signatures")
+    if not separator or signatures.count("\n") > SIGNATURES_LIMIT:
+        raise TamperedError("the note has no signatures, or too many")
     lines = []
     for line in signatures.removesuffix("\n").split("\n"):
-        match = re.fullmatch(r"\u2014 (\S+) (\S+)", line)
-        if not match or "+" in match[1]:
-            raise TamperedError("malformed signature line")
-        data = _base64(match[2])
-        if len(data) < 5:
+        match = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
+        data = _base64(match[2]) if match else b""
+        if match is None or len(data) < 5:
             raise TamperedError("malformed signature line")
         lines.append((match[1], data))
     return (body + "\n").encode(), lines
@@ -298,10 +290,10 @@ def open_checkpoint(note: bytes, log_keys: list[Key], witness_keys: list[Key]) -
     """
     body, signatures = _split_note(note)
     lines = body.decode().removesuffix("\n").split("\n")
-    if len(lines) < 3 or not lines[0] or any(not line for line in lines):
+    if len(lines) != 3 or not all(lines):
         raise TamperedError("malformed checkpoint")
     origin, size, root = lines[0], _decimal(lines[1]), _base64(lines[2])
-    if len(root) != 32:
+    if len(root) != 32 or (size == 0 and root != root_of([])):
         raise TamperedError("malformed root")
     signed = False
     cosigned: dict[Key, int] = {}
@@ -312,7 +304,7 @@ def open_checkpoint(note: bytes, log_keys: list[Key], witness_keys: list[Key]) -
                 signed = True
         for key in witness_keys:
             if key.kind == WITNESS_KEY and key.name == name and key.hash == data[:4]:
-                if len(data) != 4 + 8 + 64:
+                if len(data) != 4 + 8 + 64 or data[4] >> 7:  # no time is 2**63 or later
                     raise TamperedError("malformed cosignature")
                 time_s = int.from_bytes(data[4:12], "big")
                 verify_ed25519(key.public, data[12:], b"cosignature/v1\ntime %d\n" % time_s + body)
@@ -474,8 +466,8 @@ def read_proof(text: str) -> Proof:
 _WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
 # <n> stands for n hexadecimal digits: one spelling for each leaf, in which nothing is left open
 _FORM = (
-    r'\{"commitment":"<64>","decision_id":"<32>","key_id":"(?:none|<32>|<64>)","payload_sha256":"<64>",'
-    rf'"payload_size":{_WHOLE},"policy":(?:null|"<64>"),"release":(?:null|"<64>"),"retain_until_us":{_WHOLE},'
+    r'\{"commitment":"<64>","decision_id":"<32>","key_id":"(?:<32>|<64>|none(?=[^}]*"type":"(?:open|close)"))",'
+    rf'"payload_sha256":"<64>","payload_size":{_WHOLE},"policy":(?:null|"<64>"),"release":(?:null|"<64>"),"retain_until_us":{_WHOLE},'
     rf'"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal|shadow)","v":1\}}'
 )
 _LEAF = re.compile(re.sub("<(..)>", r"[0-9a-f]{\1}", _FORM))
@@ -494,12 +486,14 @@ _TENSOR = {"data": str, "datatype": str, "name": str, "shape": [int]}
 _ANSWER = {
     "columns": [str], "decision": _NAME, "decision_id": str, "inputs": [_TENSOR], "manifest": _NAME, "model": _NAME,
     "outputs": [_TENSOR], "reasons": [{"code": str, "field": str, "rule": str}], "release": _NAME,
-    "status": re.compile("answered|refused"), "v": 1,
+    "status": "answered", "v": 1,
 }  # fmt: skip
+_REFUSED = _ANSWER | {"inputs": [()], "outputs": [()], "status": "refused"}  # lists of nothing
 _INSTEAD = {"instead_of": {"manifest": _DIGEST, "release": _DIGEST, "rule": re.compile("runtime|output-contract")}}
-_TEXTS = dict.fromkeys(("base", "code_map", "contributions", "gap", "method"), str)
+_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
+_TEXTS = dict.fromkeys(("code_map", "contributions", "method"), str) | dict.fromkeys(("base", "gap"), _FLOAT)
 _REASONS = {"explanation": {**_TEXTS, "codes": [str], "reference": _DIGEST}}
-_ANSWERS = (_ANSWER, *(_ANSWER | more | {"status": "answered"} for more in (_INSTEAD, _REASONS, _INSTEAD | _REASONS)))
+_ANSWERS = (_REFUSED, *(_ANSWER | more for more in ({}, _INSTEAD, _REASONS, _INSTEAD | _REASONS)))
 
 
 def fits(value: Any, form: Any) -> bool:
@@ -564,7 +558,7 @@ def read_disclosed(data: bytes, policy: Policy) -> Disclosed:
     leaf = read_leaf(leaf_bytes)
     if leaf["payload_sha256"] != hashlib.sha256(payload).hexdigest() or leaf["payload_size"] != len(payload):
         raise TamperedError("the payload is not the leaf's")
-    if not payload.startswith(_PLAIN_HEADER):
+    if not payload.startswith(_PLAIN_HEADER) or leaf["key_id"] != "none":
         raise TamperedError("the payload is not a plain entry")
     document = parse_canonical(payload[len(_PLAIN_HEADER) :])
     if not fits(document, (_OPEN, _CLOSE)) or document["type"] != leaf["type"]:
@@ -626,6 +620,11 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
         raise TamperedError("the document is not an answer")
     for tensor in document["inputs"] + document["outputs"]:
         _base64(tensor["data"])
+    if len(_base64(document.get("explanation", {}).get("contributions", ""))) % 8:
+        raise TamperedError("the contributions of an explanation are not float64")
+    static = document.get("instead_of", {}).get("release") == document["release"] is not None
+    if static and (document["outputs"] or document["decision"] is None):
+        raise TamperedError("no model answered, but there is an output, or no decision")
     if document["decision_id"] != leaf["decision_id"] or document["release"] != leaf["release"]:
         raise TamperedError("document and leaf are about different decisions")
     if leaf["type"] != {"answered": "decision", "refused": "refusal"}[document["status"]]:
@@ -654,8 +653,8 @@ def _values(tensor: dict[str, Any], row: int) -> list[Any]:
 def _raw(tensor: dict[str, Any], row: int) -> bytes:
     """One row of a V2 JSON tensor as raw little-endian bytes of its datatype."""
     letter, values = _FORMATS.get(str(tensor.get("datatype"))), _values(tensor, row)
-    if letter is None:
-        raise TamperedError("a tensor of the message has a datatype that is not known")
+    if letter is None or bool in map(type, values):
+        raise TamperedError("a tensor of the message has a datatype that is not known, or a truth value")
     try:
         return struct.pack(f"<{len(values)}{letter}", *[float("nan") if value is None else value for value in values])
     except (struct.error, OverflowError) as error:
@@ -750,9 +749,9 @@ def read_bundle(folder: Path, index: int, width: int) -> tuple[list[bytes], list
     Raises:
         TamperedError: it is missing, cut or malformed, or a leaf is not of format 2.
     """
-    data = _bundle(folder, index, width)
+    data, wide = _bundle(folder, index, width)
     rows = _BUNDLE.findall(data)
-    if width <= len(rows) <= TILE_WIDTH:
+    if len(rows) == wide:
         lengths, leaves, *digits = zip(*rows, strict=True)
         sizes, pieces = [len(leaf) for leaf in leaves], b"".join([b"".join(some) for some in digits])
         whole = b"".join(lengths) == struct.pack(f">{len(sizes)}H", *sizes) and sum(sizes) + 2 * len(sizes) == len(data)
@@ -761,12 +760,12 @@ def read_bundle(folder: Path, index: int, width: int) -> tuple[list[bytes], list
     raise TamperedError(f"entry bundle {index} is cut or malformed, or a leaf in it is not of format 2")
 
 
-def _bundle(folder: Path, index: int, width: int) -> bytes:
-    """The bundle itself, or a wider one: a log may drop partial bundles once there is a fuller one."""
+def _bundle(folder: Path, index: int, width: int) -> tuple[bytes, int]:
+    """The bundle itself, or a wider one, and its width: a log may drop partial bundles once there is a fuller one."""
     for candidate in [width, *range(width + 1, TILE_WIDTH + 1)]:
         path = _tile_path(folder, index, candidate)
         if path.is_file():
-            return path.read_bytes()
+            return path.read_bytes(), candidate
     raise TamperedError(f"entry bundle {index} is missing")
 
 
@@ -881,8 +880,8 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
 
 def _trusted(options: argparse.Namespace) -> tuple[Policy, list[Disclosed], list[Key]]:
     policy = read_policy(options.policy.read_bytes())
-    files = [] if options.openings is None else sorted(options.openings.glob("*.json"))
-    openings = [read_disclosed(path.read_bytes(), policy) for path in files]
+    files = [] if options.openings is None else sorted(options.openings.iterdir())
+    openings = [read_disclosed(path.read_bytes(), policy) for path in files if path.name.endswith(".json")]
     return policy, openings, policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
 
 

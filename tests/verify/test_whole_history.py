@@ -144,7 +144,7 @@ def damage(leaves: list[bytes], kind: str, random: Random) -> list[bytes]:
             del changed[place:]
         case "reorder" if place != other:
             changed[place], changed[other] = leaves[other], leaves[place]
-        case "repetition":
+        case "repetition" if place != other or place + 1 < len(leaves):  # the last one twice is an extension
             changed.insert(place, leaves[other])
         case "foreign":
             changed.insert(place, leaf(50_000, b"foreign", b"foreign"))
