@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 
-from strongroom.web.http import Limits
+from strongroom.web.requests import Limits
 from tests.web.lines import read_all, read_reply, running
 
 LIMITS = Limits(header_bytes=8192, header_count=40, url_bytes=512, header_timeout_s=1, connections=20)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from strongroom.serving.fair_queue import Room
-from strongroom.web.http import Limits
+from strongroom.web.requests import Limits
 from tests.serving.house import House
 from tests.web.gateways import Desk, gateway, question
 from tests.web.lines import read_all, read_reply, running

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.web.http import HEAD_BYTES, Head, Limits
+from strongroom.web.http import HEAD_BYTES
+from strongroom.web.requests import Head, Limits
 from tests.serving.house import House, now_us
 from tests.web.gateways import gateway, question
 from tests.web.lines import read_reply, running

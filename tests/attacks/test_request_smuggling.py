@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from strongroom.web.http import Limits
+from strongroom.web.requests import Limits
 from tests.web.lines import read_all, running
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"

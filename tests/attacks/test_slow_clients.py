@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from strongroom.web.http import Limits
+from strongroom.web.requests import Limits
 from tests.web.lines import read_all, read_reply, running
 
 LIMITS = Limits(header_timeout_s=0.5, body_timeout_s=0.5, idle_timeout_s=0.5, send_timeout_s=0.5, connections=30)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import StrongroomError
-from strongroom.web.http import STATUS_LINES
 from strongroom.web.openapi import ERRORS, document
+from strongroom.web.requests import STATUS_LINES
 from strongroom.web.routes import ROUTES
 from strongroom.web.statuses import STATUSES
 

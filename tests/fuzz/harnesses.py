@@ -51,8 +51,9 @@ from strongroom.serving.receipt import verify_receipt
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import Digest, digest_of
 from strongroom.web.coding import choose, inflate
-from strongroom.web.http import Connection, Exchange, Limits
+from strongroom.web.http import Connection, Exchange
 from strongroom.web.patience import patience_us
+from strongroom.web.requests import Limits
 from strongroom.web.server import Server
 from tests.access import issuing
 from tests.serving.house import GOOD, served

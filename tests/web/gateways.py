@@ -16,8 +16,8 @@ from strongroom.serving.rules import Rules
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
-from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
+from strongroom.web.requests import Limits
 from tests.serving.house import ENVIRONMENT, GOOD, House, now_us
 from tests.web.lines import Running, read_reply, running
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import uvloop
 
-from strongroom.web.http import Exchange, Limits
+from strongroom.web.http import Exchange
+from strongroom.web.requests import Limits
 from strongroom.web.server import Server, listen
 
 

@@ -13,7 +13,6 @@ from strongroom.access.verbs import Verb
 from strongroom.errors import (
     ExpiredError,
     HaltedError,
-    InvalidInputError,
     NotAuthenticatedError,
     NotFoundError,
     NotPermittedError,
@@ -39,21 +38,21 @@ from strongroom.serving.served import ServedModel
 from strongroom.vocabulary import instant
 from strongroom.web import v2
 from strongroom.web.bodies import Bodies
-from strongroom.web.coding import SPOKEN, choose, coding_of
+from strongroom.web.coding import SPOKEN
 from strongroom.web.doorkeeper import Doorkeeper
-from strongroom.web.http import Exchange, Request
+from strongroom.web.framing import codings, framing
+from strongroom.web.http import Exchange
+from strongroom.web.known import KNOWN_US, UNREAD, Known
 from strongroom.web.messages import KEYS_TYPE, Messages, concerned
 from strongroom.web.openapi import document
 from strongroom.web.patience import patience_us
+from strongroom.web.requests import Request
 from strongroom.web.routes import OPEN_ROUTES, NotAllowedError, Place, find
 from strongroom.web.statuses import status_of
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 1
-KNOWN_US: Final = 60_000_000
-"""How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
-GRANTED_LIMIT: Final = 64
 RETRY: Final = b"retry-after: %d\r\n" % RETRY_AFTER_S
 SPEAKS: Final = b"accept-encoding: %b\r\n" % SPOKEN
 
@@ -148,7 +147,7 @@ class Gateway:
         request = exchange.request
         began_us = self._clock_us()
         rules = self._rules
-        known: _Known | None = request.head.memo
+        known: Known | None = request.head.memo
         if (
             known is not None
             and known.rules is rules
@@ -201,7 +200,7 @@ class Gateway:
                 until_us = began_us + KNOWN_US
                 if principal.token_expires_us is not None:
                     until_us = min(until_us, principal.token_expires_us)
-                known = _Known(rules, request.peer.certificate, principal, name, version, until_us, signed)
+                known = Known(rules, request.peer.certificate, principal, name, version, until_us, signed)
                 known.prefer = request.headers.get(b"prefer")
                 if not apart and "one-time" not in principal.proofs:
                     request.head.memo = known
@@ -279,9 +278,9 @@ class Gateway:
 
     def _index(self, request: Request, rules: Rules, principal: Principal, now_us: int) -> bytes:
         """The versions that may answer, of those models whose contract this caller may read."""
-        if _codings(request) is not None:
+        if codings(request) is not None:
             raise UnsupportedError("the body of this route comes plain", field="content-encoding", rule="coding")
-        if _framing(request) is not None:
+        if framing(request) is not None:
             raise UnsupportedError("this route takes no binary tensors", field="content-type", rule="media-type")
         only_ready = v2.index_wish(request.body)
         found: list[v2.IndexEntry] = []
@@ -344,7 +343,7 @@ class Gateway:
         self,
         exchange: Exchange,
         rules: Rules,
-        known: _Known,
+        known: Known,
         began_us: int,
         accounts: tuple[Account, ...] | None = None,
     ) -> None:
@@ -366,7 +365,7 @@ class Gateway:
         self,
         exchange: Exchange,
         rules: Rules,
-        known: _Known,
+        known: Known,
         began_us: int,
         ticket: Ticket | None,
         unpacked: bytes | RefusedError | None = None,
@@ -386,9 +385,9 @@ class Gateway:
             if began_us >= served.release.review_due_us:
                 raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
             binary = known.binary
-            if binary == _UNREAD:
-                known.coding = _codings(exchange.request)
-                binary = known.binary = _framing(exchange.request)
+            if binary == UNREAD:
+                known.coding = codings(exchange.request)
+                binary = known.binary = framing(exchange.request)
             body = exchange.request.body
             if known.coding is not None:
                 found = self._unpack(exchange, rules, known, began_us, ticket) if unpacked is None else unpacked
@@ -433,7 +432,7 @@ class Gateway:
         self._board.board(boarding)
 
     def _ask(
-        self, rules: Rules, known: _Known, asked: tuple[ServedModel, str | None, str | None], now_us: int
+        self, rules: Rules, known: Known, asked: tuple[ServedModel, str | None, str | None], now_us: int
     ) -> tuple[Labels, int]:
         """The labels as they are recorded, and until when the policies need not be asked about them again.
 
@@ -453,7 +452,7 @@ class Gateway:
             )
         return labels, until_us
 
-    def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, known: _Known, now_us: int) -> None:
+    def _to_arms(self, asked: Asked, canary: Canary, rules: Rules, known: Known, now_us: int) -> None:
         """Let the challenger answer the rows of its share, unless its release is not for this caller's purpose."""
         question, challenger = asked.question, canary.challenger
         if question is None or now_us >= challenger.release.review_due_us:
@@ -472,7 +471,7 @@ class Gateway:
             divide(asked, canary, arms, standby, os.urandom(16))
 
     def _unpack(
-        self, exchange: Exchange, rules: Rules, known: _Known, began_us: int, ticket: Ticket | None
+        self, exchange: Exchange, rules: Rules, known: Known, began_us: int, ticket: Ticket | None
     ) -> bytes | RefusedError | None:
         """The plain body; or None when that takes a while, and the exchange goes on from `_decide` then."""
 
@@ -496,56 +495,6 @@ class Gateway:
             exchange.reply(200, body, content_type, extra)
         served = answered.served
         self._counters.answered(served.ref.name, answered.question.rows, began_us, served.version)
-
-
-_UNREAD: Final = -1
-
-
-class _Known:
-    """What a head alone says: who asks which model. Holds for the rules under which it was found, and not for long.
-
-    Attributes:
-        certificate: of the connection's client; compared by identity, so a head counts for one such connection.
-        granted: the labels that the policies let this principal assert to which model, and until when that holds.
-        binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
-        coding: of the body, or None for a plain one; read with `binary`.
-        prefer: the header of that name.
-        signed: the request came with a signature that holds; then nothing of it is remembered.
-    """
-
-    __slots__ = (
-        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us",
-        "version",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        rules: Rules,
-        certificate: bytes | None,
-        principal: Principal,
-        model: str,
-        version: str | None,
-        until_us: int,
-        signed: bool,
-    ) -> None:
-        self.signed = signed
-        self.rules = rules
-        self.certificate = certificate
-        self.principal = principal
-        self.model = model
-        self.version = version
-        self.granted: dict[tuple[ServedModel, str | None, str | None], tuple[Labels, int]] = {}
-        self.binary: int | None = _UNREAD
-        self.coding: bytes | None = None
-        self.prefer: bytes | None = None
-        self.until_us = until_us
-
-    def grant(self, asked: tuple[ServedModel, str | None, str | None], held: tuple[Labels, int]) -> tuple[Labels, int]:
-        """Remember what was asked and granted."""
-        if len(self.granted) >= GRANTED_LIMIT:
-            self.granted.clear()
-        self.granted[asked] = held
-        return held
 
 
 class _Waiting:
@@ -581,45 +530,3 @@ class _Nobody:
 KNOWN_LIMIT: Final = 256
 _KNOWN: Final[dict[tuple[bytes, bytes], Place]] = {}
 """Routes that were found good lately, by verb and target as they came."""
-
-
-def _codings(request: Request) -> bytes | None:
-    """The coding of the body if it has one; an answer that could not be sent must not be made.
-
-    Raises:
-        UnsupportedError: a coding that is not spoken here.
-        NotAcceptableError: the caller accepts no answer of ours.
-    """
-    if (accepted := request.headers.get(b"accept-encoding")) is not None:
-        choose(accepted)
-    coding = request.headers.get(b"content-encoding")
-    return None if coding is None else coding_of(coding)
-
-
-def _framing(request: Request) -> int | None:
-    """Check the type of the body; the length of its JSON part if binary tensors follow.
-
-    Raises:
-        UnsupportedError: a content type that is not understood here.
-        InvalidInputError: a length that is none.
-    """
-    headers = request.headers
-    length = headers.get(v2.HEADER_LENGTH)
-    kind = headers.get(b"content-type")
-    if kind is not None:
-        # tritonclient sends none, curl's default is a form
-        kind = kind.partition(b";")[0].strip().lower()
-        if kind != b"application/json" and not (kind == b"application/octet-stream" and length is not None):
-            raise UnsupportedError(
-                "the content type is application/json, or application/octet-stream with "
-                "inference-header-content-length",
-                field="content-type",
-                rule="media-type",
-            )
-    if length is None:
-        return None
-    if not (length.isdigit() and len(length) <= 10):
-        raise InvalidInputError(
-            "inference-header-content-length is not a number", field="inference-header-content-length", rule="type"
-        )
-    return int(length)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
-from strongroom.web.http import HEADS, Connection, Exchange, Handler, Head, Limits
+from strongroom.web.http import HEADS, Connection, Exchange, Handler
+from strongroom.web.requests import Head, Limits
 from strongroom.wiring.node import TlsSettings
 
 log = logging.getLogger(__name__)

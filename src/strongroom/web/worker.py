@@ -41,9 +41,9 @@ from strongroom.vocabulary import micros
 from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
-from strongroom.web.http import Limits
 from strongroom.web.messages import Messages
 from strongroom.web.metrics import DriftFigure, WorkerCounters, drift_figures, snapshot
+from strongroom.web.requests import Limits
 from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context, tls_files
 from strongroom.web.shadowing import Shadowing
 from strongroom.wiring.gateway import WorkerParts

@@ -1,0 +1,62 @@
+"""What the gateway concludes from the head of a request alone, and remembers with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.access.principals import Principal
+from strongroom.sealing.records import Labels
+from strongroom.serving.rules import Rules
+from strongroom.serving.served import ServedModel
+
+KNOWN_US: Final = 60_000_000
+"""How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
+GRANTED_LIMIT: Final = 64
+UNREAD: Final = -1
+
+
+class Known:
+    """What a head alone says: who asks which model. Holds for the rules under which it was found, and not for long.
+
+    Attributes:
+        certificate: of the connection's client; compared by identity, so a head counts for one such connection.
+        granted: the labels that the policies let this principal assert to which model, and until when that holds.
+        binary: length of the JSON part before binary tensors, or None; read when the body is first looked at.
+        coding: of the body, or None for a plain one; read with `binary`.
+        prefer: the header of that name.
+        signed: the request came with a signature that holds; then nothing of it is remembered.
+    """
+
+    __slots__ = (
+        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us",
+        "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        rules: Rules,
+        certificate: bytes | None,
+        principal: Principal,
+        model: str,
+        version: str | None,
+        until_us: int,
+        signed: bool,
+    ) -> None:
+        self.signed = signed
+        self.rules = rules
+        self.certificate = certificate
+        self.principal = principal
+        self.model = model
+        self.version = version
+        self.granted: dict[tuple[ServedModel, str | None, str | None], tuple[Labels, int]] = {}
+        self.binary: int | None = UNREAD
+        self.coding: bytes | None = None
+        self.prefer: bytes | None = None
+        self.until_us = until_us
+
+    def grant(self, asked: tuple[ServedModel, str | None, str | None], held: tuple[Labels, int]) -> tuple[Labels, int]:
+        """Remember what was asked and granted."""
+        if len(self.granted) >= GRANTED_LIMIT:
+            self.granted.clear()
+        self.granted[asked] = held
+        return held
