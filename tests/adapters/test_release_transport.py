@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -96,6 +97,47 @@ def test_samples_are_not_mirrored(room: Room) -> None:
 def test_http_oddities(odd: str, path: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         HttpFetcher(odd).get(path, 1000)
+
+
+@pytest.mark.parametrize("part", ["nothing", "headers", "body", "body without a length"])
+def test_a_server_that_drips_does_not_outlive_the_deadline(part: str) -> None:
+    """One deadline over connection, headers and body; each byte alone would be in time."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    begin = {
+        "nothing": b"",
+        "headers": b"HTTP/1.1 200 OK\r\n",
+        "body": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        "body without a length": b"HTTP/1.1 200 OK\r\n\r\n",
+    }[part]
+
+    def drip() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            try:
+                sock.sendall(begin)
+                while not over.wait(0.02):
+                    sock.sendall(b"" if part == "nothing" else b"X-A: b\r\n")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    found: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            HttpFetcher(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline_s=0.3).get("a.json", 1_000_000)
+        except UnavailableError as error:
+            found.append(error)
+
+    reader = threading.Thread(target=fetch, daemon=True)
+    reader.start()
+    reader.join(20)
+    over.set()
+    thread.join(10)
+    listener.close()
+    assert found, "the fetcher still waits"
 
 
 def test_nobody_there(room: Room) -> None:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient import FetcherInterface
 
+from strongroom.adapters.guarded_fetch import resolve
+from strongroom.adapters.watched_line import WatchedLine
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 
 BASE = "release://repository/"
@@ -88,7 +90,8 @@ class HttpFetcher(ReleaseFetcher):
     Args:
         url: where the folder is served, `https://...` or `http://...`.
         tls: for https; None takes the system's certificate authorities.
-        deadline_s: longest time for one file.
+        deadline_s: longest time for one file, from the first attempt to connect to the last byte. What the system's
+            resolver of names takes is its own.
 
     Raises:
         InvalidInputError: the address is neither, or carries a query or credentials.
@@ -105,38 +108,44 @@ class HttpFetcher(ReleaseFetcher):
         self._deadline_s = deadline_s
 
     def _stream(self, path: str) -> Iterator[bytes]:
-        until = time.monotonic() + self._deadline_s
-        timeout = min(self._deadline_s, 30.0)
-        connection: http.client.HTTPConnection
-        if self._tls is not None:
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        line = WatchedLine(time.monotonic() + self._deadline_s, min(self._deadline_s, 30.0))
+        secure = self._tls is not None
+        port = self._port or (443 if secure else 80)
+        # the host header names the port where it is not the scheme's own
+        shown = http.client.HTTP_PORT if port == (443 if secure else 80) else port
+        connection = http.client.HTTPConnection(self._host, shown)
         try:
-            connection.request("GET", self._prefix + path, headers={"Accept-Encoding": "identity"})
+            connection.sock = line.connect(resolve(self._host, port), port, self._tls, self._host)
+            headers = {"Accept-Encoding": "identity", "Connection": "close"}
+            connection.request("GET", self._prefix + path, headers=headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            line.close()
             raise DownloadError(f"`{self._host}` does not answer for `{path}`") from error
         if response.status != 200:
-            connection.close()
+            response.close()
+            line.close()
             raise DownloadHTTPError(f"`{self._host}` answers {response.status} for `{path}`", response.status)
-        return self._body(connection, response, path, until)
+        return self._body(line, response, path)
 
-    def _body(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, path: str, until: float
-    ) -> Iterator[bytes]:
+    def _body(self, line: WatchedLine, response: http.client.HTTPResponse, path: str) -> Iterator[bytes]:
         try:
             while chunk := response.read1(CHUNK_BYTES):
-                if time.monotonic() > until:
-                    raise DownloadError(f"`{path}` took longer than {self._deadline_s:.0f} s")
+                self._demand_time(line, path)
                 yield chunk
+            self._demand_time(line, path)
             if response.length:
                 raise DownloadError(f"`{path}` broke off")
         except (OSError, http.client.HTTPException) as error:
+            self._demand_time(line, path)
             raise DownloadError(f"`{path}` broke off") from error
         finally:
-            connection.close()
+            response.close()
+            line.close()
+
+    def _demand_time(self, line: WatchedLine, path: str) -> None:
+        if line.over:
+            raise DownloadError(f"`{path}` took longer than {self._deadline_s:g} s")
 
 
 def _chunks_of(file: BinaryIO) -> Iterator[bytes]:
