@@ -49,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def damage(path: Path, at: Random) -> None:
     data = path.read_bytes()
-    match at.randrange(4):
+    match at.randrange(4) if data else 0:  # what was emptied before can only go
         case 0:
             path.unlink()
         case 1:

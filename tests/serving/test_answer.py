@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.encoding import canonical
+from strongroom.errors import TamperedError
 from strongroom.registry.contract import InputContract, OutputContract
 from strongroom.serving.answer import Answer, AnswerTemplate, Reason, Tensor, read_answer, refused_document
 from strongroom.vocabulary import Digest, ModelRef
@@ -48,3 +50,40 @@ def test_a_refusal_carries_the_rule_and_no_values():
     assert document == canonical(msgspec.json.decode(document))
     answer = read_answer(document)
     assert (answer.status, answer.inputs, answer.outputs, answer.decision) == ("refused", (), (), None)
+
+
+ROW = [{"data": "AAAAAA==", "datatype": "FP32", "name": "x", "shape": [1]}]
+FIXED = {
+    "columns": [], "decision": "refer", "decision_id": "ef" * 16, "inputs": ROW, "manifest": REF.manifest,
+    "model": REF.name, "outputs": [], "reasons": [], "release": RELEASE, "status": "answered", "v": 1,
+    "instead_of": {"manifest": REF.manifest, "release": RELEASE, "rule": "runtime"},
+}  # fmt: skip
+ANSWERED = {name: value for name, value in FIXED.items() if name != "instead_of"} | {"outputs": ROW}
+REFUSED = ANSWERED | {"decision": None, "inputs": [], "outputs": [], "status": "refused"}
+TOLD = {
+    "base": "-1.5e-05", "code_map": "1", "codes": [], "contributions": "AAAAAAAAAAA=", "gap": "0.0",
+    "method": "interventional", "reference": "9" * 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [FIXED, ANSWERED, REFUSED, ANSWERED | {"explanation": TOLD}])
+def test_a_document_whose_parts_belong_together_is_read(document):
+    assert canonical(read_answer(canonical(document))) == canonical(document)
+
+
+@pytest.mark.parametrize(
+    ("what", "document"),
+    [
+        ("a refusal with inputs", REFUSED | {"inputs": ROW}),
+        ("a refusal with outputs", REFUSED | {"outputs": ROW}),
+        ("a refusal that is explained", REFUSED | {"explanation": TOLD}),
+        ("no model answered, and an output", FIXED | {"outputs": ROW}),
+        ("no model answered, and no decision", FIXED | {"decision": None}),
+        ("a base that is no number", ANSWERED | {"explanation": TOLD | {"base": "x"}}),
+        ("a gap that is no number", ANSWERED | {"explanation": TOLD | {"gap": "inf"}}),
+        ("contributions that are cut", ANSWERED | {"explanation": TOLD | {"contributions": "AAAA"}}),
+    ],
+)
+def test_a_document_whose_parts_contradict_each_other_is_not(what, document):
+    with pytest.raises(TamperedError, match="a record holds an"):
+        read_answer(canonical(document))

@@ -33,6 +33,10 @@ AT_S = AT_US // 1_000_000
 MODEL, MANIFEST, RELEASE, POLICY = "pd-cards", "a" * 64, Digest("e" * 64), Digest("d" * 64)
 COLUMNS = ["limit_balance", "age", "late_months"]
 ROWS = [[20000.0, 24.0, 2.5], [120000.0, 26.0, -1.0]]
+EXPLANATION = {
+    "base": "-1.25", "code_map": "1", "codes": ["R01"], "contributions": base64.b64encode(bytes(24)).decode(),
+    "gap": "1e-09", "method": "interventional", "reference": "9" * 64,
+}  # fmt: skip
 FIRST_ID = hashlib.sha256(b"first decision").hexdigest()[:32]
 
 
@@ -272,16 +276,32 @@ def changed_receipts(room: Room, good: str) -> list[tuple[str, str]]:
         log = Log(SHARD, [canonical({**own, "type": kind})])
         put(f"an answer under a leaf of type {kind}", leaf=text(log.leaves[0]), proof=log.proof(0))
     # or to a document of another decision
+    own_place = {"manifest": MANIFEST, "release": RELEASE, "rule": "runtime"}
     for what, shown in {
         "a document that names another decision": row_document(1),
         "a document of another release": row_document(0, release="f" * 64),
         "a document that is no answer": b'{"v":1}',
         "a document that is a list": b"[]",
         "a document with a float": row_document(0).replace(b'"reasons":[]', b'"reasons":[1.5]'),
+        "an answer that a model gave in its own place": row_document(0, instead_of=own_place),
+        "no model answered, and no decision": row_document(0, instead_of=own_place, outputs=[], decision=None),
+        "an explanation whose base is no number": row_document(0, explanation=EXPLANATION | {"base": "x"}),
+        "an explanation whose gap is no number": row_document(0, explanation=EXPLANATION | {"gap": "nan"}),
+        "contributions that are cut": row_document(0, explanation=EXPLANATION | {"contributions": text(bytes(23))}),
+        "contributions with stray bits": row_document(0, explanation=EXPLANATION | {"contributions": "AAAAAAAAAAB="}),
         "a tensor with stray bits": row_document(0).replace(b'AAAAPg=="', b'AAAAPh=="'),
     }.items():
         own = json.loads(room.shard.leaves[1])
         own["commitment"] = commitment(seed("salt 1"), shown)
+        log = Log(SHARD, [canonical(own)])
+        put(what, document=text(shown), leaf=text(log.leaves[0]), proof=log.proof(0))
+    # or leaves it readable, or to a refusal that holds what was asked
+    for what, shown, changes in (
+        ("an answer that is not sealed", row_document(0), {"key_id": PLAIN}),
+        ("a refusal with inputs", row_document(0, status="refused", outputs=[]), {"type": "refusal"}),
+        ("a refusal with outputs", row_document(0, status="refused", inputs=[]), {"type": "refusal"}),
+    ):
+        own = json.loads(room.shard.leaves[1]) | {"commitment": commitment(seed("salt 1"), shown)} | changes
         log = Log(SHARD, [canonical(own)])
         put(what, document=text(shown), leaf=text(log.leaves[0]), proof=log.proof(0))
     return found
@@ -359,6 +379,7 @@ def logs(room: Room) -> dict[str, Any]:
     altered = [*good.leaves[:2], good.leaves[2].replace(b'"payload_size":1', b'"payload_size":9'), *good.leaves[3:]]
     twice = Log(SHARD, [*good.leaves, good.leaves[1]])
     fork = Log(SHARD, [*good.leaves[:4], leaf(40, b"fork", b"fork")])
+    sixth = leaf(41, b"sixth", b"sixth")
     bytes_of = {path: base64.b64decode(data) for path, data in files.items()}
     cases = [
         case("as it was published", True, files=files, size=5),
@@ -376,6 +397,10 @@ def logs(room: Room) -> dict[str, Any]:
         case("an entry that is no leaf, signed by the log", False, files=Log(SHARD, [b"{}"]).files()),
         case("a decision twice, signed by the log", False, files=twice.files(), offline_only=True),
         case("entries cut", False, files={**files, bundle: text(bytes_of[bundle][:-1])}),
+        case("a full bundle's name on five entries", False,
+             files={**{p: d for p, d in files.items() if p != bundle}, "tile/entries/000": files[bundle]}),
+        case("six entries under the name of five", False,
+             files={**files, bundle: text(bytes_of[bundle] + len(sixth).to_bytes(2, "big") + sixth)}),
         case("bytes behind the entries", False, files={**files, bundle: text(bytes_of[bundle] + b"\0")}),
         case("no entries", False, files={path: data for path, data in files.items() if path != bundle}),
         case("no checkpoint", False, files={path: data for path, data in files.items() if path != "checkpoint"}),
@@ -394,11 +419,11 @@ def openings(room: Room) -> dict[str, Any]:
     good = json.loads(room.disclose(place))
     document = json.loads(room.payloads[place][36:])
 
-    def logged(shown: Any, kind: LeafType = "open", head: bytes | None = None) -> str:
+    def logged(shown: Any, kind: LeafType = "open", head: bytes | None = None, **changes: str) -> str:
         """What the governance key itself would have to sign."""
         entry = shown if isinstance(shown, bytes) else canonical(shown)
         payload = plain_payload(entry) if head is None else head + entry
-        log = Log(GOVERNANCE, [leaf(0, entry, payload, kind)])
+        log = Log(GOVERNANCE, [canonical(json.loads(leaf(0, entry, payload, kind)) | changes)])
         return canonical(
             {"leaf": text(log.leaves[0]), "payload": text(payload), "proof": log.proof(0)}
         ).decode()  # fmt: skip
@@ -419,6 +444,7 @@ def openings(room: Room) -> dict[str, Any]:
         case("in a shard, not in the governance log", False,
              disclosed=room.disclose(place, Log(SHARD, room.governance.leaves))),
         case("a leaf of another type", False, disclosed=logged(document, "act")),
+        case("an opening whose leaf names a key", False, disclosed=logged(document, key_id="c" * 32)),
         case("an opening called a closing", False, disclosed=logged(document, "close")),
         case("a sealed payload", False, disclosed=logged(document, head=b"SRP3" + bytes((1, 1, 0, 0)) + bytes(28))),
         case("a key of another origin", False, disclosed=logged({**document, "vkey": str(SECOND.verifier)})),

@@ -30,7 +30,7 @@ _WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"  # below 9e15, and so below 2**
 _FIELDS = (
     rf'"commitment":{_DIGEST}',
     r'"decision_id":"([0-9a-f]{32})"',
-    r'"key_id":"(?:none|[0-9a-f]{32}|[0-9a-f]{64})"',
+    r'"key_id":"(?:[0-9a-f]{32}|[0-9a-f]{64}|none(?=[^}]*"type":"(?:open|close)"))"',  # else it must be sealed
     r'"payload_sha256":"([0-9a-f]{64})"',
     rf'"payload_size":({_WHOLE})',
     rf'"policy":(?:null|{_DIGEST})',

@@ -85,13 +85,13 @@ class TileTree:
         self._bundles: dict[int, list[bytes]] = {}
         self._nodes: dict[tuple[int, int], bytes] = {}
 
-    def _fetch(self, path: Callable[[int], str], width: int) -> bytes:
-        data = self._read(path(width))
-        if data is None and width < WIDTH:
-            data = self._read(path(WIDTH))  # a partial file may go once the full one is there
-        if data is None:
-            raise NotFoundError(f"the log has no `{path(width)}`", path=path(width))
-        return data
+    def _fetch(self, path: Callable[[int], str], width: int) -> tuple[bytes, int]:
+        """A file's bytes and the width that its name says."""
+        for named in (width, WIDTH):  # a partial file may go once the full one is there
+            data = self._read(path(named))
+            if data is not None:
+                return data, named
+        raise NotFoundError(f"the log has no `{path(width)}`", path=path(width))
 
     def _width(self, level: int, index: int) -> int:
         return min(WIDTH, (self.size >> (HEIGHT * level)) - index * WIDTH)
@@ -128,8 +128,8 @@ class TileTree:
         found = self._tiles.get(key)
         if found is None:
             width = self._width(level, index)
-            data = self._fetch(lambda w: tile_path(level, index, w), width)
-            if len(data) not in (width * HASH_BYTES, WIDTH * HASH_BYTES):
+            data, named = self._fetch(lambda w: tile_path(level, index, w), width)
+            if len(data) != named * HASH_BYTES:
                 raise TamperedError(f"`{tile_path(level, index, width)}` has {len(data)} bytes")
             found = data[: width * HASH_BYTES]
             if len(self._tiles) >= CACHE_LIMIT:
@@ -147,11 +147,14 @@ class TileTree:
         found = self._bundles.get(index)
         if found is None:
             width = self._width(0, index)
-            data = self._fetch(lambda w: entries_path(index, w), width)
+            data, named = self._fetch(lambda w: entries_path(index, w), width)
             try:
-                found = decode_bundle(data)[:width]
+                leaves = decode_bundle(data)
             except InvalidInputError as error:
                 raise TamperedError(f"`{entries_path(index, width)}`: {error.message}") from error
+            if len(leaves) != named:
+                raise TamperedError(f"`{entries_path(index, named)}` has {len(leaves)} entries")
+            found = leaves[:width]
             if b"".join(map(leaf_hash, found)) != self.tile(0, index):
                 raise TamperedError(f"`{entries_path(index, width)}` does not hash to its tile")
             if len(self._bundles) >= 64:

@@ -6,6 +6,7 @@ Built from byte templates, since it is made for every decision; it equals `encod
 
 from __future__ import annotations
 
+import re
 from binascii import b2a_base64, hexlify
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from strongroom.registry.contract import InputContract, OutputContract
 from strongroom.vocabulary import Digest, ModelRef
 
 VERSION: Final = 1
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
 
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,10 +126,19 @@ def read_answer(document: bytes) -> Answer:
         raise TamperedError("a record does not hold an answer document") from error
     if answer.v != VERSION or answer.status not in ("answered", "refused", "shadow"):
         raise TamperedError("a record holds an answer document of an unknown version or status")
-    if (answer.status == "shadow") == isinstance(answer.beside, msgspec.UnsetType) or (
-        answer.status != "answered" and not isinstance(answer.instead_of, msgspec.UnsetType)
+    more = (answer.instead_of, answer.explanation)
+    if (
+        (answer.status == "shadow") == isinstance(answer.beside, msgspec.UnsetType)
+        or (answer.status != "answered" and not all(isinstance(one, msgspec.UnsetType) for one in more))
+        or (answer.status == "refused" and (answer.inputs or answer.outputs))
+        or (answer.is_static and (answer.outputs or answer.decision is None))
     ):
         raise TamperedError("a record holds an answer document whose parts do not belong together")
+    told = answer.explanation
+    if not isinstance(told, msgspec.UnsetType) and (
+        len(told.contributions) % 8 or not all(_DECIMAL.fullmatch(text) for text in (told.base, told.gap))
+    ):
+        raise TamperedError("a record holds an explanation whose figures do not read")
     return answer
 
 

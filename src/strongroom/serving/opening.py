@@ -7,7 +7,7 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.ledger.entries import OpenEntry
-from strongroom.ledger.leaf import Leaf
+from strongroom.ledger.leaf import PLAIN, Leaf
 from strongroom.ledger.note import VerifierKey
 from strongroom.ledger.proof import verify_proof
 from strongroom.sealing.records import open_plain
@@ -43,6 +43,6 @@ def check_opening(disclosed: bytes, shard: VerifierKey, governance: VerifierKey)
         opening = OpenEntry.decode(open_plain(entry.payload, leaf.payload_sha256))
     except InvalidInputError as error:
         raise TamperedError(f"the disclosed opening of `{shard.name}` does not read: {error.message}") from error
-    if leaf.type != "open" or opening.verifier() != shard:
+    if (leaf.type, leaf.key_id) != ("open", PLAIN) or opening.verifier() != shard:
         raise TamperedError(f"the governance log has not opened `{shard.name}` with the key that this node holds")
     return opening
