@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -10,14 +10,56 @@ from numpy.typing import NDArray
 
 from strongroom.errors import StrongroomError
 from strongroom.sealing.records import Labels
-from strongroom.serving.answer import Explained
+from strongroom.serving.answer import Explained, InsteadOf
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel
-from strongroom.serving.standby import Failure, Line, Share
 from strongroom.vocabulary import Digest
 
 WIDE: Final = 128
 """Features after which a row counts as one more: a feature takes about 7 bytes in a record, the rest of it 1 KiB."""
+
+
+FailureRule = Literal["runtime", "output-contract"]
+
+
+class Line(msgspec.Struct, eq=False, gc=False):
+    """One record to be: a row answered, or a request refused."""
+
+    id: bytes
+    decision_id: str
+    document: bytes
+    salt: bytes
+    subject: str
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What a part has of the whole request.
+
+    Attributes:
+        rows: numbers of its rows in the whole.
+        base: decision id of the whole's first row.
+    """
+
+    rows: tuple[int, ...]
+    base: int
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A model that should have answered and did not.
+
+    Attributes:
+        rule: `runtime` or `output-contract`.
+        decision: of its release's static policy; empty where it has none.
+    """
+
+    served: ServedModel
+    rule: FailureRule
+    decision: str
+
+    @property
+    def instead_of(self) -> InsteadOf:
+        """As documents say it."""
+        return InsteadOf(manifest=self.served.ref.manifest, release=self.served.release_digest, rule=self.rule)
 
 
 class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):

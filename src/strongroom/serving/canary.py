@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.errors import StrongroomError
 from strongroom.serving.answer import Explained
-from strongroom.serving.asked import Answered, Asked, Caller
+from strongroom.serving.asked import Answered, Asked, Caller, Share
 from strongroom.serving.question import Question
 from strongroom.serving.served import ServedModel
-from strongroom.serving.standby import ID_SIZE, Share
+from strongroom.serving.standby import ID_SIZE
 from strongroom.vocabulary import Digest
 
 SECRET_SIZE: Final = 32

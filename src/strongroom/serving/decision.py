@@ -26,21 +26,14 @@ from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
 from strongroom.serving.answer import Reason, refused_document
-from strongroom.serving.asked import Answered, Asked, Outcome
+from strongroom.serving.asked import Answered, Asked, Line, Outcome
 from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Values
 from strongroom.serving.receipt import make_receipt
 from strongroom.serving.recording import NOBODY, seal_lines
 from strongroom.serving.served import ServedModel
-from strongroom.serving.standby import (
-    Line,
-    fail,
-    give_up,
-    next_model,
-    special_lines,
-    static_lines,
-)
+from strongroom.serving.standby import fail, give_up, next_model, special_lines, static_lines
 from strongroom.vocabulary import Digest
 
 log = logging.getLogger(__name__)

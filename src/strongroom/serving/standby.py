@@ -7,7 +7,7 @@ way of their own: the document is read back, extended and encoded again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -16,55 +16,12 @@ from numpy.typing import NDArray
 from strongroom.encoding import canonical
 from strongroom.errors import UnavailableError
 from strongroom.sealing.records import SALT_SIZE
-from strongroom.serving.answer import VERSION, InsteadOf
+from strongroom.serving.answer import VERSION
+from strongroom.serving.asked import Asked, Failure, FailureRule, Line
 from strongroom.serving.served import ServedModel
-
-if TYPE_CHECKING:
-    from strongroom.serving.asked import Asked
 
 ID_SIZE: Final = 16
 _ID_SPACE: Final = 1 << 8 * ID_SIZE
-FailureRule = Literal["runtime", "output-contract"]
-
-
-class Line(msgspec.Struct, eq=False, gc=False):
-    """One record to be: a row answered, or a request refused."""
-
-    id: bytes
-    decision_id: str
-    document: bytes
-    salt: bytes
-    subject: str
-
-
-class Share(msgspec.Struct, frozen=True):
-    """What a part has of the whole request.
-
-    Attributes:
-        rows: numbers of its rows in the whole.
-        base: decision id of the whole's first row.
-    """
-
-    rows: tuple[int, ...]
-    base: int
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """A model that should have answered and did not.
-
-    Attributes:
-        rule: `runtime` or `output-contract`.
-        decision: of its release's static policy; empty where it has none.
-    """
-
-    served: ServedModel
-    rule: FailureRule
-    decision: str
-
-    @property
-    def instead_of(self) -> InsteadOf:
-        """As documents say it."""
-        return InsteadOf(manifest=self.served.ref.manifest, release=self.served.release_digest, rule=self.rule)
 
 
 def fail(asked: Asked, served: ServedModel, rule: FailureRule) -> None:
