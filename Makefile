@@ -6,7 +6,7 @@ PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
-.PHONY: setup setup-demo demo test test-slow check docs fuzz lock clean bench bench-steps bench-scaling bench-studies bench-lock
+.PHONY: setup setup-demo demo test test-slow check docs fuzz mutate lock clean bench bench-steps bench-scaling bench-studies bench-lock
 
 setup: .venv/.ready-test .oidc-provider/.ready ## everything: to run, to test, to check
 
@@ -61,6 +61,9 @@ check: setup ## style, types, layers, dependencies
 
 fuzz: setup ## every parser under atheris: make fuzz SECONDS=60 ONLY="http leaf"
 	$(BIN)/python -m tests.fuzz.campaign --seconds $(or $(SECONDS),60) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
+mutate: setup ## change the verification code in one place at a time; its tests must notice: make mutate ONLY="ledger/proof.py"
+	$(BIN)/python -m tools.mutate $(ONLY)
 
 docs: setup ## run every block of the documentation
 	$(BIN)/python -m pytest tests/docs tests/verify/test_how_to.py -q

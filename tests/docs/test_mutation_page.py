@@ -1,0 +1,48 @@
+"""The page of `make mutate`, its reasons and the code agree. A run itself takes minutes: see ADR 33."""
+
+from __future__ import annotations
+
+import re
+
+from tools.mutate import PACKAGE, PAGE, ROOT, TARGETS, WANTED, mutants_of, read_reasons
+
+
+def test_the_page_lists_the_targets_that_are_done_and_owns_up_to_the_others() -> None:
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| (\d+) \| (\d+) \| (\d+) \|", text, re.M)
+    assert [row[0] for row in rows] == list(TARGETS)
+    assert all(int(count) == int(killed) + int(alive) > 0 for _, count, killed, alive in rows)
+    assert all((ROOT / test).is_file() for tests in TARGETS.values() for test in tests)
+    for target in set(WANTED) - set(TARGETS):
+        assert f"`{target}`" in text.partition("Not done yet")[2].partition("\n")[0]
+
+
+def test_every_survivor_on_the_page_has_its_reason_and_every_reason_its_survivor() -> None:
+    reasons = read_reasons()
+    listed = re.findall(r"^- line \d+, `([^`]+)`: `(.+?)`\. (.+)$", PAGE.read_text(), re.M)
+    assert sorted(listed) == sorted((*key, why) for known in reasons.values() for key, why in known.items())
+    for target, count in re.findall(r"^\| `([^`]+)` \| \d+ \| \d+ \| (\d+) \|", PAGE.read_text(), re.M):
+        assert len(reasons.get(target, {})) == int(count)
+
+
+def test_every_reason_is_about_a_mutant_that_the_code_still_has() -> None:
+    for target, known in read_reasons().items():
+        found = {mutant.key for mutant in mutants_of((ROOT / PACKAGE / target).read_text())}
+        assert known.keys() <= found, f"run `make mutate`: {sorted(known.keys() - found)} of {target} are gone"
+
+
+def test_each_kind_of_change_is_made() -> None:
+    source = "def f(a, b):\n    if not a and b < 3:\n        raise ValueError\n    print(a)\n    return True\n"
+    assert [(mutant.line, mutant.change) for mutant in mutants_of(source)] == [
+        (2, "not a and b < 3 -> not a or b < 3"),
+        (2, "not a -> a"),
+        (2, "b < 3 -> b <= 3"),
+        (2, "b < 3 -> b >= 3"),
+        (2, "3 -> 4"),
+        (2, "3 -> 2"),
+        (3, "raise ValueError -> pass"),
+        (4, "print(a) -> pass"),
+        (5, "return True -> return None"),
+        (5, "True -> False"),
+    ]
+    assert len({mutant.source for mutant in mutants_of(source)}) == 10

@@ -1,0 +1,227 @@
+"""Change the verification code in one place at a time and demand that its tests notice.
+
+    python -m tools.mutate                 every target that is done, and the page
+    python -m tools.mutate ledger/proof.py one target, printed, the page left alone
+
+Each mutant runs in a process of its own against a copy of the sources. A survivor without a reason in
+`tools/mutation_reasons.toml`, and a reason without a survivor, fail the run. See docs/adr/0033-mutation-testing.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path("src/strongroom")
+PAGE = ROOT / "docs/reference/mutation.md"
+REASONS = ROOT / "tools/mutation_reasons.toml"
+JOBS = 2
+# a target and the fast tests that cover it; what is not here has not been done
+TARGETS = {
+    "ledger/proof.py": ("tests/ledger/test_proof.py",),
+}
+WANTED = (
+    "ledger/proof.py", "ledger/checkpoint.py", "serving/release_checks.py", "access/authorisation.py",
+    "ledger/tree.py", "serving/admission.py",
+)  # fmt: skip
+
+SWAPS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,), ast.NotIn: (ast.In,),
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change. `place` and `change` name it without its line, so that a reason outlives edits elsewhere."""
+
+    line: int
+    place: str
+    change: str
+    source: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.place, self.change
+
+
+def _replacements(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node may turn into."""
+    if isinstance(node, ast.Compare):
+        for at, op in enumerate(node.ops):
+            for other in SWAPS[type(op)]:
+                yield ast.Compare(node.left, [*node.ops[:at], other(), *node.ops[at + 1 :]], node.comparators)
+    elif isinstance(node, ast.BoolOp):
+        yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node.operand
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        yield ast.Constant(node.value + 1)
+        yield ast.Constant(node.value - 1)
+    elif isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        yield ast.Pass()
+    elif isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
+        yield ast.Return(ast.Constant(None))
+
+
+def _places(node: ast.AST, path: tuple[tuple[str, int | None], ...], name: str) -> Iterator[tuple[ast.AST, tuple, str]]:
+    """Nodes that may change, how to reach them, and the definition they are in; not texts, types, decorators."""
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "decorator_list"):
+            continue
+        for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
+                continue
+            step = (*path, (field, at))
+            inner = name
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                inner = f"{name}.{child.name}" if name else child.name
+            yield child, step, inner
+            yield from _places(child, step, inner)
+
+
+def mutants_of(source: str) -> list[Mutant]:
+    """Every mutant of a module, in the order of its text."""
+    tree = ast.parse(source)
+    found: list[Mutant] = []
+    seen: dict[tuple[str, str], int] = {}
+    for node, path, name in _places(tree, (), ""):
+        for other in _replacements(node):
+            before = ast.unparse(node).split("\n")[0]
+            after = ast.unparse(ast.fix_missing_locations(copy.deepcopy(other)))
+            change = f"{before} -> {after}"
+            place = name or "module"
+            seen[place, change] = nth = seen.get((place, change), 0) + 1
+            if nth > 1:
+                change += f" (no. {nth})"
+            changed = copy.deepcopy(tree)
+            parent: ast.AST = changed
+            for field, at in path[:-1]:
+                value = getattr(parent, field)
+                parent = value if at is None else value[at]
+            field, at = path[-1]
+            if at is None:
+                setattr(parent, field, other)
+            else:
+                getattr(parent, field)[at] = other
+            found.append(Mutant(node.lineno, place, change, ast.unparse(ast.fix_missing_locations(changed))))
+    return found
+
+
+def _passes(tree: Path, tests: tuple[str, ...], timeout_s: float) -> bool:
+    """Whether the tests pass against the sources in `tree`. Running out of time is failing."""
+    command = [
+        sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", "not slow",
+        "--hypothesis-seed=0", "-o", f"pythonpath={tree / 'src'} .", *tests,
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "examples")}
+    try:
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=timeout_s).returncode == 0  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]]:
+    """How many mutants a target has, and those that its tests do not notice.
+
+    Raises:
+        RuntimeError: the tests fail without a mutant, or pass without the module.
+    """
+    text = (ROOT / PACKAGE / target).read_text()
+    mutants = mutants_of(text)
+    with tempfile.TemporaryDirectory() as folder:
+        trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for job in range(JOBS):
+            tree = Path(folder) / str(job)
+            shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
+            trees.put(tree)
+        tree = Path(folder) / "0"
+        place = tree / PACKAGE / target
+        began = time.monotonic()
+        if not _passes(tree, tests, 600):
+            raise RuntimeError(f"the tests of {target} fail without a mutant; mend them first")
+        timeout_s = 30 + 10 * (time.monotonic() - began)
+        place.write_text("raise ImportError\n")
+        if _passes(tree, tests, timeout_s):
+            raise RuntimeError(f"the tests of {target} do not load it from the copy")
+        place.write_text(text)
+
+        def survives(mutant: Mutant) -> bool:
+            tree = trees.get()
+            try:
+                (tree / PACKAGE / target).write_text(mutant.source)
+                return _passes(tree, tests, timeout_s)
+            finally:
+                trees.put(tree)
+
+        with ThreadPoolExecutor(JOBS) as pool:
+            alive = list(pool.map(survives, mutants))
+    return len(mutants), [mutant for mutant, lives in zip(mutants, alive, strict=True) if lives]
+
+
+def read_reasons() -> dict[str, dict[tuple[str, str], str]]:
+    """Why each survivor may live, by target."""
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for item in tomllib.loads(REASONS.read_text()).get("survivor", []):
+        found.setdefault(item["file"], {})[item["in"], item["change"]] = item["why"]
+    return found
+
+
+def page_of(results: dict[str, tuple[int, list[Mutant]]], reasons: dict[str, dict[tuple[str, str], str]]) -> str:
+    """The page of a run."""
+    lines = [
+        "# Mutation testing", "",
+        "Written by `make mutate`; not by hand. One place of the code is changed at a time, and the fast tests named",
+        "below must notice. What they cannot notice is listed with its reason. Texts, annotations and decorators are",
+        "not changed. How and why: [ADR 0033](../adr/0033-mutation-testing.md).", "",
+        "| File | Mutants | Killed | Survivors | Tests |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for target, (count, alive) in results.items():
+        tests = ", ".join(f"`{test}`" for test in TARGETS[target])
+        lines.append(f"| `{target}` | {count} | {count - len(alive)} | {len(alive)} | {tests} |")
+    missing = [f"`{target}`" for target in WANTED if target not in results]
+    if missing:
+        lines += ["", f"Not done yet, so nothing is claimed about them: {', '.join(missing)}."]
+    for target, (_, alive) in results.items():
+        if alive:
+            lines += ["", f"## Survivors in `{target}`", ""]
+            lines += [f"- line {m.line}, `{m.place}`: `{m.change}`. {reasons[target][m.key]}" for m in alive]
+    return "\n".join(lines) + "\n"
+
+
+def main(only: list[str]) -> int:
+    reasons, results, wrong = read_reasons(), {}, 0
+    for target in only or TARGETS:
+        results[target] = count, alive = survivors_of(target, TARGETS[target])
+        known = reasons.get(target, {})
+        print(f"{target}: {count} mutants, {count - len(alive)} killed", flush=True)
+        for mutant in alive:
+            if mutant.key not in known:
+                wrong += 1
+                print(f"  survives without a reason: line {mutant.line}, {mutant.place}: {mutant.change}", flush=True)
+        for key in known.keys() - {mutant.key for mutant in alive}:
+            wrong += 1
+            print(f"  has a reason and does not survive: in {key[0]}: {key[1]}", flush=True)
+    if not wrong and not only:
+        PAGE.write_text(page_of(results, reasons))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
