@@ -6,7 +6,7 @@ PIP := umask 022; $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 2
 SLOW ?=
 
-.PHONY: setup setup-demo demo test test-slow check docs fuzz mutate lock clean bench bench-steps bench-scaling bench-studies bench-lock
+.PHONY: setup setup-demo demo test test-slow test-studies check docs fuzz mutate lock clean bench bench-steps bench-scaling bench-studies bench-lock
 
 setup: .venv/.ready-test .oidc-provider/.ready ## everything: to run, to test, to check
 
@@ -48,8 +48,11 @@ demo: setup-demo ## a model's whole life on real data, then what was proven
 test: setup ## the whole suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(if $(SLOW),,-m "not slow") $(ARGS)
 
-test-slow: setup ## what takes minutes and runs alone: the main job as a test
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: setup ## what takes minutes and runs alone: the main job as a test, a thousand kills, rotations under load
+	$(BIN)/python -m pytest -m "slow and not study" $(ARGS)
+
+test-studies: setup ## 200 releases under load, the long schemathesis run, clients and libraries in environments of their own
+	$(BIN)/python -m pytest -m study $(ARGS)
 
 check: setup ## style, types, layers, dependencies
 	$(BIN)/ruff check .

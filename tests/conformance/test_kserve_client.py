@@ -31,6 +31,7 @@ def python() -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_kserves_client_reads_and_asks(desk, python):
     command = [str(python), str(Path(__file__).parent / "kserve_asks.py"), f"http://127.0.0.1:{desk.port}"]
     done = subprocess.run([*command, str(desk.house.api_key)], capture_output=True, text=True, timeout=120)

@@ -108,6 +108,7 @@ def test_the_reference_page_and_the_document_name_the_same_parameters_and_routes
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_schemathesis_finds_nothing_for_long(desk, tmp_path):
     arguments = ("--phases", "examples,coverage,fuzzing", "--max-time", "150", "--no-shrink")
     assert run(desk, tmp_path, FILE, *arguments) > 1000

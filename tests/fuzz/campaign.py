@@ -47,6 +47,8 @@ def with_atheris(harness: harnesses.Harness, seconds: int) -> None:
         options = {
             "max_total_time": seconds, "max_len": LONGEST, "timeout": TIMEOUT_S, "rss_limit_mb": MEMORY_MB,
             "artifact_prefix": f"{FINDINGS}/{slug}-", "verbosity": 0, "print_final_stats": 0,
+            # 0 lets libFuzzer choose; CI names one, so that a change and not chance decides whether it passes
+            "seed": os.environ.get("FUZZ_SEED", "0"),
         }  # fmt: skip
         atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), folder], one)
         atheris.Fuzz()
@@ -58,7 +60,11 @@ def blindly(harness: harnesses.Harness, seconds: int) -> None:
     Raises:
         SystemExit: 1, with the input kept, when the parser does what it does not document.
     """
-    dice, seeds, until = random.Random(), harness.seeds(), time.monotonic() + seconds
+    dice, seeds, until = (
+        random.Random(int(os.environ.get("FUZZ_SEED", "0")) or None),
+        harness.seeds(),
+        time.monotonic() + seconds,
+    )
     while time.monotonic() < until:
         data = spoiled(seeds, dice, longest=LONGEST)
         try:

@@ -192,6 +192,7 @@ print(json.dumps({"shap": shap.__version__, "base": float(np.ravel(explainer.exp
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
     """In an environment of its own: shap pins other packages. STRONGROOM_SHAP names the Python of one that exists."""
     python = os.environ.get("STRONGROOM_SHAP")

@@ -85,6 +85,7 @@ def test_five_releases_and_not_one_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.study
 def test_two_hundred_releases_and_not_one_error(tmp_path: Path) -> None:
     sizes = publish(tmp_path, 200)
     # what old sessions held is given back: the second hundred costs little

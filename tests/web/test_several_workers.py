@@ -66,6 +66,7 @@ def load(node: Node, stop: threading.Event, failed: list[object]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_each_log_is_cosigned_at_least_every_ten_seconds_under_load(tmp_path: Path, witness: Witness) -> None:
     node = three(tmp_path, witness)
     layout = NodeLayout(node.folder)
