@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import ast
+import base64
 import math
 import os
 import re
 import subprocess
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from strongroom.adapters import keyring
 from strongroom.adapters.homes import Home
 from strongroom.adapters.keyring import KeyFile, ScryptParameters
 from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.validation.jobs.scan import _SECRETS
+from strongroom.wiring.founding import PEPPER, Member, found
+from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
+from strongroom.wiring.settings import Layout, RoomSettings
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "strongroom"
@@ -121,6 +129,51 @@ def test_no_key_file_and_no_home_opens_without_a_passphrase(tmp_path: Path, pass
             KeyFile.open(tmp_path / "ring", wrong)
         with pytest.raises(StrongroomError):
             Home.open(tmp_path / "good", wrong)
+
+
+def members() -> list[Member]:
+    """People with keys of this moment."""
+    made = []
+    for number, role in enumerate(("custodian", "custodian", "custodian", "operator", "approver", "validator")):
+        public = ec.generate_private_key(ec.SECP256R1()).public_key()
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        made.append(Member(person_id=f"person-{number}", roles=(role,), key_pem=pem.decode()))
+    return made
+
+
+def test_two_rooms_founded_alike_with_their_nodes_share_no_secret_and_hold_no_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same names, people, passphrase and moment: everything secret differs, and nothing lies in the clear."""
+    # the same function at a lower cost: what is asked here is what is written, not how long a guess takes
+    monkeypatch.setattr(keyring, "PROFILES", {**keyring.PROFILES, "default": SMALL})
+    at, people, secrets = datetime(2026, 11, 22, 9, 0, tzinfo=UTC), members(), []
+    for name in ("one", "two"):
+        layout = Layout(tmp_path / name / "room")
+        found(layout, RoomSettings(v=1, org="bank", room="credit", region="eu"), people, PASSPHRASE, at)
+        ring = KeyFile.open(layout.keyring, PASSPHRASE)
+        settings = NodeSettings(
+            v=1, org="bank", room="credit", region="eu", node="node-1", environment="production",
+            jurisdictions=("EU",), repository=str(layout.folder), listen="127.0.0.1:0", metrics="",
+        )  # fmt: skip
+        make_node(
+            tmp_path / name / "node", settings, PASSPHRASE, root=b"{}", log_policy=layout.trust_policy.read_bytes(),
+            pepper=ring.get(PEPPER), keks=[ring.export_kek(ring.current_kek)],
+        )  # fmt: skip
+        node = KeyFile.open(NodeLayout(tmp_path / name / "node").keyring, PASSPHRASE)
+        secrets.append({one.get(key) for one in (ring, node) for key in one.names})
+        for wrong in (b"changeme", b"password", b"strongroom", b"admin123", PASSPHRASE[:-1], PASSPHRASE + b"\n"):
+            with pytest.raises(StrongroomError):
+                KeyFile.open(layout.keyring, wrong)
+    assert min(len(one) for one in secrets) >= 5
+    assert not secrets[0] & secrets[1], "two rooms share a secret"
+    everything = secrets[0] | secrets[1] | {PASSPHRASE}
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            for secret in everything:
+                for spelled in (secret, secret.hex().encode(), base64.b64encode(secret)):
+                    assert spelled not in data, f"{file.name} holds a secret in the clear"
 
 
 def test_nothing_committed_is_a_key_of_ours() -> None:
