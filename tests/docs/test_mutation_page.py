@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tools.mutate import PACKAGE, PAGE, ROOT, TARGETS, WANTED, mutants_of, read_reasons
+import pytest
+from tools import mutate
+from tools.mutate import PACKAGE, PAGE, ROOT, TARGETS, WANTED, Mutant, mutants_of, read_reasons
 
 
 def test_the_page_lists_the_targets_that_are_done_and_owns_up_to_the_others() -> None:
@@ -46,3 +48,17 @@ def test_each_kind_of_change_is_made() -> None:
         (5, "True -> False"),
     ]
     assert len({mutant.source for mutant in mutants_of(source)}) == 10
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_fail_the_run(
+    known: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = next(iter(TARGETS))
+    lone = Mutant(1, "f", "a -> b", "")
+    others = [Mutant(2, *key, "") for key in read_reasons().get(target, {})]
+    monkeypatch.setattr(mutate, "survivors_of", lambda *_: (9, others if known else [lone]))
+    assert mutate.main([target]) == (0 if known else 1)
+    said = capsys.readouterr().out
+    assert ("survives without a reason: line 1, f: a -> b" in said) is not known
+    assert ("has a reason and does not survive" in said) is (not known and bool(others))
