@@ -32,6 +32,7 @@ JOBS = 2
 # a target and the fast tests that cover it; what is not here has not been done
 TARGETS = {
     "ledger/proof.py": ("tests/ledger/test_proof.py",),
+    "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
 }
 WANTED = (
     "ledger/proof.py", "ledger/checkpoint.py", "serving/release_checks.py", "access/authorisation.py",
