@@ -134,10 +134,12 @@ def test_a_server_that_drips_does_not_outlive_the_deadline(part: str) -> None:
     reader = threading.Thread(target=fetch, daemon=True)
     reader.start()
     reader.join(10)
+    waits = reader.is_alive()
     over.set()
     thread.join(10)
     listener.close()
-    assert found, "the fetcher still waits"
+    assert not waits, "the fetcher outlives its deadline"
+    assert found
 
 
 def test_nobody_there(room: Room) -> None:
