@@ -274,7 +274,7 @@ def _split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
         raise TamperedError("the note has no signatures, or too many")
     lines = []
     for line in signatures.removesuffix("\n").split("\n"):
-        match = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
+        match = re.fullmatch(r"\u2014 ([^\s+\x7f]+) (\S+)", line)
         data = _base64(match[2]) if match else b""
         if match is None or len(data) < 5:
             raise TamperedError("malformed signature line")

@@ -6,8 +6,10 @@ import base64
 
 import pytest
 
+from strongroom import verify
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from strongroom.ledger.note import Note
 from strongroom.ledger.tree import EMPTY_ROOT
 from tests.ledger.samples import ORIGIN, log_key
 
@@ -78,3 +80,13 @@ def test_a_checkpoint_is_opened_with_the_key_of_its_log_only() -> None:
     text = Checkpoint(OTHER, 5, bytes(32)).text()
     with pytest.raises(TamperedError, match="not of"):
         open_checkpoint(text + b"\n" + log_key().sign(text).encode(), log_key().verifier)
+
+
+@pytest.mark.parametrize("character", ["\x7f", " ", "+", "\t"])
+def test_a_signature_line_names_no_key_that_cannot_be_one(character: str) -> None:
+    line = f"\u2014 wit{character}ness AAAAAAAA\n"
+    note = f"bank.example/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n{line}".encode()
+    with pytest.raises((InvalidInputError, TamperedError)):
+        Note.parse(note)
+    with pytest.raises(verify.TamperedError):
+        verify._split_note(note)

@@ -299,7 +299,7 @@ function checkConsistencyLines(older, newer, lines) {
 
 // --------------------------------------------------------------------------------------- keys, notes, checkpoints
 
-const KEY_NAME = /^[^\p{White_Space}+]+$/u
+const KEY_NAME = /^[^\p{White_Space}+\x7f]+$/u
 const ED25519 = 1
 const COSIGNATURE = 4
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
