@@ -209,6 +209,32 @@ def test_stopping_finishes_what_has_begun():
             sock.close()
 
 
+def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered():
+    # found when workers were started again under load: the client wrote to what the server had just closed
+    with running(echo, LIMITS) as run, run.socket() as fresh, run.socket() as kept:
+        kept.sendall(b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_reply(kept)[0] == 200
+        stop = run.loop.create_task
+        run.call(lambda: stop(run.server.stop(5.0)) and None)
+        time.sleep(0.05)
+        for sock in (fresh, kept):
+            sock.sendall(b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+            status, headers, body = read_reply(sock)
+            assert (status, headers[b"connection"]) == (200, b"close")
+            assert b"/2" in body
+            assert sock.recv(1) == b""
+
+
+def test_a_connection_accepted_while_stopping_gets_one_answer():
+    with running(echo, LIMITS) as run:
+        run.call(lambda: setattr(run.server, "stopping", True))
+        with run.socket() as late:
+            late.sendall(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+            status, headers, _ = read_reply(late)
+            assert (status, headers[b"connection"]) == (200, b"close")
+            assert late.recv(1) == b""
+
+
 def test_one_connection_with_hundreds_of_requests_lets_the_others_have_their_turn():
     order = []
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 JSON_TYPE: Final = b"application/json"
 CHUNK_OVERHEAD: Final = 64 * 1024
 LINGER_S: Final = 2.0
+LAST_CALL_S: Final = 1.0
+"""How long a connection of a server that stops stays open for a request that is on its way."""
 SLICE_BYTES: Final = 4096
 """Of what one connection sent that are read before the others have their turn: some ten requests."""
 SMALL_SLICE_BYTES: Final = 512
@@ -147,6 +149,9 @@ class Connection(asyncio.Protocol):
         if not self._server.admit(self, address):
             # closed at once: one that lingered here would be a connection that nobody counts
             self._refuse(503, "the server has no room for another connection; try again", linger=False)
+        elif self._server.stopping:
+            # the kernel had accepted it for us before we stopped listening
+            self.draining = True
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
@@ -458,10 +463,18 @@ class Connection(asyncio.Protocol):
             transport.resume_reading()
 
     def drain(self) -> None:
-        """Finish what has begun, then close."""
+        """Finish what has begun, then close; where nothing has begun, a last request is still answered.
+
+        A client may be sending just now on a connection that seems idle to us, and to close it would lose that request
+        (RFC 9112, 9.5). So the sweep closes it a moment later, and an answer until then says `connection: close`.
+        """
         self.draining = True
-        if not self._queue and (self.phase == _IDLE or self._raw_bytes == 0) and self._transport is not None:
-            self._transport.close()
+        if self._untouched():
+            self.since = self._server.now
+
+    def _untouched(self) -> bool:
+        """Whether nothing has come that waits for an answer."""
+        return not self._queue and (self.phase == _IDLE or self._raw_bytes == 0)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -483,6 +496,9 @@ class Connection(asyncio.Protocol):
         elif self._refused:
             if not self._queue and waited > (LINGER_S if self._lingering else limits.send_timeout_s):
                 self.abort()
+        elif self.draining and self._untouched() and waited > min(LAST_CALL_S, limits.header_timeout_s):
+            if self._transport is not None:
+                self._transport.close()
         elif self.phase == _HEAD and waited > limits.header_timeout_s:
             self._refuse(408, "the head of the request did not arrive in time")
         elif self.phase == _BODY and waited > limits.body_timeout_s:

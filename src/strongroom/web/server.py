@@ -314,8 +314,8 @@ class Server:
     def admit(self, connection: Connection, address: str) -> bool:
         """Take a new connection in, if there is room for it."""
         limits, here = self.limits, self._by_address.get(address, 0)
-        if self.stopping or len(self.connections) >= limits.connections or here >= limits.connections_per_address:
-            if not self.stopping and self.now - self._full_said_s >= SAY_AGAIN_S:
+        if len(self.connections) >= limits.connections or here >= limits.connections_per_address:
+            if self.now - self._full_said_s >= SAY_AGAIN_S:
                 self._full_said_s = self.now
                 log.warning(
                     "%d connections are open, %d of them from the address of a new one, which is turned away",
