@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strongroom.errors import InvalidInputError
 from strongroom.ledger.checkpoint import Checkpoint, Note, VerifierKey
 from strongroom.ledger.entries import CloseEntry, OpenEntry
-from strongroom.ledger.frames import ENTRY, Stop, checkpoint_frame, entry_frame, resync, scan
+from strongroom.ledger.frames import ENTRY, Stop, checkpoint_frame, entry_frame, entry_frames, frame, resync, scan
 from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.ledger.origin import Origin
 from strongroom.ledger.tiles import TileEdge, TileTree, decode_bundle, encode_bundle, entries_path, tile_path
@@ -79,18 +79,28 @@ def test_a_scan_gives_back_what_was_framed(sizes: list[int], padding: int) -> No
     items = [record(number, size) for number, size in enumerate(sizes)]
     data = b"".join(entry_frame(n, *item) for n, item in enumerate(items)) + checkpoint_frame(len(items), b"note")
     found = scan(data + bytes(padding))
-    assert [frame.record() for frame in found.frames if frame.kind == ENTRY] == [tuple(item) for item in items]
+    assert [one.record() for one in found.frames if one.kind == ENTRY] == [tuple(item) for item in items]
     assert found.frames[-1].body == b"note"
     assert found.stopped_at == len(data)
     assert found.why in (Stop.ZEROES, Stop.END)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=8), st.integers(0, 2**64 - 9))
+def test_frames_of_a_batch_are_the_frames_of_its_records(sizes: list[int], first: int) -> None:
+    items = [record(number, size) for number, size in enumerate(sizes)]
+    bodies = [len(leaf).to_bytes(2, "big") + leaf + payload for leaf, payload in items]
+    each = [frame(ENTRY, index, body) for index, body in enumerate(bodies, first)]
+    assert b"".join(entry_frames(first, items)) == b"".join(each)
+    assert [entry_frame(index, *item) for index, item in enumerate(items, first)] == each
 
 
 def test_frames_are_found_again_behind_damage() -> None:
     frames = [entry_frame(n, *record(n)) for n in range(250, 262)]
     data = b"\x01" * 700 + b"".join(frames) + b"\x00\x02" * 300
     found = list(resync(data, 0, len(data), 250, 300))
-    assert [frame.number for frame in found] == list(range(250, 262))
-    assert [frame.number for frame in resync(data, 0, len(data), 252, 255)] == [252, 253, 254, 255]
+    assert [one.number for one in found] == list(range(250, 262))
+    assert [one.number for one in resync(data, 0, len(data), 252, 255)] == [252, 253, 254, 255]
     big = entry_frame(2**40 + 5, *record(1))
     assert [f.number for f in resync(bytes(10) + big, 0, 10 + len(big), 2**40, 2**40 + 2**25)] == [2**40 + 5]
 

@@ -31,13 +31,13 @@ from strongroom.errors import (
     TooLargeError,
 )
 from strongroom.ledger.checkpoint import Checkpoint, LogKey, Note, VerifierKey, open_checkpoint, sign_checkpoint
-from strongroom.ledger.frames import checkpoint_frame, entry_frame
+from strongroom.ledger.frames import checkpoint_frame, entry_frames
 from strongroom.ledger.leaf import check_record
 from strongroom.ledger.making import MadeRecord
 from strongroom.ledger.ports import Appended, Record
 from strongroom.ledger.recovery import BATCH_LIMIT, Recovered, recover
 from strongroom.ledger.tiles import TileEdge, TileTree, tile_frontier
-from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hash
+from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hashes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
@@ -334,18 +334,12 @@ class FileShard:
     def _frames(self, records: Sequence[Record], first: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
         if not 0 < len(records) <= BATCH_LIMIT:
             raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} records", rule="batch")
-        data: list[bytes] = []
-        leaves: list[bytes] = []
-        hashes: list[bytes] = []
-        for index, record in enumerate(records, first):
-            leaf, payload = record
+        for record in records:
             # A record that recovery would call tampered must never be written. One of our own making cannot be that.
             if type(record) is not MadeRecord:
-                check_record(leaf, payload)
-            data.append(entry_frame(index, leaf, payload))
-            leaves.append(leaf)
-            hashes.append(leaf_hash(leaf))
-        return data, leaves, hashes
+                check_record(*record)
+        leaves = [record[0] for record in records]
+        return entry_frames(first, records), leaves, leaf_hashes(leaves)
 
     def _room_for(self, length: int, first: int) -> _Position:
         at = self._at

@@ -22,6 +22,12 @@ def leaf_hash(leaf: bytes) -> bytes:
     return _sha256(b"\x00" + leaf).digest()
 
 
+def leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
+    """`leaf_hash` of each."""
+    sha256 = _sha256
+    return [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """SHA-256 over 0x01, left and right."""
     return _sha256(b"\x01" + left + right).digest()
