@@ -22,6 +22,56 @@ class Caller:
         self.told.append(error)
 
 
+def turn(soon: list) -> None:
+    """One turn of the loop: what it adds runs in the next one."""
+    calls = list(soon)
+    soon.clear()
+    for call in calls:
+        call()
+
+
+def test_who_asks_again_in_the_turn_after_an_answer_travels_with_those_who_waited():
+    model = served()
+    house = House(model)
+    sizes: list[int] = []
+    jobs: list[tuple] = []
+    soon: list = []
+
+    class Later:
+        def run(self, work, done):
+            jobs.append((work, done))
+
+    board = Board(house.decider(), Later(), soon.append, now_us, lambda error: None, sizes.append)
+    caller = Caller()
+    labels = Labels(purpose="credit-decision", jurisdiction="EU", environment="production")
+    width = len(model.inputs.names)
+
+    def ask(number: int) -> None:
+        question = Question(1, np.zeros((1, width)), (f"s-{number}",), "credit-decision", "EU", None)
+        board.board(Asked(caller, "loan-desk", labels, model.policy_digest, model, question))
+
+    ask(0)
+    turn(soon)
+    assert sizes == [1]
+    ask(1)
+    work, done = jobs.pop()
+    done(work(), None)
+    assert len(caller.told) == 1
+    assert not jobs, "the sockets are read once before the next batch departs"
+    turn(soon)
+    ask(2)
+    turn(soon)
+    assert sizes == [1, 2]
+    work, done = jobs.pop()
+    done(work(), None)
+    assert len(caller.told) == 3
+    turn(soon)
+    turn(soon)
+    idle: list[int] = []
+    board.when_idle(lambda: idle.append(1))
+    assert idle
+
+
 def test_wide_rows_travel_in_smaller_batches():
     width = 1024
     model = served(features=tuple(feature(f"f{n}") for n in range(width)), max_rows=2000)
@@ -43,12 +93,14 @@ def test_wide_rows_travel_in_smaller_batches():
         subjects = tuple(f"s-{number}-{row}" for row in range(rows))
         question = Question(rows, values, subjects, "credit-decision", "EU", None)
         board.board(Asked(caller, "loan-desk", labels, model.policy_digest, model, question))
-    soon.pop()()
+    turn(soon)
     while jobs:
         work, done = jobs.pop()
         committed = work()
         assert committed.appended is not None
         done(committed, None)
+        turn(soon)
+        turn(soon)
     assert len(caller.told) == 6
     assert house.shard.size == 6 * rows
     # nine units a row: three requests are within the limit, four are not

@@ -1,7 +1,8 @@
-"""Requests board while the last batch is being made durable; the next batch departs as soon as that one has landed.
+"""Requests board while the last batch is being made durable; the next batch departs soon after that one has landed.
 
-No timer: under load the sync itself sets the size of the batch, without load a request departs at the end of the
-loop turn that read it. One batch is in flight at a time, so answers and records keep one order.
+No timer: under load the sync itself sets the size of the batch, and the sockets are read once more before it departs.
+Without load a request departs at the end of the loop turn that read it. One batch is in flight at a time, so answers
+and records keep one order.
 """
 
 from __future__ import annotations
@@ -133,6 +134,11 @@ class Board:
             lambda result, error: self._landed(predicted, result, error),
         )
 
+    def _after_reading(self) -> None:
+        # the sockets are read once more before the batch departs: whoever was just answered and asks again comes along,
+        # and a batch of all costs less than two of half of them that take turns
+        self._soon(self._depart)
+
     def _in_time(self, batch: list[Asked], now: int) -> list[Asked]:
         """Without those whose time is up: they are told before anything is scored for them, never after."""
         if self._on_wait is not None:
@@ -196,7 +202,9 @@ class Board:
 
     def _next(self) -> None:
         if self._waiting:
-            self._depart()
+            if not self._scheduled:
+                self._scheduled = True
+                self._soon(self._after_reading)
         elif not self._busy:
             calls, self._idle = self._idle, []
             for call in calls:
