@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from strongroom.errors import InvalidInputError
 from strongroom.ledger.checkpoint import Checkpoint, Note, VerifierKey
 from strongroom.ledger.entries import CloseEntry, OpenEntry
-from strongroom.ledger.frames import ENTRY, Stop, checkpoint_frame, entry_frame, entry_frames, frame, resync, scan
+from strongroom.ledger.frames import (
+    ENTRY,
+    Stop,
+    checkpoint_frame,
+    content_frames,
+    entry_content,
+    entry_frame,
+    entry_frames,
+    frame,
+    record_of,
+    resync,
+    scan,
+)
 from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.ledger.origin import Origin
 from strongroom.ledger.tiles import TileEdge, TileTree, decode_bundle, encode_bundle, entries_path, tile_path
@@ -161,3 +173,14 @@ def test_origins_have_one_form() -> None:
     ):  # fmt: skip
         with pytest.raises(InvalidInputError):
             Origin.parse(text)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(0, 2**63 - 10),
+    st.lists(st.tuples(st.binary(max_size=1024), st.binary(max_size=2000)), min_size=1, max_size=5),
+)
+def test_frames_from_contents_are_the_frames_of_entries(first: int, made: list[tuple[bytes, bytes]]) -> None:
+    contents = [entry_content(leaf, payload) for leaf, payload in made]
+    assert b"".join(content_frames(first, contents)) == b"".join(entry_frames(first, made))
+    assert [record_of(content) for content in contents] == made

@@ -31,9 +31,9 @@ from strongroom.errors import (
     TooLargeError,
 )
 from strongroom.ledger.checkpoint import Checkpoint, LogKey, Note, VerifierKey, open_checkpoint, sign_checkpoint
-from strongroom.ledger.frames import checkpoint_frame, entry_frames
+from strongroom.ledger.frames import checkpoint_frame, content_frames, entry_frames
 from strongroom.ledger.leaf import check_record
-from strongroom.ledger.making import MadeRecord
+from strongroom.ledger.making import MadeRecord, MadeRecords
 from strongroom.ledger.ports import Appended, Record
 from strongroom.ledger.recovery import BATCH_LIMIT, Recovered, recover
 from strongroom.ledger.tiles import TileEdge, TileTree, tile_frontier
@@ -334,6 +334,8 @@ class FileShard:
     def _frames(self, records: Sequence[Record], first: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
         if not 0 < len(records) <= BATCH_LIMIT:
             raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} records", rule="batch")
+        if isinstance(records, MadeRecords):
+            return content_frames(first, records.contents), records.leaves, records.hashes
         for record in records:
             # A record that recovery would call tampered must never be written. One of our own making cannot be that.
             if type(record) is not MadeRecord:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from binascii import hexlify
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, overload
 
+from strongroom.ledger.frames import entry_content, record_of
 from strongroom.ledger.leaf import Leaf, LeafType
 from strongroom.ledger.ports import Record
+from strongroom.ledger.tree import leaf_hash
 from strongroom.vocabulary import Digest
 
 _sha256: Final = hashlib.sha256
@@ -69,3 +72,46 @@ class RecordMaker:
             len(payload), self.tail,
         )  # fmt: skip
         return MadeRecord(leaf, payload)
+
+
+class MadeRecords(Sequence[Record]):
+    """Many records that were made together, in the form in which a log writes them; each is a `MadeRecord` on demand.
+
+    Attributes:
+        contents: of their frames, see `ledger.frames.entry_content`.
+        leaves: of each.
+        hashes: leaf hashes.
+    """
+
+    __slots__ = ("contents", "hashes", "leaves")
+
+    def __init__(self) -> None:
+        self.contents: list[bytes] = []
+        self.leaves: list[bytes] = []
+        self.hashes: list[bytes] = []
+
+    def add(self, contents: Sequence[bytes], leaves: Sequence[bytes], hashes: Sequence[bytes]) -> None:
+        """Take records whose parts belong together by their making."""
+        self.contents += contents
+        self.leaves += leaves
+        self.hashes += hashes
+
+    def add_records(self, records: Sequence[MadeRecord]) -> None:
+        """Take records that were made one by one."""
+        self.contents += [entry_content(leaf, payload) for leaf, payload in records]
+        self.leaves += [record.leaf for record in records]
+        self.hashes += [leaf_hash(record.leaf) for record in records]
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    @overload
+    def __getitem__(self, place: int) -> MadeRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+
+    def __getitem__(self, place: int | slice) -> MadeRecord | list[Record]:
+        if isinstance(place, slice):
+            return [MadeRecord(*record_of(content)) for content in self.contents[place]]
+        return MadeRecord(*record_of(self.contents[place]))

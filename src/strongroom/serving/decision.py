@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.leaf import LeafType
-from strongroom.ledger.making import RecordMaker
+from strongroom.ledger.making import MadeRecords, RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
 from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.asked import Answered, Asked, Line, Outcome
+from strongroom.serving.bulk_recording import MANY, Form, ids_from, lines_of, seal_outcomes
 from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Values
@@ -38,7 +39,8 @@ from strongroom.vocabulary import Digest
 
 log = logging.getLogger(__name__)
 
-ID_BITS: Final = 128
+MANY_EACH: Final = 4
+"""Lines of a request, on average, from which on those of a batch are sealed together."""
 TEMPLATES: Final = 4096
 NO_RELEASE: Final = bytes(RELEASE_SIZE)
 
@@ -47,7 +49,7 @@ NO_RELEASE: Final = bytes(RELEASE_SIZE)
 class Sealed:
     """The records of a batch, ready to be appended."""
 
-    records: list[Record]
+    records: Sequence[Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Committed:
     """A durable batch, with the records that receipts need. Nothing was appended where every request was lost."""
 
     appended: Appended | None
-    records: list[Record]
+    records: Sequence[Record]
 
 
 Watch = Callable[[ServedModel, NDArray[np.float32], NDArray[np.float32]], None]
@@ -240,8 +242,7 @@ class Decider:
                 ids.append(first_id)
                 by_column.append(question.by_column)
             else:
-                base = int.from_bytes(first_id, "big")
-                ids += [((base + n) % (1 << ID_BITS)).to_bytes(16, "big") for n in range(asked.rows)]
+                ids += ids_from(first_id, asked.rows)
                 by_column += [question.by_column] * asked.rows
         documents = served.template.documents(ids, matrix, scores, decisions, by_column)
         for asked in group:
@@ -262,10 +263,14 @@ class Decider:
                 outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
                 row = end
                 continue
-            lines = []
-            for n, subject in enumerate(question.subjects, row):
-                salt = random[salts + SALT_SIZE * n : salts + SALT_SIZE * (n + 1)]
-                lines.append(Line(ids[n], ids[n].hex(), documents[n], salt, subject))
+            if asked.rows == 1:
+                salt = random[salts + SALT_SIZE * row : salts + SALT_SIZE * end]
+                lines = [Line(ids[row], ids[row].hex(), documents[row], salt, question.subjects[0])]
+            else:
+                lines = lines_of(
+                    ids[row:end], documents[row:end], random[salts + SALT_SIZE * row : salts + SALT_SIZE * end],
+                    question.subjects,
+                )  # fmt: skip
             outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
             row = end
         if served.explainer is not None:
@@ -299,7 +304,10 @@ class Decider:
     def _seal(self, outcomes: list[Outcome], keys: dict[str, SubjectKey], time_us: int) -> Sealed:
         """A request whose key cannot be had, or is destroyed meanwhile, gets its `error` set and no record."""
         records: list[Record] = []
-        nonces = self._random(NONCE_SIZE * sum([len(outcome.lines) for outcome in outcomes]))
+        count = sum([len(outcome.lines) for outcome in outcomes])
+        nonces = self._random(NONCE_SIZE * count)
+        if count >= MANY and count >= MANY_EACH * len(outcomes):
+            return Sealed(self._seal_many(outcomes, keys, time_us, nonces))
         makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
         place = 0
         for outcome in outcomes:
@@ -319,13 +327,36 @@ class Decider:
                     served.release_bytes if served is not None else NO_RELEASE,
                 )  # fmt: skip
             except ErasedError:
-                # nobody is told whose key it was, and no log either
-                outcome.lose(
-                    UnavailableError("the key of a data subject could not be had; nothing was decided, try again")
-                )
-                log.warning("a request was lost with the key of its subject")
+                _lose(outcome)
             place = end
         return Sealed(records)
+
+    def _seal_many(
+        self, outcomes: list[Outcome], keys: dict[str, SubjectKey], time_us: int, nonces: bytes
+    ) -> MadeRecords:
+        """The same where there are many lines for each request: those of one form are made together."""
+        until_us = time_us + self._retain_us
+        makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
+        forms: dict[tuple[int, int], Form] = {}
+        for outcome in outcomes:
+            served = outcome.asked.served
+            release = served.release_digest if served is not None else None
+            kind = (outcome.answered, outcome.asked.policy, release)
+            maker = makers.get(kind)
+            if maker is None:
+                maker = makers[kind] = RecordMaker(
+                    "decision" if outcome.answered else "refusal", outcome.asked.policy, release, until_us, time_us
+                )
+            template = self._template(outcome)
+            form = forms.get((id(template), id(maker)))
+            if form is None:
+                release_bytes = served.release_bytes if served is not None else NO_RELEASE
+                form = forms[id(template), id(maker)] = Form(template, maker, release_bytes)
+            form.outcomes.append(outcome)
+        records, lost = seal_outcomes(outcomes, forms.values(), keys, nonces)
+        for outcome in lost:
+            _lose(outcome)
+        return records
 
     # --- on the committing thread
 
@@ -405,6 +436,12 @@ class Decider:
                     keys[subject] = self._keys.get_or_create([tag])[0]
         self._held.update(keys)
         return keys
+
+
+def _lose(outcome: Outcome) -> None:
+    # nobody is told whose key it was, and no log either
+    outcome.lose(UnavailableError("the key of a data subject could not be had; nothing was decided, try again"))
+    log.warning("a request was lost with the key of its subject")
 
 
 def answer_of(outcome: Outcome, committed: Committed) -> Answered:

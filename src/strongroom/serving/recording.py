@@ -18,7 +18,6 @@ from pybase64 import b64encode
 
 from strongroom.errors import ErasedError
 from strongroom.ledger.making import MadeRecord, RecordMaker
-from strongroom.ledger.ports import Record
 from strongroom.sealing.records import (
     DECISION_ID_SIZE,
     NONCE_SIZE,
@@ -55,7 +54,7 @@ def seal_lines(
     template: RecordTemplate,
     maker: RecordMaker,
     release: bytes,
-) -> list[Record]:
+) -> list[MadeRecord]:
     """The records of one request.
 
     Args:
@@ -73,7 +72,7 @@ def seal_lines(
     """
     if len(release) != RELEASE_SIZE:
         raise ValueError(f"a release digest has {RELEASE_SIZE} bytes")
-    records: list[Record] = []
+    records: list[MadeRecord] = []
     middle, tail = template.middle, maker.tail
     for line in lines:
         subject, document, salt, decision_id = line.subject, line.document, line.salt, line.id
