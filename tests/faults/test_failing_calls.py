@@ -142,7 +142,7 @@ def test_a_failure_on_the_way_does_not_end_the_look_for_halts(monkeypatch: pytes
         made._loop, made._admitted_at = asyncio.get_running_loop(), 0.0
         made.readmit = readmit
         made.parts = SimpleNamespace(
-            admission=SimpleNamespace(changed=lambda: True), want_keys=fails, successor=lambda: None
+            admission=SimpleNamespace(changed=lambda: True, calls=None), want_keys=fails, successor=lambda: None
         )
         authenticator = SimpleNamespace(take_wanted=lambda: frozenset({"issuer"}))
         made.gateway = SimpleNamespace(note_refusals=lambda: None, rules=SimpleNamespace(authenticator=authenticator))

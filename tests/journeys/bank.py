@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +151,8 @@ class Bank:
         )  # fmt: skip
         return target
 
-    def put_forward(self, package: Path, fallback: str | None = None) -> str:
-        """From `submit` to the terms that approvers read. Returns the manifest's digest."""
+    def put_forward(self, package: Path, fallback: str | None = None, more: Sequence[str] = ()) -> str:
+        """From `submit` to the terms that approvers read, `more` among them. Returns the manifest's digest."""
         name = package.name
         manifest: str = self.run("ann", "submit", package)["manifest"]
         this = f"{MODEL}@{manifest[:16]}"
@@ -170,13 +170,13 @@ class Bank:
         self.steps[f"review {name}"] = self.run(
             "vera", "review", this, "--opinion", "fit", "--finding", "low:small sample"
         )
-        terms = ("--fallback", fallback) if fallback else ()
+        terms = (*(("--fallback", fallback) if fallback else ()), *more)
         self.steps[f"propose {name}"] = self.run("omar", "propose", this, "--days", 365, *terms)
         return manifest
 
-    def let_in(self, package: Path, fallback: str | None = None) -> str:
+    def let_in(self, package: Path, fallback: str | None = None, more: Sequence[str] = ()) -> str:
         """From `submit` to the second approval. Returns the manifest's digest."""
-        name, manifest = package.name, self.put_forward(package, fallback)
+        name, manifest = package.name, self.put_forward(package, fallback, more)
         this = f"{MODEL}@{manifest[:16]}"
         if fallback is None:
             self.steps["author approves"] = self.refused("ann", "approve", this, "--yes")

@@ -22,6 +22,7 @@ from strongroom.compliance.subjects import ErasureRequest
 from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
+from tests.journeys import challenger
 from tests.journeys.bank import HELD_OUT, MODEL, ROLES, SOURCE, Bank, applicants, each_key_derived_once
 from tests.journeys.drill import elsewhere, load
 
@@ -47,7 +48,8 @@ def _open(bank: Bank) -> Iterator[Bank]:
     bank.serve()
     try:
         bank.steps["scored"] = bank.score(applicants(50, "client"), "--receipts", bank.folder / "receipts")
-        bank.steps["second"] = bank.let_in(bank.package("two", 40, parent=first), fallback=f"{MODEL}@{first[:16]}")
+        two = bank.package("two", 40, parent=first)
+        bank.steps["second"] = bank.let_in(two, f"{MODEL}@{first[:16]}", challenger.terms(bank.folder))
         yield bank
     finally:
         assert bank.stop() == 0
@@ -315,6 +317,101 @@ def test_a_running_gateway_is_not_started_twice_nor_closed(bank: Bank) -> None:
     assert again.returncode == REFUSED, again.stderr
     assert json.loads(again.stdout)["error"] == "conflict"
     assert "stop the gateway first" in bank.refused("omar", "node", "close", bank.node)["message"]
+
+
+# challengers ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_approvers_signed_what_a_machine_may_do(bank: Bank) -> None:
+    signed = bank.steps["approve 2 two"]["signed"]
+    assert "withdraw: roll-back if psi above 1.5 in each of the last 1 windows of 100 decisions" in signed
+    assert "promote: promote if error-rate below 0.2 and latency-p99-s below 60 and psi below 6" in signed
+    rules = bank.folder / "work" / "wrong-rules.toml"
+    rules.write_text(challenger.RULES.replace('"promote"', '"retrain"'))
+    this = f"{MODEL}@{bank.steps['second'][:16]}"
+    assert bank.refused("omar", "propose", this, "--rules", rules)["error"] == "invalid-input"
+
+
+def test_a_challenger_in_shadow_is_compared_with_the_champion(bank: Bank) -> None:
+    first, second = bank.steps["first"], bank.steps["second"]
+    since = datetime.now(UTC).isoformat()
+    bank.run("omar", "release", f"{MODEL}@{second[:16]}", "--stage", "shadow")
+
+    def seen() -> bool:
+        bank.score(applicants(40, "shadowed"))
+        done = bank.try_("omar", "compare", MODEL, "--since", since, "--json")
+        # until the gateway has fetched the challenger there is nothing to compare
+        return done.exit_code == 0 and json.loads(done.stdout)["pairs"] >= 40
+
+    bank.wait_for(seen, 60)
+    page = bank.folder / "compare.html"
+    found = bank.run("omar", "compare", MODEL, "--since", since, "--report", page)
+    assert (found["champion"]["version"], found["challenger"]["version"]) == (first, second)
+    assert found["champion"]["shadowed"] == found["challenger"]["answered"] == 0
+    assert found["challenger"]["shadowed"] == found["pairs"] <= found["champion"]["answered"]
+    assert found["score_shift"]["paired"]
+    assert 0 < abs(found["score_shift"]["mean"]) < 0.2, "forty trees are not thirty"
+    assert sum(one["rows"] for one in found["swaps"]) == found["pairs"]
+    assert "<script" not in page.read_text()
+    assert second[:12] in page.read_text()
+    assert "decisions that would differ" in bank.try_("omar", "compare", MODEL, "--since", since).stdout
+    bank.run("omar", "release", f"{MODEL}@{first[:16]}")
+    assert bank.refused("omar", "compare", MODEL)["error"] == "not-found", "no challenger stands beside it now"
+    assert (
+        bank.refused(
+            "dora", "compare", MODEL, "--champion", f"{MODEL}@{first[:16]}", "--challenger", f"{MODEL}@{second[:16]}"
+        )["error"]
+        == "not-permitted"
+    )
+
+
+def test_signed_rules_promote_a_canary_and_roll_it_back(bank: Bank) -> None:
+    """Every link: a machine's key, a canary at a real gateway, its ledger, the rule, the pointer, who follows."""
+    first, second = bank.steps["first"], bank.steps["second"]
+    this = f"{MODEL}@{second[:16]}"
+    challenger.enter_machine(bank)
+    bank.run("omar", "release", this, "--stage", "canary", "--percent", challenger.PERCENT)
+    before = bank.run("audrey", "history", MODEL)["pointers"][-1]["sequence"]
+    quiet = bank.run("night-watch", "run-rules", MODEL)
+    assert (quiet["did"], quiet["looked"]) == (None, 2), "nothing was asked yet"
+    # no machine moves a pointer but by a rule, and no stranger may let rules act
+    assert bank.refused("night-watch", "release", this, "--stage", "live")["error"] == "not-permitted"
+    assert bank.refused("dora", "run-rules", MODEL)["error"] == "not-permitted"
+
+    def arms() -> set[str]:
+        return {one["model_version"] for one in bank.score(applicants(30, "arm"))}
+
+    bank.wait_for(lambda: arms() == {first, second})
+    bank.score(applicants(200, "canary"))
+    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "promote")
+    # the pointer says by which rule, signed by the machine's own key; the gateway follows
+    moved = bank.run("audrey", "history", MODEL)["pointers"][-1]
+    assert (moved["sequence"], moved["champion"], moved["challenger"]) == (before + 1, second, None)
+    assert moved["by"] == "night-watch"
+    bank.wait_for(lambda: _champion(bank) == second)
+    with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room:
+        pointer = room.repository.pointer(MODEL)
+    assert pointer is not None
+    assert (pointer.rule.name, pointer.rule.sha256) == ("promote", challenger.digest_of_rule("promote"))  # type: ignore[union-attr]  # set
+    (entry,) = challenger.acts_by_rule(bank, "promote")
+    assert (entry["verb"], entry["who"], entry["on"]) == ("release", "night-watch", f"Model {MODEL}")
+    assert entry["facts"]["rule_sha256"] == challenger.digest_of_rule("promote")
+    assert entry["facts"]["champion"] == second
+    assert {f"figure_{name}" for name in challenger.FIGURES} <= set(entry["facts"])
+    # the same client over and over is no longer what the model was approved on
+    assert bank.run("night-watch", "run-rules", MODEL)["did"] is None, "the count starts anew with each move"
+    bank.score(challenger.extremes(130, "same"), "--receipts", bank.folder / "drifted-receipts")
+    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "roll-back")
+    bank.wait_for(lambda: _champion(bank) == first)
+    (entry,) = challenger.acts_by_rule(bank, "withdraw")
+    assert (entry["verb"], entry["facts"]["champion"]) == ("rollback", first)
+    assert float(entry["facts"]["figure_psi"]) > 1.5
+    # and an auditor can prove it: the logs hold, everything signed is whole, a decision of then is that version's
+    assert challenger.verify_logs(bank) == 0
+    assert bank.run("audrey", "fsck", "--node", bank.node)["findings"] == 0
+    kept = next(iter((bank.folder / "drifted-receipts").iterdir()))
+    bank.run(None, "verify", kept, "--policy", bank.policy, "--openings", bank.openings)
+    assert bank.refused("night-watch", "run-rules", "no-such-model")["error"] == "not-found"
 
 
 # proof ---------------------------------------------------------------------------------------------------------------

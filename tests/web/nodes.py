@@ -72,11 +72,11 @@ class LiveRoom(simulator.Room):
     def artifact(self, number: int) -> bytes:
         return self.model or onnx_model(4, bias=0.1 * number)
 
-    def live(self, version: simulator.Version) -> None:
-        """Approve, publish and point."""
+    def live(self, version: simulator.Version, **changes: Any) -> None:
+        """Approve, publish and point; `changes` are of the release."""
         names = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments")
         with self._real() as like:
-            self.release(version, **{name: getattr(like, name) for name in names})
+            self.release(version, **{name: getattr(like, name) for name in names}, **changes)
             self.point(champion=version.ref.manifest)
 
 

@@ -358,11 +358,11 @@ def log(
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """The latest acts and refusals of the governance log.
+    """The latest acts and refusals of the governance log; as JSON, with what each noted.
 
     Example: strongroom log --last 20 --room credit --home ~/audrey
     """
-    from strongroom.office.entries import Entry
+    from strongroom.office.entries import REQUEST, Entry
     from strongroom.vocabulary import instant, rfc3339
     from strongroom.wiring import proving
 
@@ -380,6 +380,8 @@ def log(
         for ref, entry in found
     ]
     if as_json:
-        tell(True, rows)
+        # what the rule noted; without the signed request, which is long and for `verify`
+        facts = ({name: value for name, value in entry.facts.items() if name != REQUEST} for _, entry in found)
+        tell(True, [{**row, "facts": noted} for row, noted in zip(rows, facts, strict=True)])
         return
     table("governance log", ["#", "at", "who", "verb", "on", "outcome"], [tuple(row.values()) for row in rows])

@@ -215,6 +215,9 @@ def people_enter(
         Path | None, typer.Option(exists=True, dir_okay=False, help="PEM that `people new` printed; one more key.")
     ] = None,
     unit: Annotated[list[str] | None, typer.Option(help="A department (may repeat).")] = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="A machine with a key of its own, such as one that runs rules.")
+    ] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -227,7 +230,7 @@ def people_enter(
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         pem = key.read_bytes() if key is not None else None
-        entry = registering.enter_person(desk, person, role or [], pem, unit or [])
+        entry = registering.enter_person(desk, person, role or [], pem, unit or [], service=service)
     tell(
         as_json,
         {"person": person, "entry": str(entry)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class Session(Protocol):
 
     def run(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """The output tensor of the contract for rows of shape [rows, features]."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A session whose runtime can be asked to give up a call, between two steps of the model."""
+
+    def arm(self) -> None:
+        """Make calls such that they can be stopped; once, before the first."""
+
+    def stop(self) -> None:
+        """Ask the call that runs now to end with an error. From another thread; calls made later are not concerned."""
 
 
 class Runtime(Protocol):

@@ -35,6 +35,8 @@ KEYS_LOOK_S: Final = 0.25
 RESTART_S: Final = 1.0
 ROLL_LOOK_S: Final = 0.1
 RESTART_LIMIT_S: Final = 30.0
+BEAT_LOOK_S: Final = 1.5
+"""A worker's loop beats each second; a look that sees nothing counts for so long, however late this process looks."""
 
 
 class Supervisor:
@@ -63,6 +65,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._workers: dict[int, asyncio.subprocess.Process] = {}
         self._keeper: KeeperProcess | None = None
+        self._beats: set[asyncio.Task[None]] = set()
 
     def _tell(self, line: str) -> None:
         self._say(one_line(line))
@@ -292,6 +295,25 @@ class Supervisor:
             await child.wait()
             raise UnavailableError(f"worker {slot} did not start: {report['error']}")
         self._workers[slot] = child
+        beats = asyncio.create_task(self._follow_beats(slot, child, child.stdout))
+        self._beats.add(beats)
+        beats.add_done_callback(self._beats.discard)
+
+    async def _follow_beats(self, slot: int, child: asyncio.subprocess.Process, beats: asyncio.StreamReader) -> None:
+        """Kill a worker whose loop stands still: it answers nobody and would not even end when told to."""
+        limit_s, silent_s = self.settings.limits.stalled_s, 0.0
+        while True:
+            try:
+                if not await asyncio.wait_for(beats.readline(), BEAT_LOOK_S):
+                    return
+                silent_s = 0.0
+            except TimeoutError:
+                silent_s += BEAT_LOOK_S
+            if limit_s and silent_s >= limit_s and child.returncode is None:
+                self._tell(f"worker {slot} has done nothing for {limit_s} s and is killed; its log is recovered")
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+                return
 
     async def _keep(self, slot: int, sock: socket.socket) -> None:
         """Start a worker again whenever it ends, more slowly each time it fails at once."""
@@ -323,6 +345,8 @@ class Supervisor:
             except TimeoutError:
                 child.kill()
                 await child.wait()
+        for beats in list(self._beats):
+            beats.cancel()
 
 
 def serve(

@@ -2,7 +2,7 @@
 
 Started by `web.serve`; the passphrase of the key file comes as one line on standard input. The end of that input is
 the word to go: while the supervisor still refreshes the releases, a worker loads and recovers its log. Ends with status
-0 when asked to (SIGTERM), 3 when it refuses to start, 4 when its log can take no more records.
+0 when asked to (SIGTERM), 3 when it refuses to start, 4 when its log can take no more records, 5 when a model is stuck.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ GC_OBJECTS: Final = 50_000
 """Containers made and not yet freed before the collector looks; a batch in flight holds some thousands."""
 EXIT_REFUSED: Final = 3
 EXIT_BROKEN: Final = 4
+EXIT_STUCK: Final = 5
+STUCK_S: Final = 10.0
+"""How long a model's call that was left behind may stay away before the worker ends, to end it."""
+BEAT_S: Final = 1.0
 
 
 def wall_us() -> int:
@@ -78,6 +82,7 @@ class Worker:
         settings = parts.settings
         self.parts = parts
         self.broken: StrongroomError | None = None
+        self.stuck = False
         self._loop = loop
         self._ended = asyncio.Event()
         self._clock = clock_us = SteadyClock(wall_us)
@@ -152,6 +157,7 @@ class Worker:
         gc.set_threshold(GC_OBJECTS, 20, 20)
         tasks += [asyncio.create_task(self._watch_rules()), asyncio.create_task(self._leave_figures())]
         _say(ready=True, slot=self.parts.slot, port=sock.getsockname()[1], pid=os.getpid())
+        beating = asyncio.create_task(_beat())
         await self._ended.wait()
         self.gateway.stop()
         for task in tasks:
@@ -165,7 +171,20 @@ class Worker:
         self._shadowing.close()
         self._committer.close()
         self._write_figures()
-        return EXIT_BROKEN if self.broken is not None else 0
+        beating.cancel()
+        if self.broken is not None:
+            return EXIT_BROKEN
+        return EXIT_STUCK if self.stuck else 0
+
+    def _end_if_stuck(self) -> None:
+        """Nothing but the end of the process ends a call that does not come back; its core and memory with it."""
+        calls = self.parts.admission.calls
+        if calls is None or self.stuck or calls.stuck_s() < STUCK_S:
+            return
+        log.critical("a model has not come back for %.0f s; this worker ends, and another takes its place", STUCK_S)
+        self.stuck = True
+        calls.leave_marks()
+        self._ended.set()
 
     def _on_broken(self, error: StrongroomError) -> None:
         # the log does not know what is on its disk: only a fresh start, which recovers it, may write again
@@ -192,6 +211,7 @@ class Worker:
                 log.critical("the supervisor is gone; this worker finishes what it has begun and ends")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+            self._end_if_stuck()
             try:
                 with contextlib.suppress(StrongroomError):
                     self.gateway.note_refusals()
@@ -312,12 +332,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(run())
+            status = runner.run(run())
     except StrongroomError as error:
         _say(ready=False, slot=chosen.slot, error=error.message)
-        return EXIT_REFUSED
+        status = EXIT_REFUSED
     finally:
         parts.close()
+    calls = parts.admission.calls
+    if calls is not None and calls.stuck_s():
+        # the interpreter would take apart what a thread of the model's runtime still uses
+        logging.shutdown()
+        os._exit(status)
+    return status
+
+
+async def _beat() -> None:
+    """Show the supervisor once a second that this loop turns, whatever the disk does."""
+    os.set_blocking(sys.stdout.fileno(), False)
+    while True:
+        # a supervisor that does not read, or is gone, is not this worker's concern
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), b"\n")
+        await asyncio.sleep(BEAT_S)
 
 
 def _say(**report: object) -> None:

@@ -32,6 +32,7 @@ from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.subject_keks import RingKeks
 from strongroom.adapters.time_floor import read_floor
+from strongroom.adapters.timed_runtime import Calls, timed
 from strongroom.adapters.token_register import TokenRegister, open_register
 from strongroom.adapters.trusted_state_files import read_state
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
@@ -73,6 +74,7 @@ class Admission:
 
     Attributes:
         refused: of the latest admission, for logs and health.
+        calls: calls models with a deadline; None: without one.
     """
 
     layout: NodeLayout
@@ -87,6 +89,7 @@ class Admission:
     _grants: tuple[bytes, Grants] | None = field(default=None, repr=False)
     _used: TokenRegister | None = None
     _watched: list[str] = field(default_factory=list)
+    calls: Calls | None = None
 
     def changed(self) -> bool:
         """Whether the refreshed state or the halt folders differ from what was admitted last. Cheap: a few stats."""
@@ -125,7 +128,9 @@ class Admission:
             known = self._served.get(place)
             try:
                 ready[place] = (
-                    known if known is not None else make_ready(model, runtime_of(model.release.numeric_profile))
+                    known
+                    if known is not None
+                    else make_ready(model, timed(runtime_of(model.release.numeric_profile), self.calls))
                 )
             except StrongroomError as error:
                 refused.append(Refusal(model.ref.name, model.ref.manifest, error))
@@ -282,6 +287,8 @@ class WorkerParts:
         decider = Decider(shard, keys, ring.get(INDEX_KEY), settings.region, os.urandom, retain_us, drift)
         shadow_records = ShadowRecords(shard, keys, os.urandom, retain_us)
         admission = Admission(layout, settings, ring)
+        if settings.limits.model_ms:
+            admission.calls = Calls(settings.limits.model_ms / 1000, layout.stuck(slot), time.monotonic, time.time)
         cosigning = Cosigning(shard, layout.trust_policy())
         nonces = FileNonces(layout.nonces, int(time.time()), settings.signature_window_s)
         parts = cls(
@@ -415,6 +422,8 @@ class WorkerParts:
     def close(self) -> None:
         """Publish and ask the witnesses once more, and let go."""
         self._stop.set()
+        if self.admission.calls is not None:
+            self.admission.calls.close()
         self.cosigning.stop()
         if self.publication is not None:
             self.publication.stop()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -78,6 +78,9 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise InvalidInputError("timeout_s under [identity] is 0.1 to 60", field="identity.timeout_s", rule="range")
 
 
+STALLED_FLOOR_S: Final = 5
+
+
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[limits]`: what one worker takes in, whoever asks. Limits of callers, units and models stand in the grants.
 
@@ -88,6 +91,9 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         waiting_requests, waiting_rows: how much may wait for its turn.
         wait_ms: how long a request may wait for its turn; 0 for as long as it takes.
         refusals_a_window: recorded refusals that one caller has in `unauthenticated_window_s`; more are counted.
+        model_ms: how long one call of a model may take, however many rows it has, before what was approved to stand
+            in answers; 0 for as long as it takes.
+        stalled_s: a worker that does nothing at all for so long is killed and started again; 0 for never.
     """
 
     connections: int = 2048
@@ -97,11 +103,23 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     waiting_rows: int = 50_000
     wait_ms: int = 10_000
     refusals_a_window: int = 200
+    model_ms: int = 0
+    stalled_s: int = 60
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if not (0 if name in ("wait_ms", "refusals_a_window") else 1) <= getattr(self, name) <= 2**40:
+            if (
+                not (0 if name in ("wait_ms", "refusals_a_window", "model_ms", "stalled_s") else 1)
+                <= getattr(self, name)
+                <= 2**40
+            ):
                 raise InvalidInputError(f"`limits.{name}` is a positive number", field=f"limits.{name}", rule="range")
+        if 0 < self.stalled_s < STALLED_FLOOR_S:
+            raise InvalidInputError(
+                f"`limits.stalled_s` is 0 or at least {STALLED_FLOOR_S}: a busy machine is no stalled worker",
+                field="limits.stalled_s",
+                rule="range",
+            )
 
 
 class ProbingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -353,6 +371,10 @@ class NodeLayout:
     def nonces(self) -> Path:
         """Of signed requests, shared by the workers; lost knowledge closes the door for a moment, and opens none."""
         return self.state / "nonces"
+
+    def stuck(self, slot: int) -> Path:
+        """What a worker that was ended for a stuck model leaves to its successor (`adapters.timed_runtime`)."""
+        return self.state / f"stuck-{slot}"
 
     def metrics(self, slot: int) -> Path:
         return self.state / f"metrics-{slot}"

@@ -21,7 +21,7 @@ from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
 from strongroom.vocabulary import PersonId, digest_of, micros
 from strongroom.wiring.drafts import register_of
-from strongroom.wiring.founding import CUSTODIANS_FLOOR
+from strongroom.wiring.founding import CUSTODIANS_FLOOR, SERVICES
 from strongroom.wiring.person import AtDesk
 
 LEAKED = "compromised"
@@ -29,9 +29,15 @@ Ending = Literal["left", "rotated", "compromised"]
 
 
 def enter_person(
-    desk: AtDesk, name: str, roles: Sequence[str], key_pem: bytes | None = None, units: Sequence[str] = ()
+    desk: AtDesk,
+    name: str,
+    roles: Sequence[str],
+    key_pem: bytes | None = None,
+    units: Sequence[str] = (),
+    *,
+    service: bool = False,
 ) -> EntryRef:
-    """Draft a new person, or new roles and one more key for a known one.
+    """Draft a new person or machine, or new roles and one more key for a known one.
 
     Args:
         desk: a custodian's.
@@ -39,11 +45,14 @@ def enter_person(
         roles: all roles from now on; none for a known person leaves them as they are.
         key_pem: their public key; needed for a new person.
         units: departments; none for a known person leaves them as they are.
+        service: it is a machine of the bank's with a key of its own, such as one that runs approved rules.
 
     Raises:
-        InvalidInputError: a role is unknown or for machines, the key is not P-256 or belongs to somebody already.
+        InvalidInputError: a role is unknown or not for this kind, the key is not P-256 or belongs to somebody already;
+            or the name is known as the other kind, or as a service of the control plane.
     """
     at_us = micros(desk.room.clock())
+    kind: Literal["Person", "Service"] = "Service" if service else "Person"
     new = () if key_pem is None else (person_key(PublicKey.from_pem(key_pem).spki, at_us),)
 
     def change(register: PeopleRegister) -> Person:
@@ -54,9 +63,11 @@ def enter_person(
         if known is None:
             if not new or not roles:
                 raise InvalidInputError("a new person comes with a key and at least one role", field="key") from None
-            return Person(person_id=PersonId(name), kind="Person", keys=new, roles=_sorted(roles), units=_sorted(units))
-        if known.kind != "Person":
+            return Person(person_id=PersonId(name), kind=kind, keys=new, roles=_sorted(roles), units=_sorted(units))
+        if name in SERVICES:
             raise InvalidInputError(f"`{name}` is a service; its keys are the control plane's", field="person")
+        if known.kind != kind:
+            raise InvalidInputError(f"`{name}` is known as a {known.kind.lower()} and stays one", field="person")
         return msgspec.structs.replace(
             known,
             keys=(*known.keys, *new),
@@ -64,7 +75,7 @@ def enter_person(
             units=_sorted(units) or known.units,
         )
 
-    body = {"enter": name, "keys": [key.id for key in new], "roles": list(roles), "units": list(units)}
+    body = {"enter": name, "kind": kind, "keys": [key.id for key in new], "roles": list(roles), "units": list(units)}
     return _draft(desk, name, change, canonical(body))
 
 
