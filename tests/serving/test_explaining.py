@@ -30,6 +30,7 @@ from strongroom.web import v2
 from tests.serving.house import FEATURES, GOOD, House, admitted, engine, onnx_model, release_of
 from tests.serving.test_replay import LABELS, Kept, decide, key_of, stored
 from tests.validation.packages import contract
+from tests.validation.test_attribution import path_dependent
 from tests.validation.test_shapley import by_definition
 
 NAMES = tuple(feature.name for feature in FEATURES)
@@ -43,6 +44,7 @@ WISH = Explanation(
     ),
     reference=(("400000", "40", "1", "nan"), ("800000", "60", "2", "-0.5"), ("10", "25", "3", "0.05")),
 )  # fmt: skip
+ALONG: dict[str, Any] = {"v": 2, "method": "path-dependent", "reference": ()}
 
 
 @cache
@@ -76,8 +78,9 @@ def ask(model: ServedModel, values: Any, subjects: list[str], explain: bool = Tr
     return Asked(Kept(), "loan-desk", LABELS, engine().digest, model, question)
 
 
-def test_codes_and_contributions_are_told_recorded_and_replayed() -> None:
-    model = ready()
+@pytest.mark.parametrize("changes", [{}, {"v": 2}, ALONG], ids=["first", "second", "path-dependent"])
+def test_codes_and_contributions_are_told_recorded_and_replayed(changes: dict[str, Any]) -> None:
+    model = ready(**changes)
     house = House(model)
     values = ROWS[:9].copy()
     values[::2, 3] = np.nan
@@ -93,9 +96,14 @@ def test_codes_and_contributions_are_told_recorded_and_replayed() -> None:
             answer.scores, answer.explained, strict=True,
         ):  # fmt: skip
             found = np.frombuffer(told.contributions, "<f8")
-            np.testing.assert_allclose(
-                found, by_definition(trees, row.astype(np.float32), np.array(WISH.rows(), np.float32)), atol=1e-6
+            narrow = row.astype(np.float32)
+            right = (
+                path_dependent(trees, narrow)
+                if "method" in changes
+                else by_definition(trees, narrow, np.array(WISH.rows(), np.float32))
             )
+            np.testing.assert_allclose(found, right, atol=1e-6)
+            assert told.method == changes.get("method", "interventional")
             margin = float(told.base) + found.sum()
             assert abs(1 / (1 + np.exp(-margin)) - score) <= float(told.gap) + 1e-12 < 1e-5
             weights = {"R1": found[0] + found[2], "R2": found[1], "M3" if np.isnan(row[3]) else "R3": found[3]}
@@ -197,7 +205,8 @@ def test_a_model_that_cannot_be_explained_exactly_is_not_served_with_a_promise_o
         {"groups": ()}, {"groups": (WISH.groups[0], WISH.groups[0])}, {"reference": ()}, {"max_codes": 0},
         {"max_codes": 9}, {"tolerance": "0"}, {"tolerance": "1"}, {"tolerance": "nan"}, {"code_map": ""},
         {"groups": (ReasonGroup(code="M", features=("age",)), ReasonGroup(code="B", features=("limit",), missing="M"))},
-        {"groups": (ReasonGroup(code="a\nb", features=NAMES),)},
+        {"groups": (ReasonGroup(code="a\nb", features=NAMES),)}, {"v": 3}, {"method": "lime"},
+        {"method": "path-dependent", "v": 2}, {"method": "path-dependent", "reference": ()}, {"v": 2, "reference": ()},
     ],
 )  # fmt: skip
 def test_an_explanation_that_breaks_a_rule_is_refused(change: dict[str, Any]) -> None:
@@ -230,8 +239,9 @@ def test_no_contract_maps_what_is_no_feature_or_drops_one(change: dict[str, Any]
         msgspec.convert({**stated, "explanation": msgspec.to_builtins(wrong)}, ModelContract)
 
 
-def test_the_lone_verifier_holds_the_told_codes_against_the_receipt() -> None:
-    model = ready()
+@pytest.mark.parametrize("changes", [{}, ALONG], ids=["interventional", "path-dependent"])
+def test_the_lone_verifier_holds_the_told_codes_against_the_receipt(changes: dict[str, Any]) -> None:
+    model = ready(**changes)
     values = ROWS[:3].copy()
     (answer,) = decide(House(model), [ask(model, values, ["a", "b", "c"], receipt=True)])
     told = json.loads(v2.answer(answer)[0])

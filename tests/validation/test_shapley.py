@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from strongroom.errors import InvalidInputError
 from strongroom.validation.artifact import open_session
+from strongroom.validation.attribution import Attribution
 from strongroom.validation.boosters import open_booster
 from strongroom.validation.forests import Forest, Tree, forest_of, read_forest
 from strongroom.validation.shapley import Shapley
@@ -77,9 +78,14 @@ def random_tree(random: np.random.Generator, width: int, depth: int) -> Tree:
         return node
 
     grow(0)
+    cover = np.ones(len(left))
+    for node in range(len(left)):
+        if left[node] >= 0:
+            part = float(random.uniform(0, 1))
+            cover[left[node]], cover[right[node]] = cover[node] * part, cover[node] * (1 - part)
     return Tree(
         np.array(left, np.int32), np.array(right, np.int32), np.array(feature, np.int32),
-        np.array(threshold, np.float32), np.array(missing), np.array(value),
+        np.array(threshold, np.float32), np.array(missing), np.array(value), cover,
     )  # fmt: skip
 
 
@@ -171,7 +177,7 @@ def test_what_is_no_single_forest_is_refused() -> None:
         with pytest.raises(InvalidInputError):
             read_forest(junk, "onnxruntime", "probabilities", 1, 5)
     random = np.random.default_rng(1)
-    deep = Forest(tuple(random_tree(random, 3, 20) for _ in range(3)), 0.0, "identity", 3)
+    deep = Forest(tuple(random_tree(random, 3, 11) for _ in range(3)), 0.0, "identity", 3)
     with pytest.raises(InvalidInputError, match="levels"):
         Shapley(deep, random_rows(random, 2, 3))
     flat = Forest((random_tree(random, 3, 2),), 0.0, "identity", 3)
@@ -187,7 +193,10 @@ booster = xgboost.Booster(); booster.load_model(sys.argv[1] + "/model.ubj")
 rows = np.load(sys.argv[1] + "/rows.npy")
 explainer = shap.TreeExplainer(booster, rows[:32], feature_perturbation="interventional", model_output="raw")
 np.save(sys.argv[1] + "/shap.npy", explainer.shap_values(rows[32:], check_additivity=False))
-print(json.dumps({"shap": shap.__version__, "base": float(np.ravel(explainer.expected_value)[0])}))
+along = shap.TreeExplainer(booster, feature_perturbation="tree_path_dependent", model_output="raw")
+np.save(sys.argv[1] + "/along.npy", along.shap_values(rows[32:], check_additivity=False))
+bases = [float(np.ravel(one.expected_value)[0]) for one in (explainer, along)]
+print(json.dumps({"shap": shap.__version__, "base": bases[0], "along": bases[1]}))
 """
 
 
@@ -206,9 +215,14 @@ def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows[:132])
     done = subprocess.run([python, "-c", SHAP, str(tmp_path)], check=True, capture_output=True, text=True)
     told = json.loads(done.stdout.splitlines()[-1])
-    explainer = Shapley(forest_of(made.contract, made.inputs["model.ubj"]), rows[:32])
-    np.testing.assert_allclose(explainer.values(rows[32:132]), np.load(tmp_path / "shap.npy"), atol=1e-5)
-    assert explainer.base == pytest.approx(told["base"], abs=1e-5)
+    forest = forest_of(made.contract, made.inputs["model.ubj"])
+    for explainer, file, base in (
+        (Shapley(forest, rows[:32]), "shap.npy", told["base"]),
+        (Attribution(forest, rows[:32]), "shap.npy", told["base"]),
+        (Attribution(forest, None), "along.npy", told["along"]),
+    ):
+        np.testing.assert_allclose(explainer.values(rows[32:132]), np.load(tmp_path / file), atol=1e-5)
+        assert explainer.base == pytest.approx(base, abs=1e-5)
     assert sys.version_info >= (3, 11)
 
 

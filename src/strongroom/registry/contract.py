@@ -197,6 +197,13 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 )
         if not isinstance(self.explanation, msgspec.UnsetType):
             self.explanation.demand_features(tuple(feature.name for feature in self.input.features))
+            if self.explanation.method == "path-dependent" and self.engine != "xgboost":
+                raise InvalidInputError(
+                    "path-dependent values need the training weights in the model file, which only `xgboost` keeps; "
+                    "set `runtime`, or give reference rows",
+                    field="explanation",
+                    rule="method",
+                )
         if not self.cut_offs or self.cut_offs[-1].below is not None or any(c.below is None for c in self.cut_offs[:-1]):
             raise InvalidInputError("cut-offs ascend, and the last has no bound", field="cut_offs", rule="order")
         bounds = [bound(c.below) or 0.0 for c in self.cut_offs[:-1]]

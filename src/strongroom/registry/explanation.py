@@ -17,6 +17,8 @@ ROWS_LIMIT = 64
 CODES_LIMIT = 8
 GROUPS_LIMIT = 256
 
+Method = Literal["interventional", "path-dependent"]
+
 FLOAT32_MAX = float.fromhex("0x1.fffffep+127")
 
 
@@ -38,29 +40,37 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Reason codes of one version.
 
     Attributes:
-        method: `interventional`: exact Shapley values of the forest against the reference rows.
+        v: 1, or 2: the same values by quicker tables, whose last bits differ. A version that was released with 1 stays
+            with it, so that its answers replay; a new one takes 2.
+        method: `interventional`: exact Shapley values of the forest against the reference rows. `path-dependent`, with
+            `v` 2: against the training weights in the model itself, as XGBoost's own contributions are.
         code_map: version of the code map, as the bank numbers it.
         groups: every feature is in exactly one, so that no principal reason is dropped.
         max_codes: told at most. Regulation B's commentary: more than four are not likely to help.
         adverse: whether a high or a low score speaks against the applicant.
         reference: rows in the order of the input, decimal strings, `nan` where missing. For Regulation B: applicants at
-            or slightly above the cut-off.
+            or slightly above the cut-off. None for `path-dependent`.
         tolerance: largest gap between the explained and the served score, a decimal string; above it, no answer.
         always: explained with every answer; else where the caller asks.
     """
 
-    v: Literal[1]
-    method: Literal["interventional"]
+    v: Literal[1, 2]
+    method: Method
     code_map: str
     groups: tuple[ReasonGroup, ...]
-    reference: tuple[tuple[str, ...], ...]
+    reference: tuple[tuple[str, ...], ...] = ()
     max_codes: int = 4
     adverse: Literal["high", "low"] = "high"
     tolerance: str = "0.00001"
     always: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.reference) <= ROWS_LIMIT or not 0 < len(self.groups) <= GROUPS_LIMIT:
+        if self.method == "path-dependent":
+            if self.v == 1 or self.reference:
+                raise _wrong("path-dependent values have `v` 2, and the model's weights for reference rows", "method")
+        elif not 0 < len(self.reference) <= ROWS_LIMIT:
+            raise _wrong(f"an explanation has 1 to {ROWS_LIMIT} reference rows and 1 to {GROUPS_LIMIT} groups", "count")
+        if not 0 < len(self.groups) <= GROUPS_LIMIT:
             raise _wrong(f"an explanation has 1 to {ROWS_LIMIT} reference rows and 1 to {GROUPS_LIMIT} groups", "count")
         if not 0 < self.max_codes <= CODES_LIMIT:
             raise _wrong(f"an explanation tells 1 to {CODES_LIMIT} codes", "count")

@@ -20,6 +20,7 @@ from pybase64 import b64encode
 from strongroom.encoding import canonical, parse
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.registry.contract import InputContract, OutputContract
+from strongroom.registry.explanation import Method
 from strongroom.vocabulary import Digest, ModelRef
 
 VERSION: Final = 1
@@ -58,14 +59,15 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The field `explanation` of an answer document: all that a reviewer needs to follow one ranking.
 
     Attributes:
-        base: the forest's mean sum over the reference rows, a decimal string that reads back to the same float64.
+        base: the forest's mean sum over the reference rows, or by the training weights, a decimal string that reads
+            back to the same float64.
         code_map: version of groups and codes.
         codes: ranked, the weightiest adverse reason first.
         contributions: float64 little-endian, one for each feature in the order of the input; with `base` they add up to
             the forest's sum.
         gap: between the score that these add up to and the served one, a decimal string.
         method: of the release.
-        reference: SHA-256 of the reference rows, float32 little-endian.
+        reference: SHA-256 of the reference rows, or of the training weights of all nodes, float32 little-endian.
     """
 
     base: str
@@ -73,7 +75,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     codes: tuple[str, ...]
     contributions: bytes
     gap: str
-    method: Literal["interventional"]
+    method: Method
     reference: Digest
 
 

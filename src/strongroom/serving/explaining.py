@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,21 @@ from strongroom.errors import UnavailableError, UnsafeArtifactError
 from strongroom.registry.contract import RuntimeName
 from strongroom.registry.explanation import Explanation, number
 from strongroom.serving.answer import Explained
+from strongroom.validation.attribution import contributions
 from strongroom.validation.forests import read_forest
-from strongroom.validation.shapley import Shapley
 from strongroom.vocabulary import digest_of
 
 if TYPE_CHECKING:
     from strongroom.approval.release import Release
     from strongroom.serving.asked import Asked, Outcome
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+_text = msgspec.json.Encoder().encode
 
 CODES_OUTPUT = "reason_codes"
 CONTRIBUTIONS_OUTPUT = "contributions"
+
+Told = tuple[Explained, bytes]
+"""An explanation and its canonical bytes."""
 
 
 class Explainer:
@@ -44,9 +48,9 @@ class Explainer:
         engine: RuntimeName = release.numeric_profile.runtime
         try:
             wish.demand_features(names)
-            rows = np.array(wish.rows(), np.float32)
             self._forest = read_forest(artifact, engine, release.output.tensor, release.output.column, len(names))
-            self._shapley = Shapley(self._forest, rows)
+            self._made = contributions(wish, self._forest)
+            against = self._forest.covers() if wish.method == "path-dependent" else np.array(wish.rows())
         except Exception as error:  # a reader of approved bytes: whatever it meets, there is no explanation
             raise UnsafeArtifactError(f"the answers of `{release.model}` cannot be explained: {error}") from error
         self.always = wish.always
@@ -57,10 +61,20 @@ class Explainer:
         self._groups = [np.array([place[name] for name in group.features], np.intp) for group in wish.groups]
         self._order = np.concatenate(self._groups)
         self._begins = np.cumsum([0] + [len(places) for places in self._groups])[:-1]
-        self._all = [group.code for group in wish.groups]
+        # equal weights rank by code, so columns stand in that order before they are sorted
+        self._by_code = np.array(sorted(range(len(wish.groups)), key=lambda n: wish.groups[n].code), np.intp)
+        self._all = [wish.groups[n].code for n in self._by_code]
         self._any_missing = any(isinstance(group.missing, str) for group in wish.groups)
-        self._base = repr(self._shapley.base)
-        self._reference = digest_of(rows.astype("<f4").tobytes())
+        self._base = repr(self._made.base)
+        self._reference = digest_of(against.astype("<f4").tobytes())
+        self._written = {
+            code: _text(code)
+            for group in wish.groups
+            for code in (group.code, group.missing)
+            if not isinstance(code, msgspec.UnsetType)
+        }
+        self._head = b'{"base":%b,"code_map":%b,"codes":[' % (_text(self._base), _text(wish.code_map))
+        self._tail = b'","method":%b,"reference":%b}' % (_text(wish.method), _text(self._reference))
 
     def explain(self, rows: NDArray[np.float32], scores: NDArray[np.float32]) -> list[Explained | None]:
         """One explanation for each row; None where its gap is above the tolerance.
@@ -69,40 +83,59 @@ class Explainer:
             rows: as scored, shape [rows, features].
             scores: as served, shape [rows].
         """
-        values = self._shapley.values(rows)
-        told = self._forest.scores(self._shapley.base + values.sum(axis=1))
+        return [None if one is None else one[0] for one in self._tell(rows, scores)]
+
+    def _tell(self, rows: NDArray[np.float32], scores: NDArray[np.float32]) -> list[Told | None]:
+        values = self._made.values(rows)
+        told = self._forest.scores(self._made.base + values.sum(axis=1))
         gaps = np.abs(told - scores.astype(np.float64))
         weights = self._sign * np.add.reduceat(values.take(self._order, axis=1), self._begins, axis=1)
-        found: list[Explained | None] = []
-        for row, line, gap, weight in zip(rows, values, gaps.tolist(), weights.tolist(), strict=True):
+        weights = weights.take(self._by_code, axis=1)
+        ranked = np.argsort(-weights, axis=1, kind="stable")
+        adverse = np.count_nonzero(weights > 0, axis=1).tolist()
+        missing = [self._any_missing and bool(one) for one in np.isnan(rows).any(axis=1)]
+        most = self._wish.max_codes
+        first = ranked[:, :most].tolist()
+        found: list[Told | None] = []
+        for row, gap in enumerate(gaps.tolist()):
             if not gap <= self._tolerance:
                 found.append(None)
                 continue
-            found.append(
-                Explained(
-                    base=self._base,
-                    code_map=self._wish.code_map,
-                    codes=self._codes(row, line, weight),
-                    contributions=line.tobytes(),
-                    gap=repr(gap),
-                    method=self._wish.method,
-                    reference=self._reference,
-                )
+            if missing[row]:
+                codes = self._missing(rows[row], values[row], ranked[row, : adverse[row]].tolist())
+            else:
+                codes = tuple([self._all[n] for n in first[row][: adverse[row]]])
+            line, rest = values[row].tobytes(), repr(gap)
+            written = (
+                self._head,
+                b",".join([self._written[code] for code in codes]),
+                b'],"contributions":"',
+                b2a_base64(line, newline=False),
+                b'","gap":"',
+                rest.encode(),
+                self._tail,
             )
+            explained = Explained(
+                base=self._base,
+                code_map=self._wish.code_map,
+                codes=codes,
+                contributions=line,
+                gap=rest,
+                method=self._wish.method,
+                reference=self._reference,
+            )
+            found.append((explained, b"".join(written)))
         return found
 
-    def _codes(self, row: NDArray[np.float32], values: NDArray[np.float64], weights: list[float]) -> tuple[str, ...]:
-        """Codes of the groups that speak against the applicant, weightiest first; equal weights by code."""
-        ranked = sorted((-weight, code, n) for n, (weight, code) in enumerate(zip(weights, self._all, strict=True))
-                        if weight > 0)  # fmt: skip
-        if not self._any_missing or not np.isnan(row).any():
-            return tuple([code for _, code, _ in ranked[: self._wish.max_codes]])
+    def _missing(self, row: NDArray[np.float32], values: NDArray[np.float64], ranked: list[int]) -> tuple[str, ...]:
+        """Codes of a row with a missing value: of the groups that speak against the applicant, weightiest first."""
         named = []
-        for _, code, n in ranked:
+        for place in ranked:
+            n = self._by_code[place]
             missing = self._wish.groups[n].missing
             places = self._groups[n]
             weightiest = places[int((self._sign * values[places]).argmax())]
-            named.append(missing if isinstance(missing, str) and np.isnan(row[weightiest]) else code)
+            named.append(missing if isinstance(missing, str) and np.isnan(row[weightiest]) else self._all[place])
         # two groups may share the code of a missing value
         return tuple(dict.fromkeys(named))[: self._wish.max_codes]
 
@@ -133,7 +166,7 @@ class Explainer:
         if not wanted:
             return []
         places = np.concatenate([np.arange(begin, begin + asked.rows) for asked, _, begin in wanted])
-        found = self.explain(matrix[places], scores[places])
+        found = self._tell(matrix[places], scores[places])
         failing = []
         first = 0
         for asked, outcome, _ in wanted:
@@ -144,19 +177,19 @@ class Explainer:
                 del outcomes[id(asked)]
                 failing.append(asked)
                 continue
-            for line, one in zip(outcome.lines, whole, strict=True):
-                line.document = _with(line.document, one)
-            outcome.explained = whole
+            for line, (_, written) in zip(outcome.lines, whole, strict=True):
+                line.document = _with(line.document, written)
+            outcome.explained = [explained for explained, _ in whole]
         return failing
 
 
-def _with(document: bytes, explained: Explained) -> bytes:
+def _with(document: bytes, written: bytes) -> bytes:
     """The canonical document with one more field, in its place by the alphabet; a test holds it so.
 
     A quotation mark inside a text is escaped, so what is found is the field and nothing inside a value.
     """
     at = document.index(b',"inputs":[')
-    return b"".join((document[:at], b',"explanation":', _encode(explained), document[at:]))
+    return b"".join((document[:at], b',"explanation":', written, document[at:]))
 
 
 def explanation_outputs(explained: Sequence[Explained], codes: int, binary: bool) -> list[tuple[dict[str, Any], bytes]]:

@@ -37,6 +37,7 @@ class Tree:
         feature, threshold: a row goes left where its value is below the threshold (float32), or missing and
             `missing_left`.
         value: of a leaf.
+        cover: the training weight that came to each node (XGBoost's sum of Hessians), where the file holds it.
     """
 
     left: npt.NDArray[np.int32]
@@ -45,6 +46,7 @@ class Tree:
     threshold: npt.NDArray[np.float32]
     missing_left: npt.NDArray[np.bool_]
     value: npt.NDArray[np.float64]
+    cover: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,17 @@ class Forest:
         if self.link == "identity":
             return margins
         return 1.0 / (1.0 + np.exp(-margins))
+
+    def covers(self) -> npt.NDArray[np.float64]:
+        """Training weights of all nodes, tree by tree. Raises InvalidInputError: the file holds none."""
+        held = [tree.cover for tree in self.trees if tree.cover is not None]
+        if len(held) < len(self.trees):
+            raise InvalidInputError(
+                "path-dependent values need the training weight of every node, which this model file does not hold; "
+                "use native XGBoost, or reference rows",
+                rule="weights",
+            )
+        return np.concatenate(held)
 
 
 def read_forest(model: bytes, engine: RuntimeName, tensor: str, column: int, features: int) -> Forest:
@@ -112,6 +125,7 @@ def _read_booster(model: bytes) -> Forest:
                 threshold=bounds,
                 missing_left=np.array(tree["default_left"], np.bool_),
                 value=np.where(left < 0, bounds, 0).astype(np.float64),
+                cover=np.array(tree["sum_hessian"], np.float32).astype(np.float64),
             )
         )
     shape = learner["learner_model_param"]

@@ -20,12 +20,12 @@ from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.registry.explanation import Explanation, number
 from strongroom.validation.artifact import Predict, Rows, open_model
+from strongroom.validation.attribution import contributions
 from strongroom.validation.bins import count_bins, quantile_edges
 from strongroom.validation.forests import forest_of
 from strongroom.validation.guard_fit import fit_guard
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
-from strongroom.validation.shapley import Shapley
 from strongroom.validation.tables import feature_rows, outside, read_table
 
 Bits = npt.NDArray[np.uint32]
@@ -76,9 +76,9 @@ def demand_additive(contract: ModelContract, wish: Explanation, model: bytes, re
         InvalidInputError: the model is no forest that can be explained, or a gap is above the tolerance.
     """
     forest = forest_of(contract, model)
-    shapley = Shapley(forest, np.array(wish.rows(), np.float32))
+    made = contributions(wish, forest)
     kept = np.flatnonzero(~outside(reference, contract.input))[:EXPLAINED_ROWS]
-    told = forest.scores(shapley.base + shapley.values(reference[kept]).sum(axis=1))
+    told = forest.scores(made.base + made.values(reference[kept]).sum(axis=1))
     gap = float(np.abs(told - scores[kept].astype(np.float64)).max(initial=0.0))
     if gap > number(wish.tolerance):
         raise InvalidInputError(
