@@ -3,8 +3,8 @@
     python -m bench.explain [--seconds 2] [--rows 1] [--batch 64] [--explanation interventional|path-dependent|first]
 
 In one process, without HTTP: check, score, explain, document, seal, commit to a log in memory. 300 trees of depth 6, 23
-features, 32 reference rows, native XGBoost's file or its ONNX (`--runtime`). `first` is what a release with `v` 1 in its
-explanation gets. Rounds alternate; processor time is measured, since others use the machine. So is what reason codes
+features, 32 reference rows, native XGBoost's file or its ONNX (`--runtime`). `first` is what a release gets whose
+explanation has `v` 1. Rounds alternate; processor time is measured, since others use the machine. So is what reason codes
 add to the making ready of a release.
 """
 
@@ -113,9 +113,8 @@ def main() -> None:
             best[explain] = min(best[explain], (time.process_time() - begin) / count / given.batch / given.rows)
     for explain, taken in sorted(best.items()):
         print(f"{'with' if explain else 'without'} reason codes: {taken * 1e6:.0f} us a row, {1 / taken:.0f} rows/s")
-    print(
-        f"ratio: {best[False] / best[True]:.2f} ({given.runtime}, {given.explanation}, {given.batch} x {given.rows} rows)"
-    )
+    what = f"{given.runtime}, {given.explanation}, {given.batch} x {given.rows} rows"
+    print(f"ratio: {best[False] / best[True]:.2f} ({what})")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Explainer:
         weights = weights.take(self._by_code, axis=1)
         ranked = np.argsort(-weights, axis=1, kind="stable")
         adverse = np.count_nonzero(weights > 0, axis=1).tolist()
-        missing = [self._any_missing and bool(one) for one in np.isnan(rows).any(axis=1)]
+        missing = self._any_missing & np.logical_or.reduce(np.isnan(rows), axis=1)
         most = self._wish.max_codes
         first = ranked[:, :most].tolist()
         found: list[Told | None] = []
