@@ -4,8 +4,8 @@
 
 In one process, without HTTP: check, score, explain, document, seal, commit to a log in memory. 300 trees of depth 6, 23
 features, 32 reference rows, native XGBoost's file or its ONNX (`--runtime`). `first` is what a release gets whose
-explanation has `v` 1. Rounds alternate; processor time is measured, since others use the machine. So is what reason codes
-add to the making ready of a release.
+explanation has `v` 1. Rounds alternate; processor time is measured, since others use the machine. So is
+what reason codes add to the making ready of a release.
 """
 
 from __future__ import annotations
