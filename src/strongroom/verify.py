@@ -10,7 +10,7 @@ One file, to be read in an hour and run anywhere; it imports nothing of Strongro
 
 What is trusted is one file, the trust policy (C2SP tlog-policy): which logs, which witnesses, which quorum.
 
-Exit codes: 0 verified, 1 unexpected, 2 usage, 4 not what was signed or logged.
+Exit codes: 0 verified, 1 unexpected, 2 usage, 4 malformed or not what was signed or logged (any TamperedError).
 
 Sources: RFC 8032 (Ed25519), RFC 6962 (tree), C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof,
 tlog-tiles, tlog-policy; docs/spec for our own formats.
@@ -24,10 +24,15 @@ import binascii
 import hashlib
 import hmac
 import json
+import os
 import re
 import struct
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -90,11 +95,7 @@ _BASE = _decompress((4 * pow(5, _P - 2, _P) % _P).to_bytes(32, "little"))
 
 
 def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> None:
-    """Check one signature.
-
-    Raises:
-        TamperedError: it is not `public`'s signature of `message`.
-    """
+    """Check that this is `public`'s signature of `message`."""
     if len(public) != 32 or len(signature) != 64:
         raise TamperedError("a key has 32 bytes and a signature 64")
     s = int.from_bytes(signature[32:], "little")
@@ -134,11 +135,7 @@ def root_of(hashes: list[bytes]) -> bytes:
 
 
 def verify_inclusion(hashed: bytes, index: int, size: int, path: list[bytes], root: bytes) -> None:
-    """RFC 9162 section 2.1.3.2 (the same tree as RFC 6962).
-
-    Raises:
-        TamperedError: the leaf hash is not at `index` of the tree of `size` with this root.
-    """
+    """Check that the leaf hash is at `index` of the tree: RFC 9162 section 2.1.3.2 (the same tree as RFC 6962)."""
     if not 0 <= index < size:
         raise TamperedError("the index is not in the tree")
     node, last, result = index, size - 1, hashed
@@ -159,11 +156,7 @@ def verify_inclusion(hashed: bytes, index: int, size: int, path: list[bytes], ro
 
 
 def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, path: list[bytes]) -> None:
-    """RFC 9162 section 2.1.4.2.
-
-    Raises:
-        TamperedError: the tree of `size` does not extend the tree of `old_size`.
-    """
+    """Check that the tree of `size` extends the tree of `old_size`: RFC 9162 section 2.1.4.2."""
     if old_size > size:
         raise TamperedError("the newer tree is smaller than the older one")
     if old_size in (0, size):
@@ -233,11 +226,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read a vkey.
-
-        Raises:
-            TamperedError: malformed, of another type than 0x01 or 0x04, or its hash is not its own.
-        """
+        """Read a vkey, of type 0x01 or 0x04 and with its own hash."""
         parts = text.split("+", 2)
         if len(parts) != 3 or not parts[0] or any(c.isspace() or 0xD800 <= ord(c) < 0xE000 for c in parts[0]):
             raise TamperedError("malformed verifier key")
@@ -283,11 +272,7 @@ def _split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
 
 
 def open_checkpoint(note: bytes, log_keys: list[Key], witness_keys: list[Key]) -> Checkpoint:
-    """Read a signed checkpoint.
-
-    Raises:
-        TamperedError: malformed; not signed by a known key of its origin; or a line of a known key does not verify.
-    """
+    """Read a checkpoint that a known key of its origin signed. Each line of a known key must verify."""
     body, signatures = _split_note(note)
     lines = body.decode().removesuffix("\n").split("\n")
     if len(lines) != 3 or not all(lines):
@@ -338,11 +323,7 @@ class Policy:
 
 
 def read_policy(data: bytes) -> Policy:
-    """Read a trust policy.
-
-    Raises:
-        TamperedError: malformed, duplicate keys or names, unknown references, or no quorum line.
-    """
+    """Read a trust policy: no key or name twice, nothing named before it is defined, one quorum line."""
     if any(byte < 0x20 and byte not in b"\t\n" for byte in data) or 0x7F in data:
         raise TamperedError("the trust policy has control characters")
     logs: list[Key] = []
@@ -396,11 +377,7 @@ def _new_name(name: str, *taken: dict[str, Any]) -> None:
 
 
 def parse_canonical(data: bytes) -> Any:
-    """Read format 1 (docs/spec/01): canonical JSON, no floats, no duplicates.
-
-    Raises:
-        TamperedError: anything else.
-    """
+    """Read format 1 (docs/spec/01): canonical JSON, no floats, no duplicates."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in pairs}) != len(pairs) or not all(key.isascii() for key, _ in pairs):
@@ -443,11 +420,7 @@ class Proof:
 
 
 def read_proof(text: str) -> Proof:
-    """Read C2SP tlog-proof text.
-
-    Raises:
-        TamperedError: malformed.
-    """
+    """Read C2SP tlog-proof text."""
     head, separator, note = text.partition("\n\n")
     lines = head.split("\n")
     if not separator or lines.pop(0) != "c2sp.org/tlog-proof@v1":
@@ -463,16 +436,17 @@ def read_proof(text: str) -> Proof:
     return Proof(index, path, note.encode())
 
 
-_WHOLE = "(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
+_WHOLE = "(0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
 # <n> stands for n hexadecimal digits: one spelling for each leaf, in which nothing is left open
 _FORM = (
     r'\{"commitment":"<64>","decision_id":"<32>","key_id":"(?:<32>|<64>|none(?=[^}]*"type":"(?:open|close)"))",'
     rf'"payload_sha256":"<64>","payload_size":{_WHOLE},"policy":(?:null|"<64>"),"release":(?:null|"<64>"),"retain_until_us":{_WHOLE},'
     rf'"time_us":{_WHOLE},"type":"(?:act|alert|close|decision|erasure|open|refusal|shadow)","v":1\}}'
 )
-_LEAF = re.compile(re.sub("<(..)>", r"[0-9a-f]{\1}", _FORM))
-# A whole bundle at once: what stands at the digits' places is gathered and looked at together, which is far faster
-_BUNDLE = re.compile(b"(..)(" + re.sub("<(..)>", r"(.{\1})", _FORM).encode() + b")", re.DOTALL)
+_LEAF = re.compile(re.sub("<(..)>", r"([0-9a-f]{\1})", _FORM).encode())
+_HEX = b"0123456789abcdef"
+_FREE = (_HEX, b"0123456789", b"123456789", b"12345678")
+_AS_DIGITS = bytes.maketrans(_HEX, b"0" * 16)
 LEAF_LIMIT = 1024
 _PUBLIC = (b'"type":"open","v":1}', b'"type":"close","v":1}')
 _PLAIN_HEADER = b"SRP3" + bytes((1, 0, 0, 0)) + bytes(28)
@@ -511,15 +485,10 @@ def fits(value: Any, form: Any) -> bool:
 
 
 def read_leaf(data: bytes) -> dict[str, Any]:
-    """Read a log leaf (format 2); its form leaves one spelling for each leaf, so that it is canonical.
-
-    Raises:
-        TamperedError: too long, or not of this form.
-    """
-    text = data.decode("latin-1")
-    if len(data) > LEAF_LIMIT or not _LEAF.fullmatch(text):
+    """Read a log leaf (format 2); its form leaves one spelling for each leaf, so that it is canonical."""
+    if len(data) > LEAF_LIMIT or not _LEAF.fullmatch(data):
         raise TamperedError("the leaf is not of format 2")
-    leaf: dict[str, Any] = json.loads(text)
+    leaf: dict[str, Any] = json.loads(data)
     return leaf
 
 
@@ -533,11 +502,7 @@ class Disclosed:
 
 
 def open_proof(proof_text: str, leaf_bytes: bytes, logs: list[Key], policy: Policy) -> tuple[Proof, Checkpoint]:
-    """Check that a leaf is in a log whose key is in `logs`.
-
-    Raises:
-        TamperedError: it is not, or a signature does not verify.
-    """
+    """Check that a leaf is in a log whose key is in `logs`."""
     proof = read_proof(proof_text)
     checkpoint = open_checkpoint(proof.note, logs, list(policy.witnesses.values()))
     verify_inclusion(leaf_hash(leaf_bytes), proof.index, checkpoint.size, proof.path, checkpoint.root)
@@ -545,11 +510,7 @@ def open_proof(proof_text: str, leaf_bytes: bytes, logs: list[Key], policy: Poli
 
 
 def read_disclosed(data: bytes, policy: Policy) -> Disclosed:
-    """Check a disclosed governance entry `{leaf, payload, proof}` against the policy's logs.
-
-    Raises:
-        TamperedError: not in a log of the policy, or its payload is not the leaf's.
-    """
+    """Check that a disclosed governance entry `{leaf, payload, proof}` is in a log of the policy, with its payload."""
     outer = parse_canonical(data)
     if not fits(outer, {"leaf": str, "payload": str, "proof": str}):
         raise TamperedError("the disclosed entry has other fields than its format")
@@ -567,11 +528,7 @@ def read_disclosed(data: bytes, policy: Policy) -> Disclosed:
 
 
 def shard_key(opening: Disclosed) -> Key:
-    """The log key that an `open` entry names.
-
-    Raises:
-        TamperedError: the entry is not an opening, or names a key of another origin.
-    """
+    """The log key that an `open` entry names, which must be of the entry's origin."""
     if opening.leaf["type"] != "open":
         raise TamperedError("the entry does not open a shard")
     key = _typed(opening.document["vkey"], LOG_KEY)
@@ -601,9 +558,6 @@ def verify_receipt(data: bytes, policy: Policy, openings: list[Disclosed]) -> Re
     2. The checkpoint is signed by a log of the policy, or by a shard that a governance entry opened.
     3. The leaf's commitment is HMAC-SHA-256 of the document under the receipt's salt.
     4. Document and leaf name the same decision and release; an answer stands under a `decision`, else a `refusal`.
-
-    Raises:
-        TamperedError: any of these does not hold.
     """
     outer = parse_canonical(data)
     if not fits(outer, {"document": str, "leaf": str, "proof": str, "salt": str, "v": 1}):
@@ -683,9 +637,6 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
     2. Every output that it has is the logged one, bit for bit, and so is its decision; it has at least one.
     3. Every number of the request is the logged one, bit for bit, and none is missing. Texts (whom a row is about)
        are in the encrypted record, not in the receipt.
-
-    Raises:
-        TamperedError: one of these does not hold.
     """
     document = receipt.document
     if answer is not None:
@@ -733,6 +684,8 @@ def verify_messages(receipt: Receipt, request: Any, answer: Any, row: int) -> No
 # --- Log folders (C2SP tlog-tiles) -----------------------------------------------------------------------------------
 
 TILE_WIDTH = 256
+_Public = dict[int, dict[str, Any]]
+_SLAB = 64  # bundles that a process takes at once
 
 
 def _tile_path(folder: Path, index: int, width: int) -> Path:
@@ -743,89 +696,139 @@ def _tile_path(folder: Path, index: int, width: int) -> Path:
     return path if width == TILE_WIDTH else path.with_name(path.name + ".p") / str(width)
 
 
-def read_bundle(folder: Path, index: int, width: int) -> tuple[list[bytes], list[bytes]]:
-    """The first `width` leaves (format 2) of an entry bundle, and their decision ids.
-
-    Raises:
-        TamperedError: it is missing, cut or malformed, or a leaf is not of format 2.
-    """
+def read_bundle(folder: Path, index: int, width: int) -> tuple[list[bytes], bool]:
+    """The first `width` leaves (format 2) of an entry bundle, and whether any may be of type `open` or `close`."""
     data, wide = _bundle(folder, index, width)
-    rows = _BUNDLE.findall(data)
-    if len(rows) == wide:
-        lengths, leaves, *digits = zip(*rows, strict=True)
-        sizes, pieces = [len(leaf) for leaf in leaves], b"".join([b"".join(some) for some in digits])
-        whole = b"".join(lengths) == struct.pack(f">{len(sizes)}H", *sizes) and sum(sizes) + 2 * len(sizes) == len(data)
-        if whole and not pieces.translate(None, b"0123456789abcdef"):
-            return list(leaves[:width]), list(digits[1][:width])
+    step, at = 2 + int.from_bytes(data[:2], "big"), 0
+    alike: dict[int, list[bytes]] = {}
+    if len(data) == step * wide and (data[::step], data[1::step]) == (data[:1] * wide, data[1:2] * wide):
+        leaves, alike[step], at = [data[n + 2 : n + step] for n in range(0, len(data), step)], [data], len(data)
+    else:
+        leaves = []
+        while at + 2 <= len(data):
+            step = 2 + int.from_bytes(data[at : at + 2], "big")
+            leaves.append(data[at + 2 : at + step])
+            alike.setdefault(step, []).append(data[at : at + step])
+            at += step
+    sound = all(_one_shape(b"".join(some), step) for step, some in alike.items()) or all(map(_LEAF.fullmatch, leaves))
+    if sound and at == len(data) and len(leaves) == wide:
+        return leaves[:width], any(mark in data for mark in _PUBLIC)
     raise TamperedError(f"entry bundle {index} is cut or malformed, or a leaf in it is not of format 2")
+
+
+def _one_shape(data: bytes, step: int) -> bool:
+    """Whether leaves of one length, each behind its length, are of format 2 and differ in nothing but digits.
+
+    All have a digit where the first has one and are like it elsewhere. What is not free there, is looked at by column,
+    which is far faster than one leaf after the other.
+    """
+    match = _LEAF.fullmatch(data, 2, step)
+    if match is None or data.translate(_AS_DIGITS) != data[:step].translate(_AS_DIGITS) * (len(data) // step):
+        return False
+    shape = bytearray(data[:step])
+    for start, end in match.regs[1:]:
+        if shape[start - 1] == ord('"'):
+            shape[start:end] = bytes(end - start)  # may be any of these digits
+        elif start < end:
+            leading = {1: 1, 16: 3}.get(end - start, 2)  # by its length a number may begin with others of `_FREE`
+            shape[start:end] = b"%c" % leading + b"\1" * (end - start - 1)
+    columns = _columns(bytes(shape))
+    return not any(b"".join([data[n::step] for n in places]).translate(None, may) for may, places in columns)
+
+
+@lru_cache(64)
+def _columns(shape: bytes) -> list[tuple[bytes, list[int]]]:
+    """Where only some digits may stand, and which: as `_FREE` says, or the very one of a name."""
+    places: dict[bytes, list[int]] = {}
+    for place, byte in enumerate(shape[2:], 2):
+        if 0 < byte < 4 or byte in _HEX:
+            places.setdefault(_FREE[byte] if byte < 4 else b"%c" % byte, []).append(place)
+    return list(places.items())
 
 
 def _bundle(folder: Path, index: int, width: int) -> tuple[bytes, int]:
     """The bundle itself, or a wider one, and its width: a log may drop partial bundles once there is a fuller one."""
-    for candidate in [width, *range(width + 1, TILE_WIDTH + 1)]:
-        path = _tile_path(folder, index, candidate)
-        if path.is_file():
-            return path.read_bytes(), candidate
+    for candidate in range(width, TILE_WIDTH + 1):
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return _tile_path(folder, index, candidate).read_bytes(), candidate
     raise TamperedError(f"entry bundle {index} is missing")
 
 
 @dataclass(frozen=True)
 class Log:
-    """A log folder that verified: leaf hashes, leaves of type `open` and `close` by place, newest cosigned head."""
+    """A log folder that verified; `tiles` are roots of 256 hashes each, `public` leaves of type `open` and `close`."""
 
     checkpoint: Checkpoint
     hashes: list[bytes]
-    public: dict[int, dict[str, Any]]
+    tiles: list[bytes]
+    public: _Public
     cosigned: Checkpoint | None
 
+    def root(self, size: int) -> bytes:
+        """The root of the tree of its first leaves."""
+        whole, rest = divmod(size, TILE_WIDTH)
+        return root_of(self.tiles[:whole] + [root_of(self.hashes[size - rest : size])] * (rest > 0))
 
-def verify_log(folder: Path, logs: list[Key], policy: Policy) -> Log:
-    """Check every entry of a log folder against its signed checkpoint, and against the one that witnesses cosigned.
 
-    Raises:
-        TamperedError: missing, changed, reordered or foreign entries, or a checkpoint that no known key signed.
-    """
+def _check_bundle(folder: Path, size: int, index: int) -> tuple[list[bytes], bytes, list[bytes], _Public]:
+    """Of one bundle in a log of `size`: leaf hashes, their root, decision ids, and the leaves that anyone may read."""
+    first, sha256 = index * TILE_WIDTH, hashlib.sha256
+    leaves, readable = read_bundle(folder, index, min(TILE_WIDTH, size - first))
+    names, public = [leaf[96:128] for leaf in leaves], {}  # every leaf of format 2 has the decision's id there
+    for place in [place for place, leaf in enumerate(leaves) if leaf.endswith(_PUBLIC)] if readable else ():
+        # an act that opens or closes a shard has two entries: one that anyone may read, and the sealed one
+        public[first + place], names[place] = read_leaf(leaves[place]), b"public " + names[place]
+    hashes = [sha256(b"\0" + leaf).digest() for leaf in leaves]
+    return hashes, root_of(hashes), names, public
+
+
+def _map(run: Any, count: int, jobs: int) -> Iterator[Any]:
+    """`run` of 0 to `count`, in order; a long row in several processes."""
+    if jobs == 1 or count < 2 * _SLAB:
+        yield from map(run, range(count))
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for start in range(0, count, 64 * _SLAB):  # not all at once: nobody has seen yet that the log is that long
+            yield from pool.map(run, range(start, min(count, start + 64 * _SLAB)), chunksize=_SLAB)
+
+
+def verify_log(folder: Path, logs: list[Key], policy: Policy, jobs: int = 1) -> Log:
+    """Check every entry of a log folder against its signed checkpoint, and against the one that witnesses cosigned."""
     witnesses, kept = list(policy.witnesses.values()), folder / "checkpoint.cosigned"
     try:
         checkpoint = open_checkpoint((folder / "checkpoint").read_bytes(), logs, witnesses)
     except OSError as error:
         raise TamperedError(f"no checkpoint in {folder}") from error
     hashes: list[bytes] = []
-    public: dict[int, dict[str, Any]] = {}
+    tiles: list[bytes] = []
+    public: _Public = {}
     seen: set[bytes] = set()
-    sha256 = hashlib.sha256
-    for index in range(-(-checkpoint.size // TILE_WIDTH)):
-        leaves, names = read_bundle(folder, index, min(TILE_WIDTH, checkpoint.size - len(hashes)))
-        for place, leaf in enumerate(leaves) if any(mark in b"".join(leaves) for mark in _PUBLIC) else ():
-            if leaf.endswith(_PUBLIC):
-                # an act that opens or closes a shard has two entries: one that anyone may read, and the sealed one
-                public[len(hashes) + place], names[place] = read_leaf(leaf), b"public " + names[place]
-        hashes += [sha256(b"\0" + leaf).digest() for leaf in leaves]
+    check = partial(_check_bundle, folder, checkpoint.size)
+    for some, root, names, readable in _map(check, -(-checkpoint.size // TILE_WIDTH), jobs):
+        hashes += some
+        tiles.append(root)
+        public |= readable
         seen.update(names)
         if len(seen) != len(hashes):
-            raise TamperedError(f"a decision of entry bundle {index} stands twice in the log")
-    if root_of(hashes) != checkpoint.root:
+            raise TamperedError(f"a decision of entry bundle {len(tiles) - 1} stands twice in the log")
+    if root_of(tiles) != checkpoint.root:
         raise TamperedError("the entries do not have the checkpoint's root")
     heads = [checkpoint]
     if kept.is_file():
         # a log that grows keeps the newest checkpoint that witnesses cosigned beside its newest one
         heads.append(open_checkpoint(kept.read_bytes(), logs, witnesses))
-    log = Log(checkpoint, hashes, public, next((head for head in heads if policy.satisfied(head)), None))
+    log = Log(checkpoint, hashes, tiles, public, next((head for head in heads if policy.satisfied(head)), None))
     verify_extends(log, heads[-1])
     return log
 
 
 def verify_extends(log: Log, older: Checkpoint) -> None:
-    """Check that a verified log extends an older signed checkpoint of the same origin.
-
-    Raises:
-        TamperedError: another origin, a dropped tail, or a changed past.
-    """
+    """Check that a verified log extends an older signed checkpoint of the same origin: no dropped tail, same past."""
     if older.origin != log.checkpoint.origin:
         raise TamperedError("the checkpoints are of different logs")
     if older.size > log.checkpoint.size:
         raise TamperedError("the log is shorter than it was: its tail was dropped")
-    if root_of(log.hashes[: older.size]) != older.root:
+    if log.root(older.size) != older.root:
         raise TamperedError("the log's past was changed")
 
 
@@ -840,9 +843,6 @@ def verify_shards(governance: Log, disclosed: list[Disclosed], shards: list[tupl
 
     Returns:
         One line for each shard.
-
-    Raises:
-        TamperedError: any of these does not hold.
     """
     shown = [entry.index for entry in disclosed]
     if sorted(shown) != sorted(governance.public):
@@ -918,7 +918,7 @@ def _witnessed(log: Log) -> str:
 
 def _log(options: argparse.Namespace) -> list[str]:
     policy, _, keys = _trusted(options)
-    log = verify_log(options.folder, keys, policy)
+    log = verify_log(options.folder, keys, policy, options.jobs)
     lines = [f"{log.checkpoint.origin}: {log.checkpoint.size} entries verified, root {log.checkpoint.root.hex()}"]
     return [*lines, _witnessed(log)] if options.cosigned else lines
 
@@ -927,7 +927,7 @@ def _consistency(options: argparse.Namespace) -> list[str]:
     policy, _, keys = _trusted(options)
     older = open_checkpoint(options.older.read_bytes(), keys, list(policy.witnesses.values()))
     if options.proof is None:
-        newer = verify_log(options.newer, keys, policy)
+        newer = verify_log(options.newer, keys, policy, options.jobs)
         verify_extends(newer, older)
         return [f"{older.origin}: {newer.checkpoint.size} entries extend the {older.size} of before"]
     head = open_checkpoint(options.newer.read_bytes(), keys, list(policy.witnesses.values()))
@@ -940,8 +940,8 @@ def _consistency(options: argparse.Namespace) -> list[str]:
 
 def _shards(options: argparse.Namespace) -> list[str]:
     policy, openings, keys = _trusted(options)
-    governance = verify_log(options.governance, policy.logs, policy)
-    shards = [(folder, verify_log(folder, keys, policy)) for folder in options.shard]
+    governance = verify_log(options.governance, policy.logs, policy, options.jobs)
+    shards = [(folder, verify_log(folder, keys, policy, options.jobs)) for folder in options.shard]
     lines = verify_shards(governance, openings, shards)
     logs = {log.checkpoint.origin: log for log in (governance, *(log for _, log in shards))}
     for path in sorted(options.seen.iterdir()) if options.seen else ():
@@ -962,6 +962,7 @@ def main(arguments: list[str] | None = None) -> int:
         made = commands.add_parser(name, help=text, description=text)
         made.add_argument("--policy", type=Path, required=True, help="the trust policy (C2SP tlog-policy)")
         made.add_argument("--openings", type=Path, help="folder of disclosed entries that open and close shards")
+        made.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that read a long log")
         made.set_defaults(run=run)
         return made
 

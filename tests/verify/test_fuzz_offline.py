@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom import verify
-from strongroom.encoding import parse
+from strongroom.encoding import canonical, parse
 from strongroom.errors import InvalidInputError
 from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.note import Note
@@ -86,9 +86,8 @@ def test_a_bundle_is_as_strict_as_its_leaves(tmp_path: Path) -> None:
 
     def bundled(data: bytes) -> bytes:
         path.write_bytes(b"".join(len(one).to_bytes(2, "big") + one for one in (first, data, last)))
-        leaves, names = verify.read_bundle(tmp_path, 0, 3)
-        assert leaves == [first, data, last]
-        assert names[1].decode() == verify.read_leaf(data)["decision_id"]
+        assert verify.read_bundle(tmp_path, 0, 3) == ([first, data, last], False)
+        assert data[96:128].decode() == verify.read_leaf(data)["decision_id"]
         return data
 
     @settings(max_examples=300, deadline=None)
@@ -97,6 +96,37 @@ def test_a_bundle_is_as_strict_as_its_leaves(tmp_path: Path) -> None:
         agree(data, bundled, Leaf.decode)
 
     agreed()
+
+
+NUMBERS = {"payload_size": (7, 42, 10**15 - 1, 8 * 10**15), "time_us": (0, 9 * 10**14)}
+OPENED = {"key_id": "none", "type": "open", "policy": None, "release": None}
+SHAPES = [{}, OPENED, *({name: value} for name, values in NUMBERS.items() for value in values)]
+
+
+@pytest.mark.parametrize("given", SHAPES, ids=str)
+def test_no_byte_of_a_leaf_is_judged_otherwise_in_a_bundle(given: dict[str, Any], tmp_path: Path) -> None:
+    """Every byte changed in turn, in a leaf that gives the others their shape and in one that has to fit it."""
+    path = tmp_path / "tile" / "entries" / "000.p" / "2"
+    path.parent.mkdir(parents=True)
+    good = canonical({**json.loads(LEAF), **given})
+    assert verify.read_leaf(good)
+    (name,) = given if len(given) == 1 else ("commitment",)
+    begin = good.index(name.encode())
+    for at in range(begin, begin + len(name) + 20) if len(given) == 1 else range(len(good)):
+        for byte in {*b"0189afgA\n", good[at] ^ 1} - {good[at]}:
+            data = good[:at] + bytes((byte,)) + good[at + 1 :]
+            try:
+                Leaf.decode(data)
+                sound = True
+            except InvalidInputError:
+                sound = False
+            for pair in ((data, good), (good, data)):
+                path.write_bytes(b"".join(len(one).to_bytes(2, "big") + one for one in pair))
+                if sound:
+                    assert verify.read_bundle(tmp_path, 0, 2)[0] == list(pair)
+                    continue
+                with pytest.raises(verify.TamperedError):
+                    verify.read_bundle(tmp_path, 0, 2)
 
 
 @settings(max_examples=300, deadline=None)
