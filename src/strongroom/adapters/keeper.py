@@ -114,7 +114,9 @@ class Keeper:
     def stop(self) -> None:
         """Finish: no new connection, the store closed."""
         self._stopping.set()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # on a disk that is read-only by now the name stays; the next keeper takes its place
+            self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()

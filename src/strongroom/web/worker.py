@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -321,6 +322,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StrongroomError as error:
         _say(ready=False, slot=chosen.slot, error=error.message)
         return EXIT_REFUSED
+    except OSError as error:
+        _say(ready=False, slot=chosen.slot, error=unusable(chosen.folder, error))
+        return EXIT_REFUSED
     sys.stdin.buffer.read(1)
     sock = socket.socket(fileno=chosen.listen_fd)
 
@@ -344,6 +348,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.shutdown()
         os._exit(status)
     return status
+
+
+def unusable(folder: Path, error: OSError) -> str:
+    """What a disk that refuses means, and what to do."""
+    said = f"the folder of this gateway cannot be used ({error.strerror or type(error).__name__})"
+    if error.errno == errno.EROFS:
+        return (
+            f"{said}: stop the gateway, have the file system of `{folder}` checked and mounted writable, and start "
+            "again; every answer that was given is in the log"
+        )
+    return f"{said}: see to the disk of `{folder}`; the start is tried again"
 
 
 async def _beat() -> None:
