@@ -53,6 +53,9 @@ class Counting:
     def reads(self, attribute: str) -> bool:
         return False
 
+    def knows(self, verb: str, kind: str) -> bool:
+        return True
+
     def depends_on_time(self, verb: str) -> bool:
         return verb in self.timed
 

@@ -174,6 +174,12 @@ class Authorisation:
             raise NotPermittedError(
                 f"`{question.verb}` cannot be done to a {question.kind}, only to {' or '.join(rule.on)}"
             )
+        if not self._engine.knows(question.verb, question.kind):
+            raise NotPermittedError(
+                f"the policies that this room has signed are from before `{question.verb}` on {question.kind}, so "
+                "nobody may; a custodian drafts new ones with `strongroom policy propose`, two sign with "
+                "`strongroom people sign`"
+            )
         try:
             ruling = self._engine.rule_on(question)
             allowed, rules = ruling.allowed is True, ruling.rules

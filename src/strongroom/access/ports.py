@@ -54,6 +54,9 @@ class PolicyEngine(Protocol):
     def rule_on(self, question: Question) -> Ruling:
         """Whatever prevents a clean evaluation is raised, never answered: the caller takes it for a no."""
 
+    def knows(self, verb: str, kind: str) -> bool:
+        """Whether the policies' schema has such an act at all; what it does not know, no policy can permit."""
+
     def depends_on_time(self, verb: str) -> bool:
         """Whether any policy that could apply to `verb` looks at the time."""
 

@@ -26,6 +26,8 @@ RULINGS_LIMIT = 65_536
 TIME = "at_us"
 PROOFS = "proofs"
 _NOTHING: frozenset[str] = frozenset()
+NEEDED = ("people", "People")
+"""By this act custodians sign a register and new policies; a schema without it could never be replaced."""
 GRANTS = ("models", "environments", "jurisdictions", "purposes")
 
 
@@ -35,13 +37,16 @@ class CedarEngine:
     Args:
         policies: Cedar policies, UTF-8.
         schema: Cedar schema, UTF-8.
+        earlier: they are in force and may be from before some verb, role or kind of the house. Nobody may do what their
+            schema does not know, and nobody has a role that it does not know, until new ones are signed.
 
     Raises:
-        InvalidInputError: not parseable, empty, not valid under the schema, an unnamed rule, a template, or a schema
-            that misses a verb, a role or a kind of resource of the house.
+        InvalidInputError: not parseable, empty, not valid under the schema, an unnamed rule, a template; or a schema
+            that misses a verb, a role or a kind of resource of the house, unless `earlier`; and in any case one that
+            misses what new policies are signed with.
     """
 
-    def __init__(self, policies: bytes, schema: bytes) -> None:
+    def __init__(self, policies: bytes, schema: bytes, *, earlier: bool = False) -> None:
         text, schema_text = _text(policies, "policies"), _text(schema, "schema")
         self.digest: Digest = digest_of(
             b"strongroom/access-policies/v1\n" + len(policies).to_bytes(8, "big") + policies + schema
@@ -61,7 +66,11 @@ class CedarEngine:
         self._has_proofs = self._takes_proofs()
         self._timed = frozenset(_timed(rules["staticPolicies"]))
         self._read = frozenset(_read(rules["staticPolicies"]))
-        self._check_schema()
+        self._roles, self._unknown = frozenset(ROLES), frozenset[tuple[str, str]]()
+        if earlier:
+            self._learn_schema()
+        else:
+            self._check_schema()
         self._slices = Slices(rules["staticPolicies"], frozenset((*GRANTS, "units", PROOFS)))
         self._rulings: OrderedDict[Hashable, Ruling] = OrderedDict()
 
@@ -97,7 +106,7 @@ class CedarEngine:
             {
                 "uid": {"type": who.kind, "id": who.id},
                 "attrs": {"name": who.id, "units": sorted(who.units), **grants, **self._proofs(who)},
-                "parents": [{"type": "Role", "id": role} for role in sorted(who.roles)],
+                "parents": [{"type": "Role", "id": role} for role in sorted(who.roles & self._roles)],
             },
             {
                 "uid": {"type": question.kind, "id": question.id},
@@ -158,12 +167,38 @@ class CedarEngine:
         """Whether a policy reads `context.<attribute>`, or asks whether there is one."""
         return attribute in self._read
 
-    def _check_schema(self) -> None:
-        """The schema knows every verb on every kind, and every role: asked of Cedar itself, not of the text."""
+    def knows(self, verb: str, kind: str) -> bool:
+        """Whether the schema has such an act."""
+        return (verb, kind) not in self._unknown
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Acts of the house that the schema is from before, in words."""
+        return tuple(f"{verb} on {kind}" for verb, kind in sorted(self._unknown))
+
+    def _acts(self) -> Iterator[tuple[str, str]]:
+        """Acts of the house that the schema does not have: asked of Cedar itself, not of the text."""
         for verb, rule in VERBS.items():
             for kind in rule.on:
-                if not any(self._knows(principal, verb, kind) for principal in ("Person", "Service")):
-                    raise InvalidInputError(f"the schema has no action `{verb}` on {kind}", rule="cedar-schema")
+                if not any(self._has(principal, verb, kind) for principal in ("Person", "Service")):
+                    yield str(verb), kind
+
+    def _learn_schema(self) -> None:
+        """What the schema of an earlier version does not know is nobody's to do, instead of a refusal to start."""
+        self._unknown = frozenset(self._acts())
+        if NEEDED in self._unknown:
+            raise InvalidInputError(f"the schema has no action `{NEEDED[0]}` on {NEEDED[1]}", rule="cedar-schema")
+        probe = '@id("r") permit(principal in Role::"{}", action, resource);'
+        self._roles = frozenset(
+            role
+            for role in ROLES
+            if cedarpy.validate_policies(probe.format(role), self._schema, release_gil=True).validation_passed
+        )
+
+    def _check_schema(self) -> None:
+        """The schema knows every verb on every kind, and every role."""
+        for verb, kind in self._acts():
+            raise InvalidInputError(f"the schema has no action `{verb}` on {kind}", rule="cedar-schema")
         roles = "".join(
             f'@id("r{n}") permit(principal in Role::"{role}", action, resource);' for n, role in enumerate(ROLES)
         )
@@ -172,7 +207,7 @@ class CedarEngine:
         if not found.validation_passed:
             raise InvalidInputError(f"the schema misses a role or a kind: {found.errors[0]}", rule="cedar-schema")
 
-    def _knows(self, principal: str, verb: str, kind: str) -> bool:
+    def _has(self, principal: str, verb: str, kind: str) -> bool:
         probe = {
             "principal": {"type": principal, "id": "x"},
             "action": {"type": "Action", "id": str(verb)},

@@ -314,6 +314,38 @@ def policy_check(
     tell(as_json, checked, [f"{name}: {what}" for name, what in checked.items()])
 
 
+@policy.command("propose")
+@command
+def policy_propose(
+    room: RoomOption,
+    home: HomeOption,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="Folder with files named like the shipped ones; the access policies of this version if none.",
+        ),
+    ] = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As a custodian: prepare new policies, for example after an upgrade; custodians then sign them.
+
+    Example: strongroom policy propose --room credit --home ~/cora
+    """
+    from strongroom.wiring.custody import propose_policies
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        changed, entry = propose_policies(desk, folder)
+    tell(
+        as_json,
+        {"changed": list(changed), "entry": str(entry)},
+        [f"{', '.join(changed)} wait for two custodians", "next: strongroom people sign"],
+    )
+
+
 @command
 def timestamp(
     room: RoomOption,

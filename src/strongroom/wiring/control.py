@@ -101,7 +101,7 @@ class ControlPlane:
         try:
             # again: whoever had the room open may have published others
             policies, schema = _policies(repository)
-            policy = Authorisation(CedarEngine(policies, schema))
+            policy = Authorisation(CedarEngine(policies, schema, earlier=True))
             log = ShardGovernanceLog(
                 shard, GovernanceKey(keys.get(RECORD_KEY)), os.urandom, policy=digest_of(policies + schema)
             )

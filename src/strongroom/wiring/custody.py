@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
+from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, NotAuthenticatedError, NotPermittedError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
@@ -24,6 +25,7 @@ from strongroom.vocabulary import KeyId, digest_of, micros, rfc3339
 from strongroom.wiring.control import ControlPlane, now
 from strongroom.wiring.drafts import describe_draft
 from strongroom.wiring.founding import open_repository, standard_documents
+from strongroom.wiring.person import AtDesk
 from strongroom.wiring.settings import Layout
 
 CUSTODIAN_ROLES = ("root", "targets")
@@ -206,6 +208,41 @@ def renew_timestamp(folder: Path, passphrase: bytes) -> Freshness:
     return Freshness(rfc3339(at + repository.timestamp_life), soon)
 
 
+def propose_policies(desk: AtDesk, folder: Path | None) -> tuple[tuple[str, ...], EntryRef]:
+    """Draft new policies for the custodians to sign: the access policies and schema that ship, or those of a folder.
+
+    Args:
+        desk: a custodian's.
+        folder: with files named as those that ship; what it lacks stays as it is in the room. None for the access
+            policies and schema of this version.
+
+    Returns:
+        Target paths of what changes, and the entry.
+
+    Raises:
+        InvalidInputError: what the room would have then does not hold; the message says where.
+        ConflictError: the room has exactly these.
+    """
+    room, at = desk.room, desk.room.clock()
+    shipped = standard_documents()
+    inside = {path: room.repository.target(path) or content for path, content in shipped.items()}
+    if folder is None:
+        new = {path: shipped[path] for path in (paths.ACCESS_PATH, paths.ACCESS_SCHEMA_PATH)}
+    else:
+        found = {path: folder / Path(path).name for path in shipped}
+        new = {path: file.read_bytes() for path, file in found.items() if file.exists()}
+    changed = {path: content for path, content in new.items() if content != inside[path]}
+    body = canonical({path: digest_of(content) for path, content in changed.items()})
+    who = desk.ask("people", "People", "register", body)
+    with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
+        if not changed:
+            raise ConflictError("the room has exactly these policies; nothing waits for a signature")
+        _demand_sound({**inside, **changed})
+        draft = room.repository.stage_targets(at, files=changed)
+        books.note(draft=digest_of(draft), **{Path(path).name: digest_of(changed[path]) for path in sorted(changed)})
+    return tuple(sorted(changed)), books.receipt
+
+
 def check_documents(folder: Path | None) -> dict[str, str]:
     """Parse policies and validate them against their schema, and validation policy and diagram against their rules.
 
@@ -220,9 +257,13 @@ def check_documents(folder: Path | None) -> dict[str, str]:
         path: (folder / Path(path).name).read_bytes() if folder and (folder / Path(path).name).exists() else content
         for path, content in shipped.items()
     }
+    _demand_sound(documents)
+    return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}
+
+
+def _demand_sound(documents: Mapping[str, bytes]) -> None:
     CedarEngine(documents[paths.ACCESS_PATH], documents[paths.ACCESS_SCHEMA_PATH])
     paths.read_trust_policy(documents[paths.TRUST_PATH])
     paths.read_jurisdictions(documents[paths.JURISDICTIONS_PATH])
     ValidationPolicy.decode(documents[paths.VALIDATION_PATH])
     SpiffEngine().load(documents[paths.DIAGRAM_PATH])
-    return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}

@@ -160,7 +160,14 @@ class Admission:
     def _policies(self, policies: bytes, schema: bytes) -> CedarEngine:
         """The policies, parsed again only when their bytes have changed: 5,000 of them take more than a second."""
         if self._engine is None or self._engine[0] != (policies, schema):
-            self._engine = (policies, schema), CedarEngine(policies, schema)
+            engine = CedarEngine(policies, schema, earlier=True)
+            if engine.unknown:
+                log.warning(
+                    "the signed policies are from an earlier version and nobody may: %s; a custodian drafts new ones "
+                    "with `strongroom policy propose`",
+                    ", ".join(engine.unknown),
+                )
+            self._engine = (policies, schema), engine
         return self._engine[1]
 
     def _decoded(self, data: bytes | None) -> Grants:
