@@ -18,11 +18,11 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keeper_client import KeeperProcess, NodeStore, expire_through_keeper, keeper_keys
-from strongroom.adapters.keeper_wire import OFFER_SIZE, SOCKET, Kind, address_of, read_offers, receive, send
+from strongroom.adapters.keeper_wire import OFFER_SIZE, SOCKET, Kind, address_of, read_offers, read_tags, receive, send
 from strongroom.adapters.keystore_backup import JOURNAL, Backups
 from strongroom.adapters.keystore_direct import MemoryBackend, direct_keys, memory_keys, open_owned
 from strongroom.adapters.keystore_sqlite import DATABASE, KeyStore
-from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.subject_cache import ASK_FIRST, CachedSubjectKeys
 from strongroom.errors import (
     ConflictError,
     ErasedError,
@@ -32,7 +32,7 @@ from strongroom.errors import (
     TooLargeError,
     UnavailableError,
 )
-from strongroom.sealing.subjects import CANDIDATE_RANDOM_SIZE, Candidate, make_candidate
+from strongroom.sealing.subjects import CANDIDATE_RANDOM_SIZE, TAG_BYTES, Candidate, make_candidate
 
 KEK = AESGCM(b"k" * 32)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -204,8 +204,8 @@ def test_a_store_that_swaps_keys_is_found_out() -> None:
         def prepare(self) -> None:
             pass
 
-        def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
-            rows = super().ensure(offers)
+        def ensure(self, tags: Sequence[bytes], candidates: bytearray) -> bytearray:
+            rows = super().ensure(tags, candidates)
             rows[:16] = b"x" * 16
             return rows
 
@@ -214,7 +214,91 @@ def test_a_store_that_swaps_keys_is_found_out() -> None:
         cache.get_or_create([_tag(1)])
 
 
+def test_a_store_that_swaps_keys_is_found_out_when_many_are_asked_for() -> None:
+    backend = MemoryBackend(_noon)
+    tags = [_tag(number) for number in range(2 * ASK_FIRST)]
+    CachedSubjectKeys(backend, KEK).get_or_create(tags)
+    first, second = (backend._keys[tag] for tag in tags[:2])
+    backend._keys[tags[0]] = (first[0], second[1])
+    with pytest.raises(TamperedError):
+        CachedSubjectKeys(backend, KEK).get_or_create(tags)
+
+
+class Counting(MemoryBackend):
+    """Counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(_noon)
+        self.looked: list[int] = []
+        self.offered: list[int] = []
+
+    def ensure(self, tags: Sequence[bytes], candidates: bytearray) -> bytearray:
+        self.offered.append(len(tags))
+        return super().ensure(tags, candidates)
+
+    def find_all(self, tags: Sequence[bytes]) -> bytearray:
+        self.looked.append(len(tags))
+        return super().find_all(tags)
+
+
+def test_no_key_is_made_in_vain_where_most_are_known_and_nothing_is_looked_for_where_most_are_new() -> None:
+    backend = Counting()
+    tags = [_tag(number) for number in range(100)]
+    made = CachedSubjectKeys(backend, KEK).get_or_create(tags)
+    assert (backend.looked, backend.offered) == ([100], [100])
+    cache = CachedSubjectKeys(backend, KEK)
+    found = cache.get_or_create([*tags, _tag(100)])
+    assert [key.key_id for key in found[:100]] == [key.key_id for key in made]
+    assert (backend.looked, backend.offered) == ([100, 101], [100, 1])
+    for start in (200, 300, 400):
+        cache.get_or_create([_tag(number) for number in range(start, start + 50)])
+    assert (backend.looked, backend.offered) == ([100, 101, 50], [100, 1, 50, 50, 50])
+    for key, again in zip(made, CachedSubjectKeys(backend, KEK).get_or_create(tags), strict=True):
+        assert key.key_id == again.key_id
+        sealed = key.aead.encrypt(b"n" * 12, b"x", None)
+        assert again.aead.decrypt(b"n" * 12, sealed, None) == b"x"
+
+
+def test_offered_keys_that_others_were_quicker_with_are_not_used() -> None:
+    backend = Counting()
+    tags = [_tag(number) for number in range(40)]
+    cache = CachedSubjectKeys(backend, KEK)
+    cache.get_or_create([_tag(number) for number in range(1000, 1020)])  # all new: from now on it offers at once
+    first = CachedSubjectKeys(backend, KEK).get_or_create(tags[:30])
+    found = cache.get_or_create(tags)
+    assert backend.offered[-1] == 40
+    assert [key.key_id for key in found[:30]] == [key.key_id for key in first]
+    sealed = found[3].aead.encrypt(b"n" * 12, b"x", None)
+    assert first[3].aead.decrypt(b"n" * 12, sealed, None) == b"x"
+
+
+def test_a_key_that_is_held_is_the_same_object_when_it_comes_back() -> None:
+    backend = MemoryBackend(_noon)
+    cache = CachedSubjectKeys(backend, KEK, limit=2, grace_s=0.0)
+    (held,) = cache.get_or_create([_tag(1)])
+    cache.get_or_create([_tag(2), _tag(3)])
+    assert cache.get_or_create([_tag(number) for number in range(1, 2 * ASK_FIRST)])[0] is held
+    assert cache.by_key_id(held.key_id) is held
+    assert not cache.drop(_tag(1), [held.key_id]) or held.forgotten
+    with pytest.raises(ErasedError):
+        _ = held.aead
+
+
+def test_purging_tells_whether_somebody_still_holds_a_key() -> None:
+    cache = CachedSubjectKeys(MemoryBackend(_noon), KEK, grace_s=0.0)
+    keys = cache.get_or_create([_tag(number) for number in range(50)])
+    aead = keys[7].aead
+    del keys
+    assert not cache.purge()
+    del aead
+    assert cache.purge()
+    assert len(cache) == 0
+
+
 def test_messages_of_a_wrong_size_are_refused() -> None:
+    for size in (0, 1, TAG_BYTES - 1, TAG_BYTES + 1):
+        with pytest.raises(TooLargeError):
+            read_tags(memoryview(bytes(size)))
     for size in (0, 1, OFFER_SIZE - 1, OFFER_SIZE + 1):
         with pytest.raises(TooLargeError):
             read_offers(memoryview(bytes(size)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 
 import pytest
@@ -10,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ErasedError, InvalidInputError, TamperedError
-from strongroom.sealing.subjects import CANDIDATE_RANDOM_SIZE, WRAPPED_SIZE, make_candidate, subject_tag, unwrap
+from strongroom.sealing.subjects import (
+    CANDIDATE_RANDOM_SIZE,
+    KEY_SIZE,
+    PUBLIC_SIZE,
+    WRAPPED_SIZE,
+    make_candidate,
+    make_candidates,
+    subject_tag,
+    subject_tags,
+    unwrap,
+    unwrap_rows,
+)
 
 KEK = AESGCM(b"k" * 32)
 INDEX = b"i" * 32
@@ -33,6 +45,34 @@ def test_a_subject_needs_a_name_of_bounded_length() -> None:
             subject_tag(INDEX, "EU", name)
     with pytest.raises(ValueError, match="32 bytes"):
         subject_tag(b"short", "EU", "x")
+
+
+@given(st.lists(st.text(min_size=1, max_size=40), max_size=5))
+def test_tags_of_many_are_the_tags_of_each(subjects: list[str]) -> None:
+    context = b"strongroom/subject-tag/v1\n\0\2EU"
+    expected = [
+        hmac.digest(INDEX, context + subject.encode("utf-8", "surrogatepass"), "sha256") for subject in subjects
+    ]
+    assert subject_tags(INDEX, "EU", subjects) == expected
+    assert [subject_tag(INDEX, "EU", subject) for subject in subjects] == expected
+
+
+def test_candidates_of_many_are_candidates_of_each() -> None:
+    public, secrets = os.urandom(3 * PUBLIC_SIZE), bytearray(os.urandom(3 * 32))
+    rows = make_candidates(KEK, public, secrets)
+    for n in range(3):
+        told, row = public[28 * n : 28 * n + 28], rows[76 * n : 76 * n + 76]
+        one = make_candidate(KEK, told[:16] + secrets[32 * n : 32 * n + 32] + told[16:])
+        assert row == one.key_id + one.wrapped
+    found = unwrap_rows(KEK, rows)
+    assert [key and key.key_id for key in found] == [public[28 * n : 28 * n + 16] for n in range(3)]
+    rows[KEY_SIZE + 5] ^= 1
+    assert [key is None for key in unwrap_rows(KEK, rows)] == [False, True, False]
+    with pytest.raises(TamperedError):
+        unwrap_rows(KEK, rows[:-1])
+    for wrong in (public[:-1], public + b"x"):
+        with pytest.raises(ValueError, match="random"):
+            make_candidates(KEK, wrong, secrets)
 
 
 def test_a_wrapped_key_opens_under_its_own_id_only() -> None:

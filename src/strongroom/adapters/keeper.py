@@ -33,6 +33,7 @@ from strongroom.adapters.keeper_wire import (
     Message,
     address_of,
     read_offers,
+    read_tags,
     receive,
     send,
     wipe,
@@ -162,10 +163,11 @@ class Keeper:
                     held.close()
                 send(peer, Kind.DONE)
             elif message.kind == Kind.ENSURE:
-                offers = read_offers(message.body)
-                rows = self._owned.ensure(offers)
-                for _, candidate in offers:
-                    wipe(candidate.wrapped)
+                rows = self._owned.ensure(read_offers(message.body))
+                send(peer, Kind.KEYS, rows)
+                wipe(rows)
+            elif message.kind == Kind.FIND_ALL:
+                rows = self._owned.find_all(read_tags(message.body))
                 send(peer, Kind.KEYS, rows)
                 wipe(rows)
             elif message.kind in (Kind.FIND, Kind.BY_KEY_ID):

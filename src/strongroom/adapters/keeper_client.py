@@ -20,15 +20,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keeper_wire import (
     CLIENT_ID_SIZE,
-    KEY_SIZE,
     SOCKET,
     Kind,
     Message,
     address_of,
-    offers_frame,
     receive,
     send,
-    wipe,
 )
 from strongroom.adapters.keystore_backup import Backups
 from strongroom.adapters.keystore_direct import open_owned, store_name
@@ -37,7 +34,7 @@ from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.subject_keks import Keks
 from strongroom.errors import RefusedError, StrongroomError, TamperedError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
-from strongroom.sealing.subjects import TAG_BYTES, Candidate, Forgotten
+from strongroom.sealing.subjects import KEY_SIZE, TAG_BYTES, Forgotten
 from strongroom.vocabulary import Clock
 
 log = logging.getLogger(__name__)
@@ -71,15 +68,17 @@ class KeeperBackend:
                 self._hang_up()
                 raise UnavailableError(f"the keeper does not answer at `{self._path}`: {error}") from error
 
-    def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
+    def ensure(self, tags: Sequence[bytes], candidates: bytearray) -> bytearray:
         """Key ids and wrapped keys, durable."""
-        body = offers_frame(offers)
-        try:
-            # what was wrapped before a new connection may be wrapped under a key that is on its way out
-            rows = self._ask(Kind.ENSURE, body, connect=False)
-        finally:
-            wipe(body)
-        if rows is None or len(rows) != KEY_SIZE * len(offers):
+        # what was wrapped before a new connection may be wrapped under a key that is on its way out
+        return self._rows(self._ask(Kind.ENSURE, b"".join(tags), candidates, connect=False), len(tags))
+
+    def find_all(self, tags: Sequence[bytes]) -> bytearray:
+        """Key ids and wrapped keys; zeros where there is none."""
+        return self._rows(self._ask(Kind.FIND_ALL, b"".join(tags)), len(tags))
+
+    def _rows(self, rows: bytearray | None, count: int) -> bytearray:
+        if rows is None or len(rows) != KEY_SIZE * count:
             raise TamperedError("the keeper answered with another number of keys than asked")
         return rows
 
@@ -102,12 +101,12 @@ class KeeperBackend:
             _once(self._path, Kind.GOODBYE, self._identity)
         self._hang_up()
 
-    def _ask(self, kind: Kind, body: bytes | bytearray, *, connect: bool = True) -> bytearray | None:
+    def _ask(self, kind: Kind, *parts: bytes | bytearray, connect: bool = True) -> bytearray | None:
         try:
             peer = self._requests or (self._connect() if connect else None)
             if peer is None:
                 raise UnavailableError(f"the keeper at `{self._path}` closed the connection; try again")
-            send(peer, kind, body)
+            send(peer, kind, *parts)
             message = receive(peer, REQUEST_S, REQUEST_S)
         except OSError as error:
             self._hang_up()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -15,13 +16,12 @@ from typing import Final
 
 from strongroom.errors import TooLargeError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
-from strongroom.sealing.subjects import TAG_BYTES, WRAPPED_SIZE, Candidate
+from strongroom.sealing.subjects import KEY_SIZE, TAG_BYTES, WRAPPED_SIZE
 
 FRAME_LIMIT: Final = 1 << 20
 BATCH_LIMIT: Final = 4096
 CLIENT_ID_SIZE: Final = 16
-OFFER_SIZE: Final = TAG_BYTES + KEY_ID_SIZE + WRAPPED_SIZE
-KEY_SIZE: Final = KEY_ID_SIZE + WRAPPED_SIZE
+OFFER_SIZE: Final = TAG_BYTES + KEY_SIZE
 SOCKET: Final = "keeper.sock"
 
 
@@ -39,6 +39,7 @@ class Kind(IntEnum):
     PAGE = 9
     EXCHANGE = 10
     RENEW = 11
+    FIND_ALL = 12
     KEYS = 64
     NONE = 65
     DONE = 66
@@ -140,22 +141,8 @@ def _fill(peer: socket.socket, view: memoryview) -> None:
         view = view[got:]
 
 
-def offers_frame(offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
-    """Body of ENSURE: tag, candidate key id, candidate wrapped key, for each."""
-    body = bytearray(OFFER_SIZE * len(offers))
-    place = 0
-    for tag, candidate in offers:
-        body[place : place + TAG_BYTES] = tag
-        place += TAG_BYTES
-        body[place : place + KEY_ID_SIZE] = candidate.key_id
-        place += KEY_ID_SIZE
-        body[place : place + WRAPPED_SIZE] = candidate.wrapped
-        place += WRAPPED_SIZE
-    return body
-
-
-def read_offers(body: memoryview) -> list[tuple[bytes, Candidate]]:
-    """Parse the body of ENSURE.
+def read_offers(body: memoryview) -> list[tuple[bytes, tuple[bytes, bytes]]]:
+    """Parse the body of ENSURE: tags of all, then key id and wrapped key of all, as `KeyStore.ensure` takes it.
 
     Raises:
         TooLargeError: not 1 to 4,096 whole offers.
@@ -163,9 +150,26 @@ def read_offers(body: memoryview) -> list[tuple[bytes, Candidate]]:
     count, rest = divmod(len(body), OFFER_SIZE)
     if rest or not 1 <= count <= BATCH_LIMIT:
         raise TooLargeError(f"a keeper request holds 1 to {BATCH_LIMIT} whole offers")
-    offers = []
-    for place in range(0, len(body), OFFER_SIZE):
-        tag = bytes(body[place : place + TAG_BYTES])
-        key_id = bytes(body[place + TAG_BYTES : place + TAG_BYTES + KEY_ID_SIZE])
-        offers.append((tag, Candidate(key_id, bytearray(body[place + TAG_BYTES + KEY_ID_SIZE : place + OFFER_SIZE]))))
-    return offers
+    split = TAG_BYTES * count
+    return list(zip(tags_in(body[:split]), _candidate.iter_unpack(body[split:]), strict=True))
+
+
+def read_tags(body: memoryview) -> list[bytes]:
+    """Parse the body of FIND_ALL.
+
+    Raises:
+        TooLargeError: not 1 to 4,096 whole tags.
+    """
+    count, rest = divmod(len(body), TAG_BYTES)
+    if rest or not 1 <= count <= BATCH_LIMIT:
+        raise TooLargeError(f"a keeper request holds 1 to {BATCH_LIMIT} whole tags")
+    return tags_in(body)
+
+
+def tags_in(body: memoryview) -> list[bytes]:
+    """Tags, one after the other."""
+    return [tag for (tag,) in _tag.iter_unpack(body)]
+
+
+_tag: Final = struct.Struct(f"{TAG_BYTES}s")
+_candidate: Final = struct.Struct(f"{KEY_ID_SIZE}s{WRAPPED_SIZE}s")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_sqlite import KeyStore
+from strongroom.adapters.keystore_sqlite import KeyStore, Offer
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.subject_keks import Keks
 from strongroom.errors import TooLargeError, UnavailableError
 from strongroom.sealing.records import KEY_ID_SIZE
-from strongroom.sealing.subjects import WRAPPED_SIZE, Candidate, Forgotten
+from strongroom.sealing.subjects import WRAPPED_SIZE, Forgotten
 from strongroom.vocabulary import Clock, micros
 
+NO_KEY: Final = (bytes(KEY_ID_SIZE), bytes(WRAPPED_SIZE))
+"""What stands for a key that is not there, where many are asked for at once."""
 PAGE_ROWS: Final = 500
 """Of a walk over all keys; 68 kB of changes."""
 
@@ -43,10 +47,16 @@ class OwnedStore:
         self.name = name
         self.lock = threading.Lock()
 
-    def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
+    def ensure(self, offers: Sequence[Offer]) -> bytearray:
         """Key ids and wrapped keys, durable."""
         with self.lock:
             return _pack(self.store.ensure(offers, micros(self.clock())))
+
+    def find_all(self, tags: Sequence[bytes]) -> bytearray:
+        """Key ids and wrapped keys of many tags; zeros where there is none."""
+        with self.lock:
+            found = self.store.find_all(tags)
+        return _pack([found.get(tag, NO_KEY) for tag in tags])
 
     def find(self, tag: bytes) -> bytearray | None:
         """One key by tag."""
@@ -142,13 +152,17 @@ class DirectBackend:
     def __init__(self, owned: OwnedStore) -> None:
         self._owned = owned
         self.cache: CachedSubjectKeys | None = None
-        self.ensure = owned.ensure
+        self.find_all = owned.find_all
         self.find = owned.find
         self.by_key_id = owned.by_key_id
         self.close = owned.close
 
     def prepare(self) -> None:
         """It is at hand."""
+
+    def ensure(self, tags: Sequence[bytes], candidates: bytearray) -> bytearray:
+        """Key ids and wrapped keys, durable."""
+        return self._owned.ensure(_offers(tags, candidates))
 
     def forget(self, tag: bytes) -> Forgotten:
         """Erase, and empty the own cache."""
@@ -172,9 +186,13 @@ class MemoryBackend:
     def prepare(self) -> None:
         """It is at hand."""
 
-    def ensure(self, offers: Sequence[tuple[bytes, Candidate]]) -> bytearray:
+    def ensure(self, tags: Sequence[bytes], candidates: bytearray) -> bytearray:
         """The first offer for a tag stays."""
-        return _pack([self._keys.setdefault(tag, (offer.key_id, bytes(offer.wrapped))) for tag, offer in offers])
+        return _pack([self._keys.setdefault(tag, offer) for tag, offer in _offers(tags, candidates)])
+
+    def find_all(self, tags: Sequence[bytes]) -> bytearray:
+        """Key ids and wrapped keys of many tags; zeros where there is none."""
+        return _pack([self._keys.get(tag, NO_KEY) for tag in tags])
 
     def find(self, tag: bytes) -> bytearray | None:
         """One key by tag."""
@@ -241,12 +259,9 @@ def memory_keys(clock: Clock, kek: AESGCM | None = None, *, grace_s: float = 1.0
     return backend.cache
 
 
-def _pack(rows: Sequence[tuple[bytes, ...]]) -> bytearray:
-    size = sum(len(part) for row in rows for part in row)
-    packed = bytearray(size)
-    place = 0
-    for row in rows:
-        for part in row:
-            packed[place : place + len(part)] = part
-            place += len(part)
-    return packed
+def _offers(tags: Sequence[bytes], candidates: bytearray) -> list[tuple[bytes, tuple[bytes, bytes]]]:
+    return list(zip(tags, struct.iter_unpack(f"{KEY_ID_SIZE}s{WRAPPED_SIZE}s", candidates), strict=True))
+
+
+def _pack(rows: Iterable[tuple[bytes, ...]]) -> bytearray:
+    return bytearray().join(chain.from_iterable(rows))

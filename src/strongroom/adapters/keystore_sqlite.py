@@ -15,16 +15,20 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from strongroom.errors import ConflictError, TamperedError, UnavailableError
-from strongroom.sealing.subjects import TAG_BYTES, WRAPPED_SIZE, Candidate
+from strongroom.sealing.subjects import TAG_BYTES, WRAPPED_SIZE
 
 SCHEMA_VERSION: Final = 1
 DATABASE: Final = "keystore.db"
 LOCK: Final = "keystore.lock"
 _PIECE: Final = 256
+
+Offer = tuple[bytes, tuple[bytes, bytes | bytearray]]
+"""A tag, and the key id and wrapped key that it takes if it has none (`sealing.subjects.Candidate`)."""
 
 _SCHEMA: Final = f"""
 create table store (v integer not null, region text not null);
@@ -113,29 +117,34 @@ class KeyStore:
         self._db.close()
         os.close(self._lock)
 
-    def ensure(self, offers: Sequence[tuple[bytes, Candidate]], now_us: int) -> list[tuple[bytes, bytes]]:
+    def ensure(self, offers: Sequence[Offer], now_us: int) -> list[tuple[bytes, bytes]]:
         """Key id and wrapped key for each tag, in order; a tag without a key takes the offered one. Durable on return.
 
         Raises:
             UnavailableError: the new keys could not be written; none was kept.
         """
-        tags = list({tag: None for tag, _ in offers})
-        known = self._find_all(tags)
-        if len(known) < len(tags):
+        known = self.find_all([tag for tag, _ in offers])
+        new: dict[bytes, tuple[bytes, bytes]] = {}
+        for tag, (key_id, wrapped) in offers:
+            if tag not in known and tag not in new:
+                new[tag] = (key_id, bytes(wrapped))
+        if new:
+            # nobody else writes: this process is the owner, its caller holds the lock
             with self._transaction() as db:
                 (last,) = db.execute("select coalesce(max(id), 0) from keys").fetchone()
-                keys, places = [], []
-                for tag, candidate in offers:
-                    if tag not in known:  # nobody else writes: this process is the owner, its caller holds the lock
-                        known[tag] = (candidate.key_id, bytes(candidate.wrapped))
-                        last += 1
-                        keys.append((last, *known[tag], now_us))
-                        places.append((tag, last))
-                db.executemany("insert into keys (id, key_id, wrapped, created_us) values (?, ?, ?, ?)", keys)
-                db.executemany("insert into tags (tag, id) values (?, ?)", places)
+                db.executemany(
+                    "insert into keys (id, key_id, wrapped, created_us) values (?, ?, ?, ?)",
+                    [(number, *key, now_us) for number, key in enumerate(new.values(), last + 1)],
+                )
+                # in the order of the table, so that neighbours go to one page while it is at hand
+                db.executemany(
+                    "insert into tags (tag, id) values (?, ?)", sorted(zip(new, count(last + 1), strict=False))
+                )
+            known |= new
         return [known[tag] for tag, _ in offers]
 
-    def _find_all(self, tags: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+    def find_all(self, tags: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+        """Key id and wrapped key of each tag that has one."""
         found: dict[bytes, tuple[bytes, bytes]] = {}
         for start in range(0, len(tags), _PIECE):
             piece = tags[start : start + _PIECE]

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.adapters.keyring import KeyFile
 from strongroom.errors import TamperedError
-from strongroom.sealing.subjects import SubjectKey, unwrap
+from strongroom.sealing.records import KEY_ID_SIZE
+from strongroom.sealing.subjects import KEY_SIZE, SubjectKey, unwrap, unwrap_rows
 
 SUBJECT_KEK: Final = "subject-kek"
 """Name of the first one in a node's key file; a later one is `subject-kek-2` and so on. Names are not reused."""
@@ -24,6 +25,9 @@ class Keks(Protocol):
     def unwrap(self, key_id: bytes, wrapped: bytes | bytearray | memoryview) -> SubjectKey:
         """Raises TamperedError: wrapped under none of them, or under another id."""
 
+    def unwrap_rows(self, rows: bytes | bytearray | memoryview) -> list[SubjectKey]:
+        """Key id and wrapped key of each, 76 bytes. Raises TamperedError: as `unwrap`, for any of them."""
+
     def reload(self) -> None:
         """See whether there is another one. Raises what reading them raises; the known ones stay."""
 
@@ -37,6 +41,10 @@ class OneKek:
     def unwrap(self, key_id: bytes, wrapped: bytes | bytearray | memoryview) -> SubjectKey:
         """See `Keks`."""
         return unwrap(self.current, key_id, wrapped)
+
+    def unwrap_rows(self, rows: bytes | bytearray | memoryview) -> list[SubjectKey]:
+        """See `Keks`."""
+        return _all(unwrap_rows(self.current, rows), rows, self)
 
     def reload(self) -> None:
         """There is no other."""
@@ -71,6 +79,10 @@ class RingKeks:
             raise TamperedError("a wrapped subject key does not unwrap under the region's key and its own id")
         return found
 
+    def unwrap_rows(self, rows: bytes | bytearray | memoryview) -> list[SubjectKey]:
+        """See `Keks`."""
+        return _all(unwrap_rows(self.current, rows), rows, self)
+
     def reload(self) -> None:
         """See `Keks`."""
         self._ring.reload()
@@ -83,6 +95,17 @@ class RingKeks:
             except TamperedError:
                 continue
         return None
+
+
+def _all(found: list[SubjectKey | None], rows: bytes | bytearray | memoryview, keks: Keks) -> list[SubjectKey]:
+    """Those that the newest key does not open, by whichever does."""
+    result: list[SubjectKey] = []
+    for place, key in enumerate(found):
+        if key is None:
+            row = memoryview(rows)[KEY_SIZE * place : KEY_SIZE * (place + 1)]
+            key = keks.unwrap(bytes(row[:KEY_ID_SIZE]), row[KEY_ID_SIZE:])
+        result.append(key)
+    return result
 
 
 def kek_names(ring: KeyFile) -> list[str]:

@@ -23,6 +23,9 @@ TAG_BYTES: Final = 32
 SUBJECT_KEY_SIZE: Final = 32
 WRAPPED_SIZE: Final = NONCE_SIZE + SUBJECT_KEY_SIZE + TAG_SIZE
 CANDIDATE_RANDOM_SIZE: Final = KEY_ID_SIZE + SUBJECT_KEY_SIZE + NONCE_SIZE
+KEY_SIZE: Final = KEY_ID_SIZE + WRAPPED_SIZE
+"""Of a row as stores give it: key id, wrapped key."""
+PUBLIC_SIZE: Final = KEY_ID_SIZE + NONCE_SIZE
 SUBJECT_LIMIT: Final = 256
 BACKUP_DAYS: Final = 35
 
@@ -42,13 +45,23 @@ def subject_tag(index_key: bytes, region: Jurisdiction | str, subject: str) -> b
         InvalidInputError: the subject is empty or too long.
         ValueError: the index key is not 32 bytes; a mistake in our own wiring.
     """
+    return subject_tags(index_key, region, (subject,))[0]
+
+
+def subject_tags(index_key: bytes, region: Jurisdiction | str, subjects: Sequence[str]) -> list[bytes]:
+    """`subject_tag` of each; what is the same for all is hashed once."""
     if len(index_key) != TAG_BYTES:
         raise ValueError("an index key has 32 bytes")
-    if not 0 < len(subject) <= SUBJECT_LIMIT:
-        raise InvalidInputError(f"a subject has 1 to {SUBJECT_LIMIT} characters", field="subject", rule="length")
     place = region.encode()
-    message = _TAG_CONTEXT + len(place).to_bytes(2, "big") + place + subject.encode("utf-8", "surrogatepass")
-    return hmac.digest(index_key, message, "sha256")
+    begun = hmac.new(index_key, _TAG_CONTEXT + len(place).to_bytes(2, "big") + place, "sha256")
+    tags: list[bytes] = []
+    for subject in subjects:
+        if not 0 < len(subject) <= SUBJECT_LIMIT:
+            raise InvalidInputError(f"a subject has 1 to {SUBJECT_LIMIT} characters", field="subject", rule="length")
+        tag = begun.copy()
+        tag.update(subject.encode("utf-8", "surrogatepass"))
+        tags.append(tag.digest())
+    return tags
 
 
 class SubjectKey:
@@ -168,6 +181,67 @@ def make_candidate(kek: AESGCM, random: bytes | bytearray) -> Candidate:
     # into the array itself: an intermediate `bytes` would stay in freed memory, where an erasure cannot reach it
     kek.encrypt_into(nonce, plain, _WRAP_CONTEXT + key_id, memoryview(wrapped)[NONCE_SIZE:])
     return Candidate(key_id, wrapped)
+
+
+def make_candidates(kek: AESGCM, public: bytes, secrets: bytearray) -> bytearray:
+    """Wrap many fresh subject keys under the region's key.
+
+    Args:
+        kek: the region's key-encryption key.
+        public: 28 fresh random bytes for each: key id 16, nonce 12.
+        secrets: 32 fresh random bytes for each: the keys.
+
+    Returns:
+        Key id and wrapped key of each, 76 bytes.
+
+    Raises:
+        ValueError: so many are not in both.
+    """
+    count, rest = divmod(len(secrets), SUBJECT_KEY_SIZE)
+    if rest or len(public) != PUBLIC_SIZE * count:
+        raise ValueError(f"a candidate key needs {PUBLIC_SIZE} and {SUBJECT_KEY_SIZE} random bytes")
+    rows = bytearray(KEY_SIZE * count)
+    at, wrap = 0, kek.encrypt_into
+    with memoryview(rows) as into, memoryview(secrets) as keys:
+        for place in range(count):
+            told = public[PUBLIC_SIZE * place : PUBLIC_SIZE * (place + 1)]
+            secret = keys[SUBJECT_KEY_SIZE * place : SUBJECT_KEY_SIZE * (place + 1)]
+            into[at : at + PUBLIC_SIZE] = told
+            # into the array itself, as in `make_candidate`
+            wrap(told[KEY_ID_SIZE:], secret, _WRAP_CONTEXT + told[:KEY_ID_SIZE], into[at + PUBLIC_SIZE : at + KEY_SIZE])
+            at += KEY_SIZE
+    return rows
+
+
+def unwrap_rows(kek: AESGCM, rows: bytes | bytearray | memoryview) -> list[SubjectKey | None]:
+    """Unwrap many subject keys; None for each that was not wrapped under this key and its own id.
+
+    Args:
+        rows: key id and wrapped key of each, 76 bytes.
+
+    Raises:
+        TamperedError: not whole rows.
+    """
+    if len(rows) % KEY_SIZE:
+        raise TamperedError("a wrapped subject key has the wrong length")
+    found: list[SubjectKey | None] = []
+    plain = bytearray(SUBJECT_KEY_SIZE)
+    with memoryview(rows) as view:
+        try:
+            for at in range(0, len(rows), KEY_SIZE):
+                told = bytes(view[at : at + PUBLIC_SIZE])
+                key_id = told[:KEY_ID_SIZE]
+                try:
+                    kek.decrypt_into(
+                        told[KEY_ID_SIZE:], view[at + PUBLIC_SIZE : at + KEY_SIZE], _WRAP_CONTEXT + key_id, plain
+                    )
+                except InvalidTag:
+                    found.append(None)
+                else:
+                    found.append(SubjectKey(key_id, AESGCM(plain)))
+        finally:
+            plain[:] = bytes(SUBJECT_KEY_SIZE)
+    return found
 
 
 def unwrap(kek: AESGCM, key_id: bytes, wrapped: bytes | bytearray | memoryview) -> SubjectKey:

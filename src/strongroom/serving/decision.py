@@ -24,7 +24,7 @@ from strongroom.ledger.leaf import LeafType
 from strongroom.ledger.making import MadeRecords, RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
-from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tag
+from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tags
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.asked import Answered, Asked, Line, Outcome
 from strongroom.serving.bulk_recording import MANY, Form, ids_from, lines_of, seal_outcomes
@@ -424,7 +424,7 @@ class Decider:
                 if not line.subject:
                     line.subject = NOBODY
         subjects = list({line.subject: None for outcome in outcomes for line in outcome.lines})
-        tags = [subject_tag(self._index_key, self._region, subject) for subject in subjects]
+        tags = subject_tags(self._index_key, self._region, subjects)
         keys: dict[str, SubjectKey] = {}
         try:
             keys = dict(zip(subjects, self._keys.get_or_create(tags), strict=True))
