@@ -65,7 +65,7 @@ PLACES: Final[tuple[tuple[str, str], ...]] = (
     ("sync", "strongroom.adapters.disk:OsFile.sync"),
     ("encode", "strongroom.web.v2:answer"),
     ("encode", "strongroom.serving.batching:answer_of"),
-    ("count", "strongroom.web.metrics:WorkerCounters.answered"),
+    ("count", "strongroom.web.metrics:WorkerCounters.fold"),
     ("count", "strongroom.serving.decision:Decider.watch"),
 )
 

@@ -61,7 +61,7 @@ class Header(NamedTuple):
     nonce: bytes
 
 
-class Labels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Labels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """What the caller asserted, bounded by their grants, recorded as asserted."""
 
     purpose: str

@@ -98,7 +98,7 @@ class Caller(Protocol):
         """`decision_id` is that of the recorded refusal, None where nothing was recorded."""
 
 
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """One authenticated request on its way. `error` set means: record the refusal, then tell it.
 
     Attributes:
@@ -116,43 +116,29 @@ class Asked:
         share: of a part: which rows of the whole it has, and the whole's first decision id.
     """
 
-    __slots__ = (
-        "caller", "error", "failed", "labels", "named", "parts", "policy", "principal", "question", "rows", "served",
-        "share", "since_us", "standby", "subject", "until_us", "weight",
-    )  # fmt: skip
+    caller: Caller
+    principal: str
+    labels: Labels
+    policy: Digest
+    served: ServedModel | None
+    question: Question | None
+    error: StrongroomError | None = None
+    subject: str = ""
+    since_us: int = 0
+    until_us: int = 0
+    standby: tuple[ServedModel, ...] = ()
+    named: bool = False
+    failed: Failure | None = None
+    parts: tuple[Asked, ...] = ()
+    share: Share | None = None
+    rows: int = 1
+    weight: int = 1
 
-    def __init__(
-        self,
-        caller: Caller,
-        principal: str,
-        labels: Labels,
-        policy: Digest,
-        served: ServedModel | None,
-        question: Question | None,
-        error: StrongroomError | None = None,
-        subject: str = "",
-        since_us: int = 0,
-        until_us: int = 0,
-        standby: tuple[ServedModel, ...] = (),
-        named: bool = False,
-    ) -> None:
-        self.standby = standby
-        self.named = named
-        self.failed: Failure | None = None
-        self.parts: tuple[Asked, ...] = ()
-        self.share: Share | None = None
-        self.caller = caller
-        self.principal = principal
-        self.labels = labels
-        self.policy = policy
-        self.served = served
-        self.question = question
-        self.error = error
-        self.subject = subject
-        self.since_us = since_us
-        self.until_us = until_us
-        self.rows = question.rows if question is not None else 1
-        self.weight = self.rows if served is None else self.rows * (1 + len(served.inputs.names) // WIDE)
+    def __post_init__(self) -> None:
+        if self.question is not None:
+            self.rows = self.weight = rows = self.question.rows
+            if self.served is not None:
+                self.weight = rows * (1 + self.served.inputs.width // WIDE)
 
 
 class Outcome(msgspec.Struct, eq=False, gc=False):

@@ -61,6 +61,8 @@ class Board:
         self._on_broken = on_broken
         self._on_batch = on_batch
         self._waiting = queue if queue is not None else FairQueue(Room(), ROWS_A_BATCH)
+        # raises if a request of this principal finds no room now, before work goes into reading it
+        self.expect = self._waiting.expect
         self._meter = meter
         self._on_wait = on_wait
         self._on_told = on_told
@@ -87,10 +89,6 @@ class Board:
     def waiting(self) -> int:
         """How many requests wait for a batch."""
         return len(self._waiting)
-
-    def expect(self, principal: str) -> None:
-        """Raise if a request of this principal finds no room now, before work goes into reading it."""
-        self._waiting.expect(principal)
 
     def weigh(self, weights: Mapping[str, int]) -> None:
         """Shares of the queue by principal, 1 where not named."""

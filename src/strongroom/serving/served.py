@@ -21,7 +21,11 @@ from strongroom.vocabulary import Digest, ModelRef
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ServedModel:
-    """What the decision path needs of one model. Compared by identity."""
+    """What the decision path needs of one model. Compared by identity.
+
+    Attributes:
+        prepared: what a protocol made once of its answers, under the protocol's name.
+    """
 
     ref: ModelRef
     release: Release
@@ -37,6 +41,7 @@ class ServedModel:
     guard: GuardCheck | None = field(repr=False)
     template: AnswerTemplate = field(repr=False)
     explainer: Explainer | None = field(default=None, repr=False)
+    prepared: dict[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def version(self) -> str:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import Verb
 from strongroom.errors import (
@@ -373,17 +375,23 @@ class Gateway:
         principal, name = known.principal, known.model
         self._board.expect(principal.id)
         catalogue = rules.catalogue
-        catalogue.demand_fresh(began_us)
+        served = known.served if began_us < known.served_until_us else None
+        if served is None:
+            catalogue.demand_fresh(began_us)
         caller = _Waiting(self, exchange, began_us, ticket)
-        served = question = None
+        question = None
         environment = self._environment
         try:
-            # before the body is looked at: whoever may not use this model learns nothing of its contract
-            if name not in principal.grants.get("models", ()):
-                raise NotPermittedError(f"`{principal.id}` was not granted model `{name}`", field="model", rule="grant")
-            served = catalogue.find(name, known.version)
-            if began_us >= served.release.review_due_us:
-                raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
+            if served is None:
+                # before the body is looked at: whoever may not use this model learns nothing of its contract
+                if name not in principal.grants.get("models", ()):
+                    raise NotPermittedError(
+                        f"`{principal.id}` was not granted model `{name}`", field="model", rule="grant"
+                    )
+                served = catalogue.find(name, known.version)
+                if began_us >= served.release.review_due_us:
+                    raise ExpiredError(f"the review of model `{name}` is due; it does not answer until approved again")
+                known.found(served, catalogue)
             binary = known.binary
             if binary == UNREAD:
                 known.coding = codings(exchange.request)
@@ -424,11 +432,11 @@ class Gateway:
             wait_us = patience_us(known.prefer, wait_us)
         boarding = Asked(
             caller, principal.id, held[0], served.policy_digest, served, question,
-            standby=catalogue.standby.get(served, ()) if known.version is None else (), named=known.version is not None,
-            since_us=began_us, until_us=began_us + wait_us if wait_us else 0,
+            since_us=began_us, until_us=began_us + wait_us if wait_us else 0, standby=known.standby,
+            named=known.version is not None,
         )  # fmt: skip
-        if known.version is None and (canary := catalogue.canaries.get(name)) is not None:
-            self._to_arms(boarding, canary, rules, known, began_us)
+        if known.canary is not None:
+            self._to_arms(boarding, known.canary, rules, known, began_us)
         self._board.board(boarding)
 
     def _ask(
@@ -497,26 +505,23 @@ class Gateway:
         self._counters.answered(served.ref.name, answered.question.rows, began_us, served.version)
 
 
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     """The caller of one exchange."""
 
-    __slots__ = ("_began_us", "_exchange", "_gateway", "_ticket")
-
-    def __init__(self, gateway: Gateway, exchange: Exchange, began_us: int, ticket: Ticket | None = None) -> None:
-        self._gateway = gateway
-        self._exchange = exchange
-        self._began_us = began_us
-        self._ticket = ticket
+    gateway: Gateway
+    exchange: Exchange
+    began_us: int
+    ticket: Ticket | None = None
 
     def answered(self, answered: Answered) -> None:
-        if self._ticket is not None:
-            self._ticket.leave()
-        self._gateway.answered(self._exchange, answered, self._began_us)
+        if self.ticket is not None:
+            self.ticket.leave()
+        self.gateway.answered(self.exchange, answered, self.began_us)
 
     def refused(self, error: StrongroomError, decision_id: str | None) -> None:
-        if self._ticket is not None:
-            self._ticket.leave()
-        self._gateway.tell(self._exchange, error, decision_id)
+        if self.ticket is not None:
+            self.ticket.leave()
+        self.gateway.tell(self.exchange, error, decision_id)
 
 
 class _Nobody:

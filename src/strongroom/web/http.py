@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
+import msgspec
 
 from strongroom.access.certificates import read_certificate
 from strongroom.errors import InvalidInputError
@@ -50,42 +51,43 @@ class Handler(Protocol):
     def __call__(self, exchange: Exchange) -> None: ...
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One request and the place for its answer.
 
-    `seal`, where a handler sets it, is given status, body, content type and extra lines, and returns more header lines.
+    Attributes:
+        close: whether the connection ends with the answer.
+        held: bytes that it keeps in memory: its body, later its answer if that must wait.
+        ready: the answer, once there is one.
+        seal: where a handler sets it: given status, body, content type and extra lines, it returns more header lines.
     """
 
-    __slots__ = ("_close", "_connection", "_held", "_reply", "request", "seal")
-
-    def __init__(self, connection: Connection, request: Request, close: bool) -> None:
-        self._held = len(request.body)
-        self.request = request
-        self._connection = connection
-        self._close = close
-        self._reply: bytes | None = None
-        self.seal: Callable[[int, bytes, bytes, bytes], bytes] | None = None
+    connection: Connection
+    request: Request
+    close: bool
+    held: int
+    ready: bytes | None = None
+    seal: Callable[[int, bytes, bytes, bytes], bytes] | None = None
 
     def reply(self, status: int, body: bytes, content_type: bytes = JSON_TYPE, extra: bytes = b"") -> None:
         """Answer. `extra` is whole header lines, each with its CRLF, made of our own words only."""
-        if self._reply is not None:
+        if self.ready is not None:
             return
         if self.seal is not None:
             extra += self.seal(status, body, content_type, extra)
-        connection = self._connection
-        if self._close or connection.draining:
+        connection = self.connection
+        if self.close or connection.draining:
             extra += b"connection: close\r\n"
-            self._close = True
+            self.close = True
         # a HEAD is never routed to a body by us, but its refusal must not carry one either
-        self._reply = _join(
+        self.ready = ready = _join(
             (
-                STATUS_LINES[status], b"content-type: ", content_type, b"\r\ncontent-length: ", str(len(body)).encode(),
-                b"\r\n", extra, b"\r\n", b"" if self.request.head.method == b"HEAD" else body,
+                STATUS_LINES[status], b"content-type: ", content_type, b"\r\ncontent-length: %d\r\n" % len(body),
+                extra, b"\r\n", b"" if self.request.head.method == b"HEAD" else body,
             )
         )  # fmt: skip
         queue = connection._queue
         if not queue or queue[0] is not self or connection._blocked_since is not None:
-            connection.hold(self, len(self._reply))
+            connection.hold(self, len(ready))
         connection.flush()
         if status == 429:
             connection.rest()
@@ -162,8 +164,8 @@ class Connection(asyncio.Protocol):
         """An exchange holds so many bytes from now on; none when nobody will fetch them."""
         if self._transport is None:
             size_bytes = 0
-        self._server.held_bytes += size_bytes - exchange._held
-        exchange._held = size_bytes
+        self._server.held_bytes += size_bytes - exchange.held
+        exchange.held = size_bytes
 
     def _let_go(self) -> None:
         """Nothing that came or is ready is needed any more. What is still being answered stays counted until then."""
@@ -171,7 +173,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._body.clear()
         for exchange in self._queue:
-            if exchange._reply is not None:
+            if exchange.ready is not None:
                 self.hold(exchange, 0)
         self._queue.clear()
 
@@ -406,7 +408,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, head: Head, body: bytes, close: bool) -> None:
         """Hand one whole request to the handler."""
-        exchange = Exchange(self, Request(head, body, self._peer), close)
+        exchange = Exchange(self, Request(head, body, self._peer), close, len(body))
         self._queue.append(exchange)
         if close:
             # nothing that follows a last request is read
@@ -426,13 +428,13 @@ class Connection(asyncio.Protocol):
             return
         ready: list[bytes] = []
         close = False
-        while queue and queue[0]._reply is not None:
+        while queue and queue[0].ready is not None:
             exchange = queue.popleft()
-            if exchange._held:
-                self._server.held_bytes -= exchange._held
-                exchange._held = 0
-            ready.append(exchange._reply)  # type: ignore[arg-type]  # looked at above
-            close = exchange._close
+            if exchange.held:
+                self._server.held_bytes -= exchange.held
+                exchange.held = 0
+            ready.append(exchange.ready)  # type: ignore[arg-type]  # looked at above
+            close = exchange.close
         if not ready:
             return
         try:
@@ -518,7 +520,7 @@ class Connection(asyncio.Protocol):
         self._server.held_bytes -= self._body_bytes
         self._body_bytes = 0
         self._server.note_refused(status)
-        exchange = Exchange(self, Request(Head(b"", b"", {}, None), b"", self._peer), close=True)
+        exchange = Exchange(self, Request(Head(b"", b"", {}, None), b"", self._peer), True, 0)
         self._queue.append(exchange)
         exchange.reply(status, b'{"error":"%b"}' % message.encode(), extra=RETRY if status == 503 else b"")
 

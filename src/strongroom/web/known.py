@@ -6,6 +6,8 @@ from typing import Final
 
 from strongroom.access.principals import Principal
 from strongroom.sealing.records import Labels
+from strongroom.serving.canary import Canary
+from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel
 
@@ -25,11 +27,13 @@ class Known:
         coding: of the body, or None for a plain one; read with `binary`.
         prefer: the header of that name.
         signed: the request came with a signature that holds; then nothing of it is remembered.
+        served: the model that answers until `served_until_us`, when the metadata expires or its review is due.
+        standby, canary: of that model, where no version was named.
     """
 
     __slots__ = (
-        "binary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "signed", "until_us",
-        "version",
+        "binary", "canary", "certificate", "coding", "granted", "model", "prefer", "principal", "rules", "served",
+        "served_until_us", "signed", "standby", "until_us", "version",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +57,18 @@ class Known:
         self.coding: bytes | None = None
         self.prefer: bytes | None = None
         self.until_us = until_us
+        self.served: ServedModel | None = None
+        self.served_until_us = 0
+        self.standby: tuple[ServedModel, ...] = ()
+        self.canary: Canary | None = None
+
+    def found(self, served: ServedModel, catalogue: Catalogue) -> None:
+        """Remember which model answers, for as long as the same rules and the clock say so."""
+        self.served = served
+        self.served_until_us = min(catalogue.fresh_until_us, served.release.review_due_us)
+        if self.version is None:
+            self.standby = catalogue.standby.get(served, ())
+            self.canary = catalogue.canaries.get(self.model)
 
     def grant(self, asked: tuple[ServedModel, str | None, str | None], held: tuple[Labels, int]) -> tuple[Labels, int]:
         """Remember what was asked and granted."""

@@ -28,10 +28,13 @@ class WorkerCounters:
         self._clock_us = clock_us
         # answers since the last look at `counters`, by model and version: rows, and a histogram that counts requests
         self._lately: dict[tuple[str, str], tuple[list[int], Histogram]] = {}
+        # answers since the last `fold`: model, version, rows, when each came
+        self._pending: list[tuple[str, str, int, int]] = []
 
     @property
     def counters(self) -> Counters:
         """Everything so far."""
+        self.fold()
         total = self._counters
         for (model, version), (rows, histogram) in self._lately.items():
             label = (("model", model),)
@@ -46,12 +49,23 @@ class WorkerCounters:
         return total
 
     def answered(self, model: str, rows: int, began_us: int, version: str = "") -> None:
-        """One request was answered."""
-        known = self._lately.get((model, version))
-        if known is None:
-            known = self._lately[model, version] = ([0], Histogram())
-        known[0][0] += rows
-        known[1].observe(max(0, self._clock_us() - began_us) / 1e6)
+        """One request was answered just now; counted by the next `fold`."""
+        self._pending.append((model, version, rows, began_us))
+
+    def fold(self) -> None:
+        """Count what was answered since the last time, with one look at the clock; called after each batch."""
+        pending = self._pending
+        if not pending:
+            return
+        self._pending = []
+        now_us = self._clock_us()
+        lately = self._lately
+        for model, version, rows, began_us in pending:
+            known = lately.get((model, version))
+            if known is None:
+                known = lately[model, version] = ([0], Histogram())
+            known[0][0] += rows
+            known[1].observe(max(0, now_us - began_us) / 1e6)
 
     def refused(self, code: str) -> None:
         """One request was refused."""

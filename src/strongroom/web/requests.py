@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from strongroom.access.certificates import Presented
 
 STATUS_LINES: Final[dict[int, bytes]] = {
@@ -87,15 +89,12 @@ class Head:
         self.memo: Any = None
 
 
-class Request:
+class Request(msgspec.Struct, frozen=True, eq=False):
     """One request as it came. `target` is the raw target with its query; nothing is decoded or normalised."""
 
-    __slots__ = ("body", "head", "peer")
-
-    def __init__(self, head: Head, body: bytes, peer: Peer) -> None:
-        self.head = head
-        self.body = body
-        self.peer = peer
+    head: Head
+    body: bytes
+    peer: Peer
 
     @property
     def method(self) -> bytes:

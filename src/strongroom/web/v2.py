@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -197,7 +196,7 @@ def answer(answered: Answered) -> tuple[bytes, bytes, bytes]:
     return b"".join((body, *chunks)), BINARY_TYPE, b"%b: %d\r\n" % (HEADER_LENGTH, len(body))
 
 
-_frames: WeakKeyDictionary[ServedModel, tuple[bytes, bytes, bytes, bytes]] = WeakKeyDictionary()
+_USUAL: Final = "v2-usual"
 
 
 def _usual(answered: Answered) -> bytes:
@@ -206,7 +205,7 @@ def _usual(answered: Answered) -> bytes:
     Equal to what `answer` encodes otherwise; a test holds it so.
     """
     served = answered.served
-    parts = _frames.get(served)
+    parts = served.prepared.get(_USUAL)
     if parts is None:
         start = _encode({"model_name": served.ref.name, "model_version": served.version})[:-1]
         middle = b'","model_version":%b,"release":%b},"outputs":[{"name":%b,"datatype":"FP32","shape":[1],"data":[' % (
@@ -215,7 +214,7 @@ def _usual(answered: Answered) -> bytes:
             _encode(served.release.output.name),
         )
         between = b']},{"name":%b,"datatype":"BYTES","shape":[1],"data":[' % _encode(DECISION_OUTPUT)
-        parts = _frames[served] = (start, b',"parameters":{"decision_id":"', middle, between)
+        parts = served.prepared[_USUAL] = (start, b',"parameters":{"decision_id":"', middle, between)
     start, opening, middle, between = parts
     request_id = answered.question.request_id
     return b"".join(

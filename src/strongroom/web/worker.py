@@ -30,8 +30,10 @@ from strongroom.adapters.process_memory import harden
 from strongroom.adapters.safe_files import replace_atomically
 from strongroom.adapters.time_floor import read_floor
 from strongroom.errors import StrongroomError, TamperedError
+from strongroom.serving.asked import Outcome
 from strongroom.serving.batching import ROWS_A_BATCH, Board
 from strongroom.serving.catalogue import Catalogue
+from strongroom.serving.decision import Committed
 from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.limiter import Limiter
 from strongroom.serving.probing import ProbeLimits, ProbeWatch, Probing
@@ -101,7 +103,7 @@ class Worker:
         self._board = Board(
             parts.decider, self._committer, loop.call_soon, clock_us, self._on_broken, self._counters.batch,
             room, meter, self._counters.waited,
-            on_told=self._shadowing.take,
+            on_told=self._told,
         )  # fmt: skip
         self._admitted_at = 0.0
         self._no_successor = ""
@@ -186,6 +188,11 @@ class Worker:
         self.stuck = True
         calls.leave_marks()
         self._ended.set()
+
+    def _told(self, outcomes: Sequence[Outcome], committed: Committed) -> None:
+        """After a batch is durable and its callers told."""
+        self._counters.fold()
+        self._shadowing.take(outcomes, committed)
 
     def _on_broken(self, error: StrongroomError) -> None:
         # the log does not know what is on its disk: only a fresh start, which recovers it, may write again
