@@ -32,7 +32,7 @@ from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Values
 from strongroom.serving.receipt import make_receipt
-from strongroom.serving.recording import NOBODY, seal_lines
+from strongroom.serving.recording import NOBODY, seal_line, seal_lines
 from strongroom.serving.served import ServedModel
 from strongroom.serving.standby import fail, give_up, next_model, special_lines, static_lines
 from strongroom.vocabulary import Digest
@@ -309,23 +309,30 @@ class Decider:
         if count >= MANY and count >= MANY_EACH * len(outcomes):
             return Sealed(self._seal_many(outcomes, keys, time_us, nonces))
         makers: dict[tuple[bool, Digest, Digest | None], RecordMaker] = {}
+        templates = self._templates.get
         place = 0
         for outcome in outcomes:
             asked, lines = outcome.asked, outcome.lines
             served = asked.served
-            release = served.release_digest if served is not None else None
+            if served is not None:
+                release, release_bytes = served.release_digest, served.release_bytes
+            else:
+                release, release_bytes = None, NO_RELEASE
             form = (outcome.answered, asked.policy, release)
             maker = makers.get(form)
             if maker is None:
                 kind: LeafType = "decision" if outcome.answered else "refusal"
                 maker = makers[form] = RecordMaker(kind, asked.policy, release, time_us + self._retain_us, time_us)
-            end = place + NONCE_SIZE * len(lines)
+            template = templates((outcome.answered, asked.principal, asked.labels, release)) or self._template(outcome)
             outcome.first = len(records)
+            end = place + NONCE_SIZE * len(lines)
             try:
-                records += seal_lines(
-                    lines, keys, nonces, place, self._template(outcome), maker,
-                    served.release_bytes if served is not None else NO_RELEASE,
-                )  # fmt: skip
+                if len(lines) == 1:
+                    line = lines[0]
+                    nonce, key = nonces[place:end], keys.get(line.subject)
+                    records.append(seal_line(line, key, nonce, template.middle, maker.tail, release_bytes))
+                else:
+                    records += seal_lines(lines, keys, nonces, place, template, maker, release_bytes)
             except ErasedError:
                 _lose(outcome)
             place = end

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from binascii import b2a_base64, hexlify
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -35,6 +36,8 @@ NOBODY: Final = "\0refusals"
 _join = b"".join
 _text = msgspec.json.Encoder().encode
 _sha256 = hashlib.sha256
+# what the class does with two arguments, without a Python frame for it
+_made: Callable[[tuple[bytes, bytes]], MadeRecord] = partial(tuple.__new__, MadeRecord)
 
 
 class Lines(Protocol):
@@ -70,36 +73,53 @@ def seal_lines(
         ErasedError: a key is missing, or was destroyed meanwhile; no record of this request may be kept.
         ValueError: an argument has the wrong length; a mistake in our own code.
     """
-    if len(release) != RELEASE_SIZE:
-        raise ValueError(f"a release digest has {RELEASE_SIZE} bytes")
     records: list[MadeRecord] = []
     middle, tail = template.middle, maker.tail
     for line in lines:
-        subject, document, salt, decision_id = line.subject, line.document, line.salt, line.id
-        key = keys.get(subject)
-        if key is None:
-            raise ErasedError("there is no key for this subject just now")
-        if len(salt) != SALT_SIZE or len(decision_id) != DECISION_ID_SIZE:
-            raise ValueError(f"a line has an id of {DECISION_ID_SIZE} and a salt of {SALT_SIZE} bytes")
         nonce = nonces[place : place + NONCE_SIZE]
         place += NONCE_SIZE
-        key_id = key.key_id
-        header = SEALED_PREFIX + key_id + nonce
-        plain = _join(
-            (
-                b'{"answer":"', b64encode(document), middle, b2a_base64(salt, newline=False), b'","subject":',
-                _text(subject if subject != NOBODY else ""), b',"v":1}',
-            )
-        )  # fmt: skip
-        sealed = key.aead.encrypt(nonce, plain, _join((SEALING_CONTEXT, header, decision_id, release)))
-        payload = header + sealed
-        leaf = _join(
-            (
-                b'{"commitment":"', hexlify(hmac.digest(salt, document, "sha256")),
-                b'","decision_id":"', hexlify(decision_id), b'","key_id":"', hexlify(key_id),
-                b'","payload_sha256":"', hexlify(_sha256(payload).digest()),
-                b'","payload_size":', str(len(payload)).encode(), tail,
-            )
-        )  # fmt: skip
-        records.append(MadeRecord(leaf, payload))
+        records.append(seal_line(line, keys.get(line.subject), nonce, middle, tail, release))
     return records
+
+
+def seal_line(
+    line: Lines, key: SubjectKey | None, nonce: bytes, middle: bytes, tail: bytes, release: bytes
+) -> MadeRecord:
+    """The record of one line.
+
+    Args:
+        line: with an id of 16 bytes and a salt of 32.
+        key: of its subject.
+        nonce: 12 random bytes.
+        middle: of the `RecordTemplate`.
+        tail: of the `RecordMaker`.
+        release: its digest, 32 bytes.
+
+    Raises:
+        ErasedError: the key is missing, or was destroyed meanwhile.
+        ValueError: an argument has the wrong length; a mistake in our own code.
+    """
+    if key is None:
+        raise ErasedError("there is no key for this subject just now")
+    subject, document, salt, decision_id = line.subject, line.document, line.salt, line.id
+    if len(salt) != SALT_SIZE or len(decision_id) != DECISION_ID_SIZE or len(release) != RELEASE_SIZE:
+        raise ValueError(
+            f"a line has an id of {DECISION_ID_SIZE}, a salt of {SALT_SIZE} and a release of {RELEASE_SIZE} bytes"
+        )
+    key_id = key.key_id
+    header = SEALED_PREFIX + key_id + nonce
+    plain = _join(
+        (
+            b'{"answer":"', b64encode(document), middle, b2a_base64(salt, newline=False), b'","subject":',
+            _text(subject if subject != NOBODY else ""), b',"v":1}',
+        )
+    )  # fmt: skip
+    payload = header + key.aead.encrypt(nonce, plain, SEALING_CONTEXT + header + decision_id + release)
+    leaf = _join(
+        (
+            b'{"commitment":"', hexlify(hmac.digest(salt, document, "sha256")),
+            b'","decision_id":"', hexlify(decision_id), b'","key_id":"', hexlify(key_id),
+            b'","payload_sha256":"', hexlify(_sha256(payload).digest()), b'","payload_size":%d' % len(payload), tail,
+        )
+    )  # fmt: skip
+    return _made((leaf, payload))

@@ -24,6 +24,7 @@ class ServedModel:
     """What the decision path needs of one model. Compared by identity.
 
     Attributes:
+        outputs: names of the outputs that callers see.
         prepared: what a protocol made once of its answers, under the protocol's name.
     """
 
@@ -42,16 +43,15 @@ class ServedModel:
     template: AnswerTemplate = field(repr=False)
     explainer: Explainer | None = field(default=None, repr=False)
     prepared: dict[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
+    outputs: tuple[str, str] = field(init=False, repr=False)
 
     @property
     def version(self) -> str:
         """The version in the protocol's sense: the manifest digest."""
         return self.ref.manifest
 
-    @property
-    def outputs(self) -> tuple[str, str]:
-        """Names of the outputs that callers see."""
-        return (self.release.output.name, DECISION_OUTPUT)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", (self.release.output.name, DECISION_OUTPUT))
 
 
 def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:

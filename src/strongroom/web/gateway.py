@@ -157,7 +157,10 @@ class Gateway:
             and began_us < known.until_us
         ):
             try:
-                self._infer(exchange, rules, known, began_us)
+                if self._limiter.active:
+                    self._infer(exchange, rules, known, began_us)
+                else:
+                    self._decide(exchange, rules, known, began_us, None)
             except StrongroomError as error:
                 self._turn_away(exchange, known.principal, error, began_us)
             return
