@@ -11,7 +11,8 @@ from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_na
 from strongroom.errors import InvalidInputError, NotDurableError, NotFoundError, TamperedError
 from strongroom.ledger.actions import close_shard, fsck, open_shard
 from strongroom.ledger.checkpoint import CosignerKey, Note, open_checkpoint
-from strongroom.ledger.tree import leaf_hash, verify_inclusion
+from strongroom.ledger.tiles import TileEdge, TileTree
+from strongroom.ledger.tree import MemoryTree, leaf_hash, verify_inclusion
 from tests.ledger.samples import ORIGIN, decision_id, log_key, record, records
 
 KEY = log_key()
@@ -52,6 +53,38 @@ def test_every_published_leaf_is_proven_from_tiles(tmp_path: Path) -> None:
         verify_inclusion(leaf_hash(record(index, 60).leaf), index, 700, proof, checkpoint.root)
     with pytest.raises(NotFoundError):
         reader.prove(700)
+
+
+def test_a_reader_goes_on_proving_while_the_log_grows_and_is_cosigned(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log", 250)
+    shard.publish()
+    reader, witness = ShardReader(tmp_path / "log", KEY.verifier), CosignerKey("witness.example", bytes(32))
+    for size in range(250, 900, 50):
+        for index in (0, 3, 248, 255, 256, size - 1):
+            if index >= size:
+                continue
+            note, proof = reader.prove(index)
+            checkpoint = open_checkpoint(note, KEY.verifier)
+            assert (note, proof) == ShardReader(tmp_path / "log", KEY.verifier).prove(index)
+            verify_inclusion(leaf_hash(record(index, 60).leaf), index, checkpoint.size, proof, checkpoint.root)
+        if size % 200 == 0:
+            text = Note.parse(shard.checkpoint)
+            shard.publish_cosigned(text.with_lines([witness.sign(text.text, 1_790_000_000)]).encode())
+        shard.append(records(size, 50, 60))
+        shard.publish()
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 700])
+def test_tiles_have_every_complete_node_and_no_other(size: int, tmp_path: Path) -> None:
+    hashes, tree, edge = [leaf_hash(b"%d" % number) for number in range(size)], MemoryTree(), TileEdge()
+    for hash_ in hashes:
+        tree.append(hash_)
+    tiles = TileTree(size, edge.add([b""] * size, hashes).get)
+    for level in range(size.bit_length()):
+        for index in range(size >> level):
+            assert tiles.node(level, index) == tree.node(level, index)
+        with pytest.raises(KeyError):
+            tiles.node(level, size >> level)
 
 
 def test_retention_removes_payloads_and_nothing_else(tmp_path: Path) -> None:

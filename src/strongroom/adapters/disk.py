@@ -98,7 +98,15 @@ class OsDisk:
         return OsFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
     def read(self, path: Path) -> bytes:
-        return path.read_bytes()
+        # half the time of `Path.read_bytes` for a small file, and a proof reads a handful
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, os.fstat(descriptor).st_size + 1)
+            while more := os.read(descriptor, 1 << 20):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
 
     def names(self, folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())

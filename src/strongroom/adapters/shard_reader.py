@@ -61,6 +61,7 @@ class FolderView:
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder = folder
+        self._public = str(folder / "public")
         self._disk: Disk = disk or OsDisk()
 
     def segments(self) -> list[SegmentRef]:
@@ -79,7 +80,7 @@ class FolderView:
     def published(self, path: str) -> bytes | None:
         """A file below `public/`."""
         try:
-            return self._disk.read(self._folder.joinpath("public", *path.split("/")))
+            return self._disk.read(Path(f"{self._public}/{path}"))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -157,6 +158,7 @@ class ShardReader:
         self._segments: dict[int, _Segment] = {}
         self._firsts: list[int] = []
         self._tree: TileTree | None = None
+        self._cosigned_tree: TileTree | None = None
         self._ids = array("Q")  # upper half of each decision id: 8 bytes a record, and only a handful of collisions
 
     @property
@@ -258,9 +260,10 @@ class ShardReader:
         if cosigned is not None:
             size = self._open(cosigned).size
             if 0 <= index < size:
-                return cosigned, inclusion_proof(TileTree(size, self._view.published), index, size)
+                tree = self._cosigned_tree = self._tree_of(size, self._cosigned_tree)
+                return cosigned, inclusion_proof(tree, index, size)
         note = self.note()
-        tree = self._tree_of(self._open(note).size)
+        tree = self._tree = self._tree_of(self._open(note).size, self._tree)
         if not 0 <= index < tree.size:
             raise NotFoundError(f"record {index} is not under a published checkpoint yet")
         return note, inclusion_proof(tree, index, tree.size)
@@ -272,12 +275,13 @@ class ShardReader:
         self._segments.clear()
 
     def _published_tree(self) -> TileTree:
-        return self._tree_of(self.checkpoint().size)
-
-    def _tree_of(self, size: int) -> TileTree:
-        if self._tree is None or self._tree.size != size:
-            self._tree = TileTree(size, self._view.published)
+        self._tree = self._tree_of(self.checkpoint().size, self._tree)
         return self._tree
+
+    def _tree_of(self, size: int, known: TileTree | None) -> TileTree:
+        if known is None:
+            return TileTree(size, self._view.published)
+        return known if known.size == size else known.grown(size)
 
     def _get(self, index: int) -> StoredRecord:
         segment = self._segment_of(index)
