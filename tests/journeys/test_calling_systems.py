@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.access.authentication import Authenticator
 from strongroom.access.grants import Grants
+from strongroom.access.principals import Principal
 from strongroom.access.signing_keys import MessageKey
 from strongroom.approval.trust_policy import GRANTS_PATH
-from strongroom.errors import NotAuthenticatedError
-from strongroom.vocabulary import micros
+from strongroom.errors import NotAuthenticatedError, RefusedError, TooManyRequestsError
+from strongroom.serving.limiter import Limiter, LimitTable
+from strongroom.vocabulary import PersonId, micros
 from strongroom.wiring.control import ControlPlane, now
 from tests.journeys.bank import MODEL, Bank, each_key_derived_once
 from tests.web.certificates import Authority
@@ -80,7 +82,72 @@ def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> Non
     assert f"Bearer {again}".encode() != headers["loan-desk"], "a name may come back, its old key does not"
     with pytest.raises(NotAuthenticatedError):
         door(bank).authenticate(headers["loan-desk"], micros(now()))
+    take_no_more_than_they_may(bank)
     prove_themselves_otherwise(bank)
+
+
+def take_no_more_than_they_may(bank: Bank) -> None:
+    """Limits with a grant, later, for a unit and for a model; a gateway holds callers to what was signed."""
+    rates = ("--requests-per-s", "1", "--burst", "2")
+    bank.run("omar", "grant", "add", "web-shop", *WORDS, "--unit", "retail", *rates, "--concurrent", "5")
+    table, at_us = limits(bank), micros(now())
+    shop = Principal(PersonId("web-shop"), "Service", frozenset({"caller"}), frozenset({"retail"}))
+    limiter = Limiter()
+    limiter.learn(table)
+    for _ in range(2):
+        limiter.enter(shop, 10, at_us)
+    with pytest.raises(TooManyRequestsError):
+        limiter.enter(shop, 10, at_us)
+    figures = (
+        "--rows-per-s",
+        "500",
+        "--rows",
+        "100",
+        "--bytes-per-s",
+        "70000",
+        "--body-bytes",
+        "9000",
+        "--wait-ms",
+        "50",
+    )
+    said = bank.run("omar", "grant", "limit", "web-shop", *figures, "--weight", "3")
+    assert said["limits"] == {
+        "rows_per_s": 500, "rows": 100, "bytes_per_s": 70_000, "body_bytes": 9000, "wait_ms": 50, "weight": 3,
+    }  # fmt: skip
+    assert bank.refused("omar", "grant", "limit", "retail", "--of", "unit", "--weight", "3")["error"] == "invalid-input"
+    bank.run("omar", "grant", "limit", "retail", "--of", "unit", "--body-bytes", "100")
+    bank.run("omar", "grant", "limit", MODEL, "--of", "model", "--concurrent", "50")
+    assert {(one["of"], one["name"]): one["limits"] for one in bank.run("omar", "grant", "limits")} == {
+        ("system", "web-shop"): said["limits"],
+        ("unit", "retail"): {"body_bytes": 100},
+        ("model", MODEL): {"concurrent": 50},
+    }
+    assert "body_bytes 100" in bank.try_("omar", "grant", "limits").stdout
+    limiter.learn(limits(bank))
+    limiter.enter(shop, 100, at_us)
+    with pytest.raises(RefusedError) as refused:
+        limiter.enter(shop, 101, at_us)
+    assert refused.value.details["field"] == "body_bytes", "the unit's, which is less than its own"
+    # what is wrong, is nobody's, or is not for everybody to say
+    assert bank.refused("omar", "grant", "limit", "web-shop")["error"] == "invalid-input"
+    assert bank.refused("omar", "grant", "limit", "web-shop", "--burst", "3")["error"] == "invalid-input"
+    assert bank.refused("omar", "grant", "limit", "web-shop", "--rows", "3", "--end")["error"] == "invalid-input"
+    assert bank.refused("omar", "grant", "limit", "nobody", "--rows", "3")["error"] == "not-found"
+    assert bank.refused("omar", "grant", "limit", "no-model", "--of", "model", "--rows", "3")["error"] == "not-found"
+    assert bank.refused("omar", "grant", "limit", "cards", "--of", "unit", "--end")["error"] == "not-found"
+    assert bank.refused("ann", "grant", "limit", "web-shop", "--rows", "3")["error"] == "not-permitted"
+    for of, name in (("system", "web-shop"), ("unit", "retail"), ("model", MODEL)):
+        assert bank.run("omar", "grant", "limit", name, "--of", of, "--end")["limits"] == {}
+    assert bank.run("omar", "grant", "limits") == []
+    bank.run("omar", "grant", "end", "web-shop")
+
+
+def limits(bank: Bank) -> LimitTable:
+    """What a gateway makes of the limits that are published now."""
+    with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room:
+        table = LimitTable.of(Grants.decode(room.document(GRANTS_PATH)))
+    assert table is not None
+    return table
 
 
 def prove_themselves_otherwise(bank: Bank) -> None:

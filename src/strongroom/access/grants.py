@@ -271,6 +271,28 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return {}, {}
         return _by_name(self.limits.units), _by_name(self.limits.models)
 
+    def with_shared_limits(self, of: Literal["unit", "model"], name: str, limits: Allowance | None) -> Grants:
+        """The next document, with these limits for a unit or a model, or with none for it.
+
+        Raises:
+            NotFoundError: none are to be ended.
+            InvalidInputError: a weight.
+        """
+        units, models = self.shared_limits
+        listed = units if of == "unit" else models
+        if limits is not None:
+            listed[name] = limits
+        elif listed.pop(name, None) is None:
+            raise NotFoundError(f"{of} `{name}` has no limits; `strongroom grant limits` names those that have")
+        shared = {
+            what: tuple(NamedAllowance(name=one, limits=some[one]) for one in sorted(some))
+            for what, some in (("units", units), ("models", models))
+            if some
+        }
+        return msgspec.structs.replace(
+            self, sequence=self.sequence + 1, limits=SharedLimits(**shared) if shared else msgspec.UNSET
+        )
+
     @staticmethod
     def decode(data: bytes) -> Grants:
         """Read the document.

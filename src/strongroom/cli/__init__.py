@@ -10,7 +10,7 @@ import typer
 from strongroom import __version__
 from strongroom.cli import (
     deploying,
-    identity,
+    granting,
     judgement,
     models,
     proof,
@@ -74,8 +74,8 @@ for panel, commands in SECTIONS.items():
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
 app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
-# `identity` and `rotation` add commands of their own to the groups of `running`
-app.add_typer(identity.grant, name="grant", rich_help_panel="Running")
+# `identity`, `granting` and `rotation` add commands of their own to the groups of `running`
+app.add_typer(granting.grant, name="grant", rich_help_panel="Running")
 app.add_typer(rotation.node, name="node", rich_help_panel="Running")
 
 

@@ -181,41 +181,6 @@ def node_restore(
     tell(as_json, {"backup": str(backup), "entry": str(entry)}, [f"key store restored from {backup}"])
 
 
-@grant.command("add")
-@command
-def grant_add(
-    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
-    model: Annotated[list[str], typer.Option(help="Model it may ask (may repeat).", show_default=False)],
-    jurisdiction: Annotated[list[str], typer.Option(help="Label it may assert (may repeat).", show_default=False)],
-    purpose: Annotated[list[str], typer.Option(help="Purpose it may assert (may repeat).", show_default=False)],
-    room: RoomOption,
-    home: HomeOption,
-    environment: Annotated[str, typer.Option(help="Environment it may ask in.")] = "production",
-    no_key: Annotated[bool, typer.Option("--no-key", help="No API key: tokens or certificates follow.")] = False,
-    passphrase_file: HomePassphrase = None,
-    room_passphrase: RoomPassphrase = None,
-    as_json: Json = False,
-) -> None:
-    """As the operator: let a calling system in. Its API key is printed this once.
-
-    Example: strongroom grant add loan-desk --model pd-cards --jurisdiction EU --purpose credit-decision
-    """
-    from strongroom.wiring import releasing
-
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        key = releasing.grant(
-            desk, system, models=model, environments=[environment], jurisdictions=jurisdiction, purposes=purpose,
-            with_key=not no_key,
-        )  # fmt: skip
-    if no_key:
-        lines = [
-            f"`{system}` has a grant; name its tokens or certificates with `strongroom grant token` or `certificate`"
-        ]
-        tell(as_json, {"system": system, "api_key": None}, lines)
-        return
-    tell(as_json, {"system": system, "api_key": str(key)}, [f"{key}", "keep it now: it is not shown again"])
-
-
 @grant.command("rotate")
 @command
 def grant_rotate(

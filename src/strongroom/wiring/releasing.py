@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
+from strongroom.access.allowance import Allowance
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, Signing, TokenSubject
 from strongroom.access.issuers import Issuer
@@ -24,9 +26,10 @@ from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import PointerChange
-from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros, parse_name
 from strongroom.wiring.person import AtDesk
 
+Whose = Literal["system", "unit", "model"]
 ROTATION_OVERLAP = timedelta(days=7)
 
 
@@ -172,6 +175,8 @@ def grant(
     purposes: Sequence[str],
     issuers: Sequence[Issuer] = (),
     tokens: Sequence[TokenSubject] = (),
+    units: Sequence[str] = (),
+    limits: Allowance | None = None,
     with_key: bool = True,
 ) -> ApiKey:
     """As the operator: let a calling system in, within bounds, and sign that.
@@ -197,6 +202,8 @@ def grant(
         key_id=key.id if with_key else None,
         secrets=(Secret(digest=key.digest(desk.room.pepper), from_us=at_us),) if with_key else (),
         tokens=tuple(tokens),
+        units=tuple(sorted({parse_name(unit, "unit") for unit in units})),
+        limits=limits or msgspec.UNSET,
     )
 
     def check(books: SqlBooks) -> None:
@@ -248,15 +255,57 @@ def set_signing(desk: AtDesk, system: str, signing: Signing | None) -> None:
     change_grants(desk, "add-grant", system, change, canonical({"signing": signing, "system": system}))
 
 
+def set_limits(desk: AtDesk, of: Whose, name: str, limits: Allowance | None) -> None:
+    """As the operator: how much a system, a unit or a model may take from now on, as a whole; None: no limit any more.
+
+    Raises:
+        NotFoundError: no such system or model, or nothing to end.
+        InvalidInputError: a weight for something else than a system.
+    """
+
+    def check(books: SqlBooks) -> None:
+        if of == "model" and limits is not None and name not in books.versions.models():
+            raise NotFoundError(f"no model `{name}` was ever submitted; `strongroom show` lists those that were")
+
+    def change(grants: Grants) -> Grants:
+        if of != "system":
+            return grants.with_shared_limits(of, name, limits)
+        for known in grants.systems:
+            if known.id == name:
+                return grants.with_system(msgspec.structs.replace(known, limits=limits or msgspec.UNSET))
+        raise NotFoundError(f"no calling system `{name}` has a grant; `strongroom grant list` names those that do")
+
+    change_grants(desk, "add-grant", name, change, canonical({"limits": limits, "name": name, "of": of}), check)
+
+
+def list_limits(desk: AtDesk) -> Sequence[tuple[Whose, str, Allowance]]:
+    """Every limit that is signed, on the record."""
+    grants = _current(desk)
+    if grants is None:
+        return ()
+    found: list[tuple[Whose, str, Allowance]] = [
+        ("system", one.id, one.limits) for one in grants.systems if not isinstance(one.limits, msgspec.UnsetType)
+    ]
+    units, models = grants.shared_limits
+    found += [("unit", name, limits) for name, limits in units.items()]
+    found += [("model", name, limits) for name, limits in models.items()]
+    return found
+
+
 def list_grants(desk: AtDesk) -> Sequence[CallingSystem]:
     """Who may call, on the record; nobody before the first grant."""
+    grants = _current(desk)
+    return () if grants is None else grants.systems
+
+
+def _current(desk: AtDesk) -> Grants | None:
     room = desk.room
     who, name = desk.ask("show", "Room", room.settings.room), room.settings.room
     with room.office.open(Act(who, "show", Resource("Room", name), room.clock())) as books:
         try:
-            return books.grants.current().systems
+            return books.grants.current()
         except NotFoundError:
-            return ()
+            return None
 
 
 def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> ApiKey:
