@@ -43,7 +43,7 @@ def test_rotation_keeps_the_id_and_lets_both_secrets_in_for_a_while() -> None:
     (system,) = grants().systems
     later = grants().with_system(system.rotated(fresh.digest(PEPPER), NOW, overlap_us=100))
     assert later.sequence == 2
-    door = Authenticator(later, PEPPER)
+    door = Authenticator(later, {1: PEPPER})
     assert fresh.id == API_KEY.id
     assert fresh.secret != API_KEY.secret
     with pytest.raises(NotAuthenticatedError):
@@ -101,11 +101,11 @@ def test_all_stored_secrets_are_looked_at() -> None:
         Secret(digest=second.digest(PEPPER), from_us=0),
         Secret(digest=first.digest(PEPPER), from_us=NOW + 5),
     ]
-    assert match_secret(first, stored, PEPPER, NOW - 1) is stored[0]
-    assert match_secret(first, stored, PEPPER, NOW) is None
-    assert match_secret(first, stored, PEPPER, NOW + 5) is stored[2]
-    assert match_secret(second, stored, PEPPER, NOW) is stored[1]
-    assert match_secret(second, [], PEPPER, NOW) is None
+    assert match_secret(first, stored, {1: PEPPER}, NOW - 1) is stored[0]
+    assert match_secret(first, stored, {1: PEPPER}, NOW) is None
+    assert match_secret(first, stored, {1: PEPPER}, NOW + 5) is stored[2]
+    assert match_secret(second, stored, {1: PEPPER}, NOW) is stored[1]
+    assert match_secret(second, [], {1: PEPPER}, NOW) is None
 
 
 def system(**changes: Any) -> dict[str, Any]:
@@ -174,6 +174,6 @@ def test_an_ended_grant_takes_key_and_tokens_along() -> None:
     assert (ended.sequence, ended.systems) == (2, ())
     assert Grants.decode(ended.encode()) == ended
     with pytest.raises(NotAuthenticatedError):
-        Authenticator(ended, PEPPER).authenticate(bearer(API_KEY), NOW)
+        Authenticator(ended, {1: PEPPER}).authenticate(bearer(API_KEY), NOW)
     with pytest.raises(NotFoundError, match="grant list"):
         ended.without_system("loans")

@@ -131,7 +131,7 @@ def sourced(**changes: Any) -> Grants:
 
 
 def test_a_fetched_set_counts_until_its_outage_ends_and_no_longer() -> None:
-    door = Authenticator(sourced(), PEPPER, key_sets=[fetched(("ec-1", EC))])
+    door = Authenticator(sourced(), {1: PEPPER}, key_sets=[fetched(("ec-1", EC))])
     end = NOW + SOURCE.outage_s * 1_000_000
     long = bearer(token(body=claims(exp=NOW_S + 7200)))
     principal = door.authenticate(long, NOW)
@@ -144,7 +144,7 @@ def test_a_fetched_set_counts_until_its_outage_ends_and_no_longer() -> None:
 def test_a_set_of_another_source_or_issuer_counts_for_nothing() -> None:
     other = KeySource(jwks_uri="https://elsewhere.example/jwks")
     for found in (fetched(("ec-1", EC), source=other), fetched(("ec-1", EC), issuer="https://other.example")):
-        door = Authenticator(sourced(), PEPPER, key_sets=[found])
+        door = Authenticator(sourced(), {1: PEPPER}, key_sets=[found])
         with pytest.raises(NotAuthenticatedError):
             door.authenticate(bearer(token()), NOW)
         assert door.take_wanted() == {ISSUER}
@@ -152,7 +152,7 @@ def test_a_set_of_another_source_or_issuer_counts_for_nothing() -> None:
 
 
 def test_issuers_without_a_source_want_nothing_fetched() -> None:
-    door = Authenticator(grants(), PEPPER)
+    door = Authenticator(grants(), {1: PEPPER})
     with pytest.raises(NotAuthenticatedError):
         door.authenticate(bearer(token(header(kid="unknown"))), NOW)
     assert door.take_wanted() == frozenset()
@@ -169,7 +169,7 @@ def test_a_pinned_key_goes_before_a_fetched_one_of_its_name() -> None:
 
 
 def test_an_issuer_may_have_a_shorter_life_for_its_tokens() -> None:
-    door = Authenticator(sourced(lifetime_s=300), PEPPER, key_sets=[fetched(("ec-1", EC))])
+    door = Authenticator(sourced(lifetime_s=300), {1: PEPPER}, key_sets=[fetched(("ec-1", EC))])
     with pytest.raises(NotAuthenticatedError):
         door.authenticate(bearer(token()), NOW)
     assert door.authenticate(bearer(token(body=claims(exp=NOW_S + 300))), NOW).id == "loans"

@@ -223,7 +223,9 @@ class ControlRoom(Room):
         self.pointed(made.ref.manifest)
         return made
 
-    def pointed(self, champion: Digest | None, challenger: Digest | None = None, percent: int = 0) -> None:
+    def pointed(
+        self, champion: Digest | None, challenger: Digest | None = None, percent: int = 0, pepper: int = 1
+    ) -> None:
         self.tick()
         pointer, draft = standing.draft_pointer(
             PersonId("oscar"),
@@ -234,6 +236,7 @@ class ControlRoom(Room):
             canary_percent=percent,
             reason="as planned",
             means=self.means,
+            pepper=pepper,
         )
         standing.point(
             self.office,

@@ -300,6 +300,16 @@ def test_second_version_canary_promotion_and_rollback(room: ControlRoom) -> None
     with pytest.raises(NotPermittedError):
         room.pointed(first.ref.manifest, second.ref.manifest, 21)
     room.pointed(second.ref.manifest)
+    peppers = []
+    for percent, pepper in ((0, 2), (5, 2), (10, 3), (0, 3), (10, 3), (20, 1)):
+        room.pointed(second.ref.manifest, first.ref.manifest, percent, pepper)
+        published = room.means.publisher.pointer(MODEL)
+        assert published is not None
+        peppers.append((published.pepper_number, [m.canary_pepper for m in room.admit() if m.role == "challenger"]))
+    assert peppers == [(1, [1]), (2, [2]), (2, [2]), (1, [1]), (3, [3]), (3, [3])], (
+        "a canary that goes on keeps its own"
+    )
+    room.pointed(second.ref.manifest)
     pointer, draft = standing.draft_rollback(PersonId("oscar"), room.at, model=MODEL, reason="drift", means=room.means)
     change = standing.point(
         room.office,
@@ -317,7 +327,7 @@ def test_second_version_canary_promotion_and_rollback(room: ControlRoom) -> None
     assert [c.champion for c in history] == [
         first.ref.manifest,
         first.ref.manifest,
-        second.ref.manifest,
+        *[second.ref.manifest] * 8,
         first.ref.manifest,
     ]
     with pytest.raises(ConflictError):

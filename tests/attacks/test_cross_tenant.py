@@ -111,7 +111,7 @@ def test_a_token_that_counts_once_is_spent_for_its_own_issuer_alone() -> None:
         Issuer(issuer=ISSUER, audience=AUDIENCE, keys=(IssuerKey(kid="ec-1", alg="ES256", jwk=public(EC)),)),
         Issuer(issuer=second, audience=AUDIENCE, keys=(IssuerKey(kid="x-1", alg="ES256", jwk=public(OTHER)),)),
     )
-    door = Authenticator(Grants(sequence=1, systems=systems, issuers=issuers), PEPPER, used=MemoryTokens(0))
+    door = Authenticator(Grants(sequence=1, systems=systems, issuers=issuers), {1: PEPPER}, used=MemoryTokens(0))
     left = bearer(token(body=claims(sub="client")))
     right = bearer(token(header(kid="x-1"), claims(iss=second, sub="client"), OTHER))
     assert door.authenticate(left, NOW).id == "left"

@@ -158,7 +158,7 @@ def test_two_rooms_founded_alike_with_their_nodes_share_no_secret_and_hold_no_pa
         )  # fmt: skip
         make_node(
             tmp_path / name / "node", settings, PASSPHRASE, root=b"{}", log_policy=layout.trust_policy.read_bytes(),
-            pepper=ring.get(PEPPER), keks=[ring.export_kek(ring.current_kek)],
+            peppers={1: ring.get(PEPPER)}, keks=[ring.export_kek(ring.current_kek)],
         )  # fmt: skip
         node = KeyFile.open(NodeLayout(tmp_path / name / "node").keyring, PASSPHRASE)
         secrets.append({one.get(key) for one in (ring, node) for key in one.names})

@@ -109,7 +109,7 @@ CLAIMS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("more", CLAIMS, ids=lambda claim: next(iter(claim)))
 def test_no_claim_of_a_token_adds_a_right(more: dict[str, Any]) -> None:
-    door = Authenticator(grants(), PEPPER)
+    door = Authenticator(grants(), {1: PEPPER})
     plain = door.authenticate(bearer(token()), NOW)
     claimed = door.authenticate(bearer(token(header(), claims(**more))), NOW)
     assert claimed == plain
@@ -166,7 +166,7 @@ def test_only_what_the_grant_pins_of_a_certificate_counts() -> None:
     digest, spki = bytes.fromhex("11" * 32), "22" * 32
     low = msgspec.structs.replace(low, certificates=(CertificateName(by="spki", value=spki),))
     high = msgspec.structs.replace(high, certificates=(CertificateName(by="uri", value="spiffe://bank.example/high"),))
-    door = Authenticator(Grants(sequence=1, systems=(high, low)), PEPPER)
+    door = Authenticator(Grants(sequence=1, systems=(high, low)), {1: PEPPER})
     mine = Presented(digest, spki, (), (), 0, NOW + 1)
     assert door.authenticate(None, NOW, mine).id == "low"
     both = Presented(bytes([1]) * 32, spki, ("spiffe://bank.example/high",), (), 0, NOW + 1)

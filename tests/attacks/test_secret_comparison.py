@@ -102,6 +102,6 @@ def test_a_key_meets_as_many_digests_whoever_asks(
     if place is not None and place < stored:
         secrets[place] = Secret(digest=key.digest(pepper), from_us=0)
     monkeypatch.setattr(credentials.hmac, "compare_digest", compare)
-    found = match_secret(key, secrets, pepper, 1)
+    found = match_secret(key, secrets, {1: pepper}, 1)
     assert (found is not None) == (place is not None and place < stored)
     assert counted == [True] * 4, "as many comparisons, of equal length"

@@ -37,7 +37,7 @@ PUBLIC_PEM = EC.as_pem(private=False)
 
 @pytest.fixture
 def door() -> Authenticator:
-    return Authenticator(grants(), PEPPER)
+    return Authenticator(grants(), {1: PEPPER})
 
 
 def refused(door: Authenticator, credential: bytes | None, at_us: int = NOW) -> BaseException | None:
@@ -192,7 +192,7 @@ def test_a_remembered_credential_ends_with_its_own_time(door: Authenticator) -> 
     first = door.authenticate(short, NOW)
     assert door.authenticate(short, NOW + 4_999_999) is first
     refused(door, short, NOW + 5_000_000)
-    ending = Authenticator(grants(Secret(digest=API_KEY.digest(PEPPER), from_us=0, until_us=NOW + 10)), PEPPER)
+    ending = Authenticator(grants(Secret(digest=API_KEY.digest(PEPPER), from_us=0, until_us=NOW + 10)), {1: PEPPER})
     assert ending.authenticate(bearer(API_KEY), NOW).token_expires_us == NOW + 10
     refused(ending, bearer(API_KEY), NOW + 10)
 
@@ -209,7 +209,7 @@ def test_a_credential_is_not_remembered_for_ever(door: Authenticator, monkeypatc
 
 
 def test_wrong_guesses_do_not_push_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = Authenticator(grants(), PEPPER, cache_limit=2)
+    door = Authenticator(grants(), {1: PEPPER}, cache_limit=2)
     first = door.authenticate(bearer(API_KEY), NOW)
     for number in range(50):
         refused(door, bearer(ApiKey(API_KEY.id, f"{number:052d}".translate(str.maketrans("0189", "abcd")))))
@@ -249,4 +249,4 @@ def test_nothing_secret_is_kept_or_shown(door: Authenticator) -> None:
     assert all(isinstance(key, bytes) and len(key) == 32 for key in door._held)
     other_pepper = bytes(32)
     assert API_KEY.digest(PEPPER) != API_KEY.digest(other_pepper)
-    refused(Authenticator(grants(), other_pepper), bearer(API_KEY))
+    refused(Authenticator(grants(), {1: other_pepper}), bearer(API_KEY))

@@ -23,7 +23,7 @@ GOOD = {"token": bearer(token()), "api key": bearer(API_KEY)}
 @pytest.fixture(params=GOOD)
 def remembered(request: pytest.FixtureRequest) -> tuple[Authenticator, bytes]:
     """A door that has let this credential in."""
-    door, credential = Authenticator(grants(), PEPPER), GOOD[request.param]
+    door, credential = Authenticator(grants(), {1: PEPPER}), GOOD[request.param]
     assert door.authenticate(credential, NOW) is door.authenticate(credential, NOW), "the control: it is remembered"
     return door, credential
 
@@ -71,5 +71,5 @@ def test_a_remembered_credential_beside_a_certificate_is_another_question(
 
 def test_new_grants_remember_nothing_of_the_old(remembered: tuple[Authenticator, bytes]) -> None:
     _, good = remembered
-    refused(Authenticator(Grants(sequence=2, systems=()), PEPPER), good)
-    refused(Authenticator(grants(), bytes(32)), bearer(API_KEY))
+    refused(Authenticator(Grants(sequence=2, systems=()), {1: PEPPER}), good)
+    refused(Authenticator(grants(), {1: bytes(32)}), bearer(API_KEY))

@@ -271,7 +271,7 @@ def _fields_seeds() -> list[bytes]:
 
 @cache
 def _door() -> Authenticator:
-    return Authenticator(issuing.grants(), issuing.PEPPER)
+    return Authenticator(issuing.grants(), {1: issuing.PEPPER})
 
 
 def _token(data: bytes) -> None:

@@ -105,7 +105,9 @@ class Node:
 
     def door(self) -> Authenticator:
         """As a worker makes one at every admission."""
-        return Authenticator(self.grants(), PEPPER, key_sets=read_key_sets(self.layout.issuer_keys), used=self.used)
+        return Authenticator(
+            self.grants(), {1: PEPPER}, key_sets=read_key_sets(self.layout.issuer_keys), used=self.used
+        )
 
     def enter(self, token: str, presented: Presented | None = None, door: Authenticator | None = None) -> Principal:
         return (door or self.door()).authenticate(bearer(token), micros(self.now()), presented)

@@ -35,7 +35,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
 def door(bank: Bank) -> Authenticator:
     """What a gateway makes of the grants that are published now."""
     with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room:
-        return Authenticator(Grants.decode(room.document(GRANTS_PATH)), room.pepper)
+        return Authenticator(Grants.decode(room.document(GRANTS_PATH)), {room.pepper_number: room.pepper})
 
 
 def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> None:
@@ -84,6 +84,7 @@ def test_a_grant_names_models_that_exist_and_ends_at_the_door(bank: Bank) -> Non
         door(bank).authenticate(headers["loan-desk"], micros(now()))
     take_no_more_than_they_may(bank)
     prove_themselves_otherwise(bank)
+    replace_what_is_shared(bank)
 
 
 def take_no_more_than_they_may(bank: Bank) -> None:
@@ -193,3 +194,28 @@ def prove_themselves_otherwise(bank: Bank) -> None:
     bank.run("omar", "grant", "issuer", issuer, "--end")
     listed = {one["system"]: one for one in bank.run("omar", "grant", "list")}["night-run"]
     assert (listed["tokens"], listed["certificates"]) == ([], [])
+
+
+def replace_what_is_shared(bank: Bank) -> None:
+    """An operator replaces the pepper and the key of models; Two systems have API keys."""
+    bank.make_node()
+    assert bank.refused("ann", "room", "rotate-pepper", "--begin")["error"] == "not-permitted"
+    assert bank.run("omar", "room", "rotate-pepper")["phase"] == "done", "nothing is begun by the way"
+    begun = bank.run("omar", "room", "rotate-pepper", "--begin")
+    assert (begun["phase"], begun["key"], begun["gateways"]) == ("begun", 2, ["gw-1"])
+    assert "take-keys" in bank.try_("omar", "room", "rotate-pepper").stdout
+    kek = bank.run("omar", "room", "rotate-kek", "--begin")
+    assert (kek["phase"], kek["gateways"]) == ("begun", ["gw-1"])
+    assert bank.refused("ann", "node", "take-keys", bank.node)["error"] == "not-permitted"
+    assert bank.run("omar", "node", "take-keys", bank.node)["added"] == ["pepper 2", f"kek {kek['key'][:12]}"]
+    said = bank.run("omar", "room", "rotate-pepper")
+    assert (said["phase"], said["systems"]) == ("in-use", ["batch-desk", "loan-desk"])
+    assert "grant rotate batch-desk" in bank.try_("omar", "room", "rotate-pepper").stdout
+    for system in said["systems"]:
+        bank.run("omar", "grant", "rotate", system, "--at-once")
+    assert bank.run("omar", "room", "rotate-pepper")["phase"] == "done"
+    done = bank.run("omar", "room", "rotate-kek")
+    assert (done["phase"], done["wrapped"]) == ("done", 1)
+    taken = bank.run("omar", "node", "take-keys", bank.node)
+    assert (len(taken["dropped"]), taken["kept"]) == (2, [])
+    assert bank.run("omar", "fsck")

@@ -189,11 +189,11 @@ class House:
                     frozenset(release.purposes),
                 ),
             )
-        self.catalogue = Catalogue.of(self.models, {}, FAR_US, bytes(32))
+        self.catalogue = Catalogue.of(self.models, {}, FAR_US, {1: bytes(32)})
         self.seen: list[tuple[ServedModel, int]] = []
 
     def authenticator(self) -> Authenticator:
-        return Authenticator(self.grants, PEPPER)
+        return Authenticator(self.grants, {1: PEPPER})
 
     def decider(self) -> Decider:
         return Decider(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -81,8 +82,18 @@ def test_there_is_no_canary_without_a_secret_or_with_other_inputs() -> None:
     assert not Catalogue.of([CHAMPION, challenger], {}, FAR_US).canaries
     renamed = msgspec.structs.replace(FEATURES[0], name="cap")
     other = version("cd" * 32, 1.0, "challenger", 50, features=(renamed, *FEATURES[1:]))
-    assert not Catalogue.of([CHAMPION, other], {}, FAR_US, SECRET).canaries
-    assert Catalogue.of([CHAMPION, challenger], {}, FAR_US, SECRET).canaries["pd-cards"].percent == 50
+    assert not Catalogue.of([CHAMPION, other], {}, FAR_US, {1: SECRET}).canaries
+    assert Catalogue.of([CHAMPION, challenger], {}, FAR_US, {1: SECRET}).canaries["pd-cards"].percent == 50
+
+
+def test_a_canary_is_divided_by_the_pepper_that_its_pointer_names() -> None:
+    one, two = b"1" * 32, b"2" * 32
+    release = msgspec.structs.replace(release_of(manifest="cd" * 32), plan=CHAMPION.release.plan)
+    asked = dataclasses.replace(admitted(release, onnx_model(4, 1.0), "challenger", 50), canary_pepper=2)
+    challenger = make_ready(asked, OnnxRuntime())
+    found = Catalogue.of([CHAMPION, challenger], {}, FAR_US, {1: one, 2: two}).canaries["pd-cards"]
+    assert found.secret == canary_secret(two, challenger.release_digest)
+    assert not Catalogue.of([CHAMPION, challenger], {}, FAR_US, {1: one}).canaries, "the champion answers all"
 
 
 def rows(subjects: list[str]) -> dict[str, object]:

@@ -215,7 +215,7 @@ def make(
     node = folder / "gateway"
     policy = TrustPolicy({governance.name: governance.verifier}, {}, {}, "none")
     shards = make_node(
-        node, settings, PASSPHRASE, root=room.bootstrap, log_policy=policy.encode(), pepper=PEPPER,
+        node, settings, PASSPHRASE, root=room.bootstrap, log_policy=policy.encode(), peppers={1: PEPPER},
         keks=[ring.export_kek(ring.current_kek)],
     )  # fmt: skip
     if opened:

@@ -204,7 +204,9 @@ def test_denial_and_expiry_reach_open_connections(ca: Authority) -> None:
         denied = (Denied(what="certificate", value=one.digest.hex()),)
         grants = msgspec.structs.replace(at.grants, denied=denied)
         rules = desk.gateway.rules
-        desk.run.call(desk.gateway.swap, Rules(rules.catalogue, Authenticator(grants, PEPPER), rules.authorisation))
+        desk.run.call(
+            desk.gateway.swap, Rules(rules.catalogue, Authenticator(grants, {1: PEPPER}), rules.authorisation)
+        )
         assert line.ask() == 401
         # nor does a key help over a denied certificate
         assert line.ask(str(at.api_key)) == 401
@@ -222,7 +224,7 @@ def with_tokens(at: House, **demands: Any) -> House:
         msgspec.structs.replace(one, tokens=(subject,)) if one.id == "loan-desk" else one for one in at.grants.systems
     )
     at.grants = msgspec.structs.replace(at.grants, systems=systems, issuers=(issuer,))
-    at.authenticator = lambda: Authenticator(at.grants, PEPPER, used=MemoryTokens(0))  # type: ignore[method-assign]
+    at.authenticator = lambda: Authenticator(at.grants, {1: PEPPER}, used=MemoryTokens(0))  # type: ignore[method-assign]
     return at
 
 

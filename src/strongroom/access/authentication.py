@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from strongroom.access.certificates import Presented
 from strongroom.access.credentials import match_secret, parse_api_key
@@ -42,7 +42,7 @@ class Authenticator:
 
     Args:
         grants: the signed document.
-        pepper: of the API keys, 32 bytes from the node's key ring.
+        peppers: of the API keys by number, 32 bytes each, from the node's key ring.
         cache_limit: how many credentials are remembered.
         key_sets: what the addresses of issuers' keys gave last.
         used: where tokens that count once are spent; None: this node takes none.
@@ -51,12 +51,12 @@ class Authenticator:
     def __init__(
         self,
         grants: Grants,
-        pepper: bytes,
+        peppers: Mapping[int, bytes],
         cache_limit: int = CACHE_LIMIT,
         key_sets: Iterable[KeySet] = (),
         used: UsedTokens | None = None,
     ) -> None:
-        self._pepper = pepper
+        self._peppers = dict(peppers)
         self._limit = cache_limit
         self._used = used
         self._by_key = {system.key_id: system for system in grants.systems if system.key_id is not None}
@@ -185,7 +185,7 @@ class Authenticator:
     def _by_api_key(self, credential: str, at_us: int) -> tuple[CallingSystem, int | None, frozenset[str]]:
         key = parse_api_key(credential)
         system = self._by_key.get(key.id)
-        secret = match_secret(key, system.secrets if system else (), self._pepper, at_us)
+        secret = match_secret(key, system.secrets if system else (), self._peppers, at_us)
         if system is None or secret is None:
             raise NotAuthenticatedError("no such API key, or its secret does not count now")
         return system, secret.until_us, API_KEY

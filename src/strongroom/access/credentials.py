@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from strongroom.vocabulary import Digest
 ID_BYTES = 10
 SECRET_BYTES = 32
 PEPPER_BYTES = 32
+FIRST_PEPPER = 1
+"""A room numbers its peppers; what names none is under the first."""
 SECRETS_LIMIT = 4
 """How many secrets one key id may have at a time, a rotation in progress included."""
 
@@ -41,6 +43,8 @@ class StoredSecret(Protocol):
     def from_us(self) -> int: ...
     @property
     def until_us(self) -> int | None: ...
+    @property
+    def pepper_number(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +107,36 @@ def parse_key_id(text: str) -> str:
     return text
 
 
-def match_secret(key: ApiKey, stored: Sequence[StoredSecret], pepper: bytes, at_us: int) -> StoredSecret | None:
+def match_secret(
+    key: ApiKey, stored: Sequence[StoredSecret], peppers: Mapping[int, bytes], at_us: int
+) -> StoredSecret | None:
     """The stored secret that this key has, if it counts at `at_us`.
 
-    Four digests are compared in constant time whatever is stored, missing ones replaced by one that nobody has, so that
-    an unknown id, a wrong secret and a rotation in progress all cost the same.
+    Four digests are compared in constant time whatever is stored, missing ones replaced by one that nobody has, and
+    each pepper is used once, so that an unknown id, a wrong secret and a rotation in progress all cost the same.
+
+    Args:
+        key: as the caller sent it.
+        stored: secrets of its id.
+        peppers: by number; a secret under one that is not among them is nobody's.
+        at_us: now, in microseconds.
+
+    Raises:
+        ValueError: no pepper, or a short one.
     """
-    digest = key.digest(pepper)
+    digests = {number: key.digest(pepper) for number, pepper in peppers.items()}
+    if not digests:
+        raise ValueError("API keys cannot be checked without a pepper")
+    other = next(iter(digests.values()))
     matched: StoredSecret | None = None
     for place in range(max(SECRETS_LIMIT, len(stored))):
         secret = stored[place] if place < len(stored) else None
-        same = hmac.compare_digest(digest, secret.digest if secret is not None else _NOBODY)
+        number = secret.pepper_number if secret is not None else FIRST_PEPPER
+        same = hmac.compare_digest(digests.get(number, other), secret.digest if secret is not None else _NOBODY)
         if (
             same
             and secret is not None
+            and number in digests
             and secret.from_us <= at_us
             and (secret.until_us is None or at_us < secret.until_us)
         ):

@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom.access.allowance import ABSENT, Allowance, NamedAllowance, SharedLimits
 from strongroom.access.certificates import CertificateName
-from strongroom.access.credentials import SECRETS_LIMIT, parse_key_id
+from strongroom.access.credentials import FIRST_PEPPER, SECRETS_LIMIT, parse_key_id
 from strongroom.access.issuers import Issuer
 from strongroom.access.principals import Principal
 from strongroom.access.signing_keys import MessageKey
@@ -39,16 +39,36 @@ class Secret(
     rename={"from_us": "from", "until_us": "until"},
     gc=False,
 ):
-    """The keyed digest of one secret of an API key, and when it counts (microseconds; `until` is exclusive)."""
+    """The keyed digest of one secret of an API key, and when it counts (microseconds; `until` is exclusive).
+
+    `pepper` is the number of the pepper that it is under; absent for the first.
+    """
 
     digest: Digest
     from_us: int
     until_us: int | None = None
+    pepper: int | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_digest(self.digest)
+        if isinstance(self.pepper, int) and self.pepper <= FIRST_PEPPER:
+            raise InvalidInputError("`pepper` is absent for the first one", field="pepper", rule="absent")
         if self.from_us < 0 or (self.until_us is not None and self.until_us <= self.from_us):
             raise InvalidInputError("a secret ends after it begins", field="until", rule="order")
+
+    @staticmethod
+    def under(pepper_number: int, digest: Digest, from_us: int) -> Secret:
+        """A secret without an end under a numbered pepper."""
+        return Secret(digest=digest, from_us=from_us, pepper=numbered(pepper_number))
+
+    @property
+    def pepper_number(self) -> int:
+        """Of the pepper that it is under, from 1."""
+        return self.pepper if isinstance(self.pepper, int) else FIRST_PEPPER
+
+    def counts_after(self, at_us: int) -> bool:
+        """Whether it counts at any moment from `at_us` on."""
+        return self.until_us is None or self.until_us > at_us
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -202,7 +222,7 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             self.id, "Service", frozenset(self.roles), frozenset(self.units), bounds, expires_us, proofs=proofs
         )
 
-    def rotated(self, digest: Digest, at_us: int, overlap_us: int) -> CallingSystem:
+    def rotated(self, digest: Digest, at_us: int, overlap_us: int, pepper_number: int = FIRST_PEPPER) -> CallingSystem:
         """With a new secret from `at_us`, and every older one ending after `overlap_us`: the id stays.
 
         Raises:
@@ -214,11 +234,11 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         kept = tuple(
             msgspec.structs.replace(old, until_us=end if old.until_us is None else min(end, old.until_us))
             for old in self.secrets
-            if (old.until_us is None or old.until_us > at_us) and old.from_us < end
+            if old.counts_after(at_us) and old.from_us < end
         )
         if len(kept) >= SECRETS_LIMIT:
             raise ConflictError(f"`{self.id}` has {len(kept)} secrets that still count; wait for one to end")
-        return msgspec.structs.replace(self, secrets=(*kept, Secret(digest=digest, from_us=at_us)))
+        return msgspec.structs.replace(self, secrets=(*kept, Secret.under(pepper_number, digest, at_us)))
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -332,6 +352,14 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             self, sequence=self.sequence + 1, denied=tuple(kept[name] for name in sorted(kept))
         )
 
+    def under_pepper(self, number: int, at_us: int) -> list[PersonId]:
+        """Systems with a secret under this pepper that counts at `at_us` or later."""
+        return [
+            system.id
+            for system in self.systems
+            if any(one.pepper_number == number and one.counts_after(at_us) for one in system.secrets)
+        ]
+
     def without_system(self, name: str) -> Grants:
         """The next document, without this system: its key and its tokens count no more.
 
@@ -342,6 +370,11 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if len(kept) == len(self.systems):
             raise NotFoundError(f"no calling system `{name}` has a grant; `strongroom grant list` names those that do")
         return msgspec.structs.replace(self, sequence=self.sequence + 1, systems=kept)
+
+
+def numbered(pepper_number: int) -> int | msgspec.UnsetType:
+    """The number of a pepper as documents have it: absent for the first, as in all that were made before."""
+    return pepper_number if pepper_number > FIRST_PEPPER else msgspec.UNSET
 
 
 def _text(value: str | msgspec.UnsetType) -> str:

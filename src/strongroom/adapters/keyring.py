@@ -270,7 +270,7 @@ class KeyFile:
         """Take a KEK that another key file exported, and make it the current one. Returns its id."""
         if len(kek) != 32:
             raise InvalidInputError("a KEK has 32 bytes", field="kek", rule="length")
-        kek_id = _kek_id(kek)
+        kek_id = kek_id_of(kek)
         self._save(
             msgspec.structs.replace(
                 self._content, current_kek=kek_id, keks={**self._content.keks, kek_id: encode64(kek)}
@@ -372,7 +372,8 @@ def _decrypt(
     return (header, key), parse_as(plain, _Content, FILE_LIMIT)
 
 
-def _kek_id(kek: bytes) -> str:
+def kek_id_of(kek: bytes) -> str:
+    """The public name of a KEK (format 5)."""
     # One-way and labelled: the id of a 256-bit random key gives nothing away.
     return hashlib.sha256(b"strongroom/kek-id/v1\n" + kek).hexdigest()
 

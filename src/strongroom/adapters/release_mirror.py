@@ -22,7 +22,7 @@ from strongroom.adapters.safe_files import replace_atomically
 from strongroom.approval.release import Release
 from strongroom.encoding import canonical, parse, parse_as
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
-from strongroom.sealing.packages import DOCUMENT_LIMIT, Sealed, SealedPackage, read_index
+from strongroom.sealing.packages import DOCUMENT_LIMIT, Sealed, SealedPackage, read_index, read_wrapped
 from strongroom.sealing.ports import Blobs
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import Digest, KeyId, ModelRef, digest_of, parse_digest
@@ -91,6 +91,27 @@ class ReleaseShelf:
             if place.path == path:
                 self.sealed_blobs.put(blobs.get(place.sha256))
         self.put_version(sealed)
+
+    def publish_wrapped(self, sealed: Sealed, blobs: Blobs) -> bool:
+        """The keys of a version that is here, wrapped anew. Whether it is here."""
+        if not (self._folder / version_path(sealed.manifest)).is_file():
+            return False
+        self.sealed_blobs.put(blobs.get(sealed.wrapped))
+        self.put_version(sealed)
+        return True
+
+    def wrapped_under(self, manifest: Digest) -> frozenset[str]:
+        """Ids of the KEKs that a version's data key is wrapped under here; empty where the version is not here.
+
+        Raises:
+            TamperedError, NotFoundError: what is here does not read.
+        """
+        try:
+            document = (self._folder / version_path(manifest)).read_bytes()
+        except FileNotFoundError:
+            return frozenset()
+        wrapped = self.sealed_blobs.get(read_version(document, manifest).wrapped)
+        return frozenset(one.kek_id for one in read_wrapped(wrapped, manifest))
 
     def package(self, ref: ModelRef) -> SealedPackage:
         """See `Evidence`."""

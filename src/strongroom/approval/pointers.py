@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from strongroom.access.credentials import FIRST_PEPPER
+from strongroom.access.grants import numbered
 from strongroom.approval.release import Release
-from strongroom.errors import ConflictError, NotPermittedError
+from strongroom.errors import ConflictError, InvalidInputError, NotPermittedError
 from strongroom.vocabulary import Digest, PersonId, parse_digest, parse_name
 
 Role = Literal["champion", "challenger", "fallback"]
@@ -31,6 +33,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         sequence: counts up by one with every change.
         previous: the champion before this change, so that 'what was live at T' can be read from the chain.
         rule: the rule that did it; absent where a person decided.
+        pepper: number of the room's pepper that says who is in the canary; absent for the first. It stays while the
+            canary stays, so that nobody changes arms when the pepper is replaced.
     """
 
     v: Literal[1]
@@ -44,12 +48,22 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     at_us: int
     reason: str = ""
     rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET
+    pepper: int | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_name(self.model, "model name")
+        if isinstance(self.pepper, int) and (self.pepper <= FIRST_PEPPER or not self.canary_percent):
+            raise InvalidInputError(
+                "`pepper` stands beside a canary share only, and not for the first", field="pepper", rule="absent"
+            )
         for digest in (self.champion, self.challenger, self.previous):
             if digest is not None:
                 parse_digest(digest)
+
+    @property
+    def pepper_number(self) -> int:
+        """Of the pepper that says who is in the canary, from 1."""
+        return self.pepper if isinstance(self.pepper, int) else FIRST_PEPPER
 
 
 def check_pointer(pointer: Pointer, approved: Mapping[Digest, Release]) -> None:
@@ -153,8 +167,12 @@ def pointed(
     challenger: Digest | None,
     percent: int,
     rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
+    pepper: int = FIRST_PEPPER,
 ) -> Pointer:
     """The next pointer, checked against the plan.
+
+    Args:
+        pepper: number of the room's pepper, for a canary that begins; one that goes on keeps its own.
 
     Raises:
         NotPermittedError: see `check_pointer`.
@@ -170,9 +188,12 @@ def pointed(
         by=by,
         at_us=at_us,
     )
+    if challenger is not None and challenger == start.challenger and start.canary_percent:
+        pepper = start.pepper_number
     return _next(
-        start, approved, by, at_us, reason, champion=champion, challenger=challenger, percent=percent, rule=rule
-    )
+        start, approved, by, at_us, reason,
+        champion=champion, challenger=challenger, percent=percent, rule=rule, pepper=pepper,
+    )  # fmt: skip
 
 
 def _next(
@@ -186,6 +207,7 @@ def _next(
     challenger: Digest | None,
     percent: int,
     rule: RuleUsed | msgspec.UnsetType,
+    pepper: int = FIRST_PEPPER,
 ) -> Pointer:
     pointer = Pointer(
         v=1,
@@ -199,6 +221,7 @@ def _next(
         at_us=at_us,
         reason=reason,
         rule=rule,
+        pepper=numbered(pepper) if percent else msgspec.UNSET,
     )
     check_pointer(pointer, approved)
     return pointer

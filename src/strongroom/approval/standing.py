@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from strongroom.access.credentials import FIRST_PEPPER
 from strongroom.access.principals import Principal
 from strongroom.approval.actions import Means
 from strongroom.approval.four_eyes import voice_of
@@ -39,8 +40,12 @@ def draft_pointer(
     reason: str,
     means: Means,
     rule: RuleUsed | msgspec.UnsetType = msgspec.UNSET,
+    pepper: int = FIRST_PEPPER,
 ) -> tuple[Pointer, bytes]:
     """Stage a pointer for an operator to sign. Nothing changes before `point`.
+
+    Args:
+        pepper: number of the room's pepper, for a canary that begins.
 
     Returns:
         The pointer, and the signed part of the metadata that carries it.
@@ -61,6 +66,7 @@ def draft_pointer(
         challenger=challenger,
         percent=canary_percent,
         rule=rule,
+        pepper=pepper,
     )
     return pointer, means.publisher.stage_pointer(pointer, at)
 

@@ -74,6 +74,7 @@ for panel, commands in SECTIONS.items():
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
 app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
+app.add_typer(rotation.room_keys, name="room", rich_help_panel="The room")
 # `identity`, `granting` and `rotation` add commands of their own to the groups of `running`
 app.add_typer(granting.grant, name="grant", rich_help_panel="Running")
 app.add_typer(rotation.node, name="node", rich_help_panel="Running")

@@ -42,6 +42,20 @@ HomePassphrase = Annotated[
         help="File with your passphrase; asked for when missing.",
     ),
 ]
+NodeFolder = Annotated[Path, typer.Argument(help="Folder of the gateway.", show_default=False)]
+NodeOption = Annotated[
+    Path, typer.Option("--node", envvar="STRONGROOM_NODE", help="Folder of the gateway.", show_default=False)
+]
+NodePassphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--node-passphrase-file",
+        envvar="STRONGROOM_NODE_PASSPHRASE_FILE",
+        help="File with the passphrase of the gateway's key file; asked for when missing.",
+    ),
+]
+System = Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why, in words; it goes on the record.", show_default=False)]
 ModelArgument = Annotated[str, typer.Argument(help="Model, or model@digits of one version.", show_default=False)]
 
 PASSPHRASE_LIMIT = 1024

@@ -15,6 +15,8 @@ from strongroom.cli.context import (
     HomeOption,
     HomePassphrase,
     ModelArgument,
+    NodeOption,
+    NodePassphrase,
     RoomOption,
     RoomPassphrase,
     at_desk,
@@ -23,8 +25,6 @@ from strongroom.cli.context import (
     passphrase,
 )
 from strongroom.cli.output import Json, command, table, tell
-from strongroom.cli.proof import NodeOption
-from strongroom.cli.running import NodePassphrase
 
 
 def _latencies(node: Path) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strongroom.cli.context import HomeOption, HomePassphrase, RoomOption, RoomPassphrase, at_desk
+from strongroom.cli.context import HomeOption, HomePassphrase, RoomOption, RoomPassphrase, System, at_desk
 from strongroom.cli.identity import grant
 from strongroom.cli.output import Json, command, table, tell
 from strongroom.errors import InvalidInputError
@@ -65,7 +65,7 @@ def _words(limits: dict[str, int]) -> str:
 @grant.command("add")
 @command
 def grant_add(
-    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    system: System,
     model: Annotated[list[str], typer.Option(help="Model it may ask (may repeat).", show_default=False)],
     jurisdiction: Annotated[list[str], typer.Option(help="Label it may assert (may repeat).", show_default=False)],
     purpose: Annotated[list[str], typer.Option(help="Purpose it may assert (may repeat).", show_default=False)],

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strongroom.cli.context import HomeOption, HomePassphrase, RoomOption, RoomPassphrase, at_desk
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    RoomOption,
+    RoomPassphrase,
+    System,
+    at_desk,
+)
 from strongroom.cli.output import Json, command, tell
 from strongroom.cli.running import grant
 from strongroom.errors import InvalidInputError
@@ -21,7 +28,6 @@ __all__ = ["grant"]
 IssuerName = Annotated[
     str, typer.Argument(help="Identifier of the issuer, as its tokens spell it.", show_default=False)
 ]
-System = Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)]
 
 
 @grant.command("issuer")

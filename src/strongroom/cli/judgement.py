@@ -11,6 +11,7 @@ from strongroom.cli.context import (
     HomeOption,
     HomePassphrase,
     ModelArgument,
+    Reason,
     RoomOption,
     RoomPassphrase,
     at_desk,
@@ -18,7 +19,6 @@ from strongroom.cli.context import (
 )
 from strongroom.cli.output import Json, ask_to_sign, command, tell
 
-Reason = Annotated[str, typer.Option(help="Why, in words; it goes on the record.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
 
 

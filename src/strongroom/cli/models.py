@@ -12,6 +12,7 @@ from strongroom.cli.context import (
     HomeOption,
     HomePassphrase,
     ModelArgument,
+    Reason,
     RoomOption,
     RoomPassphrase,
     at_desk,
@@ -324,7 +325,7 @@ def history(
 def unseal(
     model: ModelArgument,
     to: Annotated[Path, typer.Option(help="New folder to write the plain files to.", show_default=False)],
-    reason: Annotated[str, typer.Option(help="Why; it goes on the record.", show_default=False)],
+    reason: Reason,
     room: RoomOption,
     home: HomeOption,
     passphrase_file: HomePassphrase = None,

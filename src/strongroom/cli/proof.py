@@ -13,6 +13,8 @@ from strongroom.cli.context import (
     HomeOption,
     HomePassphrase,
     ModelArgument,
+    NodeOption,
+    NodePassphrase,
     RoomOption,
     RoomPassphrase,
     at_desk,
@@ -21,12 +23,7 @@ from strongroom.cli.context import (
     read_frame,
 )
 from strongroom.cli.output import EXIT_CODES, Json, command, table, tell
-from strongroom.cli.running import NodePassphrase
 from strongroom.errors import InvalidInputError, TamperedError
-
-NodeOption = Annotated[
-    Path, typer.Option("--node", envvar="STRONGROOM_NODE", help="Folder of the gateway.", show_default=False)
-]
 
 
 @command

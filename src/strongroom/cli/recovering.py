@@ -12,13 +12,13 @@ from strongroom.cli.context import (
     ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
+    NodePassphrase,
     RoomOption,
     RoomPassphrase,
     at_desk,
     passphrase,
 )
 from strongroom.cli.output import Json, command, tell
-from strongroom.cli.running import NodePassphrase
 from strongroom.errors import InvalidInputError
 
 CHECKPOINT_LIMIT_BYTES = 64 * 1024

@@ -14,8 +14,11 @@ from strongroom.cli.context import (
     NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
+    NodeFolder,
+    NodePassphrase,
     RoomOption,
     RoomPassphrase,
+    System,
     at_desk,
     new_passphrase,
     passphrase,
@@ -26,16 +29,6 @@ node = typer.Typer(
     no_args_is_help=True, help="Make gateways, open and close their logs, back their keys up, restore them."
 )
 grant = typer.Typer(no_args_is_help=True, help="Let calling systems in, within bounds.")
-
-NodeFolder = Annotated[Path, typer.Argument(help="Folder of the gateway.", show_default=False)]
-NodePassphrase = Annotated[
-    Path | None,
-    typer.Option(
-        "--node-passphrase-file",
-        envvar="STRONGROOM_NODE_PASSPHRASE_FILE",
-        help="File with the passphrase of the gateway's key file; asked for when missing.",
-    ),
-]
 
 
 @node.command("create")
@@ -184,7 +177,7 @@ def node_restore(
 @grant.command("rotate")
 @command
 def grant_rotate(
-    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    system: System,
     room: RoomOption,
     home: HomeOption,
     at_once: Annotated[bool, typer.Option("--at-once", help="The old secret ends now: it may have leaked.")] = False,
@@ -206,7 +199,7 @@ def grant_rotate(
 @grant.command("sign")
 @command
 def grant_sign(
-    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    system: System,
     room: RoomOption,
     home: HomeOption,
     public_key: Annotated[
@@ -239,7 +232,7 @@ def grant_sign(
 @grant.command("end")
 @command
 def grant_end(
-    system: Annotated[str, typer.Argument(help="Name of the calling system.", show_default=False)],
+    system: System,
     room: RoomOption,
     home: HomeOption,
     passphrase_file: HomePassphrase = None,

@@ -10,9 +10,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from strongroom.cli.context import NODE_PASSPHRASE, passphrase, read_frame
+from strongroom.cli.context import (
+    NODE_PASSPHRASE,
+    NodePassphrase,
+    passphrase,
+    read_frame,
+)
 from strongroom.cli.output import Json, command, errors, table, tell
-from strongroom.cli.running import NodePassphrase
 
 TOKEN_VARIABLE: Final = "STRONGROOM_TOKEN"  # noqa: S105 - the name of a variable
 

@@ -7,18 +7,25 @@ from typing import Annotated
 
 import typer
 
-from strongroom.cli.context import HomeOption, HomePassphrase, RoomOption, RoomPassphrase, at_desk, moment_of
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    NodeOption,
+    Reason,
+    RoomOption,
+    RoomPassphrase,
+    at_desk,
+    moment_of,
+)
 from strongroom.cli.output import Json, command, tell
-
-Gateway = Annotated[Path, typer.Option("--node", help="Folder of the gateway.", envvar="STRONGROOM_NODE")]
 
 
 @command
 def retain(
-    node: Gateway,
+    node: NodeOption,
     room: RoomOption,
     home: HomeOption,
-    reason: Annotated[str, typer.Option(help="Why, for the record.", show_default=False)],
+    reason: Reason,
     slot: Annotated[int, typer.Option(help="Which of the gateway's logs.", min=0)] = 0,
     generation: Annotated[
         int | None, typer.Option(help="Which generation of it, after its key was rotated; the first if none.", min=1)
@@ -51,7 +58,7 @@ def hold(
     name: Annotated[str, typer.Argument(help="A new name, by which the hold is lifted.", show_default=False)],
     room: RoomOption,
     home: HomeOption,
-    reason: Annotated[str, typer.Option(help="Why, for the record.", show_default=False)],
+    reason: Reason,
     since: Annotated[
         str, typer.Option(help="Decisions from this moment on (ISO 8601); all earlier ones if none.")
     ] = "",

@@ -220,7 +220,9 @@ def admit(
                     break
                 continue
             digest = digest_of(documents[manifest])
-            admitted.append(AdmittedModel(ref, release, digest, policy_digest, artifact, part, percent))
+            admitted.append(
+                AdmittedModel(ref, release, digest, policy_digest, artifact, part, percent, pointer.pepper_number)
+            )
     return admitted
 
 

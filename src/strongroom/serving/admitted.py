@@ -20,6 +20,7 @@ class AdmittedModel:
         artifact: the plaintext ONNX file, in memory only.
         role: `champion`, `challenger` or `fallback`, from the operator's pointer.
         canary_percent: share that a challenger answers, 0 for shadow.
+        canary_pepper: number of the room's pepper that says which subjects these are.
     """
 
     ref: ModelRef
@@ -29,3 +30,4 @@ class AdmittedModel:
     artifact: bytes = field(repr=False)
     role: str = "champion"
     canary_percent: int = 0
+    canary_pepper: int = 1

@@ -45,7 +45,11 @@ class Catalogue:
 
     @classmethod
     def of(
-        cls, models: Iterable[ServedModel], halted: Mapping[str, str], fresh_until_us: int, secret: bytes | None = None
+        cls,
+        models: Iterable[ServedModel],
+        halted: Mapping[str, str],
+        fresh_until_us: int,
+        secrets: Mapping[int, bytes] = MappingProxyType({}),
     ) -> Catalogue:
         """Arrange admitted models by name, champions first.
 
@@ -53,7 +57,7 @@ class Catalogue:
             models: as admitted.
             halted: see the class.
             fresh_until_us: see the class.
-            secret: of the room's nodes, for canaries; without one there are none.
+            secrets: the peppers of the room's nodes by number; there is no canary without the one that it names.
         """
         by_name: dict[str, tuple[ServedModel, ...]] = {}
         for model in sorted(models, key=lambda one: (one.ref.name, one.role != "champion", one.ref.manifest)):
@@ -76,7 +80,14 @@ class Catalogue:
                     shadows[champion] = one
                 elif not same_question(champion, one):
                     log.warning("the canary of `%s` takes other inputs than its champion, so it answers nobody", name)
-                elif secret is not None:
+                elif (secret := secrets.get(one.canary_pepper)) is None:
+                    log.warning(
+                        "the canary of `%s` answers nobody: this node lacks pepper %d of its room; as an operator, run "
+                        "`strongroom node take-keys`",
+                        name,
+                        one.canary_pepper,
+                    )
+                else:
                     canaries[name] = Canary(one, one.canary_percent, canary_secret(secret, one.release_digest))
                     standby[one] = (champion, *(other for other in behind if other is not one))
         return cls(

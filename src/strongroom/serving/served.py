@@ -42,6 +42,7 @@ class ServedModel:
     guard: GuardCheck | None = field(repr=False)
     template: AnswerTemplate = field(repr=False)
     explainer: Explainer | None = field(default=None, repr=False)
+    canary_pepper: int = 1
     prepared: dict[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     outputs: tuple[str, str] = field(init=False, repr=False)
 
@@ -80,6 +81,7 @@ def make_ready(model: AdmittedModel, runtime: Runtime) -> ServedModel:
         policy_digest=model.policy_digest,
         role=model.role,
         canary_percent=model.canary_percent,
+        canary_pepper=model.canary_pepper,
         profile=msgspec.to_builtins(release.numeric_profile),
         scorer=Scorer(session, release.numeric_profile),
         inputs=InputCheck(release.input),

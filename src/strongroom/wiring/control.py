@@ -32,7 +32,8 @@ from strongroom.office.door import Office
 from strongroom.office.entries import REQUEST, Entry
 from strongroom.registry.actions import Vault
 from strongroom.vocabulary import Digest, digest_of, micros
-from strongroom.wiring.founding import GOVERNANCE_SEED, PEPPER, RECORD_KEY, open_repository
+from strongroom.wiring.founding import GOVERNANCE_SEED, RECORD_KEY, open_repository
+from strongroom.wiring.room_keys import peppers
 from strongroom.wiring.settings import Layout, RoomSettings
 from strongroom.wiring.witnessing import Cosigning
 
@@ -142,8 +143,13 @@ class ControlPlane:
 
     @property
     def pepper(self) -> bytes:
-        """The key of API key digests."""
-        return self.keys.get(PEPPER)
+        """The key of API key digests that are made now."""
+        return peppers(self.keys)[self.pepper_number]
+
+    @property
+    def pepper_number(self) -> int:
+        """Of that key, from 1."""
+        return max(peppers(self.keys))
 
     def document(self, path: str) -> bytes:
         """A published target of the custodians or operators.

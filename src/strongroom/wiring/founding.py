@@ -21,6 +21,7 @@ from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.trust import TrustPolicy
 from strongroom.sealing.keys import PublicKey
 from strongroom.vocabulary import PersonId, micros, parse_name
+from strongroom.wiring.room_keys import PEPPER
 from strongroom.wiring.settings import Layout, RoomSettings
 
 SERVICES: Mapping[str, str] = {
@@ -32,7 +33,6 @@ SERVICES: Mapping[str, str] = {
 
 GOVERNANCE_SEED = "governance-log"
 RECORD_KEY = "governance-records"
-PEPPER = "api-key-pepper"
 CUSTODIANS_FLOOR = 3
 QUORUM = 2
 

@@ -53,13 +53,13 @@ from strongroom.vocabulary import Digest, ModelRef, micros
 from strongroom.wiring.generations import NodeLog, generations, successor
 from strongroom.wiring.node import (
     INDEX_KEY,
-    PEPPER,
     NodeLayout,
     NodeSettings,
     answer_signer,
     now,
 )
 from strongroom.wiring.publishing import Publication
+from strongroom.wiring.room_keys import peppers
 from strongroom.wiring.witnessing import Cosigning
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Admission:
     ring: KeyFile
     clock: Callable[[], datetime] = now
     refused: list[Refusal] = field(default_factory=list)
-    _served: dict[tuple[ModelRef, Digest, str, int], ServedModel] = field(default_factory=dict)
+    _served: dict[tuple[ModelRef, Digest, str, int, int], ServedModel] = field(default_factory=dict)
     _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
     _seen: tuple[object, ...] = ()
     _engine: tuple[tuple[bytes, bytes], CedarEngine] | None = field(default=None, repr=False)
@@ -95,7 +95,12 @@ class Admission:
         """Whether the refreshed state or the halt folders differ from what was admitted last. Cheap: a few stats."""
         if not self._watched:
             layout = self.layout
-            self._watched = [str(p) for p in (layout.trusted_state, layout.halt, layout.halts_seen, layout.issuer_keys)]
+            self._watched = [
+                str(path)
+                for path in (
+                    layout.trusted_state, layout.halt, layout.halts_seen, layout.issuer_keys, layout.keyring
+                )
+            ]  # fmt: skip
         marks = [_mark(path) for path in self._watched]
         with contextlib.suppress(OSError), os.scandir(self._watched[1]) as halts:
             marks += sorted(_mark(entry.path) for entry in halts if entry.name.endswith(".json"))
@@ -111,6 +116,11 @@ class Admission:
         Raises:
             StrongroomError: the repository as a whole is refused; the caller keeps what is in force until it expires.
         """
+        try:
+            # before the state: what the room shared comes into use after it was put into the key file
+            self.ring.reload()
+        except StrongroomError as error:
+            log.warning("the key file is not read again: %s", error.message)
         state = self._at_present(read_state(self.layout.trusted_state))
         trust = NodeTrust(
             environment=self.settings.environment,
@@ -122,9 +132,9 @@ class Admission:
         mirror = ReleaseShelf(self.layout.mirror)
         halts = HaltFiles(self.layout.halts_seen, self.layout.halt)
         admitted = admit(state, trust, mirror, halts, self.ring, mirror.sealed_blobs, refused.append, self._opened)
-        ready: dict[tuple[ModelRef, Digest, str, int], ServedModel] = {}
+        ready: dict[tuple[ModelRef, Digest, str, int, int], ServedModel] = {}
         for model in admitted:
-            place = (model.ref, model.release_digest, model.role, model.canary_percent)
+            place = (model.ref, model.release_digest, model.role, model.canary_percent, model.canary_pepper)
             known = self._served.get(place)
             try:
                 ready[place] = (
@@ -153,7 +163,7 @@ class Admission:
             )
         grants = self._decoded(state.grants)
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
-        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), self.ring.get(PEPPER))
+        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), peppers(self.ring))
         signing = terms_of_systems(grants.systems)
         return Rules(catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants))
 
@@ -190,7 +200,15 @@ class Admission:
             except StrongroomError as error:
                 # such tokens are refused until it can be had; everybody else is served
                 log.error("%s", error.message)
-        return Authenticator(grants, self.ring.get(PEPPER), key_sets=key_sets, used=self._used)
+        known = peppers(self.ring)
+        lacking = {one.pepper_number for system in grants.systems for one in system.secrets} - known.keys()
+        if lacking:
+            log.warning(
+                "API keys under pepper %s are refused: this node lacks it; as an operator, run "
+                "`strongroom node take-keys`",
+                sorted(lacking),
+            )
+        return Authenticator(grants, known, key_sets=key_sets, used=self._used)
 
     def shadow_process(self, served: ServedModel) -> ShadowProcess | None:
         """A process of its own for a challenger in shadow; None when it is no longer admitted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +24,10 @@ from strongroom.ledger.origin import Origin
 from strongroom.ledger.trust import TrustPolicy, read_trust
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 from strongroom.wiring.publishing import PublicationSettings
+from strongroom.wiring.room_keys import pepper_name
 
 NODE_FILE = "node.toml"
 INDEX_KEY = "subject-index"
-PEPPER = "api-key-pepper"
 ANSWER_KEY = "answer-signing"
 WORKERS_LIMIT = 256
 BATCH_SLOT = WORKERS_LIMIT
@@ -407,7 +407,7 @@ def make_node(
     *,
     root: bytes,
     log_policy: bytes,
-    pepper: bytes,
+    peppers: Mapping[int, bytes],
     keks: Iterable[bytes],
     profile: Literal["default", "fips"] = "default",
 ) -> list[VerifierKey]:
@@ -419,7 +419,7 @@ def make_node(
         passphrase: of its key file.
         root: TUF root metadata, given out of band.
         log_policy: trust policy with the governance log's key.
-        pepper: of the API keys, shared with the control plane that issues them.
+        peppers: of the API keys by number, shared with the control plane that issues them.
         keks: key-encryption keys of the models that it may open.
         profile: of the key file.
 
@@ -441,7 +441,8 @@ def make_node(
     ring = KeyFile.create(layout.keyring, passphrase, profile)
     ring.new_secret(INDEX_KEY)
     ring.new_secret(SUBJECT_KEK)
-    ring.put(PEPPER, pepper)
+    for number, pepper in peppers.items():
+        ring.put(pepper_name(number), pepper)
     for kek in keks:
         ring.import_kek(kek)
     answer_signer(layout, ring)

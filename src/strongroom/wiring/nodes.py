@@ -22,12 +22,14 @@ from strongroom.vocabulary import digest_of, micros
 from strongroom.wiring.generations import every_log
 from strongroom.wiring.node import BATCH_SLOT, NodeLayout, NodeSettings, make_node, make_shard
 from strongroom.wiring.person import AtDesk
+from strongroom.wiring.room_keys import shared_keks, shared_peppers
 
 
 def create_node(desk: AtDesk, folder: Path, settings: NodeSettings, passphrase: bytes) -> list[EntryRef]:
     """Make a gateway's folder with the room's trust, and open its logs.
 
-    The pepper of API keys and the room's KEKs go into the node's key file: a gateway opens models and knows callers.
+    Peppers of API keys and the room's KEKs go into the node's key file, those that are next ones too: a gateway opens
+    models and knows callers.
 
     Raises:
         ConflictError: the folder is not empty.
@@ -40,8 +42,8 @@ def create_node(desk: AtDesk, folder: Path, settings: NodeSettings, passphrase: 
         passphrase,
         root=(room.layout.repository / "metadata" / "1.root.json").read_bytes(),
         log_policy=room.layout.trust_policy.read_bytes(),
-        pepper=room.pepper,
-        keks=[room.keys.export_kek(kek_id) for kek_id in room.keys.keks],
+        peppers=shared_peppers(room.keys),
+        keks=shared_keks(room.keys).values(),
         profile=room.settings.profile,
     )
     return [open_log(desk, NodeLayout(folder), slot, key) for slot, key in enumerate(verifiers)]

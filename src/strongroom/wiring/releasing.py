@@ -67,6 +67,7 @@ def point(
             canary_percent=canary_percent,
             reason=reason,
             means=means,
+            pepper=room.pepper_number,
         )
     who = desk.ask("release", "Model", model, draft)
     return standing.point(
@@ -200,7 +201,7 @@ def grant(
             purposes=tuple(purposes),
         ),
         key_id=key.id if with_key else None,
-        secrets=(Secret(digest=key.digest(desk.room.pepper), from_us=at_us),) if with_key else (),
+        secrets=(Secret.under(desk.room.pepper_number, key.digest(desk.room.pepper), at_us),) if with_key else (),
         tokens=tuple(tokens),
         units=tuple(sorted({parse_name(unit, "unit") for unit in units})),
         limits=limits or msgspec.UNSET,
@@ -327,7 +328,8 @@ def rotate(desk: AtDesk, system: str, overlap: timedelta = ROTATION_OVERLAP) -> 
             if known.id == system:
                 key = new_api_key(os.urandom, known.key_id)
                 made.append(key)
-                return grants.with_system(known.rotated(key.digest(desk.room.pepper), at_us, overlap_us))
+                digest, number = key.digest(desk.room.pepper), desk.room.pepper_number
+                return grants.with_system(known.rotated(digest, at_us, overlap_us, number))
         raise NotFoundError(f"no calling system `{system}` has a grant")
 
     change_grants(desk, "rotate-key", system, change, canonical({"overlap_us": overlap_us, "rotate": system}))
