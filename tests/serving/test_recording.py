@@ -74,15 +74,17 @@ def many_lines(random, count, sizes, names):
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9), min_size=1, max_size=4),
     st.booleans(),
     st.integers(2, 50),
+    st.integers(0, 4),
     st.randoms(use_true_random=False),
 )
-def test_sealing_many_lines_equals_sealing_each(count, sizes, names, nobody, piece, random):
+def test_sealing_many_lines_equals_sealing_each(count, sizes, names, nobody, piece, few, random):
     made = many_lines(random, count, sizes, [*names, NOBODY] if nobody else names)
     keys = {line.subject: SubjectKey(random.randbytes(16), AESGCM(random.randbytes(32))) for line in made}
     nonces = random.randbytes(12 * count)
     release = bytes.fromhex(RELEASE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("strongroom.serving.bulk_recording.PIECE", piece)
+        patch.setattr("strongroom.serving.bulk_recording.FEW", few)
         whole = seal_many(made, keys, nonces, TEMPLATE, MAKER, release)
     records = seal_lines(made, keys, nonces, 0, TEMPLATE, MAKER, release)
     each = MadeRecords()

@@ -302,6 +302,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         "locking_mode = exclusive",
         "journal_mode = wal",
         "synchronous = full",  # a commit is on the disk before it is reported
+        # a page that gets several keys in a row is copied once, and the inner pages of both trees stay at hand
+        "wal_autocheckpoint = 8192",
+        "cache_size = -16384",
         "secure_delete = on",
         "temp_store = memory",
         "mmap_size = 0",

@@ -34,6 +34,7 @@ from strongroom.sealing.subjects import (
 
 ASK_FIRST: Final = 16
 """Keys from which on, if most were known lately, the store is asked which it has before any is made."""
+STAMP_SIZE: Final = 6
 _POLL_S: Final = 0.002
 # the table of keys on their way out, the argument of getrefcount
 _OWN_REFERENCES: Final = 2
@@ -52,6 +53,14 @@ def _fresh(size: int) -> bytearray:
         while place < size:
             place += os.readv(_source(), [view[place:]])
     return buffer
+
+
+def _public(count: int) -> bytes:
+    """Key ids and nonces. Ids begin with the time: a store then writes new ones side by side, not each to a page."""
+    stamp = (time.time_ns() // 1_000_000).to_bytes(STAMP_SIZE, "big")
+    size = PUBLIC_SIZE - STAMP_SIZE
+    random = os.urandom(size * count)
+    return b"".join([stamp + random[at : at + size] for at in range(0, size * count, size)])
 
 
 class Backend(Protocol):
@@ -274,7 +283,7 @@ class CachedSubjectKeys:
         """Keys of tags that have none yet, as it seems; returns how many had one."""
         secrets = _fresh(SUBJECT_KEY_SIZE * len(tags))
         try:
-            offered = make_candidates(self._keks.current, os.urandom(PUBLIC_SIZE * len(tags)), secrets)
+            offered = make_candidates(self._keks.current, _public(len(tags)), secrets)
             with memoryview(secrets) as view:
                 usable = [AESGCM(view[at : at + SUBJECT_KEY_SIZE]) for at in range(0, len(secrets), SUBJECT_KEY_SIZE)]
         finally:

@@ -38,15 +38,17 @@ from strongroom.sealing.records import (
 )
 from strongroom.sealing.subjects import SubjectKey
 from strongroom.serving.asked import Line, Outcome
+from strongroom.serving.layout import Bytes, lay, rows_of
 from strongroom.serving.recording import NOBODY, Lines, seal_lines
 
 MANY: Final = 96
 """Lines of one caller and release in a batch from which on this is quicker than line by line: laying out has a price of
 its own, some 0.1 milliseconds."""
+FEW: Final = 48
+"""Fewer lines of one size are sealed line by line."""
 PIECE: Final = 512
 """Lines that are laid out together at most, a megabyte or so: larger arrays would go back to the system each time."""
 
-Bytes = NDArray[np.uint8]
 _sha256 = hashlib.sha256
 _text = msgspec.json.Encoder().encode
 _SIZES: Final = 1 << 12
@@ -143,7 +145,7 @@ def ids_from(first: bytes, rows: int) -> list[bytes]:
     numbers = np.empty((rows, 2), ">u8")
     numbers[:, 0] = high
     numbers[:, 1] = np.arange(rows, dtype=np.uint64) + np.uint64(low)
-    return _rows(numbers.view(np.uint8).reshape(rows, 16))
+    return rows_of(numbers.view(np.uint8).reshape(rows, 16))
 
 
 def lines_of(ids: Sequence[bytes], documents: Sequence[bytes], salts: bytes, subjects: Sequence[str]) -> list[Line]:
@@ -155,7 +157,7 @@ def lines_of(ids: Sequence[bytes], documents: Sequence[bytes], salts: bytes, sub
     rows = len(ids)
     text = hexlify(b"".join(ids)).decode()
     texts = [text[at : at + 32] for at in range(0, 32 * rows, 32)]
-    return list(map(Line, ids, texts, documents, _rows(np.frombuffer(salts, np.uint8).reshape(rows, -1)), subjects))
+    return list(map(Line, ids, texts, documents, rows_of(np.frombuffer(salts, np.uint8).reshape(rows, -1)), subjects))
 
 
 def seal_many(
@@ -202,10 +204,18 @@ def seal_many(
     for end in sorted(ends):
         chosen = order[start:end]
         places = chosen.tolist()
-        made = layout.seal(
-            [documents[place] for place in places], [subjects[place] for place in places], columns.of(chosen),
-            [held[place] for place in places],
-        )  # fmt: skip
+        if end - start < FEW:
+            some_nonces = columns.nonces[chosen].tobytes()
+            mine = MadeRecords()
+            mine.add_records(
+                seal_lines([lines[place] for place in places], keys, some_nonces, 0, template, maker, release)
+            )
+            made = Parts(mine.contents, mine.leaves, mine.hashes)
+        else:
+            made = layout.seal(
+                [documents[place] for place in places], [subjects[place] for place in places], columns.of(chosen),
+                [held[place] for place in places],
+            )  # fmt: skip
         for all_of_them, some in zip(whole, made, strict=True):
             all_of_them += some
         start = end
@@ -239,13 +249,13 @@ class _Layout:
         answers = _base64(_column(documents, len(documents[0])))
         salts = _base64(columns.salts)
         names = _column(subjects, len(subjects[0]))
-        plain, (answer, salt, subject) = _lay(
+        plain, (answer, salt, subject) = lay(
             rows, b'{"answer":"', answers.shape[1], self._middle, salts.shape[1], b'","subject":', names.shape[1],
             b',"v":1}',
         )  # fmt: skip
         plain[:, answer], plain[:, salt], plain[:, subject] = answers, salts, names
 
-        about, (header, decision_id) = _lay(rows, SEALING_CONTEXT, HEADER_SIZE, DECISION_ID_SIZE, self._release)
+        about, (header, decision_id) = lay(rows, SEALING_CONTEXT, HEADER_SIZE, DECISION_ID_SIZE, self._release)
         prefix = len(SEALED_PREFIX)
         headers = about[:, header]
         headers[:, :prefix] = np.frombuffer(SEALED_PREFIX, np.uint8)
@@ -259,54 +269,29 @@ class _Layout:
             b'","payload_size":%d%b' % (HEADER_SIZE + size, self._tail),
         )  # fmt: skip
         leaf_size = sum([part if isinstance(part, int) else len(part) for part in parts])
-        content, (promise, hex_id, hex_key, digest, opening, body) = _lay(
+        content, (promise, hex_id, hex_key, digest, opening, body) = lay(
             rows, entry_opening(leaf_size), *parts, HEADER_SIZE, size
         )
         content[:, opening] = headers
         content[:, hex_id], content[:, hex_key] = _hex(columns.ids), _hex(columns.key_ids)
         # `digest` of hmac over lists: one call for each line and nothing else
-        content[:, promise] = _hex_of(map(hmac.digest, _rows(columns.salts), documents, repeat("sha256")), rows)
+        content[:, promise] = _hex_of(map(hmac.digest, rows_of(columns.salts), documents, repeat("sha256")), rows)
 
         width = content.shape[1]
         flat = content.reshape(-1).data
         rooms = [flat[at : at + size] for at in range(body.start, rows * width, width)]
-        bound = zip(keys, _rows(columns.nonces), _rows(plain), _rows(about), rooms, strict=True)
+        bound = zip(keys, rows_of(columns.nonces), rows_of(plain), rows_of(about), rooms, strict=True)
         for key, nonce, text, binding, room in bound:
             key.aead.encrypt_into(nonce, text, binding, room)
-        payloads = _rows(content[:, opening.start :])
+        payloads = rows_of(content[:, opening.start :])
         content[:, digest] = _hex_of([_sha256(payload).digest() for payload in payloads], rows)
 
         begin = len(entry_opening(leaf_size))
         marked = np.zeros((rows, 1 + leaf_size), np.uint8)
         marked[:, 1:] = content[:, begin : begin + leaf_size]
         # as `ledger.tree.leaf_hash`
-        hashes = [_sha256(leaf).digest() for leaf in _rows(marked)]
-        return Parts(_rows(content), _rows(content[:, begin : begin + leaf_size]), hashes)
-
-
-def _lay(rows: int, *parts: bytes | int) -> tuple[Bytes, list[slice]]:
-    """An array of `rows` equal rows: constant parts as given, room for so many bytes where a number stands.
-
-    Returns:
-        The array, and where each room is.
-    """
-    row = b"".join([bytes(part) if isinstance(part, int) else part for part in parts])
-    array = np.empty((rows, len(row)), np.uint8)
-    array[:] = np.frombuffer(row, np.uint8)
-    places: list[slice] = []
-    at = 0
-    for part in parts:
-        size = part if isinstance(part, int) else len(part)
-        if isinstance(part, int):
-            places.append(slice(at, at + size))
-        at += size
-    return array, places
-
-
-def _rows(array: Bytes) -> list[bytes]:
-    """Each row as bytes."""
-    rows: list[bytes] = np.ascontiguousarray(array).view(f"V{array.shape[1]}").ravel().tolist()
-    return rows
+        hashes = [_sha256(leaf).digest() for leaf in rows_of(marked)]
+        return Parts(rows_of(content), rows_of(content[:, begin : begin + leaf_size]), hashes)
 
 
 def _column(texts: list[bytes], size: int) -> Bytes:

@@ -92,6 +92,8 @@ class _CommonRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _common: Final = msgspec.json.Decoder(_CommonRequest)
+COMMON_BYTES: Final = 4096
+COMMON_FEATURE_BYTES: Final = 32
 _COMMON_COLONS: Final = 7
 """Of `inputs`, its tensor's four, `parameters` and its `subject`."""
 
@@ -170,7 +172,8 @@ def decode(
         TooLargeError: more rows than the model takes.
     """
     if header_length is None:
-        common = _fast(body, check)
+        # longer than one row is: not worth the look
+        common = _fast(body, check) if len(body) <= COMMON_BYTES + COMMON_FEATURE_BYTES * check.width else None
         if common is not None:
             return common
         text, rest = body, b""
@@ -347,11 +350,11 @@ def _question(
             f"`{SUBJECT_TENSOR}` does not name one subject for each row", field=SUBJECT_TENSOR, rule="shape"
         )
     if one is None:
-        for subject in subjects:
-            if not (0 < len(subject) <= SUBJECT_LIMIT and subject.isprintable()):
-                raise InvalidInputError(
-                    f"a subject has 1 to {SUBJECT_LIMIT} printable characters", field="subject", rule="length"
-                )
+        lengths = set(map(len, subjects))
+        if min(lengths) < 1 or max(lengths) > SUBJECT_LIMIT or not "".join(subjects).isprintable():
+            raise InvalidInputError(
+                f"a subject has 1 to {SUBJECT_LIMIT} printable characters", field="subject", rule="length"
+            )
     request_id = request.id
     if request_id is not None and not (len(request_id) <= ID_LIMIT and request_id.isprintable()):
         raise InvalidInputError(f"an id has at most {ID_LIMIT} printable characters", field="id", rule="length")

@@ -212,7 +212,7 @@ def texts(tensor: Tensor, chunk: bytes | None, limit: int) -> list[str]:
     count = shape[0]
     if chunk is None:
         flat = _flat(tensor, count, 1)
-        if not all(isinstance(item, str) for item in flat):
+        if set(map(type, flat)) - {str}:
             raise InvalidInputError(f"`{SUBJECT_TENSOR}` holds texts", field=SUBJECT_TENSOR, rule="type")
         return flat
     result: list[str] = []
