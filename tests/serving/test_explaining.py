@@ -14,6 +14,7 @@ import pytest
 from strongroom import verify
 from strongroom.adapters.runtimes import runtime_of
 from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+from strongroom.approval.release import Release
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError, UnsafeArtifactError
 from strongroom.ledger.leaf import Leaf
@@ -58,9 +59,10 @@ def forest() -> bytes:
     return bytes(model.get_booster().save_raw("ubj"))
 
 
-def ready(**changes: Any) -> ServedModel:
+def native_release(**changes: Any) -> Release:
+    """A release of `forest()` with an explanation."""
     release, machine = release_of(), XGBoostRuntime().machine
-    release = msgspec.structs.replace(
+    return msgspec.structs.replace(
         release,
         input=msgspec.structs.replace(release.input, tensor="input"),
         output=msgspec.structs.replace(release.output, tensor="probability", column=0),
@@ -69,6 +71,10 @@ def ready(**changes: Any) -> ServedModel:
         ),
         explanation=msgspec.structs.replace(WISH, **changes),
     )
+
+
+def ready(**changes: Any) -> ServedModel:
+    release = native_release(**changes)
     return make_ready(admitted(release, forest()), runtime_of(release.numeric_profile))
 
 

@@ -74,7 +74,7 @@ class LiveRoom(simulator.Room):
 
     def live(self, version: simulator.Version, **changes: Any) -> None:
         """Approve, publish and point; `changes` are of the release."""
-        names = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments")
+        names = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments", "explanation")
         with self._real() as like:
             self.release(version, **{name: getattr(like, name) for name in names}, **changes)
             self.point(champion=version.ref.manifest)
