@@ -243,7 +243,7 @@ def _fill(
             lines = np.arange(len(leaf))
             made = gifts(chances[chosen], value[leaf])
             for n in range(features):
-                given[lines, :, slot[leaf, n]] = made[:, :, n]
+                given[lines, :, slot[leaf, n]] = made[n].T
             codes = np.arange(1 << width, dtype=np.uint8)
             pattern = np.zeros((len(leaf), 1 << width), np.int64)
             for n in range(features):

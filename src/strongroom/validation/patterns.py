@@ -15,6 +15,7 @@ Sources: Lundberg et al. 2020, Nature Machine Intelligence 2, 56 to 67; Shapley 
 
 from __future__ import annotations
 
+from functools import cache
 from math import factorial
 
 import numpy as np
@@ -63,37 +64,47 @@ def gifts(chances: Values, worth: Values) -> Values:
         worth: of each leaf.
 
     Returns:
-        Shape [leaves, 2**features, features].
+        Shape [features, 2**features, leaves].
     """
     leaves, size = chances.shape
     width = size.bit_length() - 1
-    many = np.bitwise_count(np.arange(size)).astype(np.int64)
-    # at [k, :, Q]: the chance that the reference satisfies k features, those of Q among them
-    sums = np.zeros((width + 1, leaves, size))
+    many = np.bitwise_count(np.arange(size))
+    # at [k, Q]: the chance that the reference satisfies k features, those of Q among them; leaves lie side by side
+    sums = np.zeros((width + 1, size, leaves))
     for k in range(width + 1):
-        sums[k][:, many == k] = chances[:, many == k]
+        sums[k, many == k] = chances.T[many == k]
     for bit in range(width):
-        halves = sums.reshape(width + 1, leaves, size >> bit + 1, 2, 1 << bit)
-        halves[:, :, :, 0] += halves[:, :, :, 1]
-    gain, gain_less, loss = (np.zeros((leaves, size)) for _ in range(3))
-    for k in range(width + 1):
-        a = width - k
-        gain += sums[k] * _gain(a, many)
-        gain_less += sums[k] * _gain(a, many - 1)
-        loss += sums[k] * _loss(a, many)
-    found = np.empty((leaves, size, width))
-    rest = (size - 1) ^ np.arange(size)
-    for feature in range(width):
-        mine = (np.arange(size) >> feature & 1).astype(np.bool_)
-        found[:, mine, feature] = gain[:, rest[mine]] - gain_less[:, rest[mine] | 1 << feature]
-        found[:, ~mine, feature] = -loss[:, rest[~mine]]
-    found *= worth[:, None, None]
+        halves = sums.reshape(width + 1, size >> bit + 1, 2, 1 << bit, leaves)
+        halves[:, :, 0] += halves[:, :, 1]
+    gain, gain_less, loss = (np.zeros((size, leaves)) for _ in range(3))
+    for chance, (gains, gains_less, losses) in zip(sums, _shares(width), strict=True):
+        gain += chance * gains
+        gain_less += chance * gains_less
+        loss += chance * losses
+    # the row has the pattern p: what it leaves open, the reference has to satisfy, and that is read from behind
+    gain, gain_less, loss = (np.multiply(one[::-1], worth) for one in (gain, gain_less, loss))
+    found = np.empty((width, size, leaves))
+    for feature, values in enumerate(found):
+        halves = size >> feature + 1, 2, 1 << feature, leaves
+        values = values.reshape(halves)
+        np.negative(loss.reshape(halves)[:, 0], out=values[:, 0])
+        np.subtract(gain.reshape(halves)[:, 1], gain_less.reshape(halves)[:, 0], out=values[:, 1])
     return found
 
 
-def _gain(a: int, b: npt.NDArray[np.int64]) -> Values:
-    return np.array([factorial(a - 1) * factorial(n) / factorial(a + n) if a and n >= 0 else 0.0 for n in b.tolist()])
-
-
-def _loss(a: int, b: npt.NDArray[np.int64]) -> Values:
-    return np.array([factorial(a) * factorial(n - 1) / factorial(a + n) if n > 0 else 0.0 for n in b.tolist()])
+@cache
+def _shares(width: int) -> list[tuple[Values, Values, Values]]:
+    """For a reference that satisfies k of the features, by the set Q that the row leaves open: what each feature gains
+    that the row alone satisfies; that with one feature less in Q; what each feature of Q loses."""
+    open_to = np.bitwise_count(np.arange(1 << width)).tolist()
+    found = []
+    for k in range(width + 1):
+        a = width - k
+        gains = [factorial(a - 1) * factorial(b) / factorial(a + b) if a else 0.0 for b in range(width + 1)]
+        losses = [factorial(a) * factorial(b - 1) / factorial(a + b) if b else 0.0 for b in range(width + 1)]
+        less = [0.0, *gains]
+        found.append((
+            np.array([gains[b] for b in open_to])[:, None], np.array([less[b] for b in open_to])[:, None],
+            np.array([losses[b] for b in open_to])[:, None],
+        ))  # fmt: skip
+    return found
