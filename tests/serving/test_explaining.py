@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import tomllib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -243,6 +246,14 @@ def test_no_contract_maps_what_is_no_feature_or_drops_one(change: dict[str, Any]
     wrong = msgspec.structs.replace(sound, **change)
     with pytest.raises((InvalidInputError, msgspec.ValidationError)):
         msgspec.convert({**stated, "explanation": msgspec.to_builtins(wrong)}, ModelContract)
+
+
+def test_what_the_page_for_authors_shows_is_an_explanation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "give-reason-codes.md"
+    [shown] = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    wish = msgspec.convert(tomllib.loads(shown)["explanation"], Explanation)
+    wish.demand_features(("income", "age", "late"))
+    assert (wish.v, wish.method, wish.groups[1].missing) == (2, "interventional", "M02")
 
 
 @pytest.mark.parametrize("changes", [{}, ALONG], ids=["interventional", "path-dependent"])

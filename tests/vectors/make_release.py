@@ -134,7 +134,13 @@ def vectors() -> dict[str, Any]:
     }  # fmt: skip
     used = {"name": "withdraw", "sha256": digest("rule")}
     automatic = with_plan(good, on_failure={"decision": "refer"}, rules=[rule])
+    told = {
+        "v": 2, "method": "path-dependent", "code_map": "1", "groups": [{"code": "R1", "features": ["income"]}],
+        "reference": [], "max_codes": 4, "adverse": "high", "tolerance": "0.00001", "always": True,
+    }  # fmt: skip
+    against = {**told, "v": 1, "method": "interventional", "reference": [["40000"], ["52000.5"]], "always": False}
     accept = [
+        ("Release", {**good, "explanation": against}), ("Release", {**good, "explanation": told}),
         ("Release", automatic), ("Release", good),
         ("Approval", said), ("Approval", rejection),
         ("Pointer", pointer), ("Pointer", {**pointer, "rule": used}), ("Halt", halt),
@@ -160,6 +166,8 @@ def vectors() -> dict[str, Any]:
             "Release", "limit that is no number",
             canonical(with_plan(good, rules=[{**rule, "when": [{"figure": "psi", "above": "lots"}]}])),
         ),
+        ("Release", "explanation of an unknown method", canonical({**good, "explanation": {**told, "method": "lime"}})),
+        ("Release", "explanation without reference", canonical({**good, "explanation": {**against, "reference": []}})),
         ("Release", "white space", canonical(good).replace(b'","', b'", "', 1)),
         ("Release", "order", b'{"v":1,"tier":1}'),
         ("Release", "float", canonical(good).replace(b'"tier":1', b'"tier":1.0')),

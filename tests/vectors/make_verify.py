@@ -213,7 +213,28 @@ def receipts(room: Room) -> dict[str, Any]:
     cases.append(case("another row of the answer", False, receipt=cosigned, answer=answer(), row=0))
     cases.append(case("a row beyond the request", False, receipt=good, request=question(), row=7))
     cases.append(case("columns of another question", False, receipt=by_column, request=renamed(question(True)), row=1))
+    for method in ("interventional", "path-dependent"):
+        receipt, told = explained(room, good, method)
+        cases.append(case(f"reason codes, {method}", True, receipt=receipt, request=question(), answer=told, row=0))
+    for name, data in (("reason_codes", ["R02", "", "R01", ""]), ("contributions", [1.0, *[0.0] * 5])):
+        forged = {**told, "outputs": [one | {"data": data} if one["name"] == name else one for one in told["outputs"]]}
+        cases.append(case(f"other {name} than the receipt's", False, receipt=receipt, answer=forged, row=0))
+    cases.append(case("reason codes that the receipt does not hold", False, receipt=good, answer=told, row=0))
     return {"policy": TRUST.encode().decode(), "openings": room.disclosed(), "cases": cases}
+
+
+def explained(room: Room, good: str, method: str) -> tuple[str, dict[str, Any]]:
+    """The receipt of an answer with reason codes, and the answer."""
+    shown = row_document(0, explanation=EXPLANATION | {"method": method})
+    own = json.loads(room.shard.leaves[1]) | {"commitment": commitment(seed("salt 1"), shown)}
+    log = Log(SHARD, [canonical(own)])
+    parts = {"document": text(shown), "leaf": text(log.leaves[0]), "proof": log.proof(0)}
+    told = answer()
+    told["outputs"] += [
+        {"name": "reason_codes", "datatype": "BYTES", "shape": [2, 2], "data": ["R01", "", "R02", "R01"]},
+        {"name": "contributions", "datatype": "FP64", "shape": [2, 3], "data": [0.0] * 6},
+    ]
+    return canonical({**json.loads(good), **parts}).decode(), told
 
 
 def renamed(message: dict[str, Any]) -> dict[str, Any]:

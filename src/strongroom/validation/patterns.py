@@ -85,10 +85,10 @@ def gifts(chances: Values, worth: Values) -> Values:
     gain, gain_less, loss = (np.multiply(one[::-1], worth) for one in (gain, gain_less, loss))
     found = np.empty((width, size, leaves))
     for feature, values in enumerate(found):
-        halves = size >> feature + 1, 2, 1 << feature, leaves
-        values = values.reshape(halves)
-        np.negative(loss.reshape(halves)[:, 0], out=values[:, 0])
-        np.subtract(gain.reshape(halves)[:, 1], gain_less.reshape(halves)[:, 0], out=values[:, 1])
+        shape = size >> feature + 1, 2, 1 << feature, leaves
+        half = values.reshape(shape)
+        np.negative(loss.reshape(shape)[:, 0], out=half[:, 0])
+        np.subtract(gain.reshape(shape)[:, 1], gain_less.reshape(shape)[:, 0], out=half[:, 1])
     return found
 
 
