@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.serving.guard import GuardCheck
 from strongroom.serving.probing import PRINCIPALS, ProbeLimits, ProbeWatch, Probing
 from strongroom.serving.served import ServedModel
+from strongroom.serving.subject_counts import CROWD_BITS, HEAVY, SubjectCounts
 from tests.serving.test_guard import TABLE, sample, served
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
@@ -21,9 +25,14 @@ def model() -> ServedModel:
     return served()
 
 
+class About(NamedTuple):
+    subjects: tuple[str, ...]
+
+
 class From(NamedTuple):
     principal: str
     rows: int
+    question: About | None = None
 
 
 class Watched:
@@ -33,13 +42,21 @@ class Watched:
         self.watch = ProbeWatch(b"k" * 16, self.told.append, lambda: self.now_us, ProbeLimits(**limits))
 
     def ask(
-        self, model: ServedModel, rows: Matrix, who: str = "loan-desk", batch: int = 1, every_us: int = 1000
+        self,
+        model: ServedModel,
+        rows: Matrix,
+        who: str = "loan-desk",
+        batch: int = 1,
+        every_us: int = 1000,
+        subjects: Sequence[str] | None = None,
     ) -> None:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             self.now_us += every_us
             scores = model.output.scores(model.scorer.score(part), len(part))
-            self.watch.see(model, [From(who, 1)] * len(part), part, scores, CHECK.marks(part))
+            names = subjects[start : start + batch] if subjects is not None else [""] * len(part)
+            asked = [From(who, 1, About((name,)) if name else None) for name in names]
+            self.watch.see(model, asked, part, scores, CHECK.marks(part))
 
     @property
     def patterns(self) -> set[str]:
@@ -47,14 +64,75 @@ class Watched:
 
 
 def test_honest_callers_raise_no_alarm(model: ServedModel) -> None:
-    """20 desks of 900 applicants; one row in twenty is asked again with another limit, one in twenty as it was."""
+    """20 desks of 900 applicants; one row in twenty is asked again with another limit, one in twenty as it was, one of
+    them twenty times, and one in twenty looks like somebody else's."""
     watched = Watched()
     for desk in range(20):
         rows = sample(900, 100 + desk)
         again = rows[:45].copy()
         again[:, 0] *= np.float32(0.9)
-        watched.ask(model, np.vstack([rows, again, rows[:45]]), f"desk-{desk}", batch=8)
+        often = np.repeat(rows[:1], 20, axis=0)
+        often[:, 0] = np.linspace(1e4, 2e4, 20)
+        names = [f"s-{number}" for number in range(900)]
+        asked = [*names, *names[:45], *names[:45], *names[:1] * 20, *(f"t-{number}" for number in range(45))]
+        every = np.vstack([rows, again, rows[:45], often, rows[100:145]])
+        watched.ask(model, every, f"desk-{desk}", batch=8, subjects=asked)
     assert watched.told == []
+
+
+def test_one_probe_spread_over_many_subjects_is_told(model: ServedModel) -> None:
+    rows = np.vstack([sample(200, 21), np.repeat(sample(1, 22), 300, axis=0)])
+    rows[200:, 0] += np.arange(300, dtype=np.float32) % 7
+    names = [f"s-{number}" for number in range(500)]
+    watched = Watched(least=10_000)
+    watched.ask(model, rows, batch=4, subjects=names)
+    assert watched.patterns == {"many-subjects"}
+    assert 50 <= watched.told[0].rows <= 150, "about as many subjects as there were by then"
+    same = Watched(least=10_000, variations=0)
+    same.ask(model, rows, batch=4, subjects=[*names[:200], *["s-0"] * 300])
+    assert same.told == [], "one subject is not many"
+    few = Watched(least=10_000)
+    few.ask(model, rows, batch=4, subjects=[*names[:200], *(f"t-{number % 20}" for number in range(300))])
+    assert few.told == [], "nor are twenty"
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_many_variations_of_one_subject_among_honest_ones_are_told(model: ServedModel, batch: int) -> None:
+    honest, tried = sample(1400, 23), sample(400, 24)
+    parts, names = [honest[:200]], [f"s-{number}" for number in range(200)]
+    for number in range(400):
+        first = 200 + 3 * number
+        parts += [honest[first : first + 3], tried[number : number + 1]]
+        names += [f"s-{first}", f"s-{first + 1}", f"s-{first + 2}", "me"]
+    rows = np.vstack(parts)
+    watched = Watched(least=10_000)
+    watched.ask(model, rows, batch=batch, subjects=names)
+    assert watched.patterns == {"one-subject"}
+    assert 100 <= watched.told[0].rows <= 120
+    off = Watched(least=10_000, variations=0)
+    off.ask(model, rows, batch=batch, subjects=names)
+    assert off.told == []
+    again = Watched(least=10_000)
+    again.ask(model, np.repeat(rows[:1], 300, axis=0), subjects=["me"] * 300)
+    assert again.told == [], "the same row again and again is no variation"
+    slow = Watched(least=10_000, window_us=1_000_000)
+    slow.ask(model, tried, every_us=40_000, subjects=["me"] * 400)
+    assert slow.told == [], "no more than fifty in any two windows"
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=600), st.integers(0, 3))
+def test_subjects_are_counted_about_right_and_in_bounded_memory(names: list[int], windows: int) -> None:
+    counts = SubjectCounts()
+    for name in names:
+        counts.crowd(name)
+        counts.see(name, name)
+    places = len({name % CROWD_BITS for name in names})
+    assert places <= counts.crowded <= places * 1.1 + 1
+    assert 0 <= counts.most <= 1 + max((names.count(name) for name in set(names)), default=0)
+    counts.turn(windows)
+    if windows > 1:
+        assert (counts.crowded, counts.most) == (0, 0)
+    assert len(counts._counts) == HEAVY
 
 
 def test_path_finding_in_a_tree_is_told(model: ServedModel) -> None:

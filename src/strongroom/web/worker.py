@@ -132,7 +132,10 @@ class Worker:
         self.server = Server(self.gateway, bounds, self._counters.http_refused)
 
     def _probe_watch(self, chosen: ProbingSettings) -> ProbeWatch:
-        limits = ProbeLimits(window_us=chosen.window_s * 1_000_000, least=chosen.least_rows, share=float(chosen.share))
+        limits = ProbeLimits(
+            window_us=chosen.window_s * 1_000_000, least=chosen.least_rows, share=float(chosen.share),
+            subjects=chosen.subjects, variations=chosen.variations,
+        )  # fmt: skip
 
         def tell(found: Probing) -> None:
             log.warning(

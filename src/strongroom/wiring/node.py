@@ -129,6 +129,9 @@ class ProbingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         window_s: counts are of the last one to two windows, 1 to 86400.
         least_rows: of a pattern before anything is said, 10 to 1000000.
         share: of a principal's rows above which a pattern is one; a decimal string above 0, at most 1.
+        subjects: different data subjects of rows that almost repeat somebody else's, before it is said; 0: not looked
+            for; at most 10000.
+        variations: different rows of one data subject before it is said; 0: not looked for; at most 1000000.
         throttle_s: how long the principal is slowed down after it; 0: it is only told; at most 86400.
     """
 
@@ -136,12 +139,16 @@ class ProbingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     least_rows: int = 100
     share: str = "0.25"
     throttle_s: int = 0
+    subjects: int = 50
+    variations: int = 100
 
     def __post_init__(self) -> None:
         for what, value, low, high in (
             ("window_s", self.window_s, 1, 86_400),
             ("least_rows", self.least_rows, 10, 1_000_000),
             ("throttle_s", self.throttle_s, 0, 86_400),
+            ("subjects", self.subjects, 0, 10_000),
+            ("variations", self.variations, 0, 1_000_000),
         ):
             if not low <= value <= high:
                 raise InvalidInputError(f"probing.{what} is {low} to {high}", field=f"probing.{what}", rule="range")
