@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from strongroom.access.authorisation import CACHE_TIME_US, Authorisation, ReleaseTerms, terms_of
+from strongroom.access.authorisation import Authorisation, ReleaseTerms, terms_of
 from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
 from strongroom.adapters.cedar import SIZE_LIMIT, CedarEngine
@@ -43,6 +43,7 @@ class Counting:
 
     answer: Callable[[Question], object] = lambda question: Ruling(True)
     timed: frozenset[str] = frozenset()
+    asks_signed: bool = False
     asked: list[Question] = field(default_factory=list)
     digest: Digest = RELEASE
 
@@ -51,7 +52,7 @@ class Counting:
         return self.answer(question)  # type: ignore[return-value]  # hostile answers are the point
 
     def reads(self, attribute: str) -> bool:
-        return False
+        return self.asks_signed and attribute == "signed"
 
     def knows(self, verb: str, kind: str) -> bool:
         return True
@@ -156,25 +157,90 @@ def test_never_beyond_the_token() -> None:
         authorisation.check(dataclasses.replace(act, at=instant(NOW + 10)))
 
 
-def test_not_for_longer_than_the_cache_time() -> None:
+def test_for_five_minutes_and_not_a_microsecond_longer() -> None:
     engine = Counting()
     authorisation = Authorisation(engine)
     authorisation.learn(RELEASE, TERMS)
-    authorisation.check_score(caller(), *LABELS, NOW)
-    authorisation.check_score(caller(), *LABELS, NOW + CACHE_TIME_US)
+    ends = NOW + 300_000_000
+    assert authorisation.check_score(caller(), *LABELS, NOW) == ends
+    assert authorisation.check_score(caller(), *LABELS, ends - 1) == ends
+    assert len(engine.asked) == 1
+    assert authorisation.check_score(caller(), *LABELS, ends) == ends + 300_000_000
     assert len(engine.asked) == 2
+    act = Act(Principal(PersonId("ann"), "Person", frozenset()), "timestamp", Resource("Room", "r"), instant(NOW))
+    for at_us, asked in ((NOW, 3), (ends - 1, 3), (ends, 4)):
+        authorisation.check(dataclasses.replace(act, at=instant(at_us)))
+        assert len(engine.asked) == asked
 
 
-def test_the_cache_is_bounded() -> None:
+def test_where_policies_look_at_the_clock_the_answer_holds_for_this_moment_only() -> None:
+    authorisation = Authorisation(Counting(timed=frozenset({"score"})))
+    authorisation.learn(RELEASE, TERMS)
+    assert authorisation.check_score(caller(), *LABELS, NOW) == NOW
+
+
+def test_the_cache_is_bounded_and_the_oldest_decision_goes() -> None:
     engine = Counting()
     authorisation = Authorisation(engine, cache_limit=3)
     authorisation.learn(RELEASE, TERMS)
-    for number in range(10):
+
+    def asked_for(number: int) -> int:
         authorisation.check_score(caller(id=PersonId(f"c-{number}")), *LABELS, NOW)
-    authorisation.check_score(caller(id=PersonId("c-9")), *LABELS, NOW)
-    assert len(engine.asked) == 10
-    authorisation.check_score(caller(id=PersonId("c-0")), *LABELS, NOW)
-    assert len(engine.asked) == 11
+        return len(engine.asked)
+
+    assert [asked_for(number) for number in (0, 1, 2, 3, 1, 2, 3, 0, 1)] == [1, 2, 3, 4, 4, 4, 4, 5, 6]
+
+
+def test_the_digest_is_the_engines() -> None:
+    assert Authorisation(Counting(digest=Digest("cd" * 32))).digest == "cd" * 32
+
+
+def test_policies_hear_of_a_signature_only_where_there_is_one_and_where_they_ask() -> None:
+    for asks in (True, False):
+        engine = Counting(asks_signed=asks)
+        authorisation = Authorisation(engine)
+        authorisation.learn(RELEASE, TERMS)
+        authorisation.check_score(caller(), *LABELS, NOW)
+        authorisation.check_score(caller(), *LABELS, NOW, signed=True)
+        assert [one.context.get("signed") for one in engine.asked] == ([False, True] if asks else [None, None])
+
+
+@pytest.mark.parametrize("missing", [None, ""])
+@pytest.mark.parametrize(("place", "field"), [(2, "jurisdiction"), (3, "purpose")])
+def test_a_missing_label_is_refused_whatever_the_policies_say(missing: str | None, place: int, field: str) -> None:
+    authorisation = Authorisation(Counting())
+    authorisation.learn(RELEASE, TERMS)
+    labels: list[object] = [*LABELS]
+    labels[place] = missing
+    with pytest.raises(NotPermittedError) as caught:
+        authorisation.check_score(caller(), *labels, NOW)  # type: ignore[arg-type]  # labels in their order
+    assert caught.value.details["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "words"), [("dance", "Model", "not a verb of this house"), ("approve", "Room", "only to")]
+)
+def test_what_no_verb_or_no_place_for_it_is_refused_whatever_the_policies_say(verb: str, kind: str, words: str) -> None:
+    engine = Counting()
+    who = Principal(PersonId("ann"), "Person", frozenset({"approver"}))
+    with pytest.raises(NotPermittedError, match=words):
+        Authorisation(engine).check(Act(who, verb, Resource(kind, "x"), instant(NOW)))
+    assert not engine.asked
+
+
+def test_a_refusal_says_who_may_not_do_what_with_which_labels() -> None:
+    authorisation = Authorisation(Counting(lambda question: Ruling(False)))
+    authorisation.learn(RELEASE, TERMS)
+    with pytest.raises(NotPermittedError) as caught:
+        authorisation.check_score(caller(), *LABELS, NOW)
+    assert caught.value.message == (
+        "no policy lets `loans` (caller) do `score` on Model `pd-cards` with environment `production`, "
+        "jurisdiction `EU`, purpose `credit-decision`"
+    )
+    act = Act(Principal(PersonId("ann"), "Person", frozenset()), "timestamp", Resource("Room", "r"), instant(NOW))
+    with pytest.raises(NotPermittedError) as caught:
+        authorisation.check(act)
+    assert caught.value.message == "no policy lets `ann` (no role) do `timestamp` on Room `r`"
 
 
 def test_a_forgotten_release_is_refused_at_once(authorisation: Authorisation) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from strongroom.access.foreign_json import read_object
 from strongroom.access.issuers import KID_LIMIT, KINDS, Algorithm, IssuerKey, demand_url
 from strongroom.errors import InvalidInputError, TamperedError, TooLargeError
 
@@ -96,22 +96,8 @@ def _object(data: bytes) -> dict[str, Any]:
     if len(data) > SIZE_LIMIT:
         raise TooLargeError(f"a key set or discovery document has at most {SIZE_LIMIT} bytes", rule="size")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return read_object(data)
+    except ValueError as error:
         raise InvalidInputError(
-            "a key set or discovery document is JSON without repeated names", rule="json"
+            "a key set or discovery document is a JSON object without repeated names", rule="json"
         ) from error
-    if not isinstance(value, dict):
-        raise InvalidInputError("a key set or discovery document is a JSON object", rule="json")
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is repeated")
-    return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")

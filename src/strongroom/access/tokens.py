@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from strongroom.access.foreign_json import read_object
 from strongroom.access.issuers import KID_LIMIT, LIFETIME_LIMIT_S, KnownIssuer, load_key
 from strongroom.errors import ExpiredError, InvalidInputError, NotAuthenticatedError, TooLargeError
 
@@ -165,13 +165,11 @@ def _is_time(value: Any) -> bool:
 
 
 def _object(part: str) -> dict[str, Any]:
+    data = _base64url(part)
     try:
-        value = json.loads(_base64url(part), object_pairs_hook=_once, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return read_object(data)
+    except ValueError as error:
         raise InvalidInputError("a token's header and claims are base64url of JSON objects", rule="token") from error
-    if not isinstance(value, dict):
-        raise InvalidInputError("a token's header and claims are JSON objects", rule="token")
-    return value
 
 
 def _base64url(part: str) -> bytes:
@@ -182,14 +180,3 @@ def _base64url(part: str) -> bytes:
     if base64.urlsafe_b64encode(data).decode().rstrip("=") != part:
         raise InvalidInputError("a token's parts are base64url in the shortest form", rule="token")
     return data
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is repeated")
-    return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")

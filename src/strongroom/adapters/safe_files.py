@@ -12,7 +12,7 @@ from pathlib import Path
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 
 
-def replace_atomically(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
+def replace_atomically(path: Path, data: bytes | memoryview, mode: int, *, durable: bool = True) -> None:
     """Write beside `path`, sync, rename over it, sync the folder. Durable on return.
 
     Args:

@@ -281,7 +281,7 @@ class WorkFolder:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        replace_atomically(self._file(first_row, kind), memoryview(sink.getvalue()), 0o600)  # type: ignore[arg-type]  # any bytes
+        replace_atomically(self._file(first_row, kind), memoryview(sink.getvalue()), 0o600)
         self._step(kind)
 
 

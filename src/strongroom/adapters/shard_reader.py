@@ -6,6 +6,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +75,7 @@ class FolderView:
             match = _SEGMENT.fullmatch(name)
             if match is not None:
                 path = folder / name
-                refs.append(SegmentRef(int(match.group(1)), lambda path=path: self._disk.read(path)))  # type: ignore[misc]  # mypy cannot infer a lambda with a bound default
+                refs.append(SegmentRef(int(match.group(1)), partial(self._disk.read, path)))
         return refs
 
     def published(self, path: str) -> bytes | None:
