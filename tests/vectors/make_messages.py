@@ -12,10 +12,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from strongroom.access.signed_answers import AGE_S, Wish, answer_fields
 from strongroom.access.signed_requests import AHEAD_S, WINDOW_S
+from strongroom.access.signing_keys import MessageSigner
 from tests.access.signing import BODY, EC_KEY, ED_KEY, FIELDS, NOW_S, STRANGER, TARGET, signed
 
 FILE = Path(__file__).parent / "messages.json"
+NODE_KEY = MessageSigner.of(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64))))
 EC_PEM = (
     "-----BEGIN PUBLIC KEY-----\n"
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf\n"
@@ -106,10 +111,61 @@ def ours() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return accept, reject
 
 
+def answers() -> dict[str, Any]:
+    """Answers of a node, each with the request that it is bound to; Ed25519, so that the bytes stay the same."""
+    asked = signed(ED_KEY, nonce="vector-nonce-0002")
+    body = b'{"outputs":[]}'
+    fields = {b"content-type": b"application/json"}
+    nonce = "answer-nonce-0001"
+
+    def told(request: dict[bytes, bytes], wish: Wish, status: int = 200) -> dict[bytes, bytes]:
+        return fields | answer_fields(wish, NODE_KEY, (b"POST", TARGET, request), status, fields, body, NOW_S)
+
+    def one(name: str, headers: dict[bytes, bytes], rule: str | None = None, **more: Any) -> dict[str, Any]:
+        made = case(name, headers, rule)
+        made |= {"body": body.decode(), "status": 200, "request": texts(asked), "nonce": None}
+        return made | more
+
+    good, echoed = told(asked, Wish("sha-256", "sr")), told(asked, Wish("sha-512", "mine", nonce))
+    plain = {name: value for name, value in asked.items() if not name.startswith(b"signature")}
+    other = signed(ED_KEY, nonce="vector-nonce-0003")
+    accept = [
+        one("bound to a signed request", good),
+        one("with a nonce and a label of the caller", echoed, nonce=nonce),
+        one("bound to an unsigned request", told(plain, Wish("sha-256", "sr")), request=texts(plain)),
+        one("a refusal", told(asked, Wish("sha-256", "sr"), 403), status=403),
+        one("as old as it may be", good, now=NOW_S + AGE_S),
+    ]
+    reject = [
+        one("unsigned", fields, "form"),
+        one("half stripped", {k: v for k, v in good.items() if k != b"signature"}, "form"),
+        one("without its digest", {k: v for k, v in good.items() if k != b"content-digest"}, "form"),
+        one("another body", good, "form", body='{"outputs":[1]}'),
+        one("another status", good, "signature", status=403),
+        one("another content type", good | {b"content-type": b"text/plain"}, "signature"),
+        one("another target", good, "signature", target="/v2/models/other/infer"),
+        one("the answer to another request", good, "signature", request=texts(other)),
+        one("the answer to the request without its signature", good, "components", request=texts(plain)),
+        one("too old", good, "time", now=NOW_S + AGE_S + 1),
+        one("another nonce", echoed, "time", nonce="answer-nonce-0002"),
+        one("no nonce where one was sent", good, "time", nonce=nonce),
+        one("a nonce where none was sent", echoed, "time"),
+        one("a key that was not pinned", swapped(good, NODE_KEY.public.id.encode(), ED_KEY.public.id.encode()), "key"),
+        one("a request for an answer", swapped(good, b"strongroom-answer", b"strongroom-request"), "key"),
+        one("status left out", swapped(good, b'"@status" ', b""), "components"),
+    ]
+    key = NODE_KEY.public
+    return {"key": {"id": key.id, "alg": key.alg, "jwk": key.jwk}, "accept": accept, "reject": reject}
+
+
+def texts(headers: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in sorted(headers.items())}
+
+
 def document() -> dict[str, Any]:
     accept, reject = ours()
     keys = [{"id": key.public.id, "alg": key.public.alg, "jwk": key.public.jwk} for key in (EC_KEY, ED_KEY)]
-    return {"published": published(), "keys": keys, "accept": accept, "reject": reject}
+    return {"published": published(), "keys": keys, "accept": accept, "reject": reject, "answers": answers()}
 
 
 if __name__ == "__main__":

@@ -113,6 +113,72 @@ def without(document: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != name}
 
 
+def guarded(document: dict[str, Any], guard: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "monitors": {**document["monitors"], "guard": guard}}
+
+
+def profiled(document: dict[str, Any], parts: dict[str, Any], missing: str = "") -> dict[str, Any]:
+    return {**document, "numeric_profile": without({**document["numeric_profile"], **parts}, missing)}
+
+
+GUARD: dict[str, Any] = {
+    "method": "chow-liu", "edges": [["30000", "60000"], ["0.5"]], "parents": [0, 0], "refer_to": "refer",
+    "levels": [300, 500, 1000], "rows": 600,
+    # the first beside itself: 4 x 4; the second beside each bin of the first: 4 x 3
+    "surprise": [[0, 900, 900, 900, 900, 150, 900, 900, 900, 900, 80, 900, 900, 900, 900, 700],
+                 [10, 400, 500, 20, 100, 150, 30, 60, 250, 40, 60, 350]],
+}  # fmt: skip
+GUARD_ROWS: list[tuple[list[float | None], int, str]] = [
+    # by hand from the table: values, surprise, what the guard says; null for a missing value
+    ([20_000, 0.2], 150 + 100, ""),
+    ([20_000, 0.7], 150 + 150, ""),  # at the level is not above it
+    ([30_000, 0.5], 150 + 100, ""),  # an edge belongs to the bin below
+    ([40_000, 0.7], 80 + 250, "flag"),
+    ([None, 0.2], 0 + 400, "flag"),
+    ([None, 0.7], 0 + 500, "flag"),
+    ([60_000.004, 0.7], 700 + 350, "refuse"),
+    ([60_000.001, 0.7], 80 + 250, "flag"),  # as float32 it is the edge itself
+    ([90_000, None], 700 + 40, "refer"),
+    ([None, None], 0 + 10, ""),
+]
+
+
+BAD_GUARDS: dict[str, dict[str, Any]] = {
+    "guard of an unknown method": {"method": "mahalanobis"},
+    "guard with an unknown field": {"x": 1},
+    "guard with edges that descend": {"edges": [["60000", "30000"], ["0.5"]]},
+    "guard with an edge twice": {"edges": [["30000", "30000"], ["0.5"]]},
+    "guard with an edge that is no number": {"edges": [["30000", "nan"], ["0.5"]]},
+    "guard with an infinite edge": {"edges": [["30000", "inf"], ["0.5"]]},
+    "guard with more than 24 edges": {"edges": [[str(edge) for edge in range(25)], ["0.5"]]},
+    "guard with a parent that is no feature": {"parents": [0, 2]},
+    "guard with a negative parent": {"parents": [-1, 0]},
+    "guard without a parent for a feature": {"parents": [0]},
+    "guard without a surprise for a pair of bins": {"surprise": [[0] * 15, [0] * 12]},
+    "guard without surprises for a feature": {"surprise": [[0] * 16]},
+    "guard with a negative surprise": {"surprise": [[-1] * 16, [0] * 12]},
+    "guard with a surprise above a hundred bits": {"surprise": [[10_001] * 16, [0] * 12]},
+    "guard with a surprise that is no whole number": {"surprise": [["1"] * 16, [0] * 12]},
+    "guard with levels out of order": {"levels": [700, 300, -1]},
+    "guard without any level": {"levels": [-1, -1, -1]},
+    "guard with a level below none": {"levels": [300, -2, -1]},
+    "guard with two levels": {"levels": [300, 700]},
+    "guard that refers to nothing": {"refer_to": ""},
+    "guard that refers to a line feed": {"refer_to": "re\nfer"},
+}
+BAD_PROFILES: dict[str, dict[str, Any]] = {
+    "unknown runtime": {"runtime": "treelite"},
+    "runtime in capitals": {"runtime": "XGBoost"},
+    "two runtimes": {"runtime": ["onnxruntime", "xgboost"]},
+    "unknown provider": {"provider": "CUDAExecutionProvider"},
+    "no thread": {"threads": 0},
+    "threads as text": {"threads": "1"},
+    "unknown mode": {"mode": "fast"},
+    "largest batch as text": {"max_batch": "1024"},
+    "profile with an unknown field": {"fallback": "onnxruntime"},
+}
+
+
 def vectors() -> dict[str, Any]:
     """Accepted documents by type with their digest, refused ones with the reason."""
     good, said = release(), approval()
@@ -138,10 +204,12 @@ def vectors() -> dict[str, Any]:
         "v": 2, "method": "path-dependent", "code_map": "1", "groups": [{"code": "R1", "features": ["income"]}],
         "reference": [], "max_codes": 4, "adverse": "high", "tolerance": "0.00001", "always": True,
     }  # fmt: skip
+    native = {"runtime": "xgboost", "version": "3.0.5", "provider": "cpu", "mode": "batch-invariant"}
     against = {**told, "v": 1, "method": "interventional", "reference": [["40000"], ["52000.5"]], "always": False}
     accept = [
         ("Release", {**good, "explanation": against}), ("Release", {**good, "explanation": told}),
         ("Release", automatic), ("Release", good),
+        ("Release", guarded(good, GUARD)), ("Release", profiled(good, native)),
         ("Approval", said), ("Approval", rejection),
         ("Pointer", pointer), ("Pointer", {**pointer, "rule": used}), ("Halt", halt),
         ("Lift", lift), ("Review", review), ("Review", {**review, "opinion": "unfit", "findings": [finding]}),
@@ -168,6 +236,10 @@ def vectors() -> dict[str, Any]:
         ),
         ("Release", "explanation of an unknown method", canonical({**good, "explanation": {**told, "method": "lime"}})),
         ("Release", "explanation without reference", canonical({**good, "explanation": {**against, "reference": []}})),
+        *((("Release", why, canonical(guarded(good, {**GUARD, **part})))) for why, part in BAD_GUARDS.items()),
+        ("Release", "guard without levels", canonical(guarded(good, without(GUARD, "levels")))),
+        *((("Release", why, canonical(profiled(good, part)))) for why, part in BAD_PROFILES.items()),
+        ("Release", "profile without a mode", canonical(profiled(good, {}, "mode"))),
         ("Release", "white space", canonical(good).replace(b'","', b'", "', 1)),
         ("Release", "order", b'{"v":1,"tier":1}'),
         ("Release", "float", canonical(good).replace(b'"tier":1', b'"tier":1.0')),
@@ -191,6 +263,10 @@ def vectors() -> dict[str, Any]:
             for kind, one in accept
         ],
         "reject": [{"type": kind, "why": why, "document": data.decode()} for kind, why, data in reject],
+        "guard": {
+            "table": GUARD,
+            "rows": [{"values": row, "surprise": surprise, "mark": mark} for row, surprise, mark in GUARD_ROWS],
+        },
     }
 
 

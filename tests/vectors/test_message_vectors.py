@@ -12,11 +12,13 @@ import pytest
 
 from strongroom.access.content_digest import check_digest
 from strongroom.access.signature_fields import signature_base
+from strongroom.access.signed_answers import verify_answer
 from strongroom.access.signed_requests import Terms, check_request
 from strongroom.access.signing_keys import MessageKey
 from strongroom.adapters.memory_nonces import MemoryNonces
 from strongroom.errors import NotPermittedError, TamperedError
 from strongroom.vocabulary import PersonId
+from tests.vectors.make_messages import answers
 
 VECTORS = json.loads((Path(__file__).parent / "messages.json").read_text())
 TERMS = Terms(
@@ -56,4 +58,29 @@ def test_accepted(case: dict[str, Any]) -> None:
 def test_refused(case: dict[str, Any]) -> None:
     with pytest.raises(NotPermittedError) as raised:
         check(case)
+    assert raised.value.details["rule"] == case["refused"]
+
+
+def check_answer(case: dict[str, Any]) -> None:
+    pinned = {VECTORS["answers"]["key"]["id"]: msgspec.convert(VECTORS["answers"]["key"], MessageKey).verifier()}
+    headers, asked = (
+        {name.encode(): value.encode() for name, value in case[which].items()} for which in ("headers", "request")
+    )
+    request = case["method"].encode(), case["target"].encode(), asked
+    verify_answer(pinned, request, case["status"], headers, case["body"].encode(), case["now"], case["nonce"])
+
+
+def test_the_answers_are_what_their_generator_writes() -> None:
+    assert answers() == VECTORS["answers"]
+
+
+@pytest.mark.parametrize("case", VECTORS["answers"]["accept"], ids=lambda case: case["name"])
+def test_accepted_answers(case: dict[str, Any]) -> None:
+    check_answer(case)
+
+
+@pytest.mark.parametrize("case", VECTORS["answers"]["reject"], ids=lambda case: case["name"])
+def test_refused_answers(case: dict[str, Any]) -> None:
+    with pytest.raises(TamperedError) as raised:
+        check_answer(case)
     assert raised.value.details["rule"] == case["refused"]
