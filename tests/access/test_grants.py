@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from strongroom.access.authentication import Authenticator
 from strongroom.access.credentials import ApiKey, match_secret, new_api_key, parse_api_key
-from strongroom.access.grants import CallingSystem, Grants, Secret, TokenSubject
+from strongroom.access.grants import SLICE, CallingSystem, Grants, Secret, TokenSubject, _Outer
 from strongroom.access.issuers import Issuer, IssuerKey
+from strongroom.encoding import parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError
 from strongroom.vocabulary import PersonId
 from tests.access.issuing import API_KEY, BOUNDS, EC, ISSUER, NOW, PEPPER, bearer, grants, public
@@ -36,6 +38,75 @@ def test_the_document_is_read_as_it_was_written() -> None:
     ):
         with pytest.raises(InvalidInputError):
             Grants.decode(wrong)
+
+
+def read_at_once(data: bytes) -> Grants:
+    """The document as format 1 and its schema have it, without parting it."""
+    found = parse_as(data, Grants)
+    if msgspec.json.encode(found, order="sorted") != data:
+        raise InvalidInputError("a field is missing")
+    return found
+
+
+def told(read: Callable[[bytes], Grants], data: bytes) -> Grants | None:
+    try:
+        return read(data)
+    except InvalidInputError:
+        return None
+
+
+def test_reading_system_by_system_judges_every_changed_byte_as_reading_at_once_does() -> None:
+    (first,) = grants().systems
+    data = grants().with_system(msgspec.structs.replace(first, id=PersonId("zoe"), key_id=None, secrets=(), tokens=()))
+    whole, taken = data.encode(), 0
+    assert read_at_once(whole) == Grants.decode(whole)
+    for at in range(len(whole)):
+        for put in (b"", b" ", b"}", b'"', b"0", bytes((whole[at] ^ 1,))):
+            changed = whole[:at] + put + whole[at + 1 :]
+            found = told(Grants.decode, changed)
+            assert found == told(read_at_once, changed)
+            taken += found is not None
+    assert taken > 100
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"from":0', b'"from":9007199254740992'),
+        (b'"from":0', b'"from":0.0'),
+        (b'"roles":["caller"]', b'"roles":["caller"],"roles":["caller"]'),
+        (b'"id":"', b'"id":"\\u0062'),
+        (b'"systems":[', b'"systems":[null,'),
+        (b'"systems":[', b'"systems":[' + b"[" * 40 + b"]" * 40 + b","),
+        (b'"sequence":1,', b'"sequence":1,"sequence":1,'),
+    ],
+)
+def test_no_other_spelling_of_a_system_is_read(old: bytes, new: bytes) -> None:
+    data = grants().encode()
+    assert old in data
+    for read in (Grants.decode, read_at_once):
+        with pytest.raises(InvalidInputError):
+            read(data.replace(old, new, 1))
+
+
+def test_what_stands_around_the_systems_has_the_fields_of_the_document() -> None:
+    known, parted = ({one.name: one for one in msgspec.structs.fields(kind)} for kind in (Grants, _Outer))
+    assert list(known) == list(parted)
+    assert all(known[name].type == parted[name].type for name in known if name != "systems")
+
+
+def test_a_long_document_is_read_in_slices_and_shares_what_is_alike() -> None:
+    (first,) = grants().systems
+    many = [
+        msgspec.structs.replace(first, id=PersonId(f"s-{n:03d}"), key_id=None, secrets=(), tokens=())
+        for n in range(2 * SLICE + 1)
+    ]
+    pauses: list[int] = []
+    data = msgspec.structs.replace(grants(), systems=tuple(many)).encode()
+    found = Grants.decode(data, lambda: pauses.append(1))
+    assert (found.systems, len(pauses)) == (tuple(many), 3)
+    assert found.encode() == data
+    assert len({id(one.bounds) for one in found.systems}) == 1
 
 
 def test_rotation_keeps_the_id_and_lets_both_secrets_in_for_a_while() -> None:

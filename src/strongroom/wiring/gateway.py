@@ -49,7 +49,7 @@ from strongroom.serving.opening import check_opening
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.serving.shadow import ShadowRecords
-from strongroom.vocabulary import Digest, ModelRef, micros
+from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 from strongroom.wiring.generations import NodeLog, generations, successor
 from strongroom.wiring.node import (
     INDEX_KEY,
@@ -86,7 +86,7 @@ class Admission:
     _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
     _seen: tuple[object, ...] = ()
     _engine: tuple[tuple[bytes, bytes], CedarEngine] | None = field(default=None, repr=False)
-    _grants: tuple[bytes, Grants] | None = field(default=None, repr=False)
+    _grants: tuple[Digest, Grants] | None = field(default=None, repr=False)
     _used: TokenRegister | None = None
     _watched: list[str] = field(default_factory=list)
     calls: Calls | None = None
@@ -181,11 +181,15 @@ class Admission:
         return self._engine[1]
 
     def _decoded(self, data: bytes | None) -> Grants:
-        """The grants; read again only when their bytes have changed: 100,000 systems take seconds."""
+        """The grants; read again only when their bytes have changed: 100,000 systems take seconds.
+
+        Meanwhile the loop's thread goes on: who gives way between slices holds it up no longer than a slice takes.
+        """
         if data is None:
             return Grants(sequence=1)
-        if self._grants is None or self._grants[0] != data:
-            self._grants = data, Grants.decode(data)
+        digest = digest_of(data)
+        if self._grants is None or self._grants[0] != digest:
+            self._grants = digest, Grants.decode(data, lambda: time.sleep(0))
         return self._grants[1]
 
     def _authenticator(self, grants: Grants) -> Authenticator:
