@@ -14,7 +14,7 @@ segments are the truth until retention deletes one, which it may only do below t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -261,10 +261,13 @@ class FileShard:
                 f"no space for the next segment of `{self.origin}`: {error.strerror}", rule="space"
             ) from error
 
-    def publish(self) -> int:
+    def publish(self, between: Callable[[], None] = lambda: None) -> int:
         """Write tiles, entry bundles and then the checkpoint for all that is durable now; returns the size.
 
         A crash in between leaves files that the next call writes again with the same content.
+
+        Args:
+            between: called after each full tile has been made, to give way to more urgent work.
 
         Raises:
             NotDurableError: not written; nothing but the publication is late.
@@ -278,7 +281,7 @@ class FileShard:
                 return size
             before = self._edge.size
             edge = self._edge.copy()
-            files = edge.add(leaves, hashes)
+            files = edge.add(leaves, hashes, between)
             try:
                 write_files(self._disk, self.public_folder, files.items(), after_failure=self._unsettled)
                 self._unsettled = False
@@ -380,9 +383,10 @@ class FileShard:
             try:
                 file.allocate(self._segment_bytes)
                 # Reserved but unwritten blocks would still change the file's map at the first write.
+                # Synced piece by piece: a batch that must be durable meanwhile waits behind one, not behind all.
                 for offset in range(0, self._segment_bytes, _CHUNK_BYTES):
                     file.pwrite(bytes(min(_CHUNK_BYTES, self._segment_bytes - offset)), offset)
-                file.sync()
+                    file.sync()
             except BaseException:
                 file.close()
                 self._disk.remove(unready)

@@ -224,8 +224,13 @@ class TileEdge:
         other._leaves = list(self._leaves)
         return other
 
-    def add(self, leaves: Sequence[bytes], hashes: Sequence[bytes]) -> dict[str, bytes]:
-        """Add leaves and return the files to publish for the new size: full ones first, then the partial edge."""
+    def add(
+        self, leaves: Sequence[bytes], hashes: Sequence[bytes], between: Callable[[], None] = lambda: None
+    ) -> dict[str, bytes]:
+        """Add leaves and return the files to publish for the new size: full ones first, then the partial edge.
+
+        `between` is called after each full tile: whoever has more urgent work waits for one of them, not for all.
+        """
         files: dict[str, bytes] = {}
         touched = 0
         place = 0
@@ -249,6 +254,7 @@ class TileEdge:
                         self._rows.append([])
                     self._rows[level].append(subtree(row))
                     touched = max(touched, level)
+                between()
         return files | self.partials(touched)
 
     def partials(self, up_to: int = 7) -> dict[str, bytes]:
