@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -140,7 +140,14 @@ class OsDisk:
         return OsFile(descriptor)
 
 
-def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]], *, after_failure: bool = False) -> None:
+def write_files(
+    disk: Disk,
+    root: Path,
+    files: Iterable[tuple[str, bytes]],
+    *,
+    after_failure: bool = False,
+    between: Callable[[], None] = lambda: None,
+) -> None:
     """Write files below `root`, each whole or not at all, and durable on return.
 
     Args:
@@ -148,6 +155,7 @@ def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]], *, a
         root: an existing folder.
         files: path below `root` with `/` between names, and content. A file that exists is replaced.
         after_failure: an earlier attempt may have ended between making a folder and syncing the one above it.
+        between: called after each file, to give way to more urgent work.
     """
     touched: dict[Path, None] = {}
     waiting: list[tuple[File, Path, Path]] = []
@@ -162,6 +170,7 @@ def write_files(disk: Disk, root: Path, files: Iterable[tuple[str, bytes]], *, a
             file = disk.open(beside, create=True)
             waiting.append((file, beside, path))
             file.pwrite(content, 0)
+            between()
             if len(waiting) >= TOGETHER:
                 _settle(disk, waiting)
         _settle(disk, waiting)

@@ -41,6 +41,7 @@ from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hashes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 _NEXT = "next.seg"
 
 Depth = Literal["full", "published"]
@@ -247,14 +248,18 @@ class FileShard:
                 self._durable = (frontier.size, note)
             return Appended(first, note, span)
 
-    def prepare(self) -> None:
+    def prepare(self, between: Callable[[], None] | None = None) -> None:
         """Keep the next segment ready, so that `append` need not wait for it. Call from a background thread.
+
+        Args:
+            between: called after each piece of it; then pieces are small and synced one by one, so that a batch that
+                must be durable meanwhile waits behind one of them and not behind all.
 
         Raises:
             NotDurableError: no space; `append` goes on until the present segment is full.
         """
         try:
-            self._prepare()
+            self._prepare(between)
         except OSError as error:
             # `space` says: the shard is as it was and may be asked again, unlike after a failed write
             raise NotDurableError(
@@ -283,7 +288,9 @@ class FileShard:
             edge = self._edge.copy()
             files = edge.add(leaves, hashes, between)
             try:
-                write_files(self._disk, self.public_folder, files.items(), after_failure=self._unsettled)
+                write_files(
+                    self._disk, self.public_folder, files.items(), after_failure=self._unsettled, between=between
+                )
                 self._unsettled = False
                 write_files(self._disk, self.public_folder, [("checkpoint", note)])
                 self._edge = edge
@@ -372,7 +379,7 @@ class FileShard:
         self._at = _Position(file, first, self._segment_bytes, 0)
         return self._at
 
-    def _prepare(self) -> None:
+    def _prepare(self, between: Callable[[], None] | None = None) -> None:
         """Make `next.seg`: reserved, zeroed and synced, so that a later write of it allocates nothing."""
         with self._prepare_lock:
             folder = self._folder / "segments"
@@ -383,10 +390,13 @@ class FileShard:
             try:
                 file.allocate(self._segment_bytes)
                 # Reserved but unwritten blocks would still change the file's map at the first write.
-                # Synced piece by piece: a batch that must be durable meanwhile waits behind one, not behind all.
-                for offset in range(0, self._segment_bytes, _CHUNK_BYTES):
-                    file.pwrite(bytes(min(_CHUNK_BYTES, self._segment_bytes - offset)), offset)
-                    file.sync()
+                piece_bytes = _CHUNK_BYTES if between is None else _PIECE_BYTES
+                for offset in range(0, self._segment_bytes, piece_bytes):
+                    file.pwrite(bytes(min(piece_bytes, self._segment_bytes - offset)), offset)
+                    if between is not None:
+                        file.sync()
+                        between()
+                file.sync()
             except BaseException:
                 file.close()
                 self._disk.remove(unready)

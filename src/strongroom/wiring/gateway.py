@@ -442,7 +442,7 @@ class WorkerParts:
         try:
             with self._publishing:
                 self.shard.publish(_give_way)
-                self.shard.prepare()
+                self.shard.prepare(_give_way)
             self.short = False
         except StrongroomError as error:
             self.short = error.details.get("rule") == RETRY
