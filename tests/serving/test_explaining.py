@@ -243,6 +243,9 @@ def test_no_contract_maps_what_is_no_feature_or_drops_one(change: dict[str, Any]
     made = msgspec.convert({**stated, "explanation": msgspec.to_builtins(sound)}, ModelContract)
     assert made.explanation == sound
     assert b"explanation" not in canonical(contract())
+    along = msgspec.to_builtins(msgspec.structs.replace(sound, v=2, method="path-dependent", reference=()))
+    with pytest.raises((InvalidInputError, msgspec.ValidationError), match="only `xgboost` keeps"):
+        msgspec.convert({**stated, "explanation": along}, ModelContract)
     wrong = msgspec.structs.replace(sound, **change)
     with pytest.raises((InvalidInputError, msgspec.ValidationError)):
         msgspec.convert({**stated, "explanation": msgspec.to_builtins(wrong)}, ModelContract)

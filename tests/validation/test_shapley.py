@@ -226,8 +226,8 @@ def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
     assert sys.version_info >= (3, 11)
 
 
-@pytest.mark.parametrize("kind", ["native", "logistic"])
-def test_the_sandbox_refuses_a_version_whose_reason_codes_would_not_add_up(kind: Any) -> None:
+@pytest.mark.parametrize(("kind", "method"), [("native", 1), ("native", 2), ("native", "along"), ("logistic", 2)])
+def test_the_sandbox_refuses_a_version_whose_reason_codes_would_not_add_up(kind: Any, method: Any) -> None:
     import msgspec
 
     from strongroom.adapters.model_toml import write_contract
@@ -240,9 +240,9 @@ def test_the_sandbox_refuses_a_version_whose_reason_codes_would_not_add_up(kind:
     rows = feature_rows(read_table(made.inputs["reference.parquet"], "reference"), made.contract.input, "reference")
     names = [feature.name for feature in made.contract.input.features]
     wish = Explanation(
-        v=1, method="interventional", code_map="1",
-        groups=tuple(ReasonGroup(code=f"R{n}", features=(name,)) for n, name in enumerate(names)),
-        reference=tuple(tuple(repr(float(value)) for value in row) for row in rows[:5]),
+        v=2 if method == "along" else method, method="path-dependent" if method == "along" else "interventional",
+        code_map="1", groups=tuple(ReasonGroup(code=f"R{n}", features=(name,)) for n, name in enumerate(names)),
+        reference=() if method == "along" else tuple(tuple(repr(float(one)) for one in row) for row in rows[:5]),
     )  # fmt: skip
     stated = msgspec.structs.replace(made.contract, explanation=wish)
     assert read_contract(write_contract(stated)) == stated
