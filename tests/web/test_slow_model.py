@@ -16,7 +16,8 @@ import pytest
 from strongroom.adapters.timed_runtime import Calls, TooSlowError
 from strongroom.approval.release import OnFailure, Plan
 from strongroom.errors import InvalidInputError
-from strongroom.web.worker import STUCK_S, Worker
+from strongroom.web import serve
+from strongroom.web.worker import STUCK_S, Worker, _beat
 from strongroom.wiring.node import LimitSettings, NodeSettings
 from tests import simulator
 from tests.serving.house import GOOD
@@ -92,6 +93,55 @@ def test_a_worker_ends_where_a_model_does_not_come_back(tmp_path: Path) -> None:
     assert worker.stuck
     assert worker._ended.is_set()
     assert (tmp_path / "stuck" / "artifact").exists(), "its successor leaves that model alone for a while"
+
+
+def test_only_silence_is_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "BEAT_LOOK_S", 1e-3)
+    told: list[str] = []
+    killed: list[bool] = []
+
+    async def watch(limit_s: int) -> None:
+        supervisor = serve.Supervisor.__new__(serve.Supervisor)
+        supervisor.settings = SimpleNamespace(limits=SimpleNamespace(stalled_s=limit_s))  # type: ignore[assignment]  # all that is read
+        supervisor._say = told.append
+        child = SimpleNamespace(returncode=None, kill=lambda: killed.append(True))
+        beats = asyncio.StreamReader()
+        task = asyncio.create_task(supervisor._follow_beats(0, child, beats))  # type: ignore[arg-type]  # a process in these two
+        for _ in range(20):
+            beats.feed_data(b"\n")
+            await asyncio.sleep(0)
+        assert not killed
+        if limit_s:
+            await asyncio.wait_for(task, 30)
+            return
+        await asyncio.sleep(0.05)
+        beats.feed_eof()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(watch(0))
+    assert (killed, told) == ([], []), "0 is never; a worker that ends is not one that stalls"
+    monkeypatch.setattr(serve, "BEAT_LOOK_S", 0.5)
+    asyncio.run(watch(1))
+    assert killed == [True]
+    assert "worker 0 has done nothing for 1 s" in told[0]
+
+
+def test_a_worker_beats_where_somebody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def beat_on(number: int) -> None:
+        monkeypatch.setattr("sys.stdout", SimpleNamespace(fileno=lambda: number))
+        task = asyncio.create_task(_beat())
+        await asyncio.sleep(0)
+        task.cancel()
+
+    read, write = os.pipe()
+    asyncio.run(beat_on(write))
+    assert os.read(read, 10) == b"\n"
+    os.close(read)
+    asyncio.run(beat_on(write))  # nobody reads any more
+    os.close(write)
+    with (tmp_path / "file").open("wb") as file:
+        asyncio.run(beat_on(file.fileno()))
+    assert (tmp_path / "file").read_bytes() == b""
 
 
 @pytest.mark.parametrize("limits", [{"stalled_s": 4}, {"stalled_s": -1}, {"model_ms": -1}])

@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import ssl
+import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -373,11 +374,16 @@ def unusable(folder: Path, error: OSError) -> str:
 
 async def _beat() -> None:
     """Show the supervisor once a second that this loop turns, whatever the disk does."""
-    os.set_blocking(sys.stdout.fileno(), False)
+    out = sys.stdout.fileno()
+    kind = os.fstat(out).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        # started by hand: nobody counts, and a terminal is not ours to change
+        return
+    os.set_blocking(out, False)
     while True:
         # a supervisor that does not read, or is gone, is not this worker's concern
         with contextlib.suppress(OSError):
-            os.write(sys.stdout.fileno(), b"\n")
+            os.write(out, b"\n")
         await asyncio.sleep(BEAT_S)
 
 
