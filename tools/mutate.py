@@ -33,7 +33,12 @@ JOBS = 2
 TARGETS = {
     "ledger/proof.py": ("tests/ledger/test_proof.py",),
     "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
-}
+    "access/authorisation.py": ("tests/access/test_authorisation.py",),
+    "serving/admission.py": (
+        "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
+        "tests/attacks/test_four_eyes_attacks.py",
+    ),
+}  # fmt: skip
 WANTED = (
     "ledger/proof.py", "ledger/checkpoint.py", "serving/release_checks.py", "access/authorisation.py",
     "ledger/tree.py", "serving/admission.py",

@@ -44,6 +44,7 @@ class Counting:
     answer: Callable[[Question], object] = lambda question: Ruling(True)
     timed: frozenset[str] = frozenset()
     asks_signed: bool = False
+    unknown: frozenset[str] = frozenset()
     asked: list[Question] = field(default_factory=list)
     digest: Digest = RELEASE
 
@@ -55,7 +56,7 @@ class Counting:
         return self.asks_signed and attribute == "signed"
 
     def knows(self, verb: str, kind: str) -> bool:
-        return True
+        return verb not in self.unknown
 
     def depends_on_time(self, verb: str) -> bool:
         return verb in self.timed
@@ -225,6 +226,15 @@ def test_what_no_verb_or_no_place_for_it_is_refused_whatever_the_policies_say(ve
     who = Principal(PersonId("ann"), "Person", frozenset({"approver"}))
     with pytest.raises(NotPermittedError, match=words):
         Authorisation(engine).check(Act(who, verb, Resource(kind, "x"), instant(NOW)))
+    assert not engine.asked
+
+
+def test_what_the_policies_are_too_old_to_know_is_refused_without_asking_them() -> None:
+    engine = Counting(unknown=frozenset({"score"}))
+    authorisation = Authorisation(engine)
+    authorisation.learn(RELEASE, TERMS)
+    with pytest.raises(NotPermittedError, match="policy propose"):
+        authorisation.check_score(caller(), *LABELS, NOW)
     assert not engine.asked
 
 
