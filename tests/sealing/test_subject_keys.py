@@ -16,6 +16,8 @@ from strongroom.sealing.subjects import (
     KEY_SIZE,
     PUBLIC_SIZE,
     WRAPPED_SIZE,
+    HeldKeys,
+    SubjectKey,
     make_candidate,
     make_candidates,
     subject_tag,
@@ -105,3 +107,19 @@ def test_a_forgotten_key_says_so() -> None:
     assert key.forgotten
     with pytest.raises(ErasedError):
         _ = key.aead
+
+
+def test_a_name_is_held_as_long_as_its_key() -> None:
+    held = HeldKeys()
+    first, second = (SubjectKey(bytes([n]) * 16, AESGCM(bytes(32))) for n in (1, 2))
+    held.update({"a": first, "b": second})
+    assert held.get("a") is first
+    assert held.get("c") is None
+    third = SubjectKey(b"3" * 16, AESGCM(bytes(32)))
+    held.update({"a": third})
+    del first
+    assert held.get("a") is third
+    del second
+    assert held.get("b") is None
+    del third
+    assert len(held) == 0

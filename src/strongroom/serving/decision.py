@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
-from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from strongroom.ledger.leaf import LeafType
 from strongroom.ledger.making import MadeRecords, RecordMaker
 from strongroom.ledger.ports import Appended, Record, Shard
 from strongroom.sealing.records import NONCE_SIZE, RELEASE_SIZE, SALT_SIZE, Labels, RecordTemplate
-from strongroom.sealing.subjects import SubjectKey, SubjectKeys, subject_tags
+from strongroom.sealing.subjects import HeldKeys, SubjectKey, SubjectKeys, subject_tags
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.asked import Answered, Asked, Line, Outcome
 from strongroom.serving.bulk_recording import MANY, Form, ids_from, lines_of, seal_outcomes
@@ -103,7 +102,7 @@ class Decider:
         self._retain_us = retain_us
         self._watch = watch
         # by name, for as long as the keys' own cache holds them: what is forgotten or expired there is gone here too
-        self._held: WeakValueDictionary[str, SubjectKey] = WeakValueDictionary()
+        self._held = HeldKeys()
         self._failing: list[Asked] = []
         # who looks for probing; None: nobody does
         self.probes: ProbeWatch | None = None
