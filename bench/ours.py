@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import io
 import json
@@ -18,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+import strongroom
 from bench import workload
 from bench.load import FRESH, Request, write_script
 from bench.node import free_port
 from bench.processes import LOAD_CORE, SERVER_CORE, NotStartedError, process, wait_until, workers
 
+SOURCE = Path(strongroom.__file__).parent
 TARGET = "/v2/models/pd-cards/infer"
 
 
@@ -46,6 +49,8 @@ class Gateway:
         """Found the room, release the model, grant the principals. Takes some seconds."""
         folder.mkdir(parents=True)
         port = free_port()
+        # as pip does with what it installs: a start is not the time to compile
+        compileall.compile_dir(SOURCE, quiet=1)
         # in a process of its own, because test support that makes rooms changes its own module's constants
         made = subprocess.run(
             [sys.executable, "-m", "bench.node", "make", str(folder), str(model), str(port)],

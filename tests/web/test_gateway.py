@@ -265,7 +265,10 @@ def test_every_error_has_a_status_and_parents_come_after_children():
 HEAVY = frozenset(
     {"sklearn", "pandas", "shap", "matplotlib", "scipy", "onnx", "sqlalchemy", "xgboost", "pyarrow", "SpiffWorkflow"}
 )
-WORKER = HEAVY | {"tuf", "securesystemslib", "joserfc", "http_sf", "urllib3", "prometheus_client", "cryptography.x509"}
+WORKER = HEAVY | {
+    "tuf", "securesystemslib", "joserfc", "http_sf", "urllib3", "prometheus_client", "cryptography.x509",
+    "strongroom.validation.attribution",
+}  # fmt: skip
 """What a worker loads once somebody needs it (tokens, certificates, signed messages, witnesses), or never."""
 SUPERVISOR = HEAVY | {
     "numpy", "onnxruntime", "cedarpy", "tink", "joserfc", "http_sf", "prometheus_client", "cryptography.x509",

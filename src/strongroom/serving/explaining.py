@@ -14,8 +14,6 @@ from strongroom.errors import UnavailableError, UnsafeArtifactError
 from strongroom.registry.contract import RuntimeName
 from strongroom.registry.explanation import Explanation, number
 from strongroom.serving.answer import Explained
-from strongroom.validation.attribution import contributions
-from strongroom.validation.forests import read_forest
 from strongroom.vocabulary import digest_of
 
 if TYPE_CHECKING:
@@ -48,6 +46,10 @@ class Explainer:
         engine: RuntimeName = release.numeric_profile.runtime
         try:
             wish.demand_features(names)
+            # a worker whose releases give no reason codes does without these modules
+            from strongroom.validation.attribution import contributions
+            from strongroom.validation.forests import read_forest
+
             self._forest = read_forest(artifact, engine, release.output.tensor, release.output.column, len(names))
             self._made = contributions(wish, self._forest)
             against = self._forest.covers() if wish.method == "path-dependent" else np.array(wish.rows())

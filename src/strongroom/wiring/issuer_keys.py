@@ -60,7 +60,11 @@ class IssuerKeys:
     ) -> None:
         self._layout = layout
         self._slots = range(settings.workers)
-        self._fetch = fetch or guarded_fetch(settings.identity or IdentitySettings(), layout.folder)
+        self._identity = settings.identity or IdentitySettings()
+        self._fetch: Fetch | None = fetch
+        if fetch is None and settings.identity is not None:
+            # authorities that cannot be read are told at the start
+            self._fetch = guarded_fetch(self._identity, layout.folder)
         self._clock = clock
         self._issuers: dict[str, Issuer] = {}
         self._state_mark: object = None
@@ -141,11 +145,13 @@ class IssuerKeys:
         before = self._visits.get(name)
         visit = self._visits[name] = _Visit(micros(self._clock()), complaint=before.complaint if before else "")
         self._wanted.discard(name)
+        # made once it is needed: reading the system's authorities takes its time, and most nodes follow nobody
+        fetch = self._fetch = self._fetch or guarded_fetch(self._identity, self._layout.folder)
         try:
             address = source.jwks_uri
             if not isinstance(address, str):
-                address = read_discovery(self._fetch.get(issuer.discovery_url, SIZE_LIMIT), name)
-            keys = read_key_set(self._fetch.get(address, SIZE_LIMIT))
+                address = read_discovery(fetch.get(issuer.discovery_url, SIZE_LIMIT), name)
+            keys = read_key_set(fetch.get(address, SIZE_LIMIT))
         except StrongroomError as error:
             visit.failed = True
             if error.message != visit.complaint:
