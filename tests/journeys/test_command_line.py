@@ -381,14 +381,14 @@ def test_signed_rules_promote_a_canary_and_roll_it_back(bank: Bank) -> None:
     def arms() -> set[str]:
         return {one["model_version"] for one in bank.score(applicants(30, "arm"))}
 
-    bank.wait_for(lambda: arms() == {first, second})
+    bank.wait_for(lambda: arms() == {first, second}, 60)
     bank.score(applicants(200, "canary"))
-    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "promote")
+    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "promote", 60)
     # the pointer says by which rule, signed by the machine's own key; the gateway follows
     moved = bank.run("audrey", "history", MODEL)["pointers"][-1]
     assert (moved["sequence"], moved["champion"], moved["challenger"]) == (before + 1, second, None)
     assert moved["by"] == "night-watch"
-    bank.wait_for(lambda: _champion(bank) == second)
+    bank.wait_for(lambda: _champion(bank) == second, 60)
     with ControlPlane.open(bank.room, bank.secret("room").read_bytes()) as room:
         pointer = room.repository.pointer(MODEL)
     assert pointer is not None
@@ -401,8 +401,8 @@ def test_signed_rules_promote_a_canary_and_roll_it_back(bank: Bank) -> None:
     # the same client over and over is no longer what the model was approved on
     assert bank.run("night-watch", "run-rules", MODEL)["did"] is None, "the count starts anew with each move"
     bank.score(challenger.extremes(130, "same"), "--receipts", bank.folder / "drifted-receipts")
-    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "roll-back")
-    bank.wait_for(lambda: _champion(bank) == first)
+    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "roll-back", 60)
+    bank.wait_for(lambda: _champion(bank) == first, 60)
     (entry,) = challenger.acts_by_rule(bank, "withdraw")
     assert (entry["verb"], entry["facts"]["champion"]) == ("rollback", first)
     assert float(entry["facts"]["figure_psi"]) > 1.5
