@@ -97,9 +97,10 @@ def make(folder: Path, model: bytes, port: int, size: Size) -> list[str]:
     signers = [simulator.signer(name).public for name in ("abel", "bea", "cleo")]
     if size.models > 1:
         room.custodians_publish(models=dict.fromkeys(names, signers))
-    for name in names[1:]:
+    for place, name in enumerate(names[1:], 2):
         with room._real() as like:
-            version = room.version(1, model=name)
+            # a version of its own: evidence is filed by what it is about
+            version = room.version(place, model=name)
             fields = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments")
             room.release(version, **{field: getattr(like, field) for field in fields})
             room.point(champion=version.ref.manifest, model=name)
