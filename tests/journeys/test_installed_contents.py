@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "strongroom"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DATA = (
-    "policies/access.cedar", "policies/access.cedarschema", "policies/jurisdictions.json", "policies/trust.json",
-    "policies/validation.json", "process/lifecycle.bpmn", "validation/pages/report.html", "validation/pages/report.css",
+    "policies/access.cedar", "policies/access.cedarschema", "policies/capital.json", "policies/jurisdictions.json",
+    "policies/trust.json", "policies/validation.json", "process/lifecycle.bpmn",
+    "validation/pages/report.html", "validation/pages/report.css",
     "monitoring/pages/comparison.html", "monitoring/pages/comparison.css",
     "adapters/migrations/script.py.mako", "py.typed", "verify.py",
 )  # fmt: skip

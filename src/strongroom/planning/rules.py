@@ -1,0 +1,249 @@
+"""The dated rules of the regimes, as data: floors, supervisory values, standardised weights, the output floor's steps.
+
+Every row says which regimes it is of, from when (and until when), where it stands and how it was come by. What holds
+on a day is the newest row of each place that has begun and not ended. A regime without rows is refused, with the
+reason where the document gives one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from strongroom.errors import InvalidInputError, NotFoundError, TooLargeError
+from strongroom.planning.classes import CLASSES, Floats
+
+SIZE_LIMIT: Final = 1024 * 1024
+COLLATERAL: Final = ("none", "financial", "receivables", "real-estate", "physical")
+COMMITMENTS: Final = ("cancellable", "commitment", "trade", "transaction", "guarantee")
+RATINGS: Final = ("AAA-AA", "A", "BBB", "BB", "B", "CCC", "unrated", "unrated-sme", "SCRA-A", "SCRA-B", "SCRA-C")
+RATED: Final = ("sovereign", "institution", "corporate")
+"""Classes whose standardised weight depends on a rating."""
+FLAT: Final = ("qrre-revolver", "qrre-transactor", "other-retail")
+
+Table = Literal[
+    "output-floor", "output-floor-cap", "pd-floor", "lgd-floor", "supervisory-lgd", "standardised",
+    "standardised-default", "mortgage-by-ltv", "mortgage-split", "conversion",
+]  # fmt: skip
+Evidence = Literal["text-seen", "project-facts", "secondary", "own-knowledge"]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One figure.
+
+    Attributes:
+        table: what it is.
+        of: exposure class, or empty.
+        where: collateral, rating, bound of loan to value, kind of commitment, or empty.
+        value: percent.
+        regimes: labels such as `EU`.
+        begins: first day.
+        until: first day on which it no longer holds.
+        source: provision.
+        evidence: how the figure was come by.
+    """
+
+    table: Table
+    of: str
+    where: str
+    value: str
+    regimes: tuple[str, ...]
+    begins: date = msgspec.field(name="from")
+    source: str
+    evidence: Evidence
+    until: date | None = None
+
+
+class Absent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A regime that the document knows and has no rules for."""
+
+    regime: str
+    reason: str
+
+
+class RuleBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document `policies/capital.json`."""
+
+    v: Literal[1]
+    version: str
+    note: str
+    absent: tuple[Absent, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MortgageSplit:
+    """The part of a mortgage up to a loan to value has one weight, the rest another; fractions."""
+
+    to_ltv: float
+    secured: float
+    rest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds in a regime on a day; fractions, NaN where there is nothing.
+
+    Attributes:
+        pd_floor: shape [classes].
+        lgd_floor: shape [classes, collateral].
+        supervisory_lgd: shape [classes, collateral].
+        subordinated_lgd: shape [classes].
+        weights: standardised, shape [classes, ratings]; one and the same in all columns where no rating counts.
+        ltv_bounds: upper bounds of loan to value; with `ltv_weights`, one more.
+        split: instead of bounds, where the regime splits a mortgage.
+        default_weights: in default, little provided for, provided for, and mortgages.
+        conversion: shape [commitments].
+        sources: of every row that holds, for the document.
+        unchecked: how many of the rows that hold nobody has checked against the text.
+    """
+
+    regime: str
+    day: date
+    pd_floor: Floats
+    lgd_floor: Floats
+    supervisory_lgd: Floats
+    subordinated_lgd: Floats
+    weights: Floats
+    ltv_bounds: Floats
+    ltv_weights: Floats
+    split: MortgageSplit | None
+    default_weights: tuple[float, float, float]
+    conversion: Floats
+    sources: tuple[str, ...]
+    unchecked: int
+
+
+def read_rules(data: bytes) -> RuleBook:
+    """Read a rule book.
+
+    Raises:
+        TooLargeError: more than a mebibyte.
+        InvalidInputError: not such a document; `field` names the place.
+    """
+    if len(data) > SIZE_LIMIT:
+        raise TooLargeError(f"a rule book has at most {SIZE_LIMIT} bytes", field="rules", rule="size")
+    try:
+        book = msgspec.json.decode(data, type=RuleBook)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"the rule book cannot be read: {error}", field="rules", rule="schema") from error
+    for place, row in enumerate(book.rows):
+        try:
+            percent = float(row.value)
+        except ValueError:
+            percent = -1.0
+        if not 0.0 <= percent <= 1250.0:
+            raise InvalidInputError(f"rule {place + 1} is no percentage up to 1250", field="rules", rule="range")
+        if row.of and row.of not in CLASSES:
+            raise InvalidInputError(f"rule {place + 1} is of no exposure class", field="rules", rule="class")
+    return book
+
+
+def in_force(book: RuleBook, regime: str, day: date) -> Rules:
+    """The rules of a regime on a day.
+
+    Raises:
+        NotFoundError: no such regime, or it has no rules on that day.
+        InvalidInputError: the rows that hold lack something that every exposure needs.
+    """
+    held = _holding(book, regime, day)
+    seen: list[Row] = []
+
+    def percent(table: Table, of: str = "", where: str = "") -> float:
+        row = held.get((table, of, where))
+        if row is None:
+            return float("nan")
+        seen.append(row)
+        return float(row.value) / 100.0
+
+    def demanded(table: Table, of: str = "", where: str = "") -> float:
+        value = percent(table, of, where)
+        if np.isnan(value):
+            words = " ".join(filter(None, (table, of, where)))
+            raise InvalidInputError(f"regime `{regime}` has no rule `{words}` on {day}", field="rules", rule="missing")
+        return value
+
+    weights = np.full((len(CLASSES), len(RATINGS)), np.nan)
+    for code, name in enumerate(CLASSES):
+        if name in FLAT:
+            weights[code] = demanded("standardised", name)
+        elif name in RATED:
+            unrated = demanded("standardised", name, "unrated")
+            for place, rating in enumerate(RATINGS):
+                value = percent("standardised", name, rating)
+                weights[code, place] = unrated if np.isnan(value) else value
+    bounds = sorted(
+        float(where) for table, _, where in held if table == "mortgage-by-ltv" and where.replace(".", "", 1).isdigit()
+    )
+    split = None
+    ladder = [demanded("mortgage-by-ltv", "residential-mortgage", f"{bound:g}") for bound in bounds]
+    if bounds:
+        ladder.append(demanded("mortgage-by-ltv", "residential-mortgage", "above"))
+    else:
+        split = MortgageSplit(
+            *(
+                demanded("mortgage-split", "residential-mortgage", where)
+                for where in ("secured-to-ltv", "secured", "rest")
+            )
+        )
+    default_weights = (
+        demanded("standardised-default", "", "little-provided"), demanded("standardised-default", "", "provided"),
+        demanded("standardised-default", "residential-mortgage"),
+    )  # fmt: skip
+    return Rules(
+        regime=regime,
+        day=day,
+        pd_floor=np.array([np.nan_to_num(percent("pd-floor", name), nan=0.0) for name in CLASSES]),
+        lgd_floor=np.array(
+            [[np.nan_to_num(percent("lgd-floor", name, kind), nan=-1.0) for kind in COLLATERAL] for name in CLASSES]
+        ),
+        supervisory_lgd=np.array([[percent("supervisory-lgd", name, kind) for kind in COLLATERAL] for name in CLASSES]),
+        subordinated_lgd=np.array([percent("supervisory-lgd", name, "subordinated") for name in CLASSES]),
+        weights=weights,
+        ltv_bounds=np.array(bounds) / 100.0,
+        ltv_weights=np.array(ladder),
+        split=split,
+        default_weights=default_weights,
+        conversion=np.array([demanded("conversion", "", kind) for kind in COMMITMENTS]),
+        sources=tuple(sorted({row.source for row in seen})),
+        unchecked=sum(row.evidence == "own-knowledge" for row in seen),
+    )
+
+
+def floor_on(book: RuleBook, regime: str, day: date) -> Row | None:
+    """The output floor's step on a day; None before the first."""
+    return _step(book, "output-floor", regime, day)
+
+
+def cap_on(book: RuleBook, regime: str, day: date) -> Row | None:
+    """The transitional cap on what the floor adds; None where there is none."""
+    return _step(book, "output-floor-cap", regime, day)
+
+
+def _step(book: RuleBook, table: Table, regime: str, day: date) -> Row | None:
+    held = [row for row in book.rows if row.table == table and regime in row.regimes and _holds(row, day)]
+    return max(held, key=lambda row: row.begins, default=None)
+
+
+def _holding(book: RuleBook, regime: str, day: date) -> Mapping[tuple[str, str, str], Row]:
+    held: dict[tuple[str, str, str], Row] = {}
+    for row in book.rows:
+        place = (row.table, row.of, row.where)
+        if regime in row.regimes and _holds(row, day) and (place not in held or held[place].begins < row.begins):
+            held[place] = row
+    if not held:
+        for absent in book.absent:
+            if absent.regime == regime:
+                raise NotFoundError(f"there are no rules for regime `{regime}`: {absent.reason}")
+        known = ", ".join(sorted({name for row in book.rows for name in row.regimes}))
+        raise NotFoundError(f"there are no rules for regime `{regime}` on {day}; known are {known}")
+    return held
+
+
+def _holds(row: Row, day: date) -> bool:
+    return row.begins <= day and (row.until is None or day < row.until)
