@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime as ort
 import pyarrow.parquet as pq
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from xgboost import Booster, XGBClassifier
+from xgboost import Booster, XGBClassifier, XGBRegressor
 
 import strongroom
 from strongroom.adapters.package_folder import read_folder
@@ -154,3 +154,29 @@ def test_of_a_model_that_stopped_early_the_answering_trees_are_packed(tmp_path: 
     booster.load_model(bytearray(made.files["model.ubj"]))
     assert booster.num_boosted_rounds() == model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
     assert not booster.attributes()
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "sklearn"])
+def test_a_regressor_is_packaged_for_a_kind_whose_outcome_is_a_number(kind: str, tmp_path: Path) -> None:
+    numbered = [sample.assign(lgd=sample["default"] * 0.6 + 0.1, ead=100.0) for sample in (DEVELOPMENT, REFERENCE)]
+    rows = numbered[0][list(FEATURES)].astype("float32")
+    model = XGBRegressor(n_estimators=5, max_depth=2, n_jobs=1) if kind == "xgboost" else LinearRegression()
+    stated = {key: value for key, value in contract("lgd-small").items() if key != "cut_offs"} | {
+        "kind": "lgd",
+        "output": {"name": "lgd", "unit": "share of exposure", "minimum": "-1", "maximum": "2"},
+        "outcome": {"meaning": "share lost", "window": "36 months", "parameter": "lgd", "exposure": "ead"},
+    }
+    given = {"contract": stated, "outcome": "lgd", "development": numbered[0], "reference": numbered[1]}
+    made = write(model.fit(rows, numbered[0]["lgd"]), tmp_path / "package", **given)
+    assert (made.contract.output.tensor, made.contract.output.column, made.contract.cut_offs) == ("variable", 0, ())
+    files = read_folder(tmp_path / "package")
+    sample = pq.read_table(io.BytesIO(files["reference.parquet"]))
+    assert {"ead", "lgd"} < set(sample.column_names)
+    session = ort.InferenceSession(files["model.onnx"])
+    x = np.column_stack([sample[name].to_numpy() for name in FEATURES]).astype(np.float32)
+    answers = session.run(["variable"], {"input": x})[0][:, 0]
+    given_by_source = pq.read_table(io.BytesIO(files["predictions.parquet"]))["prediction"].to_numpy()
+    assert np.abs(answers - given_by_source).max() < 1e-5
+    spoilt = numbered[0].assign(lgd=np.nan)
+    with pytest.raises(InvalidInputError):
+        write(model, tmp_path / "other", **{**given, "development": spoilt})

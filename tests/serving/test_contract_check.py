@@ -83,3 +83,13 @@ def test_scores_outside_the_contract_are_not_good():
 
 def test_a_decision_is_taken_below_its_cut_off():
     assert OUTPUT.decide(np.array([0.0, 0.09, 0.2, 0.5, 1.0], np.float32)) == ["a", "a", "b", "c", "c"]
+
+
+def test_a_kind_that_decides_nothing_is_served_with_one_word_and_its_own_range():
+    output = OutputContract(
+        tensor="variable", name="lgd", unit="share of exposure", minimum="-0.5", maximum="1.5", column=0
+    )
+    check = OutputCheck(output, (CutOff(decision="estimate"),))
+    scores = np.array([-0.5, 0.2, 1.5, -0.51, 1.51, np.nan], np.float32)
+    assert check.good(scores).tolist() == [True, True, True, False, False, False]
+    assert check.decide(scores[:3]) == ["estimate"] * 3

@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools.write_policy import written
 
 from strongroom.encoding import canonical, parse
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.validation.catalogue import CATALOGUE, Basis, answer
+from strongroom.validation.kinds import KINDS
 from strongroom.validation.policy import Battery, Rule, ValidationPolicy, conclude, judge
 from strongroom.validation.results import NotEvaluable
 from strongroom.vocabulary import digest_of
@@ -33,9 +35,13 @@ def inversions(figure: int) -> Any:
 def test_the_shipped_policy_reads_and_names_only_tests_that_exist() -> None:
     policy = ValidationPolicy.decode(POLICY.read_bytes())
     assert policy.encode() == POLICY.read_bytes()
-    assert {(b.kind, b.tier) for b in policy.batteries} == {("pd", 1), ("pd", 2), ("pd", 3)}
-    for battery in policy.batteries:
-        assert {rule.test for rule in battery.rules} == set(CATALOGUE)
+    assert {(b.kind, b.tier) for b in policy.batteries} == {(kind, tier) for kind in KINDS for tier in (1, 2, 3)}
+    named = {rule.test for battery in policy.batteries for rule in battery.rules}
+    assert named == set(CATALOGUE)
+
+
+def test_the_shipped_policy_is_written_from_the_default_rules() -> None:
+    assert written(POLICY.read_bytes()) == POLICY.read_bytes(), "run python -m tools.write_policy"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from strongroom.adapters.model_toml import write_contract
 from strongroom.adapters.package_folder import write_folder
 from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
+from strongroom.registry.kinds import COLUMNS, CONTRACTS
 from strongroom.registry.packages import Package, read_package
 from strongroom.validation.boosters import OUTPUT
 from strongroom.vocabulary import digest_of
@@ -36,6 +37,8 @@ _FILES: Final = {
     "reference": "reference.parquet",
     "predictions": "predictions.parquet",
 }
+_REGRESSION: Final = "variable"
+"""What both converters call the output of a regression."""
 _PROTECTED_FILE: Final = "protected.parquet"
 
 
@@ -53,14 +56,16 @@ def package(
     """Write a package: `model.toml`, the model file, the samples, and the source model's predictions.
 
     Args:
-        model: an XGBoost classifier, a scikit-learn classifier or pipeline with `predict_proba`, or the bytes of an
-            ONNX file whose input is float [rows, features], or of an XGBoost file (UBJSON) for that runtime.
+        model: an XGBoost or scikit-learn classifier, or a pipeline that ends in one, for kinds whose outcome is an
+            event; such a regressor for kinds whose outcome is a number; or the bytes of an ONNX file whose input is
+            float [rows, features], or of an XGBoost file (UBJSON) for that runtime.
         folder: new or empty.
         contract: what `model.toml` says, as nested dicts and lists. Left out and filled in: `v`, `samples`,
             `input.tensor`, `output.tensor` (for converted models), `lineage.environment`, `lineage.parameters`, and in
             `lineage.data` the digest of the development sample.
-        outcome: column with 1 for default and 0 for none.
-        development: features, outcome and protected attributes; other columns are left out.
+        outcome: column with 1 for default and 0 for none, or with a number, as the kind has it.
+        development: features, outcome, protected attributes, and the columns that `contract["outcome"]` names; other
+            columns are left out.
         reference: the same columns, other rows: what live data is compared with.
         predictions: of the source model on `reference`, shape [rows]; needed for bytes, else computed.
         runtime: what will run it. `xgboost` keeps an XGBoost model as it is, for XGBoost's own library: quicker on
@@ -79,12 +84,15 @@ def package(
     names = _feature_names(plain)
     protected = list(plain.get("protected", ()))
     rows = _rows(reference, names)
+    kind = CONTRACTS.get(plain.get("kind", "pd"))
+    event = kind is None or kind.outcome == "event"
+    more = [str(plain["outcome"][name]) for name in COLUMNS if name in plain.get("outcome", {})]
     artifact, tensor = _native(model) if runtime == "xgboost" else _convert(model, rows)
     model_file = "model" + MODEL_SUFFIX[runtime]
     files = {
         model_file: artifact,
-        _FILES["development"]: _sample(development, names, outcome, "development"),
-        _FILES["reference"]: _sample(reference, names, outcome, "reference"),
+        _FILES["development"]: _sample(development, names, outcome, more, "development", event=event),
+        _FILES["reference"]: _sample(reference, names, outcome, more, "reference", event=event),
         _FILES["predictions"]: _predictions(model, rows, {} if runtime == "xgboost" else plain, predictions),
     }
     samples: dict[str, str] = {"model": model_file, **_FILES, "outcome": outcome}
@@ -99,6 +107,8 @@ def package(
     output = dict(plain.get("output", {}))
     if tensor is not None:
         output.setdefault("tensor", tensor)
+    if tensor == _REGRESSION:
+        output.setdefault("column", 0)
     if runtime == "xgboost":
         output.setdefault("column", 0)
         plain["runtime"] = runtime
@@ -137,16 +147,17 @@ def _native(model: Any) -> tuple[bytes, str]:
 
 
 def _convert(model: Any, rows: pd.DataFrame) -> tuple[bytes, str | None]:
-    """ONNX bytes, and the name of the probabilities tensor, float [rows, 2], where we made it."""
+    """ONNX bytes, and the name of the output tensor where we made it: probabilities, float [rows, 2], or the one
+    column of a regression."""
     if isinstance(model, (bytes, bytearray)):
         return bytes(model), None
     origin = type(model).__module__.partition(".")[0]
     width = rows.shape[1]
     try:
         if origin == "xgboost":
-            return _convert_xgboost(model, width), "probabilities"
+            return _convert_xgboost(model, width), _tensor(model)
         if origin == "sklearn":
-            return _convert_sklearn(model, width), "probabilities"
+            return _convert_sklearn(model, width), _tensor(model)
     except ImportError as error:
         raise UnavailableError(f"`{error.name}` is not installed; install strongroom[package]") from error
     raise UnsafeArtifactError(
@@ -154,15 +165,21 @@ def _convert(model: Any, rows: pd.DataFrame) -> tuple[bytes, str | None]:
     )
 
 
+def _tensor(model: Any) -> str:
+    return "probabilities" if hasattr(model, "predict_proba") else _REGRESSION
+
+
 def _convert_xgboost(model: Any, width: int) -> bytes:
     import onnxmltools
     from onnxmltools.convert.common.data_types import FloatTensorType
-    from xgboost import XGBClassifier
+    from xgboost import XGBClassifier, XGBRegressor
 
-    if not isinstance(model, XGBClassifier):
-        raise UnsafeArtifactError("of XGBoost, classifiers are converted; fit an XGBClassifier")
+    if not isinstance(model, (XGBClassifier, XGBRegressor)):
+        raise UnsafeArtifactError(
+            "of XGBoost, classifiers and regressors are converted; fit an XGBClassifier or an XGBRegressor"
+        )
     # The converter accepts no feature names but f0, f1, ...; a copy forgets them, the author's model keeps them.
-    copy = XGBClassifier()
+    copy = XGBClassifier() if isinstance(model, XGBClassifier) else XGBRegressor()
     copy.load_model(model.get_booster().save_raw("ubj"))
     copy.get_booster().feature_names = None
     converted = onnxmltools.convert_xgboost(
@@ -180,7 +197,7 @@ def _convert_sklearn(model: Any, width: int) -> bytes:
         name="model",
         initial_types=[(_TENSOR, FloatTensorType([None, width]))],
         # Without this the output is a list of dicts, one per row, which no contract describes.
-        options={id(model): {"zipmap": False}},
+        options={id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None,
         target_opset=OPSET,
     )
     return bytes(converted.SerializeToString())
@@ -194,7 +211,10 @@ def _predictions(model: Any, rows: pd.DataFrame, contract: Mapping[str, Any], gi
             )
         # A model that was fitted on arrays refuses frames, and the other way round.
         source = rows if getattr(model, "feature_names_in_", None) is not None else rows.to_numpy()
-        given = np.asarray(model.predict_proba(source))[:, int(contract.get("output", {}).get("column", 1))]
+        if hasattr(model, "predict_proba"):
+            given = np.asarray(model.predict_proba(source))[:, int(contract.get("output", {}).get("column", 1))]
+        else:
+            given = np.asarray(model.predict(source)).ravel()
     values = np.asarray(given, dtype=np.float64)
     if values.shape != (len(rows),) or not np.isfinite(values).all():
         raise InvalidInputError(
@@ -203,10 +223,19 @@ def _predictions(model: Any, rows: pd.DataFrame, contract: Mapping[str, Any], gi
     return _parquet({"prediction": pa.array(values)})
 
 
-def _sample(frame: pd.DataFrame, names: Sequence[str], outcome: str, what: str) -> bytes:
+def _sample(
+    frame: pd.DataFrame, names: Sequence[str], outcome: str, more: Sequence[str], what: str, *, event: bool
+) -> bytes:
     rows = _rows(frame, names)
     columns: dict[str, pa.Array] = {name: pa.array(rows[name].to_numpy(), from_pandas=False) for name in names}
     answer = _column(frame, outcome, what)
+    columns |= {name: _column(frame, name, what) for name in more if name not in columns}
+    if not event:
+        if not np.isfinite(frame[outcome].to_numpy(np.float64, na_value=np.nan)).all():
+            raise InvalidInputError(
+                f"the outcome of the {what} sample is a finite number", field=outcome, rule="outcome"
+            )
+        return _parquet({**columns, outcome: answer.cast(pa.float64())})
     if answer.null_count or not set(answer.unique().to_pylist()) <= {0, 1}:
         raise InvalidInputError(f"the outcome of the {what} sample is 0 or 1", field=outcome, rule="outcome")
     return _parquet({**columns, outcome: answer.cast(pa.int8())})

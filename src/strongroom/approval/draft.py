@@ -77,7 +77,7 @@ def draft_release(version: Version, case: Case, profile: NumericProfile, monitor
         review_due_us=micros(terms.review_due),
         input=contract.input,
         output=contract.output,
-        cut_offs=contract.cut_offs,
+        cut_offs=contract.decisions,
         policies=dict(terms.policies),
         monitors=monitors,
         numeric_profile=profile,

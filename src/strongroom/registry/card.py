@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strongroom.registry.contract import Feature
+from msgspec import UnsetType
+
+from strongroom.registry.contract import Feature, ModelContract
 from strongroom.registry.versions import PointerChange, Version
 from strongroom.vocabulary import rfc3339
 
@@ -70,7 +72,7 @@ def model_card(version: Version, changes: Sequence[PointerChange] = (), figures:
         "## Output",
         f"`{_inline(contract.output.name)}` ({_inline(contract.output.unit)}), from {contract.output.minimum} to "
         f"{contract.output.maximum}; anything else is not answered.",
-        _table(("decision", "score below"), [(cut.decision, cut.below or "no bound") for cut in contract.cut_offs]),
+        *_decides(contract),
         "## Fairness",
         "Protected attributes are no features and are kept apart, for tests only: "
         + (_list(contract.protected) if contract.protected else "none was given")
@@ -152,6 +154,18 @@ def _front_matter(version: Version, figures: Sequence[Figure]) -> str:
         ]
     # JSON is YAML: quoting every text keeps a title such as `no` or `a: b` what it is.
     return "".join(f"{name}: {json.dumps(value, ensure_ascii=True)}\n" for name, value in fields.items())
+
+
+def _decides(contract: ModelContract) -> list[str]:
+    cuts = [(cut.decision, cut.below or "no bound") for cut in contract.cut_offs]
+    parts = [_table(("decision", "score below"), cuts) if cuts else "Nothing is decided by it alone."]
+    if not isinstance(contract.outcome, UnsetType):
+        parts += [
+            "## Outcome",
+            f"`{_inline(contract.samples.outcome)}`: {_inline(contract.outcome.meaning)}. "
+            f"Observed {_inline(contract.outcome.window)}.",
+        ]
+    return parts
 
 
 def _is_number(text: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardWish
+from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinition, check_outcome
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -144,12 +145,13 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`model.toml` as a whole.
 
     `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`. `guard` says what happens to
-    rows unlike the reference sample; left out, nothing does.
+    rows unlike the reference sample; left out, nothing does. `kind` says which outputs, outcomes and cut-offs are right
+    (`strongroom.registry.kinds`); `outcome` defines the outcome column.
     """
 
     v: Literal[1]
     name: str
-    kind: Literal["pd"]
+    kind: Kind
     tier: Literal[1, 2, 3]
     title: str
     owner: str
@@ -160,7 +162,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     environments: tuple[str, ...]
     input: InputContract
     output: OutputContract
-    cut_offs: tuple[CutOff, ...]
+    cut_offs: tuple[CutOff, ...] = ()
     samples: Samples
     lineage: Lineage
     protected: tuple[str, ...] = ()
@@ -168,6 +170,34 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     runtime: RuntimeName | msgspec.UnsetType = msgspec.UNSET
     guard: GuardWish | msgspec.UnsetType = msgspec.UNSET
     explanation: Explanation | msgspec.UnsetType = msgspec.UNSET
+    outcome: OutcomeDefinition | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def decisions(self) -> tuple[CutOff, ...]:
+        """The cut-offs that a release carries. Where the kind decides nothing, one word that says so."""
+        return self.cut_offs or (CutOff(decision=UNDECIDED),)
+
+    @property
+    def outcome_range(self) -> tuple[float, float]:
+        """Between which numbers, both included, an outcome may lie; infinite where the contract sets no bound."""
+        told = self.outcome
+        if isinstance(told, msgspec.UnsetType):
+            return -math.inf, math.inf
+        ends = (None if isinstance(text, msgspec.UnsetType) else text for text in (told.minimum, told.maximum))
+        low, high = map(bound, ends)
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+    @property
+    def downturn_add_on(self) -> float:
+        """What the downturn estimate lies above the output, in the output's unit."""
+        if isinstance(self.outcome, msgspec.UnsetType) or isinstance(self.outcome.downturn_add_on, msgspec.UnsetType):
+            return 0.0
+        return bound(self.outcome.downturn_add_on) or 0.0
+
+    @property
+    def sample_columns(self) -> dict[str, str]:
+        """Columns of the samples beside features and outcome, by what they hold."""
+        return {} if isinstance(self.outcome, msgspec.UnsetType) else self.outcome.columns
 
     @property
     def engine(self) -> RuntimeName:
@@ -204,6 +234,24 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     field="explanation",
                     rule="method",
                 )
+        check_outcome(self.kind, self.output.unit, self.outcome)
+        low, high = self.outcome_range
+        if low > high or self.downturn_add_on < 0.0:
+            raise InvalidInputError(
+                "outcome.minimum is not above outcome.maximum, and a downturn add-on not below 0",
+                field="outcome", rule="range",
+            )  # fmt: skip
+        if hidden := sorted(set(self.sample_columns.values()) & ({self.samples.outcome} | set(self.protected))):
+            raise InvalidInputError(
+                f"`{hidden[0]}` is the outcome or protected and has no other use", field=hidden[0], rule="unique"
+            )
+        if not CONTRACTS[self.kind].decides:
+            if self.cut_offs:
+                raise InvalidInputError(
+                    f"a model of kind `{self.kind}` decides nothing; leave `cut_offs` out",
+                    field="cut_offs", rule="kind",
+                )  # fmt: skip
+            return
         if not self.cut_offs or self.cut_offs[-1].below is not None or any(c.below is None for c in self.cut_offs[:-1]):
             raise InvalidInputError("cut-offs ascend, and the last has no bound", field="cut_offs", rule="order")
         bounds = [bound(c.below) or 0.0 for c in self.cut_offs[:-1]]

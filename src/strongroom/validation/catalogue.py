@@ -284,6 +284,7 @@ def answer(
     basis: Basis,
     *,
     suffix: str = "",
+    unit: str | None = None,
     interval: tuple[float, float] | NotEvaluable | None = None,
     p_value: float | None = None,
     details: Sequence[tuple[str, float | int | str]] = (),
@@ -296,6 +297,7 @@ def answer(
         sentence: in plain language; replaced by the reason when there is no figure.
         basis: the sample.
         suffix: tells several answers to one rule apart.
+        unit: of the figure, where the rule measures in the unit of the model's output; None for the catalogue's.
         interval, p_value, details: as `TestResult` says.
 
     Raises:
@@ -312,7 +314,7 @@ def answer(
         section=entry.section,
         sentence=f"Not evaluable: {missing.reason}." if missing else sentence,
         figure=None if isinstance(figure, NotEvaluable) else _text(figure),
-        unit=entry.unit,
+        unit=entry.unit if unit is None else unit,
         better=entry.better,
         source=entry.source,
         sample=basis.role,

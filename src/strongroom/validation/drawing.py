@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from strongroom.validation.results import AirRow, GradeRow, Histogram, PsiRow
+from strongroom.validation.results import AirRow, Chart, GradeRow, Histogram, PsiRow
 
 WIDTH, HEIGHT = 460, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 26, 16, 46
@@ -164,6 +165,41 @@ def calibration(grades: Sequence[GradeRow], level: str) -> Picture:
     )
     canvas.labels("grade (1 is the best)", "default rate, PD")
     return canvas.done()
+
+
+def chart(told: Chart) -> Picture:
+    """A picture of any kind's battery, with axes that hold all of it."""
+    points = [(float(x), float(y)) for series in told.series for x, y in series.points]
+    ends = [float(text) for series in told.series for text in (*series.low, *series.high)]
+    xs, ys = [x for x, _ in points], [y for _, y in points] + ends
+    x, y = _span(xs), _span([*ys, 0.0] if any(series.form == "bars" for series in told.series) else ys)
+    canvas = _Canvas(told.title, told.words, x, y)
+    canvas.grid_x((_percent if "x" in told.percent else _ticks)(*x))
+    canvas.grid_y((_percent if "y" in told.percent else _ticks)(*y))
+    for series in told.series:
+        marks = [(float(a), float(b)) for a, b in series.points]
+        if series.form == "line":
+            canvas.line(marks, series.style)
+        elif series.form == "bars":
+            half = 0.4 * min((b[0] - a[0] for a, b in pairwise(marks)), default=(x[1] - x[0]) / 2)
+            for a, b in marks:
+                canvas.area([(a - half, 0.0), (a - half, b), (a + half, b), (a + half, 0.0)], series.style)
+        else:
+            for (a, b), low, high in zip_longest(marks, series.low, series.high):
+                if low is not None and high is not None:
+                    canvas.line([(a, float(low)), (a, float(high))], "whisker")
+                (canvas.diamond if series.style == "pd" else canvas.dot)(a, b, series.style)
+    named = [(series.style, series.name) for series in told.series if series.name]
+    if named:
+        canvas.key(named, LEFT + 16, 32)
+    canvas.labels(told.x, told.y)
+    return canvas.done()
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
+    return low - room, high + room
 
 
 def stability(rows: Sequence[PsiRow], amber: str | None, fail: str | None) -> Picture:

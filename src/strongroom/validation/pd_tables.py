@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from strongroom.validation import calibration, discrimination, fairness
-from strongroom.validation.catalogue import Basis
 from strongroom.validation.grading import GradeTable, Scale
 from strongroom.validation.results import AirRow, GradeRow, Histogram, NotEvaluable, Plots, decimal
-from strongroom.validation.tables import Rows
+from strongroom.validation.scored import Scored
 
-Outcomes = npt.NDArray[np.int64]
 HISTOGRAM_BINS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A sample with the artifact's answers.
-
-    Attributes:
-        basis: which sample.
-        rows: features, float32, shape [rows, features].
-        scores: the artifact's output, float32, shape [rows].
-        outcome: 0 or 1, shape [rows].
-    """
-
-    basis: Basis
-    rows: Rows
-    scores: Rows
-    outcome: Outcomes
-
-    @property
-    def pd(self) -> npt.NDArray[np.float64]:
-        """Scores as probabilities; what is not one counts in `implementation.bounds` and is moved to the nearest."""
-        clean = np.nan_to_num(self.scores.astype(np.float64), nan=1.0, posinf=1.0, neginf=0.0)
-        return np.clip(clean, 0.0, 1.0)
 
 
 def grade_rows(scale: Scale, table: GradeTable, jeffreys: calibration.Jeffreys, level: float) -> tuple[GradeRow, ...]:

@@ -11,19 +11,21 @@ import hashlib
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import UnsetType
 
 from strongroom.validation import drawing
-from strongroom.validation.results import BatteryResults, Section, TestResult
+from strongroom.validation.kinds import KINDS
+from strongroom.validation.results import BatteryResults, Section, Table, TestResult
 from strongroom.vocabulary import digest_of
 
-SECTIONS: tuple[tuple[Section, str], ...] = (
-    ("discrimination", "Discrimination"),
-    ("calibration", "Calibration"),
-    ("stability", "Stability"),
-    ("fairness", "Fairness"),
-    ("implementation", "Implementation"),
-    ("data", "Data"),
-)
+SECTIONS: dict[Section, str] = {
+    "discrimination": "Discrimination",
+    "calibration": "Calibration",
+    "stability": "Stability",
+    "fairness": "Fairness",
+    "implementation": "Implementation",
+    "data": "Data",
+}
 BANNERS = {
     "pass": ("Passed", "Every gate of the policy is passed, without a warning."),
     "amber": (
@@ -47,6 +49,10 @@ MODES = {
     "padded": "A row alone would have other bits than in a batch: the gateway pads a single row to two.",
     "by-row": "A row's bits hang on its batch: the gateway runs each row alone.",
 }
+
+
+SMALL = ("share of exposure", "credit conversion factor")
+"""Units of outputs: a distance between two models is far below what a figure of theirs is written in."""
 
 
 class Line(NamedTuple):
@@ -74,9 +80,12 @@ def render(data: bytes) -> bytes:
     level = f"{float(results.confidence):.0%}"
     area = by_rule.get("discrimination.auc")
     shifts, ratios = _cuts(by_rule.get("stability.psi-features")), _cuts(by_rule.get("fairness.air"))
-    pictures = {
-        "discrimination": [drawing.roc(results.plots.roc, shown(area)), drawing.distributions(results.plots.scores)]
-        if results.plots.roc and area
+    plots = None if isinstance(results.plots, UnsetType) else results.plots
+    tables = () if isinstance(results.tables, UnsetType) else results.tables
+    charts = () if isinstance(results.charts, UnsetType) else results.charts
+    pictures: dict[str, list[drawing.Picture]] = {
+        "discrimination": [drawing.roc(plots.roc, shown(area)), drawing.distributions(plots.scores)]
+        if plots and plots.roc and area
         else [],
         "calibration": [drawing.calibration(results.grades, level)] if results.grades else [],
         "stability": [drawing.stability(results.psi, *shifts)] if results.psi else [],
@@ -91,13 +100,26 @@ def render(data: bytes) -> bytes:
         keep_trailing_newline=True,
     )
     style = environment.get_template("report.css").render()
+    kind = KINDS.get(results.kind)
+    for chart in charts:
+        pictures.setdefault(chart.section, []).append(drawing.chart(chart))
+    answered = [test.section for test in results.tests]
     sections = [
-        (key, name, [_line(test) for test in results.tests if test.section == key], pictures.get(key, []))
-        for key, name in SECTIONS
+        (
+            key,
+            name,
+            [_line(test) for test in results.tests if test.section == key],
+            pictures.get(key, []),
+            [_sheet(table) for table in tables if table.section == key],
+        )
+        for key, name in SECTIONS.items()
+        if key in answered or (kind and key in kind.sections)
     ]
     counts = {name: sum(test.verdict == name for test in results.tests) for name in VERDICTS}
     page = environment.get_template("report.html").render(
         r=results,
+        events=_events(results),
+        kind=kind.contract.title if kind else results.kind,
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         banner=BANNERS[results.verdict],
@@ -113,6 +135,36 @@ def render(data: bytes) -> bytes:
         number=number,
     )
     return page.encode()
+
+
+def _events(results: BatteryResults) -> tuple[str, str] | None:
+    """Heads of the columns that count events in a sample, where the kind has events."""
+    if all(sample.defaults is None for sample in results.samples):
+        return None
+    return ("Defaults", "Default rate") if results.kind == "pd" else ("Events", "Event rate")
+
+
+class Sheet(NamedTuple):
+    """A table as it is shown; columns of figures stand right."""
+
+    title: str
+    caption: str
+    heads: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def _sheet(table: Table) -> Sheet:
+    heads = tuple((column.name, column.unit != "text") for column in table.columns)
+    rows = tuple(
+        tuple(_cell(text, column.unit) for text, column in zip(row, table.columns, strict=True)) for row in table.rows
+    )
+    return Sheet(table.title, table.caption, heads, rows)
+
+
+def _cell(text: str | None, unit: str) -> str:
+    if text is None:
+        return "–"  # noqa: RUF001  # an en dash for 'none' is what a reader expects
+    return text if unit == "text" else _by_unit(text, unit)
 
 
 def shown(test: TestResult | None) -> str:
@@ -168,6 +220,10 @@ def _by_unit(text: str, unit: str) -> str:
     if unit == "p-value":
         return p_text(text)
     if unit == "probability":
+        return f"{value:.1e}"
+    if unit == "amount":
+        return f"{value:,.0f}"
+    if 0.0 < abs(value) < 0.0005 and unit in SMALL:
         return f"{value:.1e}"
     return f"{value:.4f}" if unit in ("PSI", "score") else f"{value:.3f}"
 

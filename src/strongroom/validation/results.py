@@ -13,7 +13,9 @@ import msgspec
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import bound
 from strongroom.registry.guard import GuardTable
+from strongroom.registry.kinds import Kind
 from strongroom.vocabulary import Digest
 
 Verdict = Literal["pass", "amber", "fail", "not-evaluable", "information"]
@@ -221,11 +223,91 @@ class Plots(_Document, frozen=True, kw_only=True):
     scores: Histogram
 
 
+class Column(_Document, frozen=True, kw_only=True):
+    """A column of a table: its head, and the unit that its figures are written in (`text` for words)."""
+
+    name: str
+    unit: str
+
+
+class Table(_Document, frozen=True, kw_only=True):
+    """A table of the report that stands in a section, for kinds without one of their own among the fields below.
+
+    Attributes:
+        section: of the report.
+        title: its heading.
+        caption: one sentence on how to read it.
+        columns: the first one heads the rows.
+        rows: one text for each column; None where there is nothing.
+    """
+
+    section: Section
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.columns or any(len(row) != len(self.columns) for row in self.rows):
+            raise InvalidInputError(f"each row of `{self.title}` has one text a column", field="tables", rule="shape")
+
+
+class Series(_Document, frozen=True, kw_only=True):
+    """What one mark of a chart shows. Points are pairs of decimal strings, x and y.
+
+    Attributes:
+        name: for the key; empty for none.
+        form: `line`, `points`, or `bars` (from 0 to y, as wide as the step in x).
+        style: of the style sheet: `curve`, `rate`, `pd`, `chance`, `others`, `defaults`, `bar`, `cut`.
+        points: at most 2000.
+        low, high: ends of a whisker at each point, or empty.
+    """
+
+    name: str
+    form: Literal["line", "points", "bars"]
+    style: Literal["curve", "rate", "pd", "chance", "others", "defaults", "bar", "cut"]
+    points: tuple[tuple[str, str], ...]
+    low: tuple[str, ...] = ()
+    high: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.points) > 2000 or {len(self.low), len(self.high)} - {0, len(self.points)}:
+            raise InvalidInputError("a series has up to 2000 points, and a whisker for all or none", field="charts")
+        if len(self.low) != len(self.high):
+            raise InvalidInputError("a whisker has two ends", field="charts", rule="shape")
+        for text in (*(text for point in self.points for text in point), *self.low, *self.high):
+            bound(text)
+
+
+class Chart(_Document, frozen=True, kw_only=True):
+    """A picture of the report that stands in a section.
+
+    Attributes:
+        section: of the report.
+        title: its name.
+        words: one sentence on how to read it, for those who cannot see it too.
+        x, y: what the axes show; `percent` writes an axis in percent.
+        percent: which axes are shares.
+        series: drawn in this order.
+    """
+
+    section: Section
+    title: str
+    words: str
+    x: str
+    y: str
+    percent: Literal["", "x", "y", "xy"] = ""
+    series: tuple[Series, ...]
+
+
 class BatteryResults(_Document, frozen=True, kw_only=True):
-    """Everything that a battery found, version 1. Signed by digest; the report is a pure function of it."""
+    """Everything that a battery found, version 1. Signed by digest; the report is a pure function of it.
+
+    `grades`, `air` and `plots` are those of PD models. Other kinds bring `tables` and `charts`, absent where unused.
+    """
 
     v: Literal[1]
-    battery: Literal["pd"]
+    battery: Kind
     model: str
     manifest: Digest
     title: str
@@ -244,7 +326,9 @@ class BatteryResults(_Document, frozen=True, kw_only=True):
     grades: tuple[GradeRow, ...]
     psi: tuple[PsiRow, ...]
     air: tuple[AirRow, ...]
-    plots: Plots
+    plots: Plots | msgspec.UnsetType = msgspec.UNSET
+    tables: tuple[Table, ...] | msgspec.UnsetType = msgspec.UNSET
+    charts: tuple[Chart, ...] | msgspec.UnsetType = msgspec.UNSET
     numeric: ProfileProof
     tools: dict[str, str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strongroom.errors import InvalidInputError
-from strongroom.registry.contract import Feature, InputContract, bound
+from strongroom.registry.contract import Feature, InputContract, ModelContract, bound
+from strongroom.registry.kinds import CONTRACTS
 
 Rows = npt.NDArray[np.float32]
 
@@ -65,6 +67,51 @@ def outcomes(table: pa.Table, column: str, what: str) -> npt.NDArray[np.int64]:
     if not np.isin(values, (0.0, 1.0)).all():
         raise InvalidInputError(f"outcome `{column}` of the {what} sample is not 0 or 1 in every row", field=column)
     return values.astype(np.int64)
+
+
+def outcome_column(table: pa.Table, contract: ModelContract, what: str) -> npt.NDArray[Any]:
+    """The outcome as the kind has it: 0 or 1 (int64), or a finite number within the contract's range (float64).
+
+    Raises:
+        InvalidInputError: absent, or some row is out of its form.
+    """
+    column = contract.samples.outcome
+    if CONTRACTS[contract.kind].outcome == "event":
+        return outcomes(table, column, what)
+    values = numbers(table, column, what)
+    low, high = contract.outcome_range
+    if not (np.isfinite(values) & (values >= low) & (values <= high)).all():
+        raise InvalidInputError(
+            f"outcome `{column}` of the {what} sample is not a number within the contract's range in every row",
+            field=column, rule="outcome",
+        )  # fmt: skip
+    return values
+
+
+def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[str, npt.NDArray[np.float64]]:
+    """The further columns that the contract's `[outcome]` names, by what they hold.
+
+    Raises:
+        InvalidInputError: absent, not finite in every row, an exposure not above 0, a limit below 0, or a downturn
+            mark other than 0 and 1.
+    """
+    found = {}
+    for name, column in contract.sample_columns.items():
+        values = numbers(table, column, what)
+        sound = np.isfinite(values)
+        if name == "exposure":
+            sound &= values > 0.0
+        elif name == "limit":
+            sound &= values >= 0.0
+        elif name == "downturn":
+            sound &= np.isin(values, (0.0, 1.0))
+        if not sound.all():
+            raise InvalidInputError(
+                f"column `{column}` of the {what} sample holds a row that cannot be its {name}",
+                field=column, rule=name,
+            )  # fmt: skip
+        found[name] = values
+    return found
 
 
 def labels(table: pa.Table, column: str, what: str) -> list[str]:

@@ -18,6 +18,7 @@ from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
+from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
 from strongroom.validation.report import render
@@ -25,7 +26,6 @@ from strongroom.validation.results import BatteryResults, MonitorBins, ProfilePr
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 
 PROFILE = "strongroom.validation.jobs.profile"
-BATTERIES: Mapping[str, str] = {"pd": "strongroom.validation.jobs.pd_battery"}
 LIMITS = Limits(cpu_s=300, wall_s=600)
 
 
@@ -192,9 +192,7 @@ def examine(
         SandboxError: a job failed, or its results name other inputs, rules or verdicts than these.
         UnavailableError: this machine cannot isolate.
     """
-    battery = BATTERIES.get(contract.kind)
-    if battery is None:
-        raise EvidenceError(f"there is no battery for models of kind `{contract.kind}`")
+    battery = validated_kind(contract.kind).battery
     wanted = (contract.model_input, "contract.json", "policy.json", "reference.parquet")
     first = sandbox.run(
         Job(entry=PROFILE, inputs={name: inputs[name] for name in wanted}, parameters={"isa": isa}, limits=LIMITS)
@@ -224,8 +222,12 @@ def examine(
 
 def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], found: BatteryResults) -> None:
     policy = ValidationPolicy.decode(inputs["policy.json"])
-    about = (found.model, found.manifest, found.kind, found.tier, found.policy_version, found.confidence)
-    if about != (ref.name, ref.manifest, contract.kind, contract.tier, policy.version, policy.confidence):
+    about = (found.model, found.manifest, found.battery, found.kind, found.tier)
+    judged_by = (found.policy_version, found.confidence)
+    if about != (ref.name, ref.manifest, contract.kind, contract.kind, contract.tier) or judged_by != (
+        policy.version,
+        policy.confidence,
+    ):
         raise SandboxError("the results are about something else", reason="output")
     named = {
         "contract.json": found.contract_sha256,

@@ -169,9 +169,11 @@ def _secrets(path: str, data: bytes, findings: _Findings) -> None:
 def _samples(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> tuple[SampleFacts, ...]:
     paths = contract.samples
     features = [feature.name for feature in contract.input.features]
+    # a further column may be a feature as well
+    known = list(dict.fromkeys([*features, paths.outcome, *contract.sample_columns.values()]))
     wanted = {
-        paths.development: ("development", [*features, paths.outcome]),
-        paths.reference: ("reference", [*features, paths.outcome]),
+        paths.development: ("development", known),
+        paths.reference: ("reference", known),
         paths.predictions: ("predictions", ["prediction"]),
     }
     if paths.protected is not None:

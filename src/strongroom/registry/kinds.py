@@ -1,0 +1,169 @@
+"""The kinds of model that a bank has: what each puts out, what its outcome column holds, whether it decides.
+
+One line of this table is a kind's contract with everything outside validation; how a kind is validated stands beside
+its battery, in `strongroom.validation.kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from strongroom.errors import InvalidInputError
+
+Kind = Literal["pd", "lgd", "ead", "fraud", "forecast"]
+OutcomeType = Literal["event", "number"]
+Parameter = Literal["lgd", "elbe", "lgd-in-default", "ccf"]
+
+UNDECIDED: Final = "estimate"
+"""What stands where a decision would, in releases of kinds that decide nothing: an estimate was given, no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindContract:
+    """What every model of a kind promises.
+
+    Attributes:
+        title: for people.
+        units: that the output may have; empty where any will do.
+        outcome: what the outcome column holds: `event` (0 or 1) or `number` (any finite number).
+        decides: whether the contract has cut-offs. A kind that decides nothing must not have any.
+        parameters: which regulatory parameters a model of the kind may estimate; empty where there is nothing to
+            choose. The contract names one.
+        columns: further columns that the samples must have, by their name in `[outcome]` of the contract.
+        allowed_columns: further ones that they may have.
+        documented: whether the contract must define its outcome. Kinds that were there before `[outcome]` need not.
+    """
+
+    title: str
+    units: tuple[str, ...]
+    outcome: OutcomeType
+    decides: bool
+    parameters: tuple[Parameter, ...] = ()
+    columns: tuple[str, ...] = ()
+    allowed_columns: tuple[str, ...] = ()
+    documented: bool = True
+
+
+CONTRACTS: Final[Mapping[Kind, KindContract]] = {
+    "pd": KindContract(title="probability of default", units=(), outcome="event", decides=True, documented=False),
+    "lgd": KindContract(
+        title="loss given default",
+        units=("share of exposure",),
+        outcome="number",
+        decides=False,
+        parameters=("lgd", "elbe", "lgd-in-default"),
+        columns=("exposure",),
+        allowed_columns=("downturn",),
+    ),
+    "ead": KindContract(
+        title="exposure at default",
+        units=("credit conversion factor",),
+        outcome="number",
+        decides=False,
+        parameters=("ccf",),
+        columns=("limit", "drawn"),
+        allowed_columns=("downturn",),
+    ),
+    "fraud": KindContract(title="fraud", units=("score", "probability"), outcome="event", decides=True),
+    "forecast": KindContract(title="forecast", units=(), outcome="number", decides=False),
+}
+
+
+class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[outcome]` of `model.toml`: what the outcome column means. Numbers are decimal strings.
+
+    Attributes:
+        meaning: in words: which event, or which amount over which; costs, discounting, cures and open cases included.
+        window: when it is observed, for example `until the workout ends, at most 36 months after default`.
+        minimum, maximum: an outcome outside is an error of the data, and the battery refuses the sample. Left out
+            where any number is possible: losses below 0 and above 1 are real.
+        parameter: which regulatory parameter is estimated.
+        exposure: column with the exposure at default, above 0 (LGD).
+        limit, drawn: columns with the limit, and what of it was drawn at the reference date (EAD); drawn may be
+            below 0, or above the limit.
+        downturn: column with 1 for outcomes of the downturn period and 0 for others.
+        downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
+            output is the downturn estimate itself.
+    """
+
+    meaning: str
+    window: str
+    minimum: str | msgspec.UnsetType = msgspec.UNSET
+    maximum: str | msgspec.UnsetType = msgspec.UNSET
+    parameter: Parameter | msgspec.UnsetType = msgspec.UNSET
+    exposure: str | msgspec.UnsetType = msgspec.UNSET
+    limit: str | msgspec.UnsetType = msgspec.UNSET
+    drawn: str | msgspec.UnsetType = msgspec.UNSET
+    downturn: str | msgspec.UnsetType = msgspec.UNSET
+    downturn_add_on: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        for name, text in (("meaning", self.meaning), ("window", self.window)):
+            if not 0 < len(text.strip()) <= 1000:
+                raise InvalidInputError(
+                    f"outcome.{name} says in 1 to 1000 characters what the outcome is",
+                    field=f"outcome.{name}", rule="documented",
+                )  # fmt: skip
+        if self.downturn_add_on is not msgspec.UNSET and self.downturn is msgspec.UNSET:
+            raise InvalidInputError(
+                "an add-on for the downturn needs the column that tells the downturn",
+                field="outcome.downturn", rule="missing",
+            )  # fmt: skip
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of the further columns of the samples, by what they hold."""
+        named = {name: getattr(self, name) for name in COLUMNS}
+        return {name: column for name, column in named.items() if isinstance(column, str)}
+
+
+COLUMNS: Final = ("exposure", "limit", "drawn", "downturn")
+
+
+def check_outcome(kind: Kind, unit: str, outcome: OutcomeDefinition | msgspec.UnsetType) -> None:
+    """Hold a contract's output and outcome against its kind.
+
+    Raises:
+        InvalidInputError: the outcome is not defined, or unit, parameter or columns are not those of the kind.
+    """
+    rules = CONTRACTS[kind]
+    if rules.units and unit not in rules.units:
+        raise InvalidInputError(
+            f"the output of a model of kind `{kind}` has unit {_either(rules.units)}", field="output.unit", rule="kind"
+        )
+    if isinstance(outcome, msgspec.UnsetType):
+        if rules.documented:
+            raise InvalidInputError(
+                f"a model of kind `{kind}` defines its outcome; add `[outcome]` with meaning and window",
+                field="outcome", rule="missing",
+            )  # fmt: skip
+        return
+    parameter = None if outcome.parameter is msgspec.UNSET else outcome.parameter
+    if (parameter is None) != (not rules.parameters) or (parameter is not None and parameter not in rules.parameters):
+        wanted = f"is {_either(rules.parameters)}" if rules.parameters else "is left out"
+        raise InvalidInputError(
+            f"for a model of kind `{kind}`, outcome.parameter {wanted}", field="outcome.parameter", rule="kind"
+        )
+    given = outcome.columns
+    for name in rules.columns:
+        if name not in given:
+            raise InvalidInputError(
+                f"a model of kind `{kind}` names the column `{name}` in [outcome]",
+                field=f"outcome.{name}", rule="missing",
+            )  # fmt: skip
+    for name in given:
+        if name not in rules.columns + rules.allowed_columns:
+            raise InvalidInputError(
+                f"a model of kind `{kind}` has no use for outcome.{name}; leave it out",
+                field=f"outcome.{name}", rule="kind",
+            )  # fmt: skip
+    if len(set(given.values())) != len(given):
+        raise InvalidInputError("each column of [outcome] has one use", field="outcome", rule="unique")
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return " or ".join(f"`{word}`" for word in words)

@@ -1,0 +1,84 @@
+"""The house's default rules for each kind and tier: `src/strongroom/policies/validation.json` is written from these.
+
+Write the file anew with `python -m tools.write_policy`. A bank changes its policy by editing and signing its own
+file, not here. Cut-offs without a supervisor's text behind them are the house's judgement, and the catalogue says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from strongroom.registry.kinds import Kind
+from strongroom.validation.policy import Battery, Rule
+
+Line = tuple[Rule | None, Rule | None, Rule | None]
+"""How a test is judged in tier 1, 2 and 3; None where that tier does not name it."""
+
+
+def gate(test: str, amber: str, fail: str, *, tier_2: str | None = None) -> Line:
+    """A gate in every tier; `tier_2` is another figure to fail at in tiers 2 and 3."""
+    rule = Rule(test=test, role="gate", amber=amber, fail=fail)
+    lower = rule if tier_2 is None else Rule(test=test, role="gate", amber=amber, fail=tier_2)
+    return rule, lower, lower
+
+
+def advisory(test: str, amber: str) -> Line:
+    """An advisory in every tier."""
+    rule = Rule(test=test, role="advisory", amber=amber)
+    return rule, rule, rule
+
+
+def information(test: str) -> Line:
+    """Shown in every tier, judged in none."""
+    rule = Rule(test=test, role="information")
+    return rule, rule, rule
+
+
+def _gate(test: str, amber: str, fail: str) -> Rule:
+    return Rule(test=test, role="gate", amber=amber, fail=fail)
+
+
+def _advisory(test: str, amber: str) -> Rule:
+    return Rule(test=test, role="advisory", amber=amber)
+
+
+_JEFFREYS, _AIR, _DEFAULTS = "calibration.jeffreys-grades", "fairness.air", "data.defaults"
+
+STABILITY: Final = (gate("stability.psi-score", "0.1", "0.25"), gate("stability.psi-features", "0.1", "0.25"))
+PARITY: Final = gate("implementation.parity", "1e-06", "1e-05")
+BOUNDS: Final = gate("implementation.bounds", "0", "0")
+SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
+
+RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
+    "pd": (
+        gate("discrimination.auc", "0.7", "0.65"),
+        information("discrimination.gini"),
+        gate("discrimination.ks", "0.25", "0.2"),
+        gate("discrimination.auc-change", "0.03", "0.06"),
+        gate("calibration.jeffreys-portfolio", "0.05", "0.01"),
+        (_gate(_JEFFREYS, "0.05", "0.01"), _advisory(_JEFFREYS, "0.05"), _advisory(_JEFFREYS, "0.05")),
+        information("calibration.binomial"),
+        advisory("calibration.hosmer-lemeshow", "0.01"),
+        advisory("calibration.spiegelhalter", "0.01"),
+        advisory("calibration.line", "0.01"),
+        information("calibration.brier"),
+        advisory("calibration.inversions", "0"),
+        *STABILITY,
+        (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
+        PARITY,
+        gate("implementation.flips", "0", "0", tier_2="2"),
+        BOUNDS,
+        *SAMPLE,
+        (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
+    ),
+}
+
+
+def batteries() -> tuple[Battery, ...]:
+    """Every kind in every tier, as the policy lists them."""
+    return tuple(
+        Battery(kind=kind, tier=tier, rules=tuple(rule for line in lines if (rule := line[tier - 1]) is not None))
+        for kind, lines in RULES.items()
+        for tier in (1, 2, 3)
+    )

@@ -1,0 +1,195 @@
+"""What the battery of every kind does around its tests: read what the job was given, score, judge, write down.
+
+A battery opens an examination, scores the samples that it needs, and concludes with its tests. It never judges and
+never reads a document itself, so that all kinds are held to their contract and policy in one way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import scipy
+
+from strongroom.encoding import parse_as
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.kinds import Kind
+from strongroom.validation.artifact import Predict, open_model
+from strongroom.validation.catalogue import Basis
+from strongroom.validation.jobs.profile import score
+from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
+from strongroom.validation.results import BatteryResults, ProfileProof, SampleRef, TestResult
+from strongroom.validation.scored import Scored
+from strongroom.validation.tables import feature_rows, labels, numbers, outcome_column, read_table, sample_columns
+from strongroom.vocabulary import Digest, digest_of, parse_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One model under one policy.
+
+    Attributes:
+        contract, policy, proof: the documents that the job was given.
+        battery: the policy's rules for this kind and tier.
+        level: confidence level of all intervals.
+    """
+
+    contract: ModelContract
+    policy: ValidationPolicy
+    battery: Battery
+    proof: ProfileProof
+    level: float
+    _inputs: Mapping[str, bytes]
+    _manifest: Digest
+    _predict: Predict
+    _version: str
+
+    @classmethod
+    def begin(cls, kind: Kind, inputs: Mapping[str, bytes], parameters: Mapping[str, Any]) -> Examination:
+        """Read what the job was given, as `validating.job_inputs` names it.
+
+        Args:
+            kind: of the battery; a model of another one is refused.
+            inputs: files by name.
+            parameters: `manifest`, the digest that names the model's version; nothing but the inputs moves a figure.
+
+        Raises:
+            InvalidInputError: the model or a document breaks its contract, or is of another kind.
+            EvidenceError: the policy has no battery for this kind and tier.
+        """
+        if set(parameters) != {"manifest"}:
+            raise InvalidInputError("a battery takes the parameter `manifest` and no other", rule="parameters")
+        manifest = parse_digest(str(parameters["manifest"]))
+        contract = parse_as(inputs["contract.json"], ModelContract)
+        if contract.kind != kind:
+            raise InvalidInputError(
+                f"this is the battery for kind `{kind}`, and the model is of kind `{contract.kind}`",
+                field="kind", rule="kind",
+            )  # fmt: skip
+        policy = ValidationPolicy.decode(inputs["policy.json"])
+        proof = parse_as(inputs["profile.json"], ProfileProof)
+        battery = policy.battery(contract.kind, contract.tier)
+        predict, version, _ = open_model(contract, inputs[contract.model_input])
+        return cls(contract, policy, battery, proof, float(policy.confidence), inputs, manifest, predict, version)
+
+    def scored(self, role: str) -> Scored:
+        """The sample of a role (`development`, `reference`, `validation`), with the artifact's answers.
+
+        Raises:
+            InvalidInputError: a column is missing, protected, or not what the contract says.
+        """
+        data = self._inputs[f"{role}.parquet"]
+        table = read_table(data, role)
+        if hidden := sorted(set(table.column_names) & set(self.contract.protected)):
+            raise InvalidInputError(
+                f"the {role} sample carries the protected attribute `{hidden[0]}`; keep it in the protected sample",
+                field=hidden[0], rule="protected",
+            )  # fmt: skip
+        rows = feature_rows(table, self.contract.input, role)
+        basis = Basis(role, digest_of(data), table.num_rows)
+        return Scored(
+            basis,
+            rows,
+            score(self._predict, rows, self.proof.profile),
+            outcome_column(table, self.contract, role),
+            sample_columns(table, self.contract, role),
+        )
+
+    def source(self) -> npt.NDArray[np.float64]:
+        """What the source model answered on the reference sample, shape [rows]."""
+        return numbers(read_table(self._inputs["predictions.parquet"], "predictions"), "prediction", "predictions")
+
+    def groups(self, reference: Scored, validation: Scored) -> tuple[Scored, dict[str, list[str]]]:
+        """Protected attributes by name, and the sample whose rows they belong to; the validation sample's where there
+        are such.
+
+        Raises:
+            InvalidInputError: the protected sample has another number of rows.
+        """
+        name, sample = "protected.parquet", reference
+        if "validation-protected.parquet" in self._inputs:
+            name, sample = "validation-protected.parquet", validation
+        if name not in self._inputs or not self.contract.protected:
+            return sample, {}
+        table = read_table(self._inputs[name], "protected")
+        if table.num_rows != sample.basis.rows:
+            raise InvalidInputError(
+                f"the protected sample has {table.num_rows} rows and the {sample.basis.role} sample "
+                f"{sample.basis.rows}",
+                field="protected", rule="rows",
+            )  # fmt: skip
+        named = (column for column in self.contract.protected if column in table.column_names)
+        return sample, {column: labels(table, column, "protected") for column in named}
+
+    def conclude(self, tests: Sequence[TestResult], samples: Sequence[Scored], **parts: Any) -> dict[str, bytes]:
+        """Judge the tests and write the results.
+
+        Args:
+            tests: not yet judged.
+            samples: development, validation and reference, as scored.
+            parts: tables and pictures, by the fields of `BatteryResults`.
+
+        Returns:
+            `results.json`.
+        """
+        rules = {rule.test: rule for rule in self.battery.rules}
+        judged = tuple(judge(test, rules.get(test.rule)) for test in tests)
+        verdict, reasons = conclude(self.battery, judged)
+        contract, tables = self.contract, {"grades": (), "psi": (), "air": (), **parts}
+        results = BatteryResults(
+            v=1,
+            battery=contract.kind,
+            model=contract.name,
+            manifest=self._manifest,
+            title=contract.title,
+            owner=contract.owner,
+            kind=contract.kind,
+            tier=contract.tier,
+            contract_sha256=digest_of(self._inputs["contract.json"]),
+            artifact_sha256=digest_of(self._inputs[contract.model_input]),
+            policy_sha256=digest_of(self._inputs["policy.json"]),
+            policy_version=self.policy.version,
+            confidence=self.policy.confidence,
+            samples=self._samples(samples),
+            tests=judged,
+            verdict=verdict,
+            reasons=reasons,
+            numeric=self.proof,
+            tools={
+                "numpy": np.__version__,
+                contract.engine: self._version,
+                "pyarrow": pa.__version__,
+                "scipy": scipy.__version__,
+            },
+            **tables,
+        )
+        self.say(f"verdict: {verdict}")
+        return {"results.json": results.encode()}
+
+    def say(self, what: str) -> None:
+        """Tell whoever watches the job how far it is."""
+        print(f"{self.contract.kind} battery: {what}", file=sys.stderr, flush=True)
+
+    def _samples(self, scored: Sequence[Scored]) -> tuple[SampleRef, ...]:
+        found = [
+            SampleRef(
+                role=s.basis.role,
+                sha256=s.basis.sha256,
+                rows=s.basis.rows,
+                defaults=int(s.outcome.sum()) if np.issubdtype(s.outcome.dtype, np.integer) else None,
+            )
+            for s in scored
+        ]
+        rows = {s.basis.role: s.basis.rows for s in scored}
+        others = (("predictions", "reference"), ("protected", "reference"), ("validation-protected", "validation"))
+        for role, of in others:
+            data = self._inputs.get(f"{role}.parquet")
+            if data is not None:
+                found.append(SampleRef(role=role, sha256=digest_of(data), rows=rows[of], defaults=None))
+        return tuple(found)
