@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from strongroom.validation import bins, calibration, discrimination, fairness, migration, parity, stability
+from strongroom.validation import (
+    bins,
+    calibration,
+    detection,
+    discrimination,
+    fairness,
+    forecasting,
+    lifetime,
+    migration,
+    parity,
+    stability,
+)
 from strongroom.validation.results import evaluable
 
 VECTORS = {
@@ -189,7 +200,68 @@ def flips(i: dict[str, Any]) -> dict[str, Any]:
     return {"flip_rate": rate, "max_abs_delta": found.largest}
 
 
+def fraud(i: dict[str, Any]) -> dict[str, Any]:
+    table = evaluable(detection.steps(i["y"], i["score"], i["amount"]))
+    best, costs = evaluable(detection.top(table, 5)), detection.costs(table, i["cost_fp"])
+    return {
+        "average_precision": evaluable(detection.average_precision(i["y"], i["score"])).value,
+        "precision_at_5": best.precision, "recall_at_5": best.recall, "value_detection_at_5": best.value,
+        "min_cost_threshold": costs.best, "min_cost": costs.least,
+        "bayes_threshold_calibrated": detection.calibrated_threshold(i["cost_fp"], i["cost_fn"]),
+    }  # fmt: skip
+
+
+def forecast_errors(i: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "mase": forecasting.scaled_error(i["y"], i["f"], i["train"], i["m"]),
+        "wape": forecasting.weighted_error(i["y"], i["f"]), "bias": forecasting.bias(i["y"], i["f"]),
+        "rmsse": forecasting.scaled_root_error(i["y"], i["f"], i["train"], i["m"]),
+    }  # fmt: skip
+
+
+def forecast_quantiles(i: dict[str, Any]) -> dict[str, Any]:
+    y, low, high = i["y"], i["q10"], i["q90"]
+    return {
+        "pinball10": forecasting.pinball(y, low, 0.1), "pinball90": forecasting.pinball(y, high, 0.9),
+        "coverage80": forecasting.inside(y, low, high) / len(y),
+        "winkler80": forecasting.winkler(y, low, high, 0.8),
+    }  # fmt: skip
+
+
+def kupiec(i: dict[str, Any]) -> dict[str, Any]:
+    found = evaluable(forecasting.kupiec(i["T"], i["x"], i["p"]))
+    return {"LR": found.statistic, "p": found.p_value}
+
+
+def diebold_mariano(i: dict[str, Any]) -> dict[str, Any]:
+    by = {h: evaluable(forecasting.diebold_mariano(i["y"], i["f1"], i["f2"], h, i["loss"])) for h in (1, 3)}
+    return {
+        "h1_stat": by[1].statistic, "h1_p": by[1].p_value, "h3_stat": by[3].statistic, "h3_p": by[3].p_value,
+    }  # fmt: skip
+
+
+def sicr(i: dict[str, Any]) -> dict[str, Any]:
+    found = evaluable(
+        lifetime.staging(
+            i["defaulted_via_stage2"], i["defaulted_direct_from_stage1"], i["stage2_not_defaulted"],
+            i["stage1_not_defaulted"],
+        )
+    )  # fmt: skip
+    return {
+        "hit_rate": found.hit_rate, "jump_to_default": found.jump_to_default, "stage2_precision": found.precision,
+        "false_alarm": found.false_alarm,
+    }  # fmt: skip
+
+
+def nonlinearity(i: dict[str, Any]) -> dict[str, Any]:
+    found = evaluable(lifetime.nonlinearity(i["pd_ttc"], i["rho"], i["z"], i["weights"]))
+    return {"pit_pd": found.by_scenario, "weighted": found.weighted, "at_mean_z": found.at_mean}
+
+
 FUNCTIONS = {
+    "fraud.pr": fraud, "fc.mase_wape": forecast_errors, "fc.pinball_interval": forecast_quantiles,
+    "fc.kupiec": kupiec, "fc.diebold_mariano": diebold_mariano, "ifrs9.sicr": sicr,
+    "ifrs9.nonlinearity": nonlinearity,
     "pd.jeffreys.1": jeffreys, "pd.jeffreys.2_zero_defaults": jeffreys, "pd.jeffreys.3_grades": jeffreys_grades,
     "pd.binomial.1": binomial, "pd.binomial.crit_rho0": critical, "pd.binomial.crit_rho0.05": critical,
     "pd.binomial.crit_rho0.1": critical, "pd.binomial.crit_rho0.15": critical, "pd.binomial.crit_rho0.2": critical,
