@@ -75,6 +75,17 @@ ENTRIES = (
         edge_cases="one outcome class in either sample: not evaluable; no variance: no p-value",
     ),
     Entry(
+        rule="discrimination.champion",
+        title="Gain over the champion",
+        section="discrimination",
+        unit="AUC",
+        better="higher",
+        formula="AUC less the champion's on the same rows; DeLong's paired test, two-sided; normal interval",
+        source="DeLong et al. 1988; Sun and Xu 2014",
+        edge_cases="no column `champion`, one outcome class, fewer than two rows in a class, or two scores that rank "
+        "alike: not evaluable",
+    ),
+    Entry(
         rule="calibration.jeffreys-portfolio",
         title="Jeffreys test, portfolio",
         section="calibration",
@@ -164,6 +175,41 @@ ENTRIES = (
         edge_cases="no rows: not evaluable; empty grades are skipped",
     ),
     Entry(
+        rule="calibration.binomial-correlated",
+        title="Binomial test with correlated defaults",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="the binomial tail at p(x) = Phi((Phi^-1(PD) - root(rho) x) / root(1 - rho)), averaged over a standard "
+        "normal x",
+        source=f"{WP14}; Vasicek 2002",
+        edge_cases="no asset correlation in the policy: not evaluable; correlation 0, or a mean PD of 0 or 1: the "
+        "binomial test",
+    ),
+    Entry(
+        rule="calibration.normal-years",
+        title="Normal test over years",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="z = sum over years of (default rate - mean PD) / root(T tau^2), tau^2 the variance of these gaps over "
+        "the years; upper tail",
+        source=WP14,
+        edge_cases="no column `year`, a row without one, fewer than five years, or the same gap in every year: not "
+        "evaluable",
+    ),
+    Entry(
+        rule="calibration.scale-mapping",
+        title="Grades that do not fit the PD",
+        section="calibration",
+        unit="share",
+        better="lower",
+        formula="share of obligors whose grade in the bank's system is not the one that the policy's scale gives to "
+        "their PD; how far, and how the scale is filled",
+        source="house rule; ECB guide to internal models (2024), on the assignment to grades",
+        edge_cases="no column `grade`, or a grade that the scale does not have: not evaluable",
+    ),
+    Entry(
         rule="stability.psi-score",
         title="Population stability of the score",
         section="stability",
@@ -185,6 +231,61 @@ ENTRIES = (
         "judged",
         source="as for the score",
         edge_cases="a constant feature is left out; no feature with two bins: not evaluable",
+    ),
+    Entry(
+        rule="stability.migration-upper",
+        title="Migration to worse grades",
+        section="stability",
+        unit="MWB",
+        better="lower",
+        formula="matrix weighted bandwidth above the diagonal: distance moved over the largest that could be moved",
+        source=f"{ECB}, section 2.5.5.1",
+        edge_cases="no column `previous_grade`, a grade that the scale does not have, or nobody rated at both dates: "
+        "not evaluable; rows without an earlier grade are left out; no migrations: 0",
+    ),
+    Entry(
+        rule="stability.migration-lower",
+        title="Migration to better grades",
+        section="stability",
+        unit="MWB",
+        better="lower",
+        formula="matrix weighted bandwidth below the diagonal",
+        source=f"{ECB}, section 2.5.5.1",
+        edge_cases="as for worse grades",
+    ),
+    Entry(
+        rule="stability.migration-z",
+        title="Migration that grows rarer with distance, worst cell",
+        section="stability",
+        unit="p-value",
+        better="higher",
+        formula="per cell beside the diagonal z = (p of the neighbour nearer the diagonal - p of the cell) / standard "
+        "error, p = Phi(z); the smallest p after Holm's adjustment",
+        source=f"{ECB}, section 2.5.5.2; Holm 1979 (the adjustment is house policy)",
+        edge_cases="as for worse grades; a cell without variance is left out, all of them: not evaluable",
+    ),
+    Entry(
+        rule="stability.concentration-number",
+        title="Concentration of obligors in grades",
+        section="stability",
+        unit="p-value",
+        better="higher",
+        formula="S = root(K - 1)(CV - CV0) / root(CV^2 (0.5 + CV^2)) against the development sample, p = 1 - Phi(S); "
+        "Herfindahl index 1 + ln((CV^2 + 1) / K) / ln K; K counts all grades of the scale",
+        source=f"{ECB}, section 2.5.5.3",
+        edge_cases="one grade, or evenly filled grades: not evaluable; a scale made of quantiles is evenly filled at "
+        "development, so that any change looks like concentration: fixed edges say more",
+    ),
+    Entry(
+        rule="stability.concentration-exposure",
+        title="Concentration of exposure in grades",
+        section="stability",
+        unit="p-value",
+        better="higher",
+        formula="the same by exposure",
+        source=f"{ECB}, section 2.5.5.3",
+        edge_cases="as by number; no column `exposure` in development or validation sample, or an exposure below 0: "
+        "not evaluable",
     ),
     Entry(
         rule="fairness.air",

@@ -71,6 +71,11 @@ class Paired:
     z: float
     p_value: float
 
+    def interval(self, level: float) -> tuple[float, float]:
+        """Normal interval of the first area less the second."""
+        half = float(stats.norm.ppf(0.5 + level / 2.0)) * math.sqrt(self.variance)
+        return self.first - self.second - half, self.first - self.second + half
+
 
 @dataclass(frozen=True, slots=True)
 class Ks:
