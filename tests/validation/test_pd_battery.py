@@ -207,3 +207,29 @@ def test_a_report_needs_real_results() -> None:
     with pytest.raises(InvalidInputError):
         render(b"{}")
     assert NotEvaluable("x").reason == "x"
+
+
+def test_columns_beyond_the_outcome_are_used_where_they_are() -> None:
+    from strongroom.encoding import parse_as
+    from strongroom.registry.contract import ModelContract
+    from strongroom.registry.kinds import OutcomeDefinition
+
+    names = {"year": "observed", "previous_grade": "was", "champion": "old_pd", "exposure": "balance"}
+    outcome = OutcomeDefinition(meaning="90 days past due", window="12 months", **names)
+    told = msgspec.structs.replace(parse_as(inputs()["contract.json"], ModelContract), outcome=outcome)
+    sample = columns(inputs()["validation.parquet"])
+    random, rows = np.random.default_rng(4), len(sample[OUTCOME])
+    # the development sample has no exposure, so that test has no answer; the others have
+    more = {
+        "observed": random.integers(2015, 2022, rows), "was": random.integers(1, 11, rows),
+        "old_pd": random.random(rows), "balance": random.random(rows),
+    }  # fmt: skip
+    found = battery({"contract.json": canonical(told), "validation.parquet": parquet({**sample, **more})})
+    for name in ("calibration.normal-years", "stability.migration-z", "discrimination.champion"):
+        assert result(found, name).verdict == "information"
+    reason = result(found, "stability.concentration-exposure").reason
+    assert reason == "the development sample has no column `balance` with the exposure"
+    assert found.verdict == sound().verdict
+    page = render(found.encode()).decode()
+    assert "Migration matrix" in page
+    assert "Migration matrix" not in render(sound().encode()).decode()

@@ -86,7 +86,9 @@ def package(
     rows = _rows(reference, names)
     kind = CONTRACTS.get(plain.get("kind", "pd"))
     event = kind is None or kind.outcome == "event"
-    more = [str(plain["outcome"][name]) for name in COLUMNS if name in plain.get("outcome", {})]
+    optional = () if kind is None else kind.optional_columns
+    told = plain.get("outcome", {})
+    more = [(str(told[name]), name in optional) for name in COLUMNS if name in told]
     artifact, tensor = _native(model) if runtime == "xgboost" else _convert(model, rows)
     model_file = "model" + MODEL_SUFFIX[runtime]
     files = {
@@ -224,12 +226,13 @@ def _predictions(model: Any, rows: pd.DataFrame, contract: Mapping[str, Any], gi
 
 
 def _sample(
-    frame: pd.DataFrame, names: Sequence[str], outcome: str, more: Sequence[str], what: str, *, event: bool
+    frame: pd.DataFrame, names: Sequence[str], outcome: str, more: Sequence[tuple[str, bool]], what: str, *, event: bool
 ) -> bytes:
     rows = _rows(frame, names)
     columns: dict[str, pa.Array] = {name: pa.array(rows[name].to_numpy(), from_pandas=False) for name in names}
     answer = _column(frame, outcome, what)
-    columns |= {name: _column(frame, name, what) for name in more if name not in columns}
+    there = [name for name, optional in more if name not in columns and not (optional and name not in frame.columns)]
+    columns |= {name: _column(frame, name, what) for name in there}
     if not event:
         if not np.isfinite(frame[outcome].to_numpy(np.float64, na_value=np.nan)).all():
             raise InvalidInputError(

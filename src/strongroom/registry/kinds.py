@@ -35,6 +35,8 @@ class KindContract:
             choose. The contract names one.
         columns: further columns that the samples must have, by their name in `[outcome]` of the contract.
         allowed_columns: further ones that they may have.
+        optional_columns: further ones that a sample may lack although the contract names them, or hold with gaps; the
+            tests that need them then say so.
         documented: whether the contract must define its outcome. Kinds that were there before `[outcome]` need not.
     """
 
@@ -45,11 +47,19 @@ class KindContract:
     parameters: tuple[Parameter, ...] = ()
     columns: tuple[str, ...] = ()
     allowed_columns: tuple[str, ...] = ()
+    optional_columns: tuple[str, ...] = ()
     documented: bool = True
 
 
 CONTRACTS: Final[Mapping[Kind, KindContract]] = {
-    "pd": KindContract(title="probability of default", units=(), outcome="event", decides=True, documented=False),
+    "pd": KindContract(
+        title="probability of default",
+        units=(),
+        outcome="event",
+        decides=True,
+        optional_columns=("exposure", "year", "previous_grade", "grade", "champion"),
+        documented=False,
+    ),
     "lgd": KindContract(
         title="loss given default",
         units=("share of exposure",),
@@ -82,12 +92,16 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         minimum, maximum: an outcome outside is an error of the data, and the battery refuses the sample. Left out
             where any number is possible: losses below 0 and above 1 are real.
         parameter: which regulatory parameter is estimated.
-        exposure: column with the exposure at default, above 0 (LGD).
+        exposure: column with the exposure at default, above 0 (LGD); with the exposure, for concentration (PD).
         limit, drawn: columns with the limit, and what of it was drawn at the reference date (EAD); drawn may be
             below 0, or above the limit.
         downturn: column with 1 for outcomes of the downturn period and 0 for others.
         downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
             output is the downturn estimate itself.
+        year: column with the year of the observation, a whole number (PD).
+        previous_grade: column with the grade a year before, by the policy's scale from 1; missing where there was none.
+        grade: column with the grade that the bank's own system gave, by the same scale.
+        champion: column with the score of the model in use, rising with risk.
     """
 
     meaning: str
@@ -100,6 +114,10 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     drawn: str | msgspec.UnsetType = msgspec.UNSET
     downturn: str | msgspec.UnsetType = msgspec.UNSET
     downturn_add_on: str | msgspec.UnsetType = msgspec.UNSET
+    year: str | msgspec.UnsetType = msgspec.UNSET
+    previous_grade: str | msgspec.UnsetType = msgspec.UNSET
+    grade: str | msgspec.UnsetType = msgspec.UNSET
+    champion: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         for name, text in (("meaning", self.meaning), ("window", self.window)):
@@ -121,7 +139,7 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         return {name: column for name, column in named.items() if isinstance(column, str)}
 
 
-COLUMNS: Final = ("exposure", "limit", "drawn", "downturn")
+COLUMNS: Final = ("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion")
 
 
 def check_outcome(kind: Kind, unit: str, outcome: OutcomeDefinition | msgspec.UnsetType) -> None:
@@ -156,7 +174,7 @@ def check_outcome(kind: Kind, unit: str, outcome: OutcomeDefinition | msgspec.Un
                 field=f"outcome.{name}", rule="missing",
             )  # fmt: skip
     for name in given:
-        if name not in rules.columns + rules.allowed_columns:
+        if name not in rules.columns + rules.allowed_columns + rules.optional_columns:
             raise InvalidInputError(
                 f"a model of kind `{kind}` has no use for outcome.{name}; leave it out",
                 field=f"outcome.{name}", rule="kind",

@@ -7,32 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
 
 from strongroom.validation import calibration, discrimination, migration
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.grading import Scale
-from strongroom.validation.results import NotEvaluable, TestResult
+from strongroom.validation.results import Column, NotEvaluable, Table, TestResult
 
 Floats = npt.NDArray[np.float64]
 
-COLUMNS: Final = ("exposure", "year", "previous_grade", "grade", "champion")
-"""What the columns of a PD sample may hold besides features and outcome, by their name in `[outcome]`."""
-TIMES: Final = (1900, 2200)
+TIMES = (1900, 2200)
+"""Years outside are an error of the data."""
 
 
 class Sample(Protocol):
     """A scored sample: `strongroom.validation.scored.Scored` is one."""
 
     @property
-    def basis(self) -> Basis: ...  # noqa: D102
+    def basis(self) -> Basis: ...
     @property
-    def outcome(self) -> npt.NDArray[np.int64]: ...  # noqa: D102
+    def outcome(self) -> npt.NDArray[np.int64]: ...
     @property
-    def pd(self) -> Floats: ...  # noqa: D102
+    def pd(self) -> Floats: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class Columns:
     def get(self, what: str) -> Floats | NotEvaluable:
         """A column, or which one is missing and where to name it."""
         if what not in self.names:
-            return NotEvaluable(f'the contract names no column with the {_words(what)}; name it as `{what}` in [outcome]')
+            return NotEvaluable(
+                f"the contract names no column with the {_words(what)}; name it as `{what}` in [outcome]"
+            )
         if what not in self.values:
             return NotEvaluable(f"the {self.role} sample has no column `{self.names[what]}` with the {_words(what)}")
         return self.values[what]
@@ -66,9 +68,9 @@ class Columns:
         if whole:
             fits &= found == np.rint(np.where(np.isfinite(found), found, 0.5))
         if not fits.all():
-            kind = "whole numbers" if whole else "numbers"
+            kind, wrong = "whole numbers" if whole else "numbers", int((~fits).sum())
             return NotEvaluable(
-                f"column `{self.names[what]}` does not hold {kind} from {low:g} to {high:g} in {int((~fits).sum())} rows"
+                f"column `{self.names[what]}` does not hold {kind} from {low:g} to {high:g} in {wrong} rows"
             )
         return found
 
@@ -127,13 +129,13 @@ def years_test(validation: Sample, columns: Columns) -> TestResult:
     )
 
 
-def migration_tests(validation: Sample, scale: Scale, columns: Columns) -> list[TestResult]:
-    """Matrix weighted bandwidths, and whether migration grows rarer with distance."""
-    rules = tuple(f"stability.migration-{name}" for name in ("upper", "lower", "z"))
+def migration_tests(validation: Sample, scale: Scale, columns: Columns) -> tuple[list[TestResult], Table | None]:
+    """Matrix weighted bandwidths, and whether migration grows rarer with distance; with the matrix."""
+    rules = ("stability.migration-upper", "stability.migration-lower", "stability.migration-z")
     basis, grades = validation.basis, len(scale.edges) + 1
     before = columns.get("previous_grade")
     if isinstance(before, NotEvaluable):
-        return [answer(rule, before, "", basis) for rule in rules]
+        return [answer(rule, before, "", basis) for rule in rules], None
     rated = np.isfinite(before)
     whole = rated & (before >= 1) & (before <= grades) & (before == np.rint(np.where(rated, before, 0.5)))
     missing: NotEvaluable | None = None
@@ -145,19 +147,20 @@ def migration_tests(validation: Sample, scale: Scale, columns: Columns) -> list[
             f"{int((rated & ~whole).sum())} rows"
         )
     if missing is not None:
-        return [answer(rule, missing, "", basis) for rule in rules]
+        return [answer(rule, missing, "", basis) for rule in rules], None
     counts = np.zeros((grades, grades))
     np.add.at(counts, (before[rated].astype(np.int64) - 1, scale.assign(validation.pd[rated]) - 1), 1)
     wide = migration.weighted_bandwidth(counts)
     if isinstance(wide, NotEvaluable):
-        return [answer(rule, wide, "", basis) for rule in rules]
+        return [answer(rule, wide, "", basis) for rule in rules], None
     told: list[tuple[str, float | int | str]] = [("obligors with an earlier grade", int(rated.sum()))]
     worse, better = int(np.triu(counts, 1).sum()), int(np.tril(counts, -1).sum())
-    return [
+    found = [
         answer(rules[0], wide.upper, f"{worse:,} obligors moved to a worse grade.", basis, details=told),
         answer(rules[1], wide.lower, f"{better:,} obligors moved to a better grade.", basis, details=told),
         _monotone(rules[2], counts, basis),
     ]
+    return found, _matrix(counts)
 
 
 def concentration_tests(
@@ -200,8 +203,8 @@ def mapping_test(validation: Sample, scale: Scale, columns: Columns) -> TestResu
 def portfolio_tests(
     development: Sample, validation: Sample, scale: Scale, columns: tuple[Columns, Columns], *,
     level: float, correlation: float | None,
-) -> list[TestResult]:  # fmt: skip
-    """All tests of this module.
+) -> tuple[list[TestResult], tuple[Table, ...] | UnsetType]:  # fmt: skip
+    """All tests of this module, and the migration matrix where there is one.
 
     Args:
         scale: the policy's.
@@ -210,14 +213,27 @@ def portfolio_tests(
         correlation: of asset values, by the policy; None where it documents none.
     """
     first, now = columns
-    return [
+    moves, matrix = migration_tests(validation, scale, now)
+    tests = [
         champion_test(validation, now, level),
         correlated_test(validation, correlation),
         years_test(validation, now),
         mapping_test(validation, scale, now),
-        *migration_tests(validation, scale, now),
+        *moves,
         *concentration_tests(development, validation, scale, first, now),
     ]
+    return tests, UNSET if matrix is None else (matrix,)
+
+
+def _matrix(counts: Floats) -> Table:
+    grades = range(1, len(counts) + 1)
+    return Table(
+        section="stability",
+        title="Migration matrix",
+        caption="Obligors by their grade a year before (rows) and now (columns); grade 1 has the lowest PD.",
+        columns=(Column(name="from grade", unit="text"), *(Column(name=str(k), unit="count") for k in grades)),
+        rows=tuple((str(k), *(str(int(n)) for n in counts[k - 1])) for k in grades),
+    )
 
 
 def _monotone(rule: str, counts: Floats, basis: Basis) -> TestResult:

@@ -118,11 +118,21 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     fairness: Fairness
     drift: Drift
     batteries: tuple[Battery, ...]
+    asset_correlation: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def correlation(self) -> float | None:
+        """Of the asset values of obligors, for the binomial test with correlated defaults; None where none is set."""
+        return None if isinstance(self.asset_correlation, msgspec.UnsetType) else bound(self.asset_correlation)
 
     def __post_init__(self) -> None:
         Floor.parse(self.psi_floor)
         if not 0.5 < (bound(self.confidence) or 0.0) < 1.0:
             raise InvalidInputError("the confidence level lies between 0.5 and 1", field="confidence", rule="range")
+        if self.correlation is not None and not 0.0 <= self.correlation <= 0.5:
+            raise InvalidInputError(
+                "an asset correlation lies between 0 and 0.5", field="asset_correlation", rule="range"
+            )
         if not 2 <= self.psi_bins <= 100 or not 2 <= self.drift.bins <= 100:
             raise InvalidInputError("there are 2 to 100 bins", field="psi_bins", rule="range")
         if self.effective_until_us <= self.effective_from_us:

@@ -91,12 +91,18 @@ def outcome_column(table: pa.Table, contract: ModelContract, what: str) -> npt.N
 def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[str, npt.NDArray[np.float64]]:
     """The further columns that the contract's `[outcome]` names, by what they hold.
 
+    One that is optional for the kind may be absent, or hold anything that is a number.
+
     Raises:
         InvalidInputError: absent, not finite in every row, an exposure not above 0, a limit below 0, or a downturn
             mark other than 0 and 1.
     """
     found = {}
     for name, column in contract.sample_columns.items():
+        if name in CONTRACTS[contract.kind].optional_columns:
+            if column in table.column_names:
+                found[name] = numbers(table, column, what)
+            continue
         values = numbers(table, column, what)
         sound = np.isfinite(values)
         if name == "exposure":

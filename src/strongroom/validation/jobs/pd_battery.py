@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import every_kind, pd, pd_tables
+from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables
 from strongroom.validation.examination import Examination
 
 
@@ -30,8 +30,14 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     source = job.source()
     job.say("discrimination and calibration")
     tests = pd.discrimination_tests(development, validation, level)
-    found, grades = pd.calibration_tests(
-        validation, pd.scale_of(policy, development), level, float(policy.hosmer_lemeshow_minimum)
+    scale = pd.scale_of(policy, development)
+    found, grades = pd.calibration_tests(validation, scale, level, float(policy.hosmer_lemeshow_minimum))
+    tests += found
+    job.say("years, migration, concentration, champion")
+    names = contract.sample_columns
+    first, now = (pd_portfolio.Columns(s.basis.role, names, s.columns) for s in (development, validation))
+    found, tables = pd_portfolio.portfolio_tests(
+        development, validation, scale, (first, now), level=level, correlation=policy.correlation
     )
     tests += found
     job.say("stability, fairness, implementation, data")
@@ -45,5 +51,5 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests.append(pd.defaults_test(validation))
     return job.conclude(
         tests, (development, validation, reference),
-        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation),
+        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation), tables=tables,
     )  # fmt: skip
