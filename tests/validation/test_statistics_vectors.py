@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.validation import (
     bins,
     calibration,
@@ -19,6 +21,7 @@ from strongroom.validation import (
     lifetime,
     migration,
     parity,
+    reasons,
     stability,
 )
 from strongroom.validation.results import evaluable
@@ -258,6 +261,27 @@ def nonlinearity(i: dict[str, Any]) -> dict[str, Any]:
     return {"pit_pd": found.by_scenario, "weighted": found.weighted, "at_mean_z": found.at_mean}
 
 
+def reason_codes(i: dict[str, Any]) -> dict[str, Any]:
+    beta, x, names = np.array(i["beta"]), np.array(i["x"]), tuple(i["names"])
+    groups = tuple(ReasonGroup(code=name, features=(name,)) for name in names)
+    found: dict[str, Any] = {"phi": {}, "top4": {}, "additivity": {}, "f_minus_base": {}}
+    for name, against in i["references"].items():
+        wish = Explanation(
+            v=2, method="interventional", code_map="1", groups=groups, reference=(tuple(map(str, against)),)
+        )
+        ranking, values = reasons.Ranking.of(wish, names), beta * (x - np.array(against))
+        found["phi"][name] = values.tolist()
+        first = ranking.principal(ranking.weights(values[None, :]))[0]
+        found["top4"][name] = [ranking.codes[n] for n in first]
+        found["additivity"][name] = float(values.sum())
+        found["f_minus_base"][name] = float(beta @ x - beta @ np.array(against))
+    return found
+
+
+def jaccard(i: dict[str, Any]) -> dict[str, Any]:
+    return {"jaccard": reasons.jaccard(i["a"], i["b"])}
+
+
 FUNCTIONS = {
     "fraud.pr": fraud, "fc.mase_wape": forecast_errors, "fc.pinball_interval": forecast_quantiles,
     "fc.kupiec": kupiec, "fc.diebold_mariano": diebold_mariano, "ifrs9.sicr": sicr,
@@ -272,6 +296,7 @@ FUNCTIONS = {
     "rating.mwb_meliora_doc": bandwidth, "rating.mwb_4": bandwidth, "rating.migration_z": migration_z,
     "rating.herfindahl": herfindahl, "stab.psi": psi, "stab.psi_empty_bin": psi_empty, "fair.air": air,
     "fair.equalized_odds": odds, "fair.smd": smd, "fair.cdd": cdd, "robust.flip_rate": flips,
+    "xai.reason_codes_linear": reason_codes, "xai.topk_jaccard": jaccard,
 }  # fmt: skip
 
 
@@ -287,7 +312,10 @@ def test_vector(name: str) -> None:
     assert set(found) == set(vector["expected"])
     for key, expected in vector["expected"].items():
         actual = found[key]
-        if isinstance(expected, dict):
+        if isinstance(expected, dict) and key in ("phi", "top4"):
+            for name, line in expected.items():
+                assert actual[name] == (line if key == "top4" else pytest.approx(line, abs=tolerance)), name
+        elif isinstance(expected, dict):
             assert actual == pytest.approx(expected, abs=tolerance, rel=tolerance), key
         elif isinstance(expected, list):
             assert list(actual) == pytest.approx(expected, abs=tolerance, rel=tolerance), key

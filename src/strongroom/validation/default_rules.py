@@ -70,6 +70,8 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *map(information, ("stability.migration-upper", "stability.migration-lower", "stability.migration-z")),
         *map(information, ("stability.concentration-number", "stability.concentration-exposure")),
         (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
+        *map(information, ("explanation.additivity", "explanation.repeat", "explanation.background")),
+        *map(information, ("explanation.noise", "explanation.faithfulness")),
         PARITY,
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,

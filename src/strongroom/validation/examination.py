@@ -26,7 +26,7 @@ from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
 from strongroom.validation.results import BatteryResults, ProfileProof, SampleRef, TestResult
 from strongroom.validation.scored import Scored
-from strongroom.validation.tables import feature_rows, labels, numbers, outcome_column, read_table, sample_columns
+from strongroom.validation.tables import Rows, feature_rows, labels, numbers, outcome_column, read_table, sample_columns
 from strongroom.vocabulary import Digest, digest_of, parse_digest
 
 
@@ -100,6 +100,15 @@ class Examination:
             outcome_column(table, self.contract, role),
             sample_columns(table, self.contract, role),
         )
+
+    @property
+    def model(self) -> bytes:
+        """The model file."""
+        return self._inputs[self.contract.model_input]
+
+    def predict(self, rows: Rows) -> Rows:
+        """What the artifact answers, under the numeric profile."""
+        return score(self._predict, rows, self.proof.profile)
 
     def source(self) -> npt.NDArray[np.float64]:
         """What the source model answered on the reference sample, shape [rows]."""

@@ -23,6 +23,7 @@ SECTIONS: dict[Section, str] = {
     "calibration": "Calibration",
     "stability": "Stability",
     "fairness": "Fairness",
+    "explanation": "Explanations",
     "implementation": "Implementation",
     "data": "Data",
 }

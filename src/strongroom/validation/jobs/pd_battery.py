@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables
+from msgspec import UNSET
+
+from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables, reasons
 from strongroom.validation.examination import Examination
 
 
@@ -49,7 +51,13 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
     tests += every_kind.data_tests(development, validation, contract)
     tests.append(pd.defaults_test(validation))
+    if contract.explanation is not UNSET:
+        job.say("explanations")
+    found, charts = reasons.explanation_tests(
+        contract, job.model, job.predict, validation.rows, validation.scores, validation.basis
+    )
+    tests += found
     return job.conclude(
         tests, (development, validation, reference),
-        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation), tables=tables,
+        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation), tables=tables, charts=charts or UNSET,
     )  # fmt: skip
