@@ -105,20 +105,28 @@ class RowsFile:
 
         Every chunk but the last has exactly `rows` rows, wherever row groups end.
         """
-        wanted = list(dict.fromkeys((*features, subject)))
+        for first, whole in self.tables(tuple(dict.fromkeys((*features, subject))), rows):
+            yield first, _matrix(whole, features), _subjects(whole, subject, len(whole))
+
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[tuple[int, pa.Table]]:
+        """Number of the first row and a table of columns, as `chunks` has them."""
         held: list[pa.Table] = []
         count = first = 0
-        for batch in self._parquet.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
+        for batch in self._parquet.iter_batches(batch_size=rows, columns=list(columns), use_threads=False):
             held.append(pa.Table.from_batches([batch]))
             count += len(batch)
             while count >= rows:
                 whole = pa.concat_tables(held)
-                yield first, _matrix(whole, features), _subjects(whole, subject, rows)
+                yield first, whole.slice(0, rows)
                 first, count = first + rows, count - rows
                 held = [whole.slice(rows)] if count else []
         if count:
-            whole = pa.concat_tables(held)
-            yield first, _matrix(whole, features), _subjects(whole, subject, count)
+            yield first, pa.concat_tables(held)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns and types."""
+        return self._parquet.schema_arrow
 
     def demand_unchanged(self) -> None:
         """Raises ConflictError where somebody wrote to the file meanwhile."""

@@ -13,6 +13,7 @@ from strongroom.cli import (
     granting,
     judgement,
     models,
+    planning,
     proof,
     recovering,
     rooms,
@@ -45,6 +46,7 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         running.serve,
         running.witness,
         scoring.score,
+        planning.plan,
     ],
     "Proof and care": [
         models.show,

@@ -19,6 +19,9 @@ SME_FROM_M, SME_TO_M = 5.0, 50.0
 LARGE_FINANCIAL: Final = 1.25
 MATURITY_STANDARD: Final = 2.5
 MATURITY_RANGE: Final = (1.0, 5.0)
+SLOPE_FROM_PD: Final = 1e-5
+"""Below 0.0003% the formula of the adjustment passes through infinity and turns negative. Only sovereigns have no PD
+floor: for them it is held at its value at 0.001%, well before that."""
 _QUANTILE: Final = float(ndtri(CONFIDENCE))
 
 
@@ -77,7 +80,7 @@ def maturity_adjustment(classes: Codes, pd: Floats, maturity_years: Floats) -> F
     Source: CRE31.5, CRE32.44 to CRE32.56.
     """
     years = np.clip(maturity_years, *MATURITY_RANGE)
-    slope = np.square(0.11852 - 0.05478 * np.log(pd))
+    slope = np.square(0.11852 - 0.05478 * np.log(np.maximum(pd, SLOPE_FROM_PD)))
     adjusted = (1.0 + (years - MATURITY_STANDARD) * slope) / (1.0 - 1.5 * slope)
     return np.where(is_retail(classes), 1.0, adjusted)
 

@@ -1,0 +1,316 @@
+"""Portfolios as Parquet: columns in, checked; a row for each exposure out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from strongroom.adapters.score_files import HASH_BYTES, RowsFile
+from strongroom.errors import InvalidInputError, TamperedError, TooLargeError
+from strongroom.planning.classes import CLASSES, Floats
+from strongroom.planning.portfolio import (
+    COLUMNS,
+    GIVEN,
+    ROWS_LIMIT,
+    TEXT_LIMIT,
+    Column,
+    Part,
+    check,
+    codes_of,
+)
+from strongroom.planning.weighing import REASONS
+
+PART_ROWS: Final = 65_536
+FIGURES: Final = ("pd", "lgd", "ead")
+EXPOSURES: Final = pa.schema(
+    [
+        ("row", pa.int64()), ("exposure", pa.string()), ("group", pa.string()), ("class", pa.string()),
+        ("treatment", pa.string()), ("pd", pa.float64()), ("lgd", pa.float64()), ("ead", pa.float64()),
+        ("risk_weight", pa.float64()), ("rwa", pa.float64()), ("standardised_rwa", pa.float64()),
+        ("expected_loss", pa.float64()), ("stage", pa.int8()), ("ecl_12m", pa.float64()),
+        ("ecl_lifetime", pa.float64()), ("ecl", pa.float64()), ("pd_decision_id", pa.string()),
+        ("lgd_decision_id", pa.string()), ("ead_decision_id", pa.string()),
+    ]
+)  # fmt: skip
+_FIELDS: Final = {
+    "drawn": "drawn", "turnover_m": "turnover_m", "maturity_years": "maturity_years",
+    "collateral_share": "collateral_share", "ltv": "ltv", "days_past_due": "days_past_due", "elbe": "elbe",
+    "provisions": "provisions", "origination_pd": "origination_pd", "eir": "eir", "months": "remaining_months",
+    "classes": "class", "commitments": "commitment", "collateral": "collateral", "ratings": "rating",
+    "amortisation": "amortisation",
+}  # fmt: skip
+"""Attributes of a part by the column that they are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Answers of a model for the rows of a portfolio.
+
+    Attributes:
+        score: shape [rows], NaN for a row without a decision.
+        place: shape [rows], place of each row's answer, -1 for none.
+        ids: decision ids, one an answer.
+    """
+
+    score: Floats
+    place: NDArray[np.int64]
+    ids: pa.ChunkedArray
+
+    def ids_of(self, first: int, rows: int) -> pa.Array:
+        """Decision ids of a part; null for a row without one."""
+        places = self.place[first : first + rows]
+        found = self.ids.take(pa.array(places, pa.int64(), mask=places < 0))
+        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def read_answers(path: Path, sha256: str, rows: int) -> Scored:
+    """The answers of `strongroom score --node`, held against the digest that its proof names.
+
+    Args:
+        path: of the answers.
+        sha256: as the proof has it.
+        rows: of the portfolio.
+
+    Raises:
+        TamperedError: these are not the bytes that the proof is about.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(HASH_BYTES):
+            digest.update(piece)
+        if digest.hexdigest() != sha256:
+            raise TamperedError(f"`{path.name}` is not the file that its proof is about; see what happened to it")
+        file.seek(0)
+        table = pq.read_table(file, columns=["row", "score", "decision_id"], use_threads=False)
+    where = table.column("row").to_numpy()
+    if len(where) and (where.min() < 0 or where.max() >= rows):
+        raise TamperedError(f"`{path.name}` holds rows that the portfolio does not have; see what happened to it")
+    score, place = np.full(rows, np.nan), np.full(rows, -1, np.int64)
+    score[where] = table.column("score").cast(pa.float64()).to_numpy()
+    place[where] = np.arange(len(where))
+    return Scored(score, place, table.column("decision_id"))
+
+
+class PortfolioFile:
+    """A portfolio, read as one and the same open file from the digest to the last row.
+
+    Args:
+        path: of the file.
+        given: column of each figure that is given with the portfolio.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidInputError: not Parquet, or a column is missing, there twice or of a type that does not fit.
+        TooLargeError: too many rows.
+    """
+
+    def __init__(self, path: Path, given: Mapping[Any, str]) -> None:
+        self._name = path.name
+        self._file = RowsFile(path)
+        self.rows: Final = self._file.rows
+        self.sha256: Final = self._file.sha256
+        self._given = {figure: GIVEN[figure]._replace(name=name) for figure, name in given.items()}
+        try:
+            if not 1 <= self.rows <= ROWS_LIMIT:
+                raise TooLargeError(f"`{path.name}` has 1 to {ROWS_LIMIT} rows", field="file", rule="rows")
+            self._there = {column.name for column in COLUMNS if self._demand(column)}
+            for column in self._given.values():
+                self._demand(column._replace(required=True))
+        except InvalidInputError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go."""
+        self._file.close()
+
+    def demand_unchanged(self) -> None:
+        """Raises ConflictError where somebody wrote to the file meanwhile."""
+        self._file.demand_unchanged()
+
+    def _demand(self, column: Column) -> bool:
+        schema = self._file.schema
+        found = schema.get_all_field_indices(column.name)
+        if not found and not column.required:
+            return False
+        if len(found) != 1:
+            words, rule = ("has no column", "missing") if not found else ("has more than one column", "twice")
+            raise InvalidInputError(
+                f"`{self._name}` {words} `{column.name}` ({column.words})", field=column.name, rule=rule
+            )
+        kind = schema.field(found[0]).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        whole, real = pa.types.is_integer(kind), pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        fits = {
+            "text": text or whole, "choice": text, "flag": pa.types.is_boolean(kind), "number": whole or real,
+            "whole": whole or real,
+        }[column.kind]  # fmt: skip
+        if not fits:
+            wanted = {"text": "texts", "choice": "texts", "flag": "true and false"}.get(column.kind, "numbers")
+            raise InvalidInputError(
+                f"column `{column.name}` of `{self._name}` does not hold {wanted}", field=column.name, rule="type"
+            )
+        return True
+
+    def check(self) -> None:
+        """Look at every value once, before anything is scored.
+
+        Raises:
+            InvalidInputError: a value breaks its column's rule, or an exposure is there twice.
+        """
+        for _ in self.parts({}, 90.0):
+            pass
+        names = self._whole("exposure")
+        if int(pc.count_distinct(names).as_py()) != self.rows:
+            raise InvalidInputError("an exposure is in the portfolio twice", field="exposure", rule="twice")
+
+    def parts(
+        self, scored: Mapping[str, Scored], default_days: float, *, factor: bool = False
+    ) -> Iterator[tuple[Part, pa.Table]]:
+        """The portfolio in parts, with the texts of each.
+
+        Args:
+            scored: answers by figure.
+            default_days: more days past due than this are in default, whatever the flag says.
+            factor: the EAD's figure is a conversion factor of the undrawn amount.
+
+        Raises:
+            InvalidInputError: a value breaks its column's rule.
+        """
+        columns = [name for name in self._there if name not in ("group", "segment", "exposure")]
+        texts = [name for name in ("exposure", "group") if name in self._there]
+        wanted = list(dict.fromkeys((*columns, *texts, *(one.name for one in self._given.values()))))
+        for first, table in self._file.tables(wanted, PART_ROWS):
+            yield self._part(first, table, scored, default_days, factor), self._texts(first, table)
+
+    def _part(
+        self, first: int, table: pa.Table, scored: Mapping[str, Scored], default_days: float, factor: bool
+    ) -> Part:
+        found: dict[str, Any] = {
+            column.name: self._values(column, first, table) for column in COLUMNS if column.kind != "text"
+        }
+        figures: dict[str, Any] = {}
+        for figure in FIGURES:
+            column = self._given.get(figure, GIVEN[figure])
+            if figure in self._given:
+                values = _numbers(table.column(column.name))
+            elif figure in scored:
+                values = scored[figure].score[first : first + len(table)]
+                column = column._replace(name=f"the model's {figure}")
+            else:
+                values = np.full(len(table), np.nan)
+            if figure == "ead" and factor:
+                column = column._replace(high=10.0)
+            figures[figure] = check(column, values, first)
+        drawn = found["drawn"]
+        limit = np.where(np.isnan(found["limit"]), drawn, found["limit"])
+        if factor:
+            figures["ead"] = drawn + figures["ead"] * np.maximum(limit - drawn, 0.0)
+        return Part(
+            first_row=first,
+            standardised=found["approach"] == 1,
+            limit=limit,
+            large_financial=found["large_financial"] == 1,
+            subordinated=found["subordinated"] == 1,
+            defaulted=(found["defaulted"] == 1) | (found["days_past_due"] > default_days),
+            **{name: found[column] for name, column in _FIELDS.items()},
+            **figures,
+        )
+
+    def _values(self, column: Column, first: int, table: pa.Table) -> Any:
+        if column.name not in self._there:
+            kind = np.int8 if column.kind == "choice" else np.float64
+            return np.full(len(table), column.default, kind)
+        values = table.column(column.name)
+        if column.kind != "choice":
+            return check(column, _numbers(values), first)
+        encoded = values.combine_chunks()
+        if not pa.types.is_dictionary(encoded.type):
+            encoded = encoded.dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = pa.concat_arrays(encoded.chunks)
+        indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+        return codes_of(column, encoded.dictionary.to_pylist(), indices, first)
+
+    def _texts(self, first: int, table: pa.Table) -> pa.Table:
+        names = table.column("exposure").cast(pa.string())
+        groups = table.column("group").cast(pa.string()) if "group" in self._there else names
+        groups = pc.coalesce(groups, names)
+        for column, values in (("exposure", names), ("group", groups)):
+            if values.null_count or pc.max(pc.utf8_length(values)).as_py() > TEXT_LIMIT:
+                raise InvalidInputError(
+                    f"column `{column}` holds texts of at most {TEXT_LIMIT} characters, and is not empty; look at rows "
+                    f"{first} to {first + len(table) - 1}",
+                    field=column, rule="length",
+                )  # fmt: skip
+        return pa.table({"exposure": names, "group": groups})
+
+    def groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Codes of the groups of connected clients and of the segments. Shape [rows] each."""
+        clients = self._whole("group") if "group" in self._there else self._whole("exposure")
+        if "group" in self._there and clients.null_count:
+            clients = pc.coalesce(clients, self._whole("exposure"))
+        segments = self._whole("segment") if "segment" in self._there else self._whole("class")
+        if segments.null_count:
+            segments = pc.coalesce(segments, self._whole("class"))
+        return _codes(clients), _codes(segments)
+
+    def _whole(self, name: str) -> pa.ChunkedArray:
+        found = [table.column(name).cast(pa.string()) for _, table in self._file.tables((name,), PART_ROWS)]
+        return pa.chunked_array([chunk for one in found for chunk in one.chunks])
+
+
+def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    encoded = values.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = pa.concat_arrays(encoded.chunks)
+    found: NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
+    return found
+
+
+def _numbers(values: pa.ChunkedArray) -> Floats:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.uint8())
+    found: Floats = values.cast(pa.float64(), safe=False).to_numpy()
+    return found
+
+
+def exposures_table(part: Part, texts: pa.Table, columns: Mapping[str, Any], scored: Mapping[str, Scored]) -> pa.Table:
+    """The rows of a part as they are written.
+
+    Args:
+        part: of the portfolio.
+        texts: of `PortfolioFile.parts`.
+        columns: of `plan.rows_of`.
+        scored: answers by figure.
+    """
+    rows = len(part)
+    found: dict[str, Any] = {
+        "row": pa.array(np.arange(part.first_row, part.first_row + rows)),
+        "exposure": texts.column("exposure"),
+        "group": texts.column("group"),
+        "class": _words(CLASSES, part.classes),
+        **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+        "treatment": _words(REASONS, columns["treatment"]),
+    }
+    for figure in FIGURES:
+        ids = scored[figure].ids_of(part.first_row, rows) if figure in scored else pa.nulls(rows, pa.string())
+        found[f"{figure}_decision_id"] = ids
+    return pa.table([found[name] for name in EXPOSURES.names], names=EXPOSURES.names).cast(EXPOSURES)
+
+
+def _words(words: Sequence[str], codes: NDArray[np.int8]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words)).cast(pa.string())

@@ -1,0 +1,220 @@
+"""The command `plan`: capital, provisions, stress and cash of a portfolio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from strongroom.cli.context import NODE_PASSPHRASE, NodePassphrase, passphrase
+from strongroom.cli.output import Json, command, errors, table, tell
+from strongroom.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from strongroom.planning.results import Plan
+
+TOKEN_VARIABLE: Final = "STRONGROOM_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@command
+def plan(
+    portfolio: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Parquet, one row an exposure.", show_default=False)
+    ],
+    scenario: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="TOML with scenarios, staging and links.", show_default=False),
+    ],
+    pd: Annotated[str | None, typer.Option("--pd", help="Model of the PD (model, or model@manifest).")] = None,
+    lgd: Annotated[str | None, typer.Option("--lgd", help="Model of the LGD; supervisory LGD where none.")] = None,
+    ead: Annotated[
+        str | None, typer.Option("--ead", help="Model of the conversion factor; standardised ones where none.")
+    ] = None,
+    pd_column: Annotated[str | None, typer.Option(help="Column with PDs that are given, not scored.")] = None,
+    lgd_column: Annotated[str | None, typer.Option(help="Column with LGDs that are given, not scored.")] = None,
+    ead_column: Annotated[str | None, typer.Option(help="Column with EAD amounts that are given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the results; <portfolio>.plan if none.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Day of the plan, as 2026-12-31; today if none.")] = None,
+    regime: Annotated[str, typer.Option(help="Whose rules: EU, UK or BCBS.")] = "EU",
+    rules: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Another rule book than the shipped one.")
+    ] = None,
+    currency: Annotated[str, typer.Option(help="The one currency of all amounts.")] = "EUR",
+    node: Annotated[
+        Path | None,
+        typer.Option(envvar="STRONGROOM_NODE", help="Folder of the gateway that is asked.", show_default=False),
+    ] = None,
+    purpose: Annotated[str, typer.Option(help="Purpose to assert.")] = "capital-planning",
+    jurisdiction: Annotated[str, typer.Option(help="Jurisdiction to assert.")] = "EU",
+    environment: Annotated[str | None, typer.Option(help="Environment to assert; the gateway's own if none.")] = None,
+    subject: Annotated[str, typer.Option(help="Column that says who a row is about.")] = "subject",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="STRONGROOM_TOKEN_FILE",
+            help="File with API key or token; else the variable STRONGROOM_TOKEN.",
+            show_default=False,
+        ),
+    ] = None,
+    node_passphrase: NodePassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Plan capital, provisions, stress and repayments of a portfolio with the models that are in force.
+
+    Example: strongroom plan portfolio.parquet --pd pd-cards --lgd lgd-cards --scenario base.toml --node gw-1
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from strongroom.wiring.planning import Gateway, PlanJob
+    from strongroom.wiring.planning import plan as run
+
+    models = {name: model for name, model in (("pd", pd), ("lgd", lgd), ("ead", ead)) if model}
+    columns = {name: column for name, column in (("pd", pd_column), ("lgd", lgd_column), ("ead", ead_column)) if column}
+    gateway = None
+    if models and node is not None:
+        gateway = Gateway(
+            node, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE), _credential(token_file), purpose,
+            jurisdiction, subject, environment,
+        )  # fmt: skip
+    job = PlanJob(
+        portfolio=portfolio,
+        scenario=scenario,
+        output=output or portfolio.with_name(f"{portfolio.stem}.plan"),
+        as_of=_day(as_of),
+        regime=regime,
+        currency=currency,
+        models=models,  # type: ignore[arg-type]  # the keys are those of the line above
+        columns=columns,  # type: ignore[arg-type]
+        gateway=gateway,
+        rules=rules,
+    )
+    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*bars, console=errors, disable=as_json or not errors.is_terminal, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, rows: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=rows)
+            progress.update(tasks[what], completed=done)
+
+        found, where = run(job, told)
+    files = {name: str(path) for name, path in where.items()}
+    if as_json:
+        import msgspec
+
+        tell(True, {"plan": msgspec.to_builtins(found), "files": files})
+        return
+    _show(found)
+    tell(False, {}, ["", *(f"{name}: {path}" for name, path in sorted(files.items()))])
+
+
+def _day(text: str | None) -> date:
+    if text is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInputError("a day is written as 2026-12-31", field="as-of", rule="day") from error
+
+
+def _credential(token_file: Path | None) -> bytes:
+    if token_file is None and (found := os.environ.get(TOKEN_VARIABLE)):
+        return found.encode()
+    return passphrase(token_file, "the calling system", "--token-file")
+
+
+def _show(plan: Plan) -> None:
+    inputs = plan.inputs
+    scale, noun = _scale(max(float(plan.total.ead), float(plan.total.rwa)))
+    unit = f"{inputs.currency} {noun}".strip()
+
+    def money(text: str) -> str:
+        return f"{float(text) / scale:,.{2 if scale > 1 else 0}f}"
+
+    tell(
+        False,
+        {},
+        [
+            f"{inputs.exposures} exposures on {inputs.as_of} under the rules of {inputs.regime} "
+            f"({inputs.rules_version}, {inputs.rules_unchecked} of them not checked against the text)",
+            *(f"{one.figure}: {_source(one.kind, one.name, one.answered, one.refused)}" for one in inputs.sources),
+            "",
+        ],
+    )
+    table(
+        f"capital, {unit}",
+        ("class", "number", "EAD", "PD", "LGD", "RWA", "density", "EL"),
+        [
+            (
+                row.name, row.exposures, money(row.ead), _percent(row.mean_pd), _percent(row.mean_lgd),
+                money(row.rwa), _percent(row.density), money(row.expected_loss),
+            )
+            for row in (*plan.classes, plan.total)
+        ],
+    )  # fmt: skip
+    tell(False, {}, ["", *_sentences(plan, money), ""])
+    table(
+        f"stages (IFRS 9), {unit}",
+        ("stage", "number", "EAD", "ECL", "coverage"),
+        [
+            (row.stage, row.exposures, money(row.ead), money(row.ecl), _percent(row.coverage))
+            for row in plan.ifrs9.stages
+        ],
+    )
+    tell(False, {}, [""])
+    table(
+        f"stress, {unit}",
+        ("scenario", "year", "PD", "losses", "RWA", "CET1 ratio"),
+        [
+            (
+                row.scenario, row.year, _percent(row.mean_pd), money(row.losses), money(row.rwa),
+                _percent(row.cet1_ratio),
+            )
+            for row in plan.stress
+        ],
+    )  # fmt: skip
+
+
+def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
+    today, against = plan.output_floor[0], plan.provisions
+    if today.percent is None:
+        found = ["output floor: none in force on this day"]
+    else:
+        what = f"adds {money(today.added)}" if today.binding else "does not bind"
+        found = [f"output floor {float(today.percent):g}%: {what}; RWA {money(today.rwa)}"]
+    found.append(
+        f"expected loss {money(against.expected_loss)}, provisions {money(against.provisions)}: "
+        f"off CET1 {money(against.cet1_deduction)}, to Tier 2 {money(against.tier2_addback)}"
+    )
+    if plan.ratios is not None:
+        found.append(
+            f"CET1 ratio {_percent(plan.ratios.after_floor)} ({_percent(plan.ratios.before_floor)} before the floor)"
+        )
+    found.append(
+        f"ECL {money(plan.ifrs9.ecl)} over {len(plan.ifrs9.scenarios)} scenarios; "
+        f"{money(plan.ifrs9.at_mean_path)} on the mean path alone"
+    )
+    found += [f"{one.exposures} exposures {one.words}" for one in plan.treatments if one.words != "irb"]
+    if plan.ifrs9.not_evaluable:
+        found.append(f"no ECL for {plan.ifrs9.not_evaluable} exposures, since a PD or LGD is missing")
+    return found
+
+
+def _scale(largest: float) -> tuple[float, str]:
+    if largest >= 1e8:
+        return 1e6, "millions"
+    return (1e3, "thousands") if largest >= 1e5 else (1.0, "")
+
+
+def _source(kind: str, name: str, answered: int, refused: int) -> str:
+    if kind == "model":
+        return f"model {name}, {answered} decisions, {refused} rows refused"
+    return f"column `{name}`, given and not scored" if kind == "column" else name
+
+
+def _percent(text: str | None) -> str:
+    return "" if text is None else f"{100.0 * float(text):.2f}%"

@@ -1,0 +1,121 @@
+"""A plan's pictures, drawn from its document alone: the same bytes for the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from markupsafe import Markup
+
+from strongroom.planning.results import Plan
+from strongroom.validation.drawing import Picture, chart
+from strongroom.validation.results import Chart, Series
+
+Style = Literal["curve", "cut", "chance", "rate", "pd"]
+STYLES: Final[tuple[Style, ...]] = ("curve", "cut", "chance", "rate", "pd")
+LOOK: Final = Markup(
+    "<style>svg{font-family:sans-serif}.grid{stroke:#e6eaef}.tick{fill:#5a6675;font-size:11px}"
+    ".axis{fill:#1c2430;font-size:12px}.chance,.cut,.curve,.rate,.pd{fill:none;stroke-width:2}"
+    ".chance{stroke:#8a94a1;stroke-dasharray:5 4}.cut{stroke:#a3201d}.curve{stroke:#1f5fa8}.rate{stroke:#1d6b3c}"
+    ".pd{stroke:#1c2430;stroke-dasharray:2 3}.bar{fill:#6f9bcb}rect.chance{fill:#8a94a1}rect.cut{fill:#a3201d}"
+    "rect.curve{fill:#1f5fa8}rect.rate{fill:#1d6b3c}rect.pd{fill:#1c2430}</style>"
+)
+"""In each picture, so that it can be looked at by itself."""
+
+
+def pictures(plan: Plan) -> tuple[Picture, ...]:
+    """All pictures that this plan has figures for."""
+    found = [_floor(plan), _repayments(plan), _losses(plan), _rwa(plan)]
+    if plan.ratios is not None:
+        found.append(_ratio(plan))
+    if plan.largest:
+        found.append(_largest(plan))
+    return tuple(_styled(picture) for picture in found)
+
+
+def _styled(picture: Picture) -> Picture:
+    place = picture.svg.index(">") + 1
+    return picture._replace(svg=Markup(picture.svg[:place]) + LOOK + Markup(picture.svg[place:]))  # noqa: S704 - ours
+
+
+def _line(name: str, style: Style, points: Sequence[tuple[float | int, str]]) -> Series:
+    return Series(name=name, form="line", style=style, points=tuple((str(x), y) for x, y in points))
+
+
+def _chart(title: str, words: str, x: str, y: str, series: Sequence[Series], percent: str = "") -> Picture:
+    told = Chart(
+        section="calibration", title=title, words=words, x=x, y=y, percent="y" if percent else "", series=tuple(series)
+    )
+    return chart(told)
+
+
+def _millions(text: str) -> str:
+    return repr(float(text) / 1e6)
+
+
+def _floor(plan: Plan) -> Picture:
+    years = [(int(row.day[:4]), row) for row in plan.output_floor]
+    floors = [
+        (year, repr(float(row.standardised) * float(row.percent) / 100.0 / 1e6)) for year, row in years if row.percent
+    ]
+    series = [_line("by the approaches used", "curve", [(year, _millions(row.before)) for year, row in years])]
+    if floors:
+        series.append(_line("share of the standardised", "cut", floors))
+    words = "Risk-weighted assets and the output floor as it rises, for the portfolio as it is today."
+    return _chart("Output floor", words, "year", f"RWA, millions {plan.inputs.currency}", series)
+
+
+def _repayments(plan: Plan) -> Picture:
+    contract = [(row.month, _millions(repr(float(row.principal) + float(row.interest)))) for row in plan.repayments]
+    expected = [
+        (row.month, _millions(repr(float(row.expected_principal) + float(row.expected_interest))))
+        for row in plan.repayments
+    ]
+    series = [_line("by contract", "chance", contract), _line("expected", "curve", expected)]
+    words = "Principal and interest of each month, by contract and with prepayments and defaults."
+    return _chart("Repayments", words, "month", f"millions {plan.inputs.currency}", series)
+
+
+def _losses(plan: Plan) -> Picture:
+    bars = Series(
+        name="", form="bars", style="bar",
+        points=tuple((str(place + 1), _millions(row.ecl)) for place, row in enumerate(plan.ifrs9.scenarios)),
+    )  # fmt: skip
+    width = (("0.5", _millions(plan.ifrs9.ecl)), (str(len(plan.ifrs9.scenarios) + 0.5), _millions(plan.ifrs9.ecl)))
+    weighted = Series(name="weighted", form="line", style="cut", points=width)
+    names = ", ".join(f"{place + 1} {row.name}" for place, row in enumerate(plan.ifrs9.scenarios))
+    words = f"Expected credit losses if one scenario were certain ({names}), and weighted over all."
+    return _chart("Expected credit losses", words, "scenario", f"millions {plan.inputs.currency}", [bars, weighted])
+
+
+def _by_scenario(plan: Plan, figure: str, scale: float) -> list[Series]:
+    found = []
+    for place, one in enumerate(plan.ifrs9.scenarios):
+        points = [
+            (row.year, repr(float(text) * scale))
+            for row in plan.stress
+            if row.scenario == one.name and (text := getattr(row, figure)) is not None
+        ]
+        if points:
+            found.append(_line(one.name, STYLES[place % len(STYLES)], points))
+    return found
+
+
+def _rwa(plan: Plan) -> Picture:
+    words = "Risk-weighted assets after the output floor, year by year of each scenario, over a static balance sheet."
+    y = f"RWA, millions {plan.inputs.currency}"
+    return _chart("RWA under stress", words, "year of the scenario", y, _by_scenario(plan, "rwa", 1e-6))
+
+
+def _ratio(plan: Plan) -> Picture:
+    words = "CET1 after losses and shortfall over floored risk-weighted assets; no income, no tax."
+    series = _by_scenario(plan, "cet1_ratio", 1.0)
+    return _chart("CET1 ratio under stress", words, "year of the scenario", "CET1 ratio", series, "y")
+
+
+def _largest(plan: Plan) -> Picture:
+    bars = Series(
+        name="", form="bars", style="bar", points=tuple((str(row.rank), row.share) for row in plan.largest),
+    )  # fmt: skip
+    words = "Share of EAD of the largest groups of connected clients, by rank."
+    return _chart("Largest names", words, "rank", "share of EAD", [bars], "y")

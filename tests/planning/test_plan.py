@@ -1,0 +1,222 @@
+"""A whole plan over a small portfolio: sums add up, files are whole, bad input is refused with its column."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from strongroom.adapters import portfolio_files
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
+from strongroom.planning import results
+from strongroom.planning.results import Plan
+from strongroom.wiring.planning import PlanJob, plan
+from tests.planning import house
+
+
+def job(folder: Path, found: dict[str, Any] | None = None, **changes: Any) -> PlanJob:
+    file = house.write(folder / "portfolio.parquet", house.columns() if found is None else found)
+    settings: dict[str, Any] = {
+        "portfolio": file, "scenario": house.scenario(folder, changes.pop("text", house.SCENARIO)),
+        "output": folder / "plan", "as_of": date(2026, 12, 31), "regime": "EU", "currency": "EUR", "models": {},
+        "columns": {"pd": "pd", "lgd": "lgd"},
+    }  # fmt: skip
+    return PlanJob(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, pd.DataFrame, Path]:
+    folder = tmp_path_factory.mktemp("plan")
+    found, where = plan(job(folder))
+    return found, pd.read_parquet(where["exposures"]), folder / "plan"
+
+
+def test_the_document_says_what_its_files_say(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    found, rows, folder = made
+    data = (folder / "plan.json").read_bytes()
+    assert results.read(data) == found
+    assert results.write(found) == data
+    assert found.exposures_sha256 == hashlib.sha256((folder / "exposures.parquet").read_bytes()).hexdigest()
+    for file in folder.iterdir():
+        assert file.stat().st_mode & 0o077 == 0
+    assert {file.suffix for file in folder.iterdir()} >= {".json", ".parquet", ".svg"}
+    assert [one.kind for one in found.inputs.sources] == ["column", "column", "rule"]
+    assert rows[["pd_decision_id", "lgd_decision_id", "ead_decision_id"]].isna().all(axis=None)
+
+
+def test_sums_add_up(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    found, rows, _ = made
+    assert len(rows) == found.inputs.exposures == found.total.exposures == 210
+    for figure in ("ead", "rwa", "standardised_rwa", "expected_loss"):
+        whole = float(getattr(found.total, figure))
+        assert rows[figure].sum() == pytest.approx(whole, abs=0.02)
+        assert sum(float(getattr(one, figure)) for one in found.classes) == pytest.approx(whole, abs=0.05)
+        by_class = rows.groupby("class")[figure].sum()
+        for one in found.classes:
+            assert by_class[one.name] == pytest.approx(float(getattr(one, figure)), abs=0.02)
+    for figure, every in (("exposures", 210), ("rwa", float(found.total.rwa))):
+        assert sum(float(getattr(one, figure)) for one in found.treatments) == pytest.approx(every, abs=0.05)
+    assert sum(float(one.ecl) for one in found.ifrs9.stages) == pytest.approx(float(found.ifrs9.ecl), abs=0.05)
+    assert rows["ecl"].sum() == pytest.approx(float(found.ifrs9.ecl), abs=0.02)
+    weighted = sum(float(one.weight) * float(one.ecl) for one in found.ifrs9.scenarios)
+    assert weighted == pytest.approx(float(found.ifrs9.ecl), abs=0.05)
+    for stage, group in rows.groupby("stage"):
+        line = found.ifrs9.stages[int(str(stage)) - 1]
+        assert (line.exposures, float(line.ecl)) == (len(group), pytest.approx(group["ecl"].sum(), abs=0.02))
+
+
+def test_stages_choose_the_horizon(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    rows = made[1]
+    assert set(rows["stage"]) == {1, 2, 3}
+    for stage, figure in ((1, "ecl_12m"), (2, "ecl_lifetime"), (3, "ecl_lifetime")):
+        some = rows[rows["stage"] == stage]
+        assert np.array_equal(some["ecl"], some[figure], equal_nan=True)
+    assert (rows["ecl_lifetime"] >= rows["ecl_12m"] - 1e-9).all()
+
+
+def test_worse_paths_cost_more(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    found = made[0]
+    good, middle, bad = found.ifrs9.scenarios
+    assert float(good.ecl) < float(middle.ecl) < float(bad.ecl)
+    # losses bend upwards: the mean path alone hides some
+    assert float(found.ifrs9.at_mean_path) < float(found.ifrs9.ecl)
+    by = {(row.scenario, row.year): row for row in found.stress}
+    for figure in ("losses", "rwa_before_floor", "expected_loss"):
+        assert float(getattr(by["good", 1], figure)) < float(getattr(by["bad", 1], figure))
+    assert float(by["good", 2].cet1 or 0) > float(by["bad", 2].cet1 or 0)
+
+
+def test_the_floor_follows_the_days(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    steps = [(row.day, float(row.percent or 0), row.cap_percent) for row in made[0].output_floor]
+    assert steps == [
+        ("2026-12-31", 55.0, "125.0"), ("2027-12-31", 60.0, "125.0"), ("2028-12-31", 65.0, "125.0"),
+        ("2029-12-31", 70.0, "125.0"), ("2030-12-31", 72.5, None), ("2031-12-31", 72.5, None),
+    ]  # fmt: skip
+
+
+def test_parts_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = plan(job(tmp_path))
+    monkeypatch.setattr(portfolio_files, "PART_ROWS", 37)
+    parts, where = plan(job(tmp_path, output=tmp_path / "parts"))
+    assert [one.name for one in parts.classes] == [one.name for one in whole.classes]
+    assert float(parts.total.rwa) == pytest.approx(float(whole.total.rwa), rel=1e-9)
+    assert float(parts.ifrs9.ecl) == pytest.approx(float(whole.ifrs9.ecl), rel=1e-9)
+    assert parts.concentration == whole.concentration
+    assert [row.first_row for row in parts.largest] == [row.first_row for row in whole.largest]
+    left = pd.read_parquet(where["exposures"])
+    pd.testing.assert_frame_equal(left, pd.read_parquet(tmp_path / "plan" / "exposures.parquet"))
+
+
+def test_the_same_portfolio_gives_the_same_bytes(tmp_path: Path) -> None:
+    plan(job(tmp_path))
+    plan(job(tmp_path, output=tmp_path / "again"))
+    for file in (tmp_path / "plan").iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+
+
+def test_a_model_that_has_no_answer_leaves_the_standardised_weight(tmp_path: Path) -> None:
+    found = house.columns()
+    found["pd"] = pa.array([None if place == 9 else value for place, value in enumerate(found["pd"])])
+    found["defaulted"] = np.zeros(210, bool)
+    found["approach"] = np.full(210, "irb")
+    made, where = plan(job(tmp_path, found))
+    row = pd.read_parquet(where["exposures"]).iloc[9]
+    assert row["treatment"] == "standardised: no PD"
+    assert row["rwa"] == row["standardised_rwa"] > 0
+    assert np.isnan(row["ecl"])
+    assert made.ifrs9.not_evaluable == 1
+
+
+def test_only_what_is_required_is_enough(tmp_path: Path) -> None:
+    some = ("exposure", "class", "drawn", "remaining_months", "pd", "lgd")
+    made, _ = plan(job(tmp_path, {name: house.columns()[name] for name in some}))
+    assert made.total.exposures == 210
+    assert made.concentration[0].groups == 210
+
+
+def changed(name: str, change: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:
+    found = house.columns()
+    found[name] = change(list(found[name]) if not isinstance(found[name], pa.Array) else found[name].to_pylist())
+    return found
+
+
+def at(row: int, value: Any) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: [*values[:row], value, *values[row + 1 :]]
+
+
+BAD = {
+    "drawn below 0": ("drawn", at(3, -1.0), "range"),
+    "drawn infinite": ("drawn", at(3, float("inf")), "range"),
+    "drawn empty": ("drawn", at(3, None), "missing"),
+    "class unknown": ("class", at(3, "equity"), "choice"),
+    "class empty": ("class", at(3, None), "missing"),
+    "rating unknown": ("rating", at(3, "Aaa"), "choice"),
+    "text for a number": ("eir", lambda values: [str(value) for value in values], "type"),
+    "number for a flag": ("defaulted", lambda values: [int(value) for value in values], "type"),
+    "half a day": ("days_past_due", lambda values: [0.5, *(float(value) for value in values[1:])], "range"),
+    "PD above 1": ("pd", at(3, 1.1), "range"),
+    "LGD below 0": ("lgd", at(3, -0.2), "range"),
+    "share above 1": ("collateral_share", at(3, 1.1), "range"),
+    "exposure twice": ("exposure", at(3, "e-4"), "twice"),
+    "exposure empty": ("exposure", at(3, None), "length"),
+    "exposure long": ("exposure", at(3, "e" * 129), "length"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_column_is_named(case: str, tmp_path: Path) -> None:
+    name, change, rule = BAD[case]
+    with pytest.raises(InvalidInputError) as refused:
+        plan(job(tmp_path, changed(name, change)))
+    assert refused.value.details["field"] == name
+    assert refused.value.details["rule"] == rule
+    assert not (tmp_path / "plan").exists()
+
+
+@pytest.mark.parametrize("name", ["exposure", "class", "drawn", "remaining_months", "pd"])
+def test_a_column_that_lacks_is_named(name: str, tmp_path: Path) -> None:
+    found = house.columns()
+    del found[name]
+    with pytest.raises(InvalidInputError, match=name):
+        plan(job(tmp_path, found))
+
+
+def test_a_finished_plan_is_not_written_over(tmp_path: Path) -> None:
+    plan(job(tmp_path))
+    with pytest.raises(ConflictError):
+        plan(job(tmp_path))
+
+
+def test_regimes_without_rules_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="19 March 2026"):
+        plan(job(tmp_path, regime="US"))
+    with pytest.raises(NotFoundError, match="known are"):
+        plan(job(tmp_path, regime="XX"))
+
+
+def test_figures_come_from_one_place(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="not from both"):
+        job(tmp_path, models={"pd": "pd-cards"})
+    with pytest.raises(InvalidInputError, match="needs PDs"):
+        job(tmp_path, columns={"lgd": "lgd"})
+    with pytest.raises(InvalidInputError, match="--node"):
+        job(tmp_path, models={"pd": "pd-cards"}, columns={})
+    with pytest.raises(InvalidInputError, match="currency"):
+        job(tmp_path, currency="eur")
+
+
+def test_the_shipped_rules_say_where_each_figure_stands() -> None:
+    rows = json.loads(Path(portfolio_files.__file__).parents[1].joinpath("policies", "capital.json").read_text())[
+        "rows"
+    ]
+    for row in rows:
+        assert row["source"].strip()
+        assert row["evidence"] in ("text-seen", "project-facts", "secondary", "own-knowledge")
