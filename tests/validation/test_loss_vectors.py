@@ -88,7 +88,9 @@ def test_scipy_agrees_on_the_t_test() -> None:
 
 @pytest.mark.parametrize("places", [1, 2, 6])
 def test_scipy_agrees_on_somers_d_row_by_row(places: int) -> None:
-    came, told = REALISED.round(places), ESTIMATED.round(places)
+    # scipy's takes time that grows with the fourth power of the number of different values
+    rows = 60 if places == 6 else None
+    came, told = REALISED[:rows].round(places), ESTIMATED[:rows].round(places)
     assert ordering.somers_d(came, told) == pytest.approx(stats.somersd(came, told).statistic, abs=1e-12)
 
 

@@ -136,7 +136,7 @@ def test_a_policy_has_its_time_and_its_kinds() -> None:
         with pytest.raises(ExpiredError):
             policy.in_force(at)
     with pytest.raises(EvidenceError):
-        policy.battery("lgd", 1)
+        policy.battery("astrology", 1)
 
 
 def test_only_advisories_make_no_battery() -> None:

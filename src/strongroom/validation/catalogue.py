@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation.results import Detail, NotEvaluable, Section, TestResult, decimal
+from strongroom.validation.entry import ECB, WP14, Entry
+from strongroom.validation.loss_entries import LOSS_ENTRIES
+from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
 from strongroom.vocabulary import Digest
-
-ECB = "ECB, Instructions for reporting the validation results of internal models (2019)"
-WP14 = "BCBS working paper 14 (2005)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One test of the catalogue; `docs/reference/validation-tests.md` says the same, and a test compares them."""
-
-    rule: str
-    title: str
-    section: Section
-    unit: str
-    better: Literal["higher", "lower"]
-    formula: str
-    source: str
-    edge_cases: str
-
 
 ENTRIES = (
     Entry(
@@ -418,6 +401,7 @@ ENTRIES = (
         source="house rule",
         edge_cases="none",
     ),
+    *LOSS_ENTRIES,
 )
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}
@@ -494,7 +478,8 @@ def reference_page() -> str:
         "never a NaN; where it is a gate, the battery fails.", "",
     ]  # fmt: skip
     section = ""
-    for entry in ENTRIES:
+    order = list(dict.fromkeys(entry.section for entry in ENTRIES))
+    for entry in sorted(ENTRIES, key=lambda entry: order.index(entry.section)):
         if entry.section != section:
             section = entry.section
             lines += [f"## {section.capitalize()}", ""]

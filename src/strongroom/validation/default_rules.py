@@ -50,6 +50,29 @@ PARITY: Final = gate("implementation.parity", "1e-06", "1e-05")
 BOUNDS: Final = gate("implementation.bounds", "0", "0")
 SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
 
+_ESTIMATES: Final = (
+    gate("discrimination.gauc", "0.55", "0.5"),
+    gate("discrimination.gauc-change", "0.05", "0.1"),
+    information("discrimination.somers-d"),
+    information("discrimination.r-squared"),
+    gate("calibration.t-test", "0.05", "0.01"),
+    advisory("calibration.buckets", "0.01"),
+    gate("calibration.shortfall", "0.05", "0.1"),
+    information("calibration.mad"),
+    advisory("calibration.downturn", "0.05"),
+    *STABILITY,
+    PARITY,
+    BOUNDS,
+    *SAMPLE,
+    gate("data.estimate-bounds", "0", "0.01"),
+    advisory("data.outcome-bounds", "0.1"),
+    (
+        _gate("data.observations", "200", "100"),
+        _gate("data.observations", "100", "50"),
+        _gate("data.observations", "100", "50"),
+    ),
+)
+
 RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
     "pd": (
         gate("discrimination.auc", "0.7", "0.65"),
@@ -77,6 +100,13 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         BOUNDS,
         *SAMPLE,
         (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
+    ),
+    "lgd": _ESTIMATES,
+    "ead": (
+        *_ESTIMATES,
+        gate("calibration.ead-t-test", "0.05", "0.01"),
+        information("data.undrawn"),
+        advisory("data.drawn-below-zero", "0.05"),
     ),
 }
 

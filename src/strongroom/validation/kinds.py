@@ -48,6 +48,8 @@ def _kind(kind: Kind, sections: tuple[Section, ...]) -> ValidatedKind:
 
 KINDS: Final[Mapping[str, ValidatedKind]] = {
     "pd": _kind("pd", ("discrimination", "calibration", "stability", "fairness", "implementation", "data")),
+    "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data")),
+    "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data")),
 }
 
 

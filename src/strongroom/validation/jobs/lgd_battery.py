@@ -1,0 +1,36 @@
+"""A sandbox job: the battery for a model of losses given default (LGD, ELBE, LGD in default).
+
+Inputs and output as in `pd_battery`; the samples have the columns that `[outcome]` of the contract names, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from strongroom.validation import estimates, every_kind
+from strongroom.validation.examination import Examination
+
+
+def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:
+    """See the module's docstring, and `Examination.begin` for the parameters.
+
+    Raises:
+        InvalidInputError: a sample, the model or a document breaks its contract.
+        EvidenceError: the policy has no battery for this kind and tier.
+    """
+    job = Examination.begin("lgd", inputs, parameters)
+    contract, policy, level = job.contract, job.policy, job.level
+    job.say("scoring development, validation and reference samples")
+    development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
+    job.say("order and height of the estimates")
+    tests = estimates.order_tests(development, validation, level)
+    found, tables, charts = estimates.height_tests(development, validation, contract, level)
+    exposure = validation.columns["exposure"]
+    tests += found + estimates.amount_tests(validation.outcome, validation.estimate, exposure, validation.basis)
+    job.say("stability, implementation, data")
+    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+    tolerance = float(policy.parity_tolerance)
+    tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
+    tests += every_kind.data_tests(development, validation, contract) + estimates.bounds_tests(validation)
+    return job.conclude(tests, (development, validation, reference), psi=shifts, tables=tables, charts=charts)

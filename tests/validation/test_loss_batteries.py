@@ -1,0 +1,206 @@
+"""The batteries for LGD and EAD on drawn and real loans: honest figures, sabotage found, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from examples import loss_models
+from markupsafe import escape
+
+from strongroom.adapters.package_folder import read_folder
+from strongroom.encoding import canonical
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import ModelContract
+from strongroom.validation import results as documents
+from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
+from strongroom.validation.report import render
+from strongroom.validation.results import BatteryResults
+from strongroom.validation.validating import job_inputs
+from tests.validation.worked import POLICY
+
+MANIFEST = {"manifest": "ab" * 32}
+JOBS = {"lgd": lgd_battery, "ead": ead_battery}
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("losses")
+
+
+@cache
+def prepared(name: str, folder: Path, *files: Path) -> tuple[ModelContract, dict[str, bytes]]:
+    """Contract and inputs of the battery, the profile proven."""
+    made = loss_models.READERS[name](*files)
+    package = made.write(folder / name)
+    sample = {"validation.parquet": (folder / name / "sample" / "validation.parquet").read_bytes()}
+    inputs = job_inputs(package.contract, read_folder(folder / name / "package"), sample, POLICY.read_bytes())
+    return package.contract, inputs | {"profile.json": profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]}
+
+
+def battery(name: str, folder: Path, changes: dict[str, bytes] | None = None, *files: Path) -> BatteryResults:
+    contract, inputs = prepared(name, folder, *files)
+    return BatteryResults.decode(JOBS[contract.kind].run({**inputs, **(changes or {})}, MANIFEST)["results.json"])
+
+
+def result(results: BatteryResults, name: str) -> documents.TestResult:
+    return next(test for test in results.tests if test.id == name)
+
+
+def figure(results: BatteryResults, name: str) -> float:
+    return float(result(results, name).figure or "nan")
+
+
+def sample_with(name: str, folder: Path, **columns: Any) -> dict[str, bytes]:
+    """The validation sample with columns changed: values, or functions of the sample."""
+    sink = io.BytesIO()
+    data = prepared(name, folder)[1]["validation.parquet"]
+    pd.read_parquet(io.BytesIO(data)).assign(**columns).to_parquet(sink)
+    return {"validation.parquet": sink.getvalue()}
+
+
+def test_a_sound_lgd_model_passes(folders: Path) -> None:
+    found = battery("lgd", folders)
+    assert found.verdict == "pass", found.reasons
+    assert (found.battery, found.kind, found.grades, found.plots) == ("lgd", "lgd", (), msgspec.UNSET)
+    assert 0.6 < figure(found, "discrimination.gauc") < 0.7
+    assert 0.1 < figure(found, "discrimination.r-squared") < 0.3
+    assert abs(figure(found, "calibration.shortfall")) < 0.05
+    assert figure(found, "data.outcome-bounds") > 0.01
+    assert figure(found, "implementation.parity") < 1e-6
+    assert result(found, "implementation.parity").unit == "share of exposure"
+    assert {s.role: s.defaults for s in found.samples}["validation"] is None
+    assert all(test.rule != "implementation.flips" for test in found.tests)
+
+
+def test_a_sound_ead_model_passes(folders: Path) -> None:
+    found = battery("ead", folders)
+    # the contract names no downturn, and lines with a credit balance or without undrawn limit are told
+    assert found.verdict == "amber"
+    assert [reason for reason in found.reasons if "downturn" not in reason] == [], found.reasons
+    assert figure(found, "calibration.t-test/ccf") > 0.01
+    assert figure(found, "calibration.ead-t-test") > 0.01
+    assert 0.01 < figure(found, "data.drawn-below-zero") < 0.04
+    assert 0.01 < figure(found, "data.undrawn") < 0.05
+    assert result(found, "discrimination.gauc").n == 2100 - round(2100 * figure(found, "data.undrawn"))
+
+
+@pytest.mark.parametrize("name", ["lgd", "ead"])
+def test_results_and_report_are_the_same_bytes_every_time(name: str, folders: Path) -> None:
+    first, second = battery(name, folders).encode(), battery(name, folders).encode()
+    assert first == second
+    page = render(first).decode()
+    assert page.encode() == render(second)
+    assert "loss given default" in page if name == "lgd" else "exposure at default" in page
+    assert "Buckets of the estimate" in page
+    assert "<title>Calibration by bucket</title>" in page
+    assert "Fairness" not in page
+    assert "Default rate" not in page
+    for test in battery(name, folders).tests:
+        assert escape(test.title) in page
+
+
+def test_estimates_that_are_too_low_are_found(folders: Path) -> None:
+    found = battery("lgd", folders, sample_with("lgd", folders, lgd=lambda rows: rows["lgd"] + 0.06))
+    assert result(found, "calibration.t-test/lgd").verdict == "fail"
+    assert result(found, "calibration.shortfall").verdict == "fail"
+    assert found.verdict == "fail"
+
+
+def test_elbe_is_read_on_both_sides(folders: Path) -> None:
+    contract, _ = prepared("lgd", folders)
+    outcome = msgspec.structs.replace(contract.outcome, parameter="elbe")
+    changes = sample_with("lgd", folders, lgd=lambda rows: rows["lgd"] - 0.06)
+    one_sided = battery("lgd", folders, changes)
+    assert figure(one_sided, "calibration.t-test/lgd") > 0.99
+    changes["contract.json"] = canonical(msgspec.structs.replace(contract, outcome=outcome))
+    both = battery("lgd", folders, changes)
+    assert result(both, "calibration.t-test/elbe").verdict == "fail"
+
+
+def test_the_downturn_is_held_against_its_own_estimate(folders: Path) -> None:
+    contract, inputs = prepared("lgd", folders)
+    assert result(battery("lgd", folders), "calibration.downturn").verdict == "pass"
+    none = msgspec.structs.replace(contract.outcome, downturn_add_on=msgspec.UNSET)
+    changes = {"contract.json": canonical(msgspec.structs.replace(contract, outcome=none))}
+    changes |= sample_with("lgd", folders, lgd=lambda rows: rows["lgd"] + 0.1 * rows["downturn"])
+    low = result(battery("lgd", folders, changes), "calibration.downturn")
+    assert low.verdict == "amber"
+    assert low.n == int(pd.read_parquet(io.BytesIO(inputs["validation.parquet"]))["downturn"].sum())
+    changes |= sample_with("lgd", folders, downturn=0)
+    assert result(battery("lgd", folders, changes), "calibration.downturn").verdict == "not-evaluable"
+
+
+def test_an_order_turned_round_is_found(folders: Path) -> None:
+    found = battery("lgd", folders, sample_with("lgd", folders, lgd=lambda rows: 0.7 - rows["lgd"]))
+    assert result(found, "discrimination.gauc").verdict == "fail"
+    assert result(found, "discrimination.gauc-change").verdict == "fail"
+    assert float(result(found, "discrimination.gauc-change").p_value or 1) < 1e-6
+
+
+def test_outcomes_that_cannot_be_told_apart_are_not_evaluable_and_fail(folders: Path) -> None:
+    full = battery("ead", folders, sample_with("ead", folders, drawn=1e9))
+    assert result(full, "discrimination.gauc").verdict == "not-evaluable"
+    assert result(full, "calibration.t-test/ccf").verdict == "not-evaluable"
+    assert result(full, "calibration.buckets").reason
+    assert (figure(full, "data.undrawn"), full.verdict) == (1.0, "fail")
+    assert not re.search(r"\b(nan|inf|NaN|Infinity)\b", full.encode().decode())
+    same = battery("lgd", folders, sample_with("lgd", folders, lgd=0.4))
+    assert "one segment" in (result(same, "discrimination.gauc").reason or "")
+    assert "nothing to explain" in (result(same, "discrimination.r-squared").reason or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("lgd", {"lgd": np.nan}), ("lgd", {"ead": 0.0}), ("lgd", {"downturn": 2}), ("ead", {"limit": -1.0}),
+        ("ead", {"ccf": np.inf}),
+    ],
+)  # fmt: skip
+def test_a_sample_whose_columns_cannot_be_is_refused(name: str, columns: dict[str, Any], folders: Path) -> None:
+    with pytest.raises(InvalidInputError):
+        battery(name, folders, sample_with(name, folders, **columns))
+
+
+def test_an_outcome_outside_the_contracts_range_is_refused(folders: Path) -> None:
+    contract, _ = prepared("lgd", folders)
+    outcome = msgspec.structs.replace(contract.outcome, minimum="0", maximum="1")
+    with pytest.raises(InvalidInputError, match="range"):
+        battery("lgd", folders, {"contract.json": canonical(msgspec.structs.replace(contract, outcome=outcome))})
+
+
+def test_the_battery_of_another_kind_refuses_the_model(folders: Path) -> None:
+    for job, name in ((pd_battery, "lgd"), (ead_battery, "lgd"), (lgd_battery, "ead")):
+        with pytest.raises(InvalidInputError, match="kind"):
+            job.run(prepared(name, folders)[1], MANIFEST)
+
+
+@pytest.mark.shared_data
+def test_a_real_loss_that_nothing_explains_is_told_and_not_let_through(folders: Path) -> None:
+    file = DATA / "lendingclub_2015_outcomes.csv.gz"
+    if not file.exists():
+        pytest.skip("needs the data folder beside the project")
+    found = battery("lendingclub", folders, None, file)
+    assert abs(figure(found, "discrimination.r-squared")) < 0.02
+    assert 0.48 < figure(found, "discrimination.gauc") < 0.53
+    assert found.verdict == "fail"
+
+
+@pytest.mark.shared_data
+def test_a_real_loss_with_some_order_in_it(folders: Path) -> None:
+    file = DATA / "sba_case_loans.csv"
+    if not file.exists():
+        pytest.skip("needs the data folder beside the project")
+    found = battery("sba", folders, None, file)
+    assert 0.05 < figure(found, "discrimination.r-squared") < 0.3
+    assert 0.6 < figure(found, "discrimination.gauc") < 0.75
+    assert result(found, "calibration.t-test/lgd").verdict == "pass"
+    assert render(found.encode())
