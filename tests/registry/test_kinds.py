@@ -27,8 +27,8 @@ CCF = OutcomeDefinition(
     limit="limit",
     drawn="drawn",
 )
-EVENT = OutcomeDefinition(meaning="the payment was reported as fraud", window="90 days")
-CASH = OutcomeDefinition(meaning="net cash flow of the week", window="one week", minimum="-1000000")
+EVENT = OutcomeDefinition(meaning="the payment was reported as fraud", window="90 days", amount="amount", time="time")
+CASH = OutcomeDefinition(meaning="net cash flow of the week", window="one week", minimum="-1000000", origin="week")
 CUTS = (CutOff(decision="accept", below="0.2"), CutOff(decision="decline"))
 
 
@@ -102,7 +102,10 @@ def changed(of: OutcomeDefinition, **changes: Any) -> OutcomeDefinition:
         ("fraud", {"cut_offs": ()}),
         ("fraud", {"outcome": msgspec.UNSET}),
         ("fraud", {"outcome": changed(EVENT, parameter="lgd")}),
+        ("fraud", {"outcome": changed(EVENT, amount=msgspec.UNSET)}),
+        ("fraud", {"outcome": changed(EVENT, origin="week")}),
         ("forecast", {"cut_offs": CUTS}),
+        ("forecast", {"outcome": changed(CASH, origin=msgspec.UNSET)}),
         ("pd", {"cut_offs": ()}),
         ("pd", {"outcome": LOSS}),
     ],

@@ -78,8 +78,15 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         columns=("limit", "drawn"),
         allowed_columns=("downturn",),
     ),
-    "fraud": KindContract(title="fraud", units=("score", "probability"), outcome="event", decides=True),
-    "forecast": KindContract(title="forecast", units=(), outcome="number", decides=False),
+    "fraud": KindContract(
+        title="fraud",
+        units=("score", "probability"),
+        outcome="event",
+        decides=True,
+        columns=("amount", "time"),
+        allowed_columns=("weight",),
+    ),
+    "forecast": KindContract(title="forecast", units=(), outcome="number", decides=False, columns=("origin",)),
 }
 
 
@@ -96,6 +103,11 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         limit, drawn: columns with the limit, and what of it was drawn at the reference date (EAD); drawn may be
             below 0, or above the limit.
         downturn: column with 1 for outcomes of the downturn period and 0 for others.
+        amount: column with what a fraud costs when it is missed, 0 or more.
+        time: column with when it happened, a number in any unit that rises (fraud).
+        weight: column with how many transactions a row stands for, above 0, where frauds were drawn more often; left
+            out: one each.
+        origin: column with the number of the last period that was known when the forecast was made, a whole number.
         downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
             output is the downturn estimate itself.
         year: column with the year of the observation, a whole number (PD).
@@ -113,6 +125,10 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     limit: str | msgspec.UnsetType = msgspec.UNSET
     drawn: str | msgspec.UnsetType = msgspec.UNSET
     downturn: str | msgspec.UnsetType = msgspec.UNSET
+    amount: str | msgspec.UnsetType = msgspec.UNSET
+    time: str | msgspec.UnsetType = msgspec.UNSET
+    weight: str | msgspec.UnsetType = msgspec.UNSET
+    origin: str | msgspec.UnsetType = msgspec.UNSET
     downturn_add_on: str | msgspec.UnsetType = msgspec.UNSET
     year: str | msgspec.UnsetType = msgspec.UNSET
     previous_grade: str | msgspec.UnsetType = msgspec.UNSET
@@ -139,7 +155,10 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         return {name: column for name, column in named.items() if isinstance(column, str)}
 
 
-COLUMNS: Final = ("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion")
+COLUMNS: Final = (
+    *("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion"),
+    *("amount", "time", "weight", "origin"),
+)
 
 
 def check_outcome(kind: Kind, unit: str, outcome: OutcomeDefinition | msgspec.UnsetType) -> None:

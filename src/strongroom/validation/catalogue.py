@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from strongroom.errors import InvalidInputError
 from strongroom.validation.entry import ECB, WP14, Entry
+from strongroom.validation.fraud_entries import FRAUD_ENTRIES
 from strongroom.validation.loss_entries import LOSS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
 from strongroom.vocabulary import Digest
@@ -402,6 +403,7 @@ ENTRIES = (
         edge_cases="none",
     ),
     *LOSS_ENTRIES,
+    *FRAUD_ENTRIES,
 )
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}

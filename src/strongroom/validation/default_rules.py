@@ -108,6 +108,23 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         information("data.undrawn"),
         advisory("data.drawn-below-zero", "0.05"),
     ),
+    "fraud": (
+        gate("discrimination.average-precision", "0.4", "0.2"),
+        information("discrimination.auc"),
+        information("discrimination.precision-at-k"),
+        gate("discrimination.value-at-k", "0.5", "0.3"),
+        gate("cost.saving", "0.3", "0.0"),
+        advisory("cost.threshold", "0.05"),
+        advisory("stability.time", "0.01"),
+        gate("stability.psi-score", "0.1", "0.25"),
+        advisory("stability.psi-features", "0.25"),
+        PARITY,
+        gate("implementation.flips", "0", "0", tier_2="2"),
+        BOUNDS,
+        *SAMPLE,
+        gate("data.time-order", "0", "0"),
+        gate("data.frauds", "100", "50"),
+    ),
 }
 
 

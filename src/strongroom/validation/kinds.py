@@ -50,6 +50,7 @@ KINDS: Final[Mapping[str, ValidatedKind]] = {
     "pd": _kind("pd", ("discrimination", "calibration", "stability", "fairness", "implementation", "data")),
     "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data")),
     "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data")),
+    "fraud": _kind("fraud", ("discrimination", "cost", "stability", "implementation", "data")),
 }
 
 

@@ -102,6 +102,29 @@ class Drift(_Part, frozen=True, kw_only=True):
     min_rows: int
 
 
+class FraudTerms(_Part, frozen=True, kw_only=True):
+    """What alarms cost the house, and how they are looked at.
+
+    Attributes:
+        false_alarm: cost of an alarm on a genuine transaction, in the unit of the amounts; a missed fraud costs its
+            amount.
+        alarm_share: share of all transactions that people can look at.
+        windows: so many stretches of equal time are compared.
+        least_frauds: windows with fewer are shown and not compared.
+    """
+
+    false_alarm: str
+    alarm_share: str
+    windows: int
+    least_frauds: int
+
+    def __post_init__(self) -> None:
+        if (bound(self.false_alarm) or 0.0) < 0.0 or not 0.0 < (bound(self.alarm_share) or 0.0) <= 1.0:
+            raise InvalidInputError("a false alarm costs 0 or more, and a share lies above 0", field="fraud")
+        if not 2 <= self.windows <= 100 or self.least_frauds < 1:
+            raise InvalidInputError("2 to 100 windows are compared, by 1 fraud or more", field="fraud", rule="range")
+
+
 class ValidationPolicy(_Part, frozen=True, kw_only=True):
     """The file as a whole, version 1. Times are microseconds since 1970."""
 
@@ -119,6 +142,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     drift: Drift
     batteries: tuple[Battery, ...]
     asset_correlation: str | msgspec.UnsetType = msgspec.UNSET
+    fraud: FraudTerms | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def correlation(self) -> float | None:

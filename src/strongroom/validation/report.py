@@ -21,6 +21,9 @@ from strongroom.vocabulary import digest_of
 SECTIONS: dict[Section, str] = {
     "discrimination": "Discrimination",
     "calibration": "Calibration",
+    "accuracy": "Accuracy",
+    "coverage": "Coverage",
+    "cost": "Cost",
     "stability": "Stability",
     "fairness": "Fairness",
     "explanation": "Explanations",

@@ -20,7 +20,18 @@ from strongroom.vocabulary import Digest
 
 Verdict = Literal["pass", "amber", "fail", "not-evaluable", "information"]
 Role = Literal["gate", "advisory", "information"]
-Section = Literal["discrimination", "calibration", "stability", "fairness", "explanation", "implementation", "data"]
+Section = Literal[
+    "discrimination",
+    "calibration",
+    "accuracy",
+    "coverage",
+    "cost",
+    "stability",
+    "fairness",
+    "explanation",
+    "implementation",
+    "data",
+]
 
 T = TypeVar("T")
 

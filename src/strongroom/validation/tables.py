@@ -15,6 +15,8 @@ from strongroom.registry.contract import Feature, InputContract, ModelContract, 
 from strongroom.registry.kinds import CONTRACTS
 
 Rows = npt.NDArray[np.float32]
+PERIODS_LIMIT = 1_000_000
+"""Periods of a time series lie between this and its negative."""
 
 
 def read_table(data: bytes, what: str) -> pa.Table:
@@ -94,8 +96,8 @@ def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[
     One that is optional for the kind may be absent, or hold anything that is a number.
 
     Raises:
-        InvalidInputError: absent, not finite in every row, an exposure not above 0, a limit below 0, or a downturn
-            mark other than 0 and 1.
+        InvalidInputError: absent, not finite in every row, an exposure or weight not above 0, a limit or amount below
+            0, a downturn mark other than 0 and 1, or an origin that is no number of a period.
     """
     found = {}
     for name, column in contract.sample_columns.items():
@@ -107,8 +109,12 @@ def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[
         sound = np.isfinite(values)
         if name == "exposure":
             sound &= values > 0.0
-        elif name == "limit":
+        elif name in ("limit", "amount"):
             sound &= values >= 0.0
+        elif name == "weight":
+            sound &= values > 0.0
+        elif name == "origin":
+            sound &= (np.rint(values) == values) & (np.abs(values) < PERIODS_LIMIT)
         elif name == "downturn":
             sound &= np.isin(values, (0.0, 1.0))
         if not sound.all():

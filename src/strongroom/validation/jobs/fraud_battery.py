@@ -1,0 +1,47 @@
+"""A sandbox job: the battery for a fraud model.
+
+Inputs: as `pd_battery`, without protected attributes; the samples also have the columns that `[outcome]` names:
+`amount`, `time`, and `weight` where frauds were drawn more often than others.
+Output: `results.json` (BatteryResults, canonical).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from strongroom.validation import every_kind, fraud
+from strongroom.validation.examination import Examination
+
+
+def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:
+    """See the module's docstring, and `Examination.begin` for the parameters.
+
+    Raises:
+        InvalidInputError: a sample, the model or a document breaks its contract.
+        EvidenceError: the policy has no battery for this kind and tier.
+    """
+    job = Examination.begin("fraud", inputs, parameters)
+    contract, policy, level = job.contract, job.policy, job.level
+    job.say("scoring development, validation and reference samples")
+    development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
+    source, terms = job.source(), fraud.terms_of(policy)
+    job.say("detection and cost")
+    tests, charts = fraud.discrimination_tests(validation, terms, level)
+    found, curves = fraud.cost_tests(reference, validation, contract, terms)
+    tests += found
+    job.say("stability, implementation, data")
+    found, tables, windows = fraud.time_tests(validation, contract, terms, level)
+    tests += found
+    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+    tests += found
+    tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
+    tests += every_kind.data_tests(development, validation, contract)
+    tests += fraud.data_tests(development, validation)
+    return job.conclude(
+        tests,
+        (development, validation, reference),
+        psi=shifts,
+        tables=tuple(tables),
+        charts=(*charts, *curves, *windows),
+    )

@@ -1,0 +1,170 @@
+"""The battery for fraud on a worked example: figures as other libraries give them, sabotage found, no leak of time."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from examples import fraud as example
+from examples.battery import POLICY, parquet
+
+from strongroom.adapters.package_folder import read_folder
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import CutOff, ModelContract
+from strongroom.registry.packages import read_package
+from strongroom.registry.samples import VALIDATION_FILE
+from strongroom.validation import results as documents
+from strongroom.validation.jobs import fraud_battery, profile
+from strongroom.validation.policy import FraudTerms, ValidationPolicy
+from strongroom.validation.report import render
+from strongroom.validation.results import BatteryResults
+from strongroom.validation.validating import job_inputs
+
+CARDS = Path(__file__).parents[3] / "shared" / "data" / "card_fraud_ulb_1722.csv"
+
+
+@cache
+def worked() -> tuple[BatteryResults, dict[str, bytes]]:
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        found = example.work(out, example.drawn(count=120_000))
+        files = read_folder(out / "package")
+        contract = read_package(files).contract
+        sample = {VALIDATION_FILE: (out / "validation.parquet").read_bytes()}
+        inputs = job_inputs(contract, files, sample, POLICY.read_bytes())
+    return found, inputs | {"profile.json": profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]}
+
+
+def battery(changes: dict[str, bytes]) -> BatteryResults:
+    return BatteryResults.decode(fraud_battery.run({**worked()[1], **changes}, {"manifest": "ab" * 32})["results.json"])
+
+
+def sample(role: str) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(worked()[1][f"{role}.parquet"]))
+
+
+def as_bytes(frame: pd.DataFrame) -> bytes:
+    return parquet(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def result(found: BatteryResults, rule: str) -> documents.TestResult:
+    return next(test for test in found.tests if test.rule == rule)
+
+
+def changed_contract(**changes: Any) -> bytes:
+    stated = parse_as(worked()[1]["contract.json"], ModelContract)
+    return canonical(msgspec.structs.replace(stated, **changes))
+
+
+def test_the_example_passes_and_its_report_shows_its_curves() -> None:
+    found, _ = worked()
+    assert found.verdict in ("pass", "amber")
+    assert [chart.title for chart in found.charts or ()] == [
+        "Precision and recall", "Cost by threshold", "Frauds found by window of time",
+    ]  # fmt: skip
+    page = render(found.encode())
+    for words in (b"Precision and recall", b"Cost by threshold", b"Windows of equal time", b"fraud"):
+        assert words in page
+    assert b"nan" not in found.encode().lower()
+
+
+def test_the_figures_are_those_of_scikit_learn_and_of_a_plain_count() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    ort = pytest.importorskip("onnxruntime")
+    found, inputs = worked()
+    rows, contract = sample("validation"), parse_as(inputs["contract.json"], ModelContract)
+    names = [feature.name for feature in contract.input.features]
+    session = ort.InferenceSession(inputs["model.onnx"])
+    score = session.run([contract.output.tensor], {"input": rows[names].to_numpy(np.float32)})[0][:, 1]
+    area = metrics.average_precision_score(rows["fraud"], score, sample_weight=rows["weight"])
+    assert float(result(found, "discrimination.average-precision").figure or 0) == pytest.approx(area, abs=1e-9)
+    alarm, bad = score.astype(np.float64) >= float(contract.cut_offs[0].below or 0), rows["fraud"].to_numpy() == 1
+    amount, weight = rows["amount"].to_numpy(), rows["weight"].to_numpy()
+    cost = 10.0 * weight[alarm & ~bad].sum() + amount[bad & ~alarm].sum()
+    without = min(amount[bad].sum(), 10.0 * weight[~bad].sum())
+    assert float(result(found, "cost.saving").figure or 0) == pytest.approx(1 - cost / without)
+
+
+def test_a_leak_of_time_fails_the_battery() -> None:
+    mixed = sample("development")
+    late = sample("validation")["time"].max()
+    mixed.loc[mixed.index[:7], "time"] = late
+    found = battery({"development.parquet": as_bytes(mixed)})
+    leak = result(found, "data.time-order")
+    assert (leak.figure, leak.verdict, found.verdict) == ("7", "fail", "fail")
+
+
+def test_detection_that_fades_is_seen() -> None:
+    rows = sample("validation")
+    last = (rows["time"] > rows["time"].quantile(0.6)) & (rows["fraud"] == 1)
+    genuine = rows[rows["fraud"] == 0].iloc[0]
+    for name in example.drawn(count=1000).features:
+        rows.loc[last, name] = genuine[name]
+    found = battery({"validation.parquet": as_bytes(rows)})
+    assert result(found, "stability.time").verdict == "amber"
+    assert float(result(found, "stability.time").figure or 1) < 1e-6
+
+
+@pytest.mark.parametrize("terms", [True, False])
+def test_without_costs_or_a_threshold_the_gates_on_costs_fail_with_a_reason(terms: bool) -> None:
+    policy = ValidationPolicy.decode(POLICY.read_bytes())
+    changes = (
+        {"policy.json": msgspec.structs.replace(policy, fraud=msgspec.UNSET).encode()}
+        if terms
+        else {"contract.json": changed_contract(cut_offs=(CutOff(decision="watch"),))}
+    )
+    found = battery(changes)
+    missing = result(found, "cost.saving")
+    assert (missing.figure, missing.verdict, found.verdict) == (None, "not-evaluable", "fail")
+    assert ("terms" if terms else "one decision") in (missing.reason or "")
+
+
+def test_a_sample_of_one_class_or_one_moment_has_reasons_and_no_figures() -> None:
+    rows = sample("validation")
+    none = battery({"validation.parquet": as_bytes(rows.assign(fraud=0))})
+    assert result(none, "discrimination.average-precision").figure is None
+    assert none.verdict == "fail"
+    moment = battery({"validation.parquet": as_bytes(rows.assign(time=1e6))})
+    assert "same time" in (result(moment, "stability.time").reason or "")
+    free = battery({"validation.parquet": as_bytes(rows.assign(amount=0.0))})
+    assert result(free, "discrimination.value-at-k").figure is None
+    assert "nothing is lost" in (result(free, "cost.saving").reason or "")
+
+
+@pytest.mark.parametrize(("column", "value"), [("amount", -1.0), ("weight", 0.0), ("time", np.nan)])
+def test_columns_that_cannot_be_are_refused(column: str, value: float) -> None:
+    rows = sample("validation")
+    rows.loc[rows.index[0], column] = value
+    with pytest.raises(InvalidInputError):
+        battery({"validation.parquet": as_bytes(rows)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"false_alarm": "-1"}, {"alarm_share": "0"}, {"alarm_share": "1.1"}, {"windows": 1}, {"least_frauds": 0}],
+)
+def test_terms_that_make_no_sense_are_refused(changes: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"false_alarm": "10", "alarm_share": "0.005", "windows": 6, "least_frauds": 10}
+    FraudTerms(**good)
+    with pytest.raises(InvalidInputError):
+        FraudTerms(**{**good, **changes})
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+def test_real_card_payments_give_the_figures_that_are_known(tmp_path: Path) -> None:
+    if not CARDS.is_file():
+        pytest.skip("the card data is not beside the project")
+    found = example.work(tmp_path, example.ulb(CARDS))
+    assert 0.7 < float(result(found, "discrimination.average-precision").figure or 0) < 0.9
+    assert 0.95 < float(result(found, "discrimination.auc").figure or 0) < 0.995
+    assert result(found, "data.time-order").figure == "0"
