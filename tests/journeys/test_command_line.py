@@ -450,6 +450,13 @@ def test_decisions_replay_bit_for_bit(bank: Bank) -> None:
     assert bank.refused("ann", "replay", asked[0]["decision_id"])["error"] == "not-permitted"
 
 
+def test_no_letter_is_written_without_approved_texts(bank: Bank) -> None:
+    decision = bank.steps["scored"][5]["decision_id"]
+    refused = bank.refused("audrey", "letter", decision, "--language", "de")
+    assert "have a new version approved" in refused["message"]
+    assert bank.refused("ann", "letter", decision, "--language", "de")["error"] == "not-permitted"
+
+
 def test_outcomes_are_posted_and_joined(bank: Bank) -> None:
     file = bank.folder / "work" / "outcomes.csv"
     ids = [one["decision_id"] for one in bank.steps["scored"][10:30]]

@@ -34,10 +34,20 @@ def document(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def letters(**changes: Any) -> dict[str, Any]:
+    """Sound texts of letters for `document()`, in one language."""
+    text = {
+        "language": "en", "subject": "Your application", "opening": "The reasons are:", "closing": "Ask us.",
+        "reference": "Reference", "reasons": {"R1": "Income", "R2": "Late payments", "M2": "No record of payments"},
+    } | changes  # fmt: skip
+    return {"version": "1", "texts": [text]}
+
+
 def documents() -> dict[str, Any]:
     along = document(method="path-dependent", reference=[])
     group = document()["groups"]
     accept = [document(v=1), document(), along, document(always=True, adverse="low", max_codes=8, tolerance="0.01")]
+    accept.append(document(letters=letters()))
     reject = {
         "version 3": document(v=3),
         "an unknown method": document(method="lime"),
@@ -58,6 +68,14 @@ def documents() -> dict[str, Any]:
         "a tolerance above a hundredth": document(tolerance="0.011"),
         "a tolerance that is no number": document(tolerance="nan"),
         "another adverse side": document(adverse="left"),
+        "a code without a text": document(letters=letters(reasons={"R1": "Income", "R2": "Late payments"})),
+        "a text for no code": document(letters=letters(reasons={"R1": "a", "R2": "b", "M2": "c", "R9": "d"})),
+        "a text of two lines": document(letters=letters(reference="a\nb")),
+        "an empty text": document(letters=letters(closing=" ")),
+        "a language that is no tag": document(letters=letters(language="German")),
+        "a language twice": document(letters={"version": "1", "texts": letters()["texts"] * 2}),
+        "letters in no language": document(letters={"version": "1", "texts": []}),
+        "letters with an unknown field": document(letters=letters(template="x")),
     }
     return {
         "accept": [{"document": canonical(one).decode(), "sha256": digest_of(canonical(one))} for one in accept],

@@ -55,6 +55,7 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         proof.verify,
         proof.receipt,
         proof.replay,
+        proof.letter,
         proof.outcomes,
         proof.monitor,
         deploying.compare,

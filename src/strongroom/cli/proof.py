@@ -135,6 +135,44 @@ def replay(
 
 
 @command
+def letter(
+    decision_id: Annotated[str, typer.Argument(help="Decision id.", show_default=False)],
+    node: NodeOption,
+    room: RoomOption,
+    home: HomeOption,
+    language: Annotated[str, typer.Option(help="Of the release's approved texts, such as de.", show_default=False)],
+    to: Annotated[Path | None, typer.Option(help="File to write; printed when missing.")] = None,
+    node_passphrase: NodePassphrase = None,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Write the letter that tells an applicant the reasons of a past decision, in the approved texts of its release.
+
+    Example: strongroom letter 6f1c... --language de --node gw-1 --room credit --home ~/audrey
+    """
+    from strongroom.wiring import proving
+    from strongroom.wiring.records import NodeRecords
+
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+        written = proving.letter(desk, records, decision_id, language)
+    facts = {
+        "decision_id": written.decision_id,
+        "decision": written.decision,
+        "language": written.language,
+        "texts": written.version,
+        "code_map": written.code_map,
+        "codes": list(written.codes),
+    }
+    if to is None:
+        tell(as_json, facts | {"letter": written.text}, [written.text])
+        return
+    to.write_text(written.text, encoding="utf-8", newline="\n")
+    tell(as_json, facts | {"file": str(to)}, [f"letter written to {to}"])
+
+
+@command
 def outcomes(
     model: ModelArgument,
     file: Annotated[

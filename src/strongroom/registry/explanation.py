@@ -1,7 +1,7 @@
 """What a model's reason codes are: the reference, the groups of features behind each code, and how many are told.
 
 The author writes it into `model.toml`, validator and approvers sign it with the release, the gateway computes by it.
-No text is made here: a code stands for a template that the bank's letters own.
+No text is made here: a code stands for an approved text of `letters`, or of the bank's own letters.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.letters import Letters
 
 ROWS_LIMIT = 64
 CODES_LIMIT = 8
@@ -52,6 +53,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             or slightly above the cut-off. None for `path-dependent`.
         tolerance: largest gap between the explained and the served score, a decimal string; above it, no answer.
         always: explained with every answer; else where the caller asks.
+        letters: approved texts of the letters that tell the codes; left out, no letter is written.
     """
 
     v: Literal[1, 2]
@@ -63,6 +65,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     adverse: Literal["high", "low"] = "high"
     tolerance: str = "0.00001"
     always: bool = False
+    letters: Letters | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.method == "path-dependent":
@@ -83,6 +86,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for text in (*codes, *missing, self.code_map):
             if not (0 < len(text) <= 32 and text.isprintable()):
                 raise _wrong("a code, and the version of the code map, has 1 to 32 printable characters", "code")
+        if not isinstance(self.letters, msgspec.UnsetType):
+            self.letters.demand_codes((*codes, *missing))
         if not 0 < number(self.tolerance) <= 0.01:
             raise _wrong("the tolerance of an explanation is above 0 and at most 0.01", "tolerance")
 

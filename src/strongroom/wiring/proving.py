@@ -26,6 +26,7 @@ from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.office.ports import LoggedEntry
 from strongroom.registry.versions import Version
+from strongroom.serving.letter import Letter, write_letter
 from strongroom.serving.receipt import LEAF_TYPES, make_receipt
 from strongroom.serving.replay import Replayed
 from strongroom.vocabulary import Digest, digest_of
@@ -68,6 +69,25 @@ def receipt(desk: AtDesk, node: NodeRecords, decision_id: str) -> bytes:
             raise InvalidInputError("this record is a shadow: it was no answer, so it has no receipt", rule="shadow")
         stored, note, path = node.receipt_parts(decision_id)
         return make_receipt(stored.leaf, decision.record.salt, decision.record.answer, stored.place, path, note)
+
+
+def letter(desk: AtDesk, node: NodeRecords, decision_id: str, language: str) -> Letter:
+    """The letter that tells the reasons of a past decision, in the texts of its release; entered in the log.
+
+    Raises:
+        ErasedError: the subject's key is destroyed.
+        InvalidInputError: see `write_letter`.
+        NotFoundError: no log of the node has it, or it reached no release.
+    """
+    room, name = desk.room, node.settings.node
+    who = desk.ask("verify", "Log", name)
+    with room.office.open(Act(who, "verify", Resource("Log", name), room.clock())) as books:
+        books.note(decision=decision_id, letter=language[:40])
+        decision = node.decision(decision_id)
+        release = None if decision.leaf.release is None else node.releases().get(decision.leaf.release)
+        if release is None:
+            raise NotFoundError(f"decision {decision_id} reached no release that this node knows: it has no letter")
+        return write_letter(decision.answer, release, language)
 
 
 def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> EntryRef:
