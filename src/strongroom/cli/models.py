@@ -53,7 +53,7 @@ def package(
             show_default=False,
         ),
     ],
-    outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
+    outcome: Annotated[str, typer.Option(help="Column with the outcome: 1 for default, or a number.")] = "default",
     runtime: Annotated[
         Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost takes a .ubj file.")
     ] = "onnxruntime",
