@@ -21,6 +21,7 @@ DATA = (
     "policies/access.cedar", "policies/access.cedarschema", "policies/capital.json", "policies/jurisdictions.json",
     "policies/trust.json", "policies/validation.json", "process/lifecycle.bpmn",
     "validation/pages/report.html", "validation/pages/report.css",
+    "planning/pages/committee.typ",
     "monitoring/pages/comparison.html", "monitoring/pages/comparison.css",
     "adapters/migrations/script.py.mako", "py.typed", "verify.py",
 )  # fmt: skip

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pytest
 
 from strongroom.adapters import portfolio_files
+from strongroom.adapters.committee_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.planning import results
+from strongroom.planning.committee import Chapter, Headline, Paper, paper_of
 from strongroom.planning.results import Plan
 from strongroom.wiring.planning import PlanJob, plan
 from tests.planning import house
@@ -220,3 +222,32 @@ def test_the_shipped_rules_say_where_each_figure_stands() -> None:
     for row in rows:
         assert row["source"].strip()
         assert row["evidence"] in ("text-seen", "project-facts", "secondary", "own-knowledge")
+
+
+def test_the_paper_is_the_same_bytes_and_says_the_figures(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    pytest.importorskip("typst")
+    found, _, folder = made
+    printed = (folder / "committee.pdf").read_bytes()
+    assert printed.startswith(b"%PDF-")
+    digest = hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest()
+    paper = paper_of(found, digest)
+    assert print_paper(paper) == printed
+    words = str(paper)
+    for one in found.classes:
+        assert one.name in words
+    assert digest[:16] in words
+    assert found.inputs.portfolio_sha256 in words
+
+
+def test_words_of_a_document_are_no_markup() -> None:
+    pytest.importorskip("typst")
+    strange = '#panic("read as code") *bold* $x$ <label> @ref "'
+    paper = Paper(strange, strange, strange, (Headline(strange, strange, strange),), (Chapter(strange, (strange,)),))
+    assert print_paper(paper).startswith(b"%PDF-")
+
+
+def test_without_typst_a_plan_has_no_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.wiring.planning.can_print", lambda: False)
+    _, where = plan(job(tmp_path))
+    assert "committee paper" not in where
+    assert (tmp_path / "plan" / "plan.json").exists()

@@ -198,7 +198,7 @@ def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
         f"ECL {money(plan.ifrs9.ecl)} over {len(plan.ifrs9.scenarios)} scenarios; "
         f"{money(plan.ifrs9.at_mean_path)} on the mean path alone"
     )
-    found += [f"{one.exposures} exposures {one.words}" for one in plan.treatments if one.words != "irb"]
+    found += [f"{one.exposures} exposures {one.words}" for one in plan.treatments if one.words != "by IRB"]
     if plan.ifrs9.not_evaluable:
         found.append(f"no ECL for {plan.ifrs9.not_evaluable} exposures, since a PD or LGD is missing")
     return found

@@ -28,7 +28,7 @@ from strongroom.planning.rules import Rules
 from strongroom.planning.standardised import weights
 
 REASONS: Final = (
-    "irb", "standardised: the portfolio says so", "standardised: no PD", "standardised: no LGD",
+    "by IRB", "standardised: the portfolio says so", "standardised: no PD", "standardised: no LGD",
     "standardised: in default without ELBE",
 )  # fmt: skip
 """How an exposure is weighed, by code."""

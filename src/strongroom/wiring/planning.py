@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from strongroom.adapters.committee_pdf import can_print, print_paper
 from strongroom.adapters.portfolio_files import (
     EXPOSURES,
     PortfolioFile,
@@ -25,6 +26,7 @@ from strongroom.adapters.safe_files import write_private
 from strongroom.adapters.score_files import write_parquet
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError, TooLargeError
 from strongroom.planning.classes import Floats
+from strongroom.planning.committee import paper_of
 from strongroom.planning.drawing import pictures
 from strongroom.planning.plan import Groups, Tally, document_of, rows_of
 from strongroom.planning.results import Inputs, Plan, Source, write
@@ -37,6 +39,7 @@ from strongroom.wiring.scoring import Job, score_file, wish_of
 
 Figure = Literal["pd", "lgd", "ead"]
 PLAN_FILE: Final = "plan.json"
+PAPER_FILE: Final = "committee.pdf"
 EXPOSURES_FILE: Final = "exposures.parquet"
 CURRENCY_LENGTH: Final = 3
 
@@ -167,9 +170,13 @@ def _written(output: Path, found: Plan) -> Mapping[str, Path]:
         file = output / f"{picture.name.lower().replace(' ', '-')}.svg"
         write_private(file, picture.svg.encode())
         where[picture.name] = file
+    data = write(found)
+    if can_print():
+        where["committee paper"] = output / PAPER_FILE
+        write_private(where["committee paper"], print_paper(paper_of(found, digest_of(data))))
     # last: a folder with this file is whole
     where["plan"] = output / PLAN_FILE
-    write_private(where["plan"], write(found))
+    write_private(where["plan"], data)
     return where
 
 

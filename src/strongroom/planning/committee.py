@@ -1,0 +1,286 @@
+"""What the committee reads: a plan's figures as words and tables, made of its document alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from strongroom.planning.drawing import pictures
+from strongroom.planning.results import Plan
+
+NAMES_SHOWN: Final = 10
+MONTHS_SHOWN: Final = 12
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """A table; with `right`, all columns but the first stand right."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: bool = True
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture, how it is called and how it is read."""
+
+    name: str
+    words: str
+    svg: str
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """A section of the paper."""
+
+    title: str
+    notes: tuple[str, ...] = ()
+    tables: tuple[Sheet, ...] = ()
+    pictures: tuple[Image, ...] = ()
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """A figure of the first page."""
+
+    name: str
+    value: str
+    words: str
+
+
+class Paper(msgspec.Struct, frozen=True):
+    """The whole paper, for `pages/committee.typ`."""
+
+    title: str
+    subtitle: str
+    footer: str
+    figures: tuple[Headline, ...]
+    sections: tuple[Chapter, ...]
+
+
+class Money:
+    """Amounts in one unit for the whole paper, chosen by the largest.
+
+    Args:
+        plan: whose amounts are written.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        largest = max(float(plan.total.ead), float(plan.total.rwa), float(plan.total.drawn))
+        self._scale, noun = (1e6, "millions") if largest >= 1e8 else (1e3, "thousands") if largest >= 1e5 else (1.0, "")
+        self.unit: Final = f"{plan.inputs.currency} {noun}".strip()
+
+    def __call__(self, text: str | None) -> str:
+        if text is None:
+            return ""
+        return f"{float(text) / self._scale:,.{2 if self._scale > 1 else 0}f}"
+
+
+def percent(text: str | None, places: int = 2) -> str:
+    """A share in percent; empty for None."""
+    return "" if text is None else f"{100.0 * float(text):.{places}f}%"
+
+
+def paper_of(plan: Plan, plan_sha256: str) -> Paper:
+    """The paper.
+
+    Args:
+        plan: the document.
+        plan_sha256: of its bytes, which the paper names on every page.
+    """
+    money, drawn = Money(plan), {one.name: Image(one.name, one.words, str(one.svg)) for one in pictures(plan)}
+
+    def shown(*names: str) -> tuple[Image, ...]:
+        return tuple(drawn[name] for name in names if name in drawn)
+
+    inputs = plan.inputs
+    return Paper(
+        title=f"Capital plan: {inputs.scenario_name}",
+        subtitle=(
+            f"{inputs.exposures:,} exposures as of {inputs.as_of}, rules of {inputs.regime} ({inputs.rules_version}), "
+            f"amounts in {money.unit}"
+        ),
+        footer=f"Made of plan {plan_sha256[:16]}. Research rules, no legal advice.",
+        figures=_headlines(plan, money),
+        sections=(
+            Chapter("Capital by exposure class", _treatments(plan, money), (_classes(plan, money),)),
+            Chapter(
+                "Output floor and provisions", _floor_notes(plan, money), (_floor(plan, money),), shown("Output floor")
+            ),
+            Chapter(
+                "Expected credit losses (IFRS 9)", _ecl_notes(plan, money), _ecl(plan, money),
+                shown("Expected credit losses"),
+            ),
+            Chapter(
+                "Stress", _stress_notes(plan), (_stress(plan, money),),
+                shown("RWA under stress", "CET1 ratio under stress"),
+            ),
+            Chapter("Concentration", (), _concentration(plan, money), shown("Largest names")),
+            Chapter("Repayments", (), (_repayments(plan, money),), shown("Repayments")),
+            Chapter("Where the figures come from", (), _sources(plan)),
+            Chapter("Limits of this plan", plan.limitations),
+        ),
+    )  # fmt: skip
+
+
+def _headlines(plan: Plan, money: Money) -> tuple[Headline, ...]:
+    floor, ratios = plan.output_floor[0], plan.ratios
+    bound = "the output floor binds" if floor.binding else "the output floor does not bind"
+    found = [
+        Headline("Risk-weighted assets", money(floor.rwa), bound),
+        Headline("Expected loss", money(plan.provisions.expected_loss), "regulatory, IRB exposures"),
+        Headline("Expected credit losses", money(plan.ifrs9.ecl), "IFRS 9, weighted over scenarios"),
+    ]
+    if ratios is not None:
+        found.append(Headline("CET1 ratio", percent(ratios.after_floor), "after shortfall and floor"))
+    else:
+        found.append(Headline("Capital at 8%", money(plan.total.capital), "of risk-weighted assets before the floor"))
+    return tuple(found)
+
+
+def _treatments(plan: Plan, money: Money) -> tuple[str, ...]:
+    notes = [
+        f"{one.exposures:,} exposures are weighed {one.words} (EAD {money(one.ead)}, RWA {money(one.rwa)})."
+        for one in plan.treatments
+    ]
+    floors = plan.floors
+    notes.append(
+        f"Floors moved the PD of {floors.pd:,}, the LGD of {floors.lgd:,} and the EAD of {floors.ead:,} exposures; "
+        f"{floors.supervisory_lgd:,} have a supervisory LGD."
+    )
+    return tuple(notes)
+
+
+def _classes(plan: Plan, money: Money) -> Sheet:
+    return Sheet(
+        ("class", "number", "in default", "EAD", "PD", "LGD", "RWA", "density", "standardised", "EL", "8%"),
+        tuple(
+            (
+                row.name, f"{row.exposures:,}", f"{row.defaulted:,}", money(row.ead), percent(row.mean_pd),
+                percent(row.mean_lgd, 1), money(row.rwa), percent(row.density, 1), money(row.standardised_rwa),
+                money(row.expected_loss), money(row.capital),
+            )
+            for row in (*plan.classes, plan.total)
+        ),
+    )  # fmt: skip
+
+
+def _floor_notes(plan: Plan, money: Money) -> tuple[str, ...]:
+    against = plan.provisions
+    return (
+        f"Expected loss of {money(against.expected_loss)} against provisions of {money(against.provisions)}: "
+        f"{money(against.cet1_deduction)} comes off CET1, {money(against.tier2_addback)} counts as Tier 2.",
+    )
+
+
+def _floor(plan: Plan, money: Money) -> Sheet:
+    rows = [
+        (
+            row.day, "none" if row.percent is None else f"{float(row.percent):g}%", money(row.before),
+            money(row.standardised), money(row.rwa), money(row.added), "yes" if row.binding else "no",
+        )
+        for row in plan.output_floor
+    ]  # fmt: skip
+    return Sheet(("day", "floor", "before", "standardised", "RWA", "added", "binds"), tuple(rows))
+
+
+def _ecl_notes(plan: Plan, money: Money) -> tuple[str, ...]:
+    found, more = plan.ifrs9, float(plan.ifrs9.ecl) - float(plan.ifrs9.at_mean_path)
+    notes = [
+        f"All in stage 1 it would be {money(found.twelve_months)}, all in stage 2 {money(found.lifetime)}. "
+        f"The mean path alone gives {money(found.at_mean_path)}: taking all scenarios adds {money(str(more))}."
+    ]
+    if found.not_evaluable:
+        notes.append(
+            f"{found.not_evaluable:,} exposures (EAD {money(found.not_evaluable_ead)}) have no ECL, since a PD or LGD "
+            "is missing."
+        )
+    return tuple(notes)
+
+
+def _ecl(plan: Plan, money: Money) -> tuple[Sheet, ...]:
+    stages = tuple(
+        (str(row.stage), f"{row.exposures:,}", money(row.ead), money(row.ecl), percent(row.coverage))
+        for row in plan.ifrs9.stages
+    )
+    scenarios = tuple(
+        (row.name, percent(row.weight, 0), money(row.ecl), ", ".join(f"{float(z):+.2f}" for z in row.z))
+        for row in plan.ifrs9.scenarios
+    )
+    return (
+        Sheet(("stage", "number", "EAD", "ECL", "coverage"), stages),
+        Sheet(("scenario", "weight", "ECL if certain", "state z by year"), scenarios),
+    )
+
+
+def _stress_notes(plan: Plan) -> tuple[str, ...]:
+    return (
+        f"Paths move PD by the link `{plan.inputs.link}` and LGD by its slope, as the scenario document says. "
+        "The balance sheet is static: no income, no tax, no new business.",
+    )
+
+
+def _stress(plan: Plan, money: Money) -> Sheet:
+    return Sheet(
+        ("scenario", "year", "PD", "losses", "EL", "RWA before floor", "RWA", "CET1 ratio"),
+        tuple(
+            (
+                row.scenario, str(row.year), percent(row.mean_pd), money(row.losses), money(row.expected_loss),
+                money(row.rwa_before_floor), money(row.rwa), percent(row.cet1_ratio),
+            )
+            for row in plan.stress
+        ),
+    )  # fmt: skip
+
+
+def _concentration(plan: Plan, money: Money) -> tuple[Sheet, ...]:
+    groupings = tuple(
+        (
+            row.name, f"{row.groups:,}", f"{float(row.by_exposure):.4g}", f"{float(row.by_number):.4g}",
+            f"{float(row.effective):,.1f}",
+        )
+        for row in plan.concentration
+    )  # fmt: skip
+    names = tuple(
+        (f"rank {row.rank}, group of row {row.first_row}", money(row.ead), percent(row.share))
+        for row in plan.largest[:NAMES_SHOWN]
+    )
+    return (
+        Sheet(("over", "groups", "HHI by exposure", "HHI by number", "effective number"), groupings),
+        Sheet(("largest groups of connected clients", "EAD", "share"), names),
+    )
+
+
+def _repayments(plan: Plan, money: Money) -> Sheet:
+    return Sheet(
+        ("month", "principal", "interest", "expected principal", "of it prepaid", "expected interest", "balance"),
+        tuple(
+            (
+                str(row.month), money(row.principal), money(row.interest), money(row.expected_principal),
+                money(row.prepaid), money(row.expected_interest), money(row.balance),
+            )
+            for row in plan.repayments[:MONTHS_SHOWN]
+        ),
+    )  # fmt: skip
+
+
+def _sources(plan: Plan) -> tuple[Sheet, ...]:
+    inputs = plan.inputs
+    rows = [
+        (
+            one.figure.upper(),
+            {"model": "scored by model", "column": "given in column", "rule": "by rule"}[one.kind] + f" {one.name}",
+            f"{one.answered:,} decisions, {one.refused:,} refused" if one.kind == "model" else "not scored",
+            one.proof_sha256 or "",
+        )
+        for one in inputs.sources
+    ]
+    digests: Sequence[tuple[str, str]] = (
+        ("portfolio", inputs.portfolio_sha256), ("exposures with decision ids", plan.exposures_sha256),
+        ("scenario document", inputs.scenario_sha256), ("rules", inputs.rules_sha256),
+        ("rules not held against the text", str(inputs.rules_unchecked)),
+        ("where the rules stand", "; ".join(inputs.rules_sources)),
+    )  # fmt: skip
+    return (
+        Sheet(("figure", "source", "rows", "SHA-256 of the proof"), tuple(rows), right=False),
+        Sheet(("what", "SHA-256 or value"), tuple(digests), right=False),
+    )
