@@ -32,6 +32,7 @@ def print_paper(paper: Paper) -> bytes:
     template = files("strongroom").joinpath("planning", "pages", "committee.typ").read_bytes()
     inputs = {"plan": msgspec.json.encode(paper).decode()}
     try:
-        return typst.compile(template, format="pdf", ignore_system_fonts=True, sys_inputs=inputs)
+        printed: bytes = typst.compile(template, format="pdf", ignore_system_fonts=True, sys_inputs=inputs)
     except typst.TypstError as error:
         raise UnavailableError(f"typst could not set the paper: {str(error)[:200]}") from error
+    return printed
