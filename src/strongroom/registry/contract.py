@@ -14,6 +14,7 @@ from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardWish
 from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinition, check_outcome
+from strongroom.registry.robustness import Robustness
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -146,7 +147,8 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`. `guard` says what happens to
     rows unlike the reference sample; left out, nothing does. `kind` says which outputs, outcomes and cut-offs are right
-    (`strongroom.registry.kinds`); `outcome` defines the outcome column.
+    (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says
+    what the battery proves and attacks.
     """
 
     v: Literal[1]
@@ -171,6 +173,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     guard: GuardWish | msgspec.UnsetType = msgspec.UNSET
     explanation: Explanation | msgspec.UnsetType = msgspec.UNSET
     outcome: OutcomeDefinition | msgspec.UnsetType = msgspec.UNSET
+    robustness: Robustness | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:
@@ -234,6 +237,8 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     field="explanation",
                     rule="method",
                 )
+        if not isinstance(self.robustness, msgspec.UnsetType):
+            self.robustness.demand_features({feature.name: feature.type for feature in self.input.features})
         check_outcome(self.kind, self.output.unit, self.outcome)
         low, high = self.outcome_range
         if low > high or self.downturn_add_on < 0.0:

@@ -20,7 +20,7 @@ from strongroom.vocabulary import parse_digest
 FILE: Final = "model.toml"
 SIZE_LIMIT = 256 * 1024
 KEY_PARTS_LIMIT = 16
-_DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on"})
+_DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on", "cost", "budget"})
 _AS_TEXT: Final = (("lineage", "parameters"), ("lineage", "environment"))
 
 

@@ -10,6 +10,7 @@ from strongroom.validation.entry import ECB, WP14, Entry
 from strongroom.validation.fraud_entries import FRAUD_ENTRIES
 from strongroom.validation.loss_entries import LOSS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
+from strongroom.validation.robustness_entries import ROBUSTNESS_ENTRIES
 from strongroom.vocabulary import Digest
 
 ENTRIES = (
@@ -404,6 +405,7 @@ ENTRIES = (
     ),
     *LOSS_ENTRIES,
     *FRAUD_ENTRIES,
+    *ROBUSTNESS_ENTRIES,
 )
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}

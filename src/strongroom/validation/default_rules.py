@@ -50,6 +50,19 @@ PARITY: Final = gate("implementation.parity", "1e-06", "1e-05")
 BOUNDS: Final = gate("implementation.bounds", "0", "0")
 SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
 
+_MONOTONE = "robustness.monotone"
+ROBUSTNESS: Final = (
+    advisory("robustness.noise", "0.05"),
+    advisory("robustness.near", "0.5"),
+    advisory("robustness.missing", "0.1"),
+    information("robustness.range"),
+    (_gate(_MONOTONE, "0", "0"), _advisory(_MONOTONE, "0"), _advisory(_MONOTONE, "0")),
+    information("robustness.change"),
+    information("robustness.extraction"),
+    advisory("robustness.membership", "0.6"),
+)
+"""A model that declares a monotone feature in tier 1 has to prove it."""
+
 _ESTIMATES: Final = (
     gate("discrimination.gauc", "0.55", "0.5"),
     gate("discrimination.gauc-change", "0.05", "0.1"),
@@ -100,6 +113,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         BOUNDS,
         *SAMPLE,
         (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
+        *ROBUSTNESS,
     ),
     "lgd": _ESTIMATES,
     "ead": (

@@ -142,7 +142,7 @@ class Examination:
         Args:
             tests: not yet judged.
             samples: development, validation and reference, as scored.
-            parts: tables and pictures, by the fields of `BatteryResults`.
+            parts: tables and pictures, by the fields of `BatteryResults`; `tools` are added to those of all.
 
         Returns:
             `results.json`.
@@ -151,6 +151,7 @@ class Examination:
         judged = tuple(judge(test, rules.get(test.rule)) for test in tests)
         verdict, reasons = conclude(self.battery, judged)
         contract, tables = self.contract, {"grades": (), "psi": (), "air": (), **parts}
+        used: dict[str, str] = tables.pop("tools", {})
         results = BatteryResults(
             v=1,
             battery=contract.kind,
@@ -175,6 +176,7 @@ class Examination:
                 contract.engine: self._version,
                 "pyarrow": pa.__version__,
                 "scipy": scipy.__version__,
+                **used,
             },
             **tables,
         )

@@ -47,7 +47,9 @@ def _kind(kind: Kind, sections: tuple[Section, ...]) -> ValidatedKind:
 
 
 KINDS: Final[Mapping[str, ValidatedKind]] = {
-    "pd": _kind("pd", ("discrimination", "calibration", "stability", "fairness", "implementation", "data")),
+    "pd": _kind(
+        "pd", ("discrimination", "calibration", "stability", "fairness", "implementation", "data", "robustness")
+    ),
     "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data")),
     "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data")),
     "fraud": _kind("fraud", ("discrimination", "cost", "stability", "implementation", "data")),

@@ -125,6 +125,42 @@ class FraudTerms(_Part, frozen=True, kw_only=True):
             raise InvalidInputError("2 to 100 windows are compared, by 1 fraud or more", field="fraud", rule="range")
 
 
+class RobustnessStudy(_Part, frozen=True, kw_only=True):
+    """How large the robustness tests are; without it they are not run.
+
+    Attributes:
+        seed: of all random draws.
+        rows: of the validation sample that are stressed.
+        noise: standard deviation of the noise, as a share of each feature's own spread.
+        near: distance from a cut-off, in score units, within which a row is near it.
+        missing: share of values that are taken away where the contract lets them be missing.
+        attacked: applicants whose smallest change is sought.
+        steps: of one search for a proof; what is not proven by then stays open.
+        calls: scores that an attack without proof may ask for, per applicant.
+        answers: sizes of the thief's sample, ascending.
+    """
+
+    seed: int
+    rows: int
+    noise: str
+    near: str
+    missing: str
+    attacked: int
+    steps: int
+    calls: int
+    answers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        shares = [bound(text) or 0.0 for text in (self.noise, self.near, self.missing)]
+        if not all(0 < share <= 1 for share in shares):
+            raise InvalidInputError("noise, near and missing are above 0 and at most 1", field="robustness")
+        sizes = (self.rows, self.attacked, self.steps, self.calls, *self.answers)
+        if not self.answers or list(self.answers) != sorted(set(self.answers)) or min(sizes) < 10:
+            raise InvalidInputError("the sizes of `robustness` are at least 10, and answers ascend", field="robustness")
+        if max(self.rows, *self.answers) > 1_000_000 or max(self.attacked, self.calls, self.steps) > 100_000:
+            raise InvalidInputError("the sizes of `robustness` are too large", field="robustness", rule="range")
+
+
 class ValidationPolicy(_Part, frozen=True, kw_only=True):
     """The file as a whole, version 1. Times are microseconds since 1970."""
 
@@ -143,6 +179,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     batteries: tuple[Battery, ...]
     asset_correlation: str | msgspec.UnsetType = msgspec.UNSET
     fraud: FraudTerms | msgspec.UnsetType = msgspec.UNSET
+    robustness: RobustnessStudy | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def correlation(self) -> float | None:

@@ -29,6 +29,7 @@ SECTIONS: dict[Section, str] = {
     "explanation": "Explanations",
     "implementation": "Implementation",
     "data": "Data",
+    "robustness": "Robustness",
 }
 BANNERS = {
     "pass": ("Passed", "Every gate of the policy is passed, without a warning."),

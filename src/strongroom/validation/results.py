@@ -31,6 +31,7 @@ Section = Literal[
     "explanation",
     "implementation",
     "data",
+    "robustness",
 ]
 
 T = TypeVar("T")

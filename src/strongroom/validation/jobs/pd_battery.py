@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables, reasons
+from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables, reasons, robustness
 from strongroom.validation.examination import Examination
 
 
@@ -57,7 +57,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         contract, job.model, job.predict, validation.rows, validation.scores, validation.basis
     )
     tests += found
+    found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
+    tests += found
     return job.conclude(
         tests, (development, validation, reference),
-        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation), tables=tables, charts=charts or UNSET,
+        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation),
+        tables=(*(tables or ()), *stressed) or UNSET, charts=(*charts, *pictures) or UNSET, tools=tools,
     )  # fmt: skip
