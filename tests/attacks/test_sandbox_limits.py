@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -135,6 +137,53 @@ def test_death_of_the_supervisor_is_a_reason() -> None:
         assert not _alive(job)
     finally:
         server.close()
+
+
+def _sandbox(**more: Any) -> LinuxSandbox:
+    return LinuxSandbox(prefixes=("hostile.",), packages=[Path(__file__).parent / "hostile"], **more)
+
+
+def test_progress_is_heard_and_a_flood_of_it_is_not_kept() -> None:
+    heard: list[str] = []
+    texts = ["fraud battery: half way\n", "\x1b[31mred\n", "nothing of ours\n"]
+    job = Job(entry="hostile.attack", inputs={}, parameters={"attack": "speak", "texts": [*texts], "flood": 20})
+    try:
+        _sandbox(progress=heard.append).run(job)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert heard == ["fraud battery: half way"]
+
+
+def test_an_interrupted_job_leaves_no_process() -> None:
+    """Ctrl-C at the person's desk: the sandbox is killed, and the one who pressed it lives on."""
+    me, main = psutil.Process(), threading.get_ident()
+    before = {child.pid for child in me.children(recursive=True)}
+    family: set[int] = set()
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while len(family) < 2 and time.monotonic() < deadline:
+            family.update({child.pid for child in me.children(recursive=True)} - before)
+            time.sleep(0.02)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    job = Job(entry="hostile.attack", inputs={}, parameters={"attack": "sleep"})
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        watcher.start()
+        with pytest.raises((KeyboardInterrupt, UnavailableError)) as caught:
+            _sandbox(progress=lambda line: None).run(job)
+    finally:
+        watcher.join()
+        signal.signal(signal.SIGINT, handler)
+    if caught.type is UnavailableError:
+        pytest.skip(str(caught.value))
+    assert len(family) >= 2
+    deadline = time.monotonic() + 5
+    while (alive := [pid for pid in family if _alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert alive == []
 
 
 def _wait_for_family(parent: int) -> list[int]:

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import strongroom
+from strongroom.adapters.progress_lines import ProgressLines
 from strongroom.errors import NotPermittedError, SandboxError, TooLargeError, UnavailableError
 from strongroom.validation.job_files import check_result
 from strongroom.validation.ports import JOB_PREFIXES, Job, JobResult
@@ -51,6 +52,7 @@ class LinuxSandbox:
         packages: folders of further packages that the child may import (tests bring hostile jobs).
         dangerously_run_without_isolation: where this machine cannot isolate, run all the same, with limits only;
             the results then say so.
+        progress: is given what a job says of its progress (`ProgressLines`); None shows nothing, and nothing is read.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class LinuxSandbox:
         prefixes: Sequence[str] = JOB_PREFIXES,
         packages: Sequence[Path] = (),
         dangerously_run_without_isolation: bool = False,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
+        self._progress = progress
         self._prefixes = tuple(prefixes)
         self._dangerously_run_without_isolation = dangerously_run_without_isolation
         roots = [Path(folder).resolve() for folder in strongroom.__path__] + [folder.resolve() for folder in packages]
@@ -99,6 +103,7 @@ class LinuxSandbox:
                 "sources": self._sources,
                 "links": self._links,
                 "path": self._path,
+                "progress": self._progress is not None,
             }
         ).encode()
         adapters = str(Path(__file__).resolve().parent)
@@ -106,14 +111,16 @@ class LinuxSandbox:
             [sys.executable, *_PYTHON, _START, adapters, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if self._progress is None else subprocess.PIPE,
             env=_ENVIRONMENT,
             cwd="/",
             start_new_session=True,
         )
         try:
             prologue = len(order).to_bytes(8, "big") + order
-            parts = _talk(process, [prologue, *job.inputs.values()], started + job.limits.wall_s, _answer_limit(job))
+            lines = None if self._progress is None else ProgressLines(self._progress)
+            end = started + job.limits.wall_s
+            parts = _talk(process, [prologue, *job.inputs.values()], end, _answer_limit(job), lines)
         finally:
             _end(process)
         if parts is None:
@@ -138,7 +145,9 @@ class LinuxSandbox:
         )
 
 
-def _talk(process: subprocess.Popen[bytes], send: Sequence[bytes], end: float, limit: int) -> bytes | None:
+def _talk(
+    process: subprocess.Popen[bytes], send: Sequence[bytes], end: float, limit: int, lines: ProgressLines | None
+) -> bytes | None:
     """Write and read at once, until the child closes its side; None when the time is over."""
     assert process.stdin is not None  # noqa: S101 - for the type checker: both are pipes
     assert process.stdout is not None  # noqa: S101
@@ -149,6 +158,8 @@ def _talk(process: subprocess.Popen[bytes], send: Sequence[bytes], end: float, l
     with selectors.DefaultSelector() as selector:
         selector.register(outgoing, selectors.EVENT_WRITE)
         selector.register(incoming, selectors.EVENT_READ)
+        if process.stderr is not None:
+            selector.register(process.stderr, selectors.EVENT_READ)
         while selector.get_map():
             rest = end - time.monotonic()
             if rest <= 0:
@@ -161,6 +172,13 @@ def _talk(process: subprocess.Popen[bytes], send: Sequence[bytes], end: float, l
                     received += part
                     if len(received) > limit:
                         raise SandboxError(f"the answer exceeds the limit of {limit} bytes", reason="output")
+                    continue
+                if key.fileobj is process.stderr:
+                    part = os.read(key.fd, _CHUNK)
+                    if not part:
+                        selector.unregister(key.fileobj)
+                    elif lines is not None:
+                        lines.feed(part)
                     continue
                 try:
                     while queue:
@@ -184,7 +202,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    for pipe in (process.stdin, process.stdout):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None and not pipe.closed:
             try:
                 pipe.close()

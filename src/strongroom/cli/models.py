@@ -189,8 +189,8 @@ def validate(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         ref = find_version(desk.room, model).ref
         try:
-            with console.status("running the battery in the sandbox ..."):
-                validated = submitting.validate(desk, ref)
+            with console.status("running the battery in the sandbox ...") as status:
+                validated = submitting.validate(desk, ref, lambda line: status.update(f"{line} ..."))
         except EvidenceError as error:
             if report is not None and "report" in error.details:
                 report.write_bytes(desk.room.vault.blobs.get(parse_digest(str(error.details["report"]))))

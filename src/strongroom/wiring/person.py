@@ -7,6 +7,7 @@ this side. The control plane is handed signatures.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class AtDesk:
     def sit_down(cls, home: Path, passphrase: bytes, room: ControlPlane) -> AtDesk:
         """Open the home. Raises as `Home.open` does."""
         return cls(Home.open(home, passphrase), room, LinuxSandbox())
+
+    def watched(self, progress: Callable[[str], None] | None) -> Sandbox:
+        """The sandbox, which tells how far its job is."""
+        if progress is None or type(self.sandbox) is not LinuxSandbox:
+            return self.sandbox
+        return LinuxSandbox(progress=progress)
 
     @property
     def person(self) -> PersonId:

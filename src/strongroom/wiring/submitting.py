@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from strongroom.access.principals import Principal
@@ -133,8 +133,12 @@ def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
     return scanned
 
 
-def validate(desk: AtDesk, ref: ModelRef) -> validating.Validated:
-    """Have the validation service run the battery. Repeated after an interruption, it hands back what was found."""
+def validate(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None = None) -> validating.Validated:
+    """Have the validation service run the battery. Repeated after an interruption, it hands back what was found.
+
+    Args:
+        progress: is given what the battery says of its progress, where the desk's sandbox is our own.
+    """
     room, who = desk.room, desk.ask("validate", "Model", ref.name)
     done = catch_up(desk, ref).get("validate")
     if done is not None:
@@ -147,7 +151,7 @@ def validate(desk: AtDesk, ref: ModelRef) -> validating.Validated:
         ref=ref,
         people=room.register,
         vault=room.vault,
-        sandbox=desk.sandbox,
+        sandbox=desk.watched(progress),
         signer=room.keys.signer("validation-service"),
         policy=room.document(paths.VALIDATION_PATH),
         isa=isa_class(),

@@ -189,6 +189,16 @@ def spin(p: dict[str, Any]) -> None:
         pass
 
 
+def speak(p: dict[str, Any]) -> None:
+    import sys
+
+    for text in p["texts"]:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    for _ in range(p.get("flood", 0)):
+        os.write(2, b"x" * 1_000_000)
+
+
 def sleep(p: dict[str, Any]) -> None:
     time.sleep(600)
 

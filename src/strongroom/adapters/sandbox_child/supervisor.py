@@ -79,7 +79,8 @@ def _run(order: dict[str, Any], output: str, folder: int, null: int) -> tuple[di
         return {"lacks": f"a process in the new namespaces ({error.strerror})"}, []
     if child == 0:
         os.dup2(null, 1)
-        os.dup2(null, 2)
+        if not order["progress"]:
+            os.dup2(null, 2)
         low = 3
         for kept in sorted((report, alive)):
             os.closerange(low, kept)
