@@ -48,6 +48,13 @@ _JEFFREYS, _AIR, _DEFAULTS = "calibration.jeffreys-grades", "fairness.air", "dat
 STABILITY: Final = (gate("stability.psi-score", "0.1", "0.25"), gate("stability.psi-features", "0.1", "0.25"))
 PARITY: Final = gate("implementation.parity", "1e-06", "1e-05")
 BOUNDS: Final = gate("implementation.bounds", "0", "0")
+SENSE: Final = (
+    advisory("data.lone-strength", "0.9"),
+    advisory("data.special-categories", "0"),
+    *map(information, ("data.telling-gaps", "data.repeats", "data.missing-change", "data.told-apart")),
+    *map(information, ("sensitivity.effects", "sensitivity.stress", "sensitivity.weak-spots")),
+)
+"""Data quality and conceptual soundness, for kinds whose battery looks at them."""
 SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
 
 _MONOTONE = "robustness.monotone"
@@ -77,6 +84,7 @@ _ESTIMATES: Final = (
     PARITY,
     BOUNDS,
     *SAMPLE,
+    *SENSE,
     gate("data.estimate-bounds", "0", "0.01"),
     advisory("data.outcome-bounds", "0.1"),
     (
@@ -112,6 +120,8 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,
         *SAMPLE,
+        *SENSE,
+        information("sensitivity.benchmark"),
         (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
         *ROBUSTNESS,
     ),

@@ -48,10 +48,20 @@ def _kind(kind: Kind, sections: tuple[Section, ...]) -> ValidatedKind:
 
 KINDS: Final[Mapping[str, ValidatedKind]] = {
     "pd": _kind(
-        "pd", ("discrimination", "calibration", "stability", "fairness", "implementation", "data", "robustness")
+        "pd",
+        (
+            "discrimination",
+            "calibration",
+            "stability",
+            "fairness",
+            "implementation",
+            "data",
+            "robustness",
+            "sensitivity",
+        ),
     ),
-    "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data")),
-    "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data")),
+    "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
+    "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
     "fraud": _kind("fraud", ("discrimination", "cost", "stability", "implementation", "data")),
 }
 

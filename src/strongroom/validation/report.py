@@ -30,6 +30,7 @@ SECTIONS: dict[Section, str] = {
     "implementation": "Implementation",
     "data": "Data",
     "robustness": "Robustness",
+    "sensitivity": "Sensitivity and soundness",
 }
 BANNERS = {
     "pass": ("Passed", "Every gate of the policy is passed, without a warning."),

@@ -32,6 +32,7 @@ Section = Literal[
     "implementation",
     "data",
     "robustness",
+    "sensitivity",
 ]
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.validation import estimates, every_kind, losses
+from strongroom.validation import conceptual, estimates, every_kind, losses
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.examination import Examination
 from strongroom.validation.results import NotEvaluable, TestResult
@@ -38,7 +38,14 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tolerance = float(policy.parity_tolerance)
     tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
     tests += every_kind.data_tests(development, validation, contract) + estimates.bounds_tests(convertible[1])
-    return job.conclude(tests, (development, validation, reference), psi=shifts, tables=tables, charts=charts)
+    quality = conceptual.data_quality_tests(convertible[0], convertible[1], contract)
+    job.say("conceptual soundness")
+    sense = conceptual.soundness_tests(convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group)
+    tests += [*quality.tests, *sense.tests]
+    return job.conclude(
+        tests, (development, validation, reference), psi=shifts,
+        tables=(*tables, *quality.tables, *sense.tables), charts=(*charts, *sense.charts),
+    )  # fmt: skip
 
 
 def _convertible(sample: Scored) -> Scored:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import estimates, every_kind
+from strongroom.validation import conceptual, estimates, every_kind
 from strongroom.validation.examination import Examination
 
 
@@ -33,4 +33,11 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tolerance = float(policy.parity_tolerance)
     tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
     tests += every_kind.data_tests(development, validation, contract) + estimates.bounds_tests(validation)
-    return job.conclude(tests, (development, validation, reference), psi=shifts, tables=tables, charts=charts)
+    quality = conceptual.data_quality_tests(development, validation, contract)
+    job.say("conceptual soundness")
+    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    tests += [*quality.tests, *sense.tests]
+    return job.conclude(
+        tests, (development, validation, reference), psi=shifts,
+        tables=(*tables, *quality.tables, *sense.tables), charts=(*charts, *sense.charts),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from strongroom.validation import every_kind, pd, pd_portfolio, pd_tables, reasons, robustness
+from strongroom.validation import conceptual, every_kind, pd, pd_portfolio, pd_tables, reasons, robustness
 from strongroom.validation.examination import Examination
 
 
@@ -59,8 +59,13 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += found
     found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
     tests += found
+    quality = conceptual.data_quality_tests(development, validation, contract)
+    job.say("conceptual soundness")
+    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    tests += [*quality.tests, *sense.tests]
     return job.conclude(
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation),
-        tables=(*(tables or ()), *stressed) or UNSET, charts=(*charts, *pictures) or UNSET, tools=tools,
+        tables=(*(tables or ()), *stressed, *quality.tables, *sense.tables),
+        charts=(*charts, *pictures, *sense.charts), tools=tools,
     )  # fmt: skip

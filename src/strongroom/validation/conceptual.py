@@ -1,0 +1,197 @@
+"""Data quality and conceptual soundness: from figures to results, for a model of any kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.kinds import CONTRACTS
+from strongroom.validation import data_quality, soundness
+from strongroom.validation.catalogue import answer
+from strongroom.validation.discrimination import auc, paired
+from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
+from strongroom.validation.scored import Scored
+from strongroom.validation.soundness import Predict
+
+SHOWN = 6
+"""Features whose effects are drawn."""
+LISTED = 10
+"""Segments and features that a table lists."""
+LEAST_ROWS = 100
+"""Rows that a segment must have, or more where the policy hides larger groups."""
+DEVIATIONS = 1.0
+UNIT = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What goes into the results."""
+
+    tests: list[TestResult]
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...] = ()
+
+
+def data_quality_tests(development: Scored, validation: Scored, contract: ModelContract) -> Found:
+    """Leaks, gaps, repeats, representativeness, special categories."""
+    features = contract.input.features
+    names = [feature.name for feature in features]
+    basis, rows, outcome = validation.basis, validation.rows, validation.outcome
+    found: list[TestResult] = []
+    tables: list[Table] = []
+    lone = data_quality.lone_strength(rows, outcome, names)
+    if isinstance(lone, NotEvaluable):
+        found.append(answer("data.lone-strength", lone, "", basis))
+    else:
+        sentence = (
+            f"`{lone[0].name}` alone orders the outcome best, at {lone[0].figure:.2f} of a perfect order; a figure "
+            "near 1 would mean that the answer stands among the questions."
+        )
+        found.append(answer("data.lone-strength", lone[0].figure, sentence, basis, details=[("feature", lone[0].name)]))
+    gaps = data_quality.telling_gaps(rows, outcome, names)
+    if isinstance(gaps, NotEvaluable):
+        found.append(answer("data.telling-gaps", gaps, "", basis))
+    else:
+        first = gaps[0]
+        sentence = (
+            f"Where `{first.name}` is missing ({first.missing:,} rows), the mean outcome differs by "
+            f"{first.difference:+.3f}; a small p-value says that the gap itself tells something."
+        )
+        found.append(answer("data.telling-gaps", first.p_value, sentence, basis, details=[("feature", first.name)]))
+    share = data_quality.repeated(rows, outcome)
+    found.append(answer("data.repeats", share, f"{share:.2%} of the rows repeat an earlier row of the sample.", basis))
+    change = data_quality.missing_change(development.rows, rows, names)
+    if isinstance(change, NotEvaluable):
+        found.append(answer("data.missing-change", change, "", basis))
+    else:
+        sentence = f"The share of missing values changed most for `{change.name}`: by {change.figure:.2%} of the rows."
+        figure = change.figure
+        found.append(answer("data.missing-change", figure, sentence, basis, details=[("feature", change.name)]))
+    apart = data_quality.told_apart(development.rows, rows, names)
+    if isinstance(apart, NotEvaluable):
+        found.append(answer("data.told-apart", apart, "", basis))
+    else:
+        sentence = (
+            f"`{apart[0].name}` tells development from validation rows best: the two distributions differ by up to "
+            f"{apart[0].figure:.1%}."
+        )
+        found.append(answer("data.told-apart", apart[0].figure, sentence, basis, details=[("feature", apart[0].name)]))
+    hints = data_quality.special(names, [f.purpose for f in features], [f.legal_basis for f in features])
+    sentence = (
+        "No feature sounds like a special category of personal data without a ground of GDPR Art. 9(2)."
+        if not hints
+        else f"{', '.join(f'`{n}`' for n in hints)} may hold a special category of personal data; name the ground."
+    )
+    found.append(answer("data.special-categories", len(hints), sentence, basis))
+    tables.append(
+        Table(
+            section="data", title="Purpose and legal basis",
+            caption="As the contract states them for each feature; the answer for the whole is the owner's.",
+            columns=tuple(Column(name=n, unit="text") for n in ("feature", "unit", "purpose", "legal basis")),
+            rows=tuple((f.name, f.unit, f.purpose, f.legal_basis) for f in features),
+        )
+    )  # fmt: skip
+    return Found(found, tuple(tables))
+
+
+def soundness_tests(
+    development: Scored, validation: Scored, contract: ModelContract, predict: Predict, min_group: int
+) -> Found:
+    """What moves the score, where it is weak, whether it beats a scorecard, what stress does to it.
+
+    Args:
+        development, validation: samples.
+        contract: of the model.
+        predict: scores of rows, float32, shape [rows].
+        min_group: rows below which the policy tells nothing of a group.
+    """
+    names = [feature.name for feature in contract.input.features]
+    basis, kind = validation.basis, CONTRACTS[contract.kind]
+    event = kind.outcome == "event"
+    found: list[TestResult] = []
+    tables: list[Table] = []
+    charts: list[Chart] = []
+    made = soundness.effects(predict, validation.rows, names)
+    if isinstance(made, NotEvaluable):
+        found += [answer(rule, made, "", basis) for rule in ("sensitivity.effects", "sensitivity.stress")]
+    else:
+        sentence = f"`{made[0].name}` moves the score most: by {made[0].span:.4g} over its range, all else as it comes."
+        found.append(
+            answer("sensitivity.effects", made[0].span, sentence, basis, unit=UNIT, details=[("feature", made[0].name)])
+        )
+        moved = soundness.stressed(predict, validation.rows, made, names, DEVIATIONS)
+        sentence = (
+            f"With every feature one standard deviation towards a higher score, the mean score moves by {moved:+.4g}."
+        )
+        details: list[tuple[str, float | int | str]] = [("standard deviations", DEVIATIONS)]
+        found.append(answer("sensitivity.stress", moved, sentence, basis, unit=UNIT, details=details))
+        tables.append(
+            Table(
+                section="sensitivity", title="What moves the score",
+                caption="Widest accumulated local effects: highest less lowest mean score along the feature.",
+                columns=(Column(name="feature", unit="text"), Column(name="span", unit=UNIT),
+                         Column(name="at the lowest value", unit=UNIT), Column(name="at the highest value", unit=UNIT)),
+                rows=tuple((e.name, decimal(e.span), decimal(e.effect[0]), decimal(e.effect[-1]))
+                           for e in made[:LISTED]),
+            )
+        )  # fmt: skip
+        for effect in made[:SHOWN]:
+            points = tuple((decimal(x), decimal(y)) for x, y in zip(effect.edges, effect.effect, strict=True))
+            charts.append(
+                Chart(
+                    section="sensitivity", title=f"Effect of {effect.name}",
+                    words=f"How the mean score moves along {effect.name}, from {effect.effect[0]:.3g} at its lowest "
+                    f"value to {effect.effect[-1]:.3g} at its highest.",
+                    x=effect.name, y=f"{contract.output.name}, moved by",
+                    series=(Series(name="", form="line", style="curve", points=points),),
+                )
+            )  # fmt: skip
+    expected = validation.pd if event else validation.estimate
+    spots = soundness.weak_spots(validation.rows, validation.outcome, expected, names, max(min_group, LEAST_ROWS))
+    if isinstance(spots, NotEvaluable):
+        found.append(answer("sensitivity.weak-spots", spots, "", basis))
+    else:
+        worst = spots[0]
+        sentence = (
+            f"Of {len(spots):,} segments, outcomes part most from scores where {worst.words} ({worst.n:,} rows): "
+            f"{worst.observed:.4g} came and {worst.expected:.4g} was expected."
+        )
+        found.append(answer("sensitivity.weak-spots", worst.p_value, sentence, basis, details=[("rows", worst.n)]))
+        tables.append(
+            Table(
+                section="sensitivity", title="Weakest segments",
+                caption="Where outcomes part most from scores; p-values after Holm's adjustment for every segment.",
+                columns=(Column(name="segment", unit="text"), Column(name="rows", unit="count"),
+                         Column(name="observed", unit=UNIT), Column(name="expected", unit=UNIT),
+                         Column(name="p-value", unit="p-value")),
+                rows=tuple((s.words, str(s.n), decimal(s.observed), decimal(s.expected), decimal(s.p_value))
+                           for s in spots[:LISTED]),
+            )
+        )  # fmt: skip
+    if event:
+        found.append(_benchmark(development, validation))
+    return Found(found, tuple(tables), tuple(charts))
+
+
+def _benchmark(development: Scored, validation: Scored) -> TestResult:
+    """The model beside a scorecard of its own features."""
+    basis = validation.basis
+    card = soundness.scorecard(development.rows, development.outcome.astype(np.int64))
+    if isinstance(card, NotEvaluable):
+        return answer("sensitivity.benchmark", card, "", basis)
+    simple = card.score(validation.rows)
+    both = paired(validation.outcome, validation.scores.astype(np.float64), simple)
+    area = auc(validation.outcome, simple)
+    if isinstance(both, NotEvaluable) or isinstance(area, NotEvaluable):
+        missing = both if isinstance(both, NotEvaluable) else NotEvaluable("one outcome class")
+        return answer("sensitivity.benchmark", missing, "", basis)
+    sentence = (
+        f"A scorecard of the same features, made without tuning, has an AUC of {area.auc:.3f}; the model gains "
+        f"{both.first - both.second:+.3f}."
+    )
+    return answer(
+        "sensitivity.benchmark", both.first - both.second, sentence, basis, p_value=both.p_value,
+        details=[("AUC of the scorecard", area.auc)],
+    )  # fmt: skip
