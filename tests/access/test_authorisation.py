@@ -373,7 +373,7 @@ def test_a_schema_that_misses_a_verb_or_a_role_is_refused(shipped: tuple[bytes, 
     with pytest.raises(InvalidInputError, match="erase"):
         CedarEngine(anyone, without)
     with pytest.raises(InvalidInputError, match="scanner"):
-        CedarEngine(anyone, schema.replace(b'"operator", "scanner", ', b'"operator", '))
+        CedarEngine(anyone, schema.replace(b'"risk", "scanner", ', b'"risk", '))
     with pytest.raises(TooLargeError):
         CedarEngine(b" " * (SIZE_LIMIT + 1), schema)
 

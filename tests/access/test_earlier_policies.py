@@ -21,7 +21,7 @@ EARLIER = Path(__file__).parent / "earlier"
 """As they shipped before retention, holds and repair (846b840)."""
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
-SINCE = {("hold", "Room"), ("lift-hold", "Room"), ("repair", "Node"), ("repair", "Room"), ("retain", "Node")}
+SINCE = {("finding", "Model"), ("write", "Model"), ("hold", "Room"), ("lift-hold", "Room"), ("repair", "Node"), ("repair", "Room"), ("retain", "Node")}
 
 
 def texts() -> tuple[bytes, bytes]:
@@ -29,6 +29,10 @@ def texts() -> tuple[bytes, bytes]:
 
 
 ENGINE = CedarEngine(*texts(), earlier=True)
+
+
+KNOWN = [role for role in ROLES if role != "risk"]
+"""Roles that they have; whoever holds a newer one may nothing by it (see below)."""
 
 
 def may(engine: CedarEngine, role: str, verb: str, kind: str, who: str = "Person") -> str:
@@ -65,7 +69,7 @@ def test_what_they_do_not_know_nobody_may_and_the_refusal_names_the_way_out(
 
 def test_what_they_know_is_ruled_as_they_say() -> None:
     new = CedarEngine(*shipped())
-    both = [(role, str(verb), kind) for role in ROLES for verb, rule in VERBS.items() for kind in rule.on]
+    both = [(role, str(verb), kind) for role in KNOWN for verb, rule in VERBS.items() for kind in rule.on]
     ruled = [(may(ENGINE, *one) == "", may(new, *one) == "") for one in both if one[1:] not in SINCE]
     assert any(was for was, _ in ruled)
     # nothing that was permitted then has been taken away since, nor the other way round, but for the new acts
@@ -85,6 +89,7 @@ def test_a_role_that_they_do_not_know_is_none() -> None:
 
 
 NEW_ACTS = b"""
+action "write", "finding" appliesTo { principal: [Person], resource: [Model], context: Request };
 action "repair" appliesTo { principal: [Person], resource: [Room, Node], context: Request };
 action "retain" appliesTo { principal: [Person], resource: [Node], context: Request };
 action "hold", "lift-hold" appliesTo { principal: [Person], resource: [Room], context: Request };

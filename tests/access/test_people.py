@@ -110,7 +110,7 @@ def test_the_next_register_has_the_next_version() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_judgement_is_for_persons_and_machinery_for_machines(role: str) -> None:
-    human = role in {"approver", "author", "auditor", "custodian", "dpo", "halter", "validator"}
+    human = role in {"approver", "author", "auditor", "custodian", "dpo", "halter", "risk", "validator"}
     machine = role in {"caller", "control-plane", "gateway", "scanner", "validation-service"}
     for kind, allowed in (("Person", not machine), ("Service", not human)):
         make = {"person_id": "x", "kind": kind, "keys": (person_key(spki(1), 0),), "roles": (role,)}

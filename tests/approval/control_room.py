@@ -38,6 +38,7 @@ from tests.simulator import GOVERNANCE, MODEL, NAMED_POLICIES, POLICIES, TRUST, 
 
 PACKAGE = files("strongroom")
 DIAGRAM = (PACKAGE / "process" / "lifecycle.bpmn").read_bytes()
+VALIDATION_POLICY = (PACKAGE / "policies" / "validation.json").read_bytes()
 IDS = itertools.count(1)
 VERBS = {"scan": "scan", "validate": "validation"}
 
@@ -56,6 +57,7 @@ class ControlRoom(Room):
     desk: MemoryDesk = field(default_factory=MemoryDesk)
     log: MemoryLog = field(default_factory=MemoryLog)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    validation_policy: bytes = VALIDATION_POLICY
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +76,7 @@ class ControlRoom(Room):
         return Means(
             people=self.people.encode(),
             trust=canonical(TRUST),
+            validation=self.validation_policy,
             publisher=self.repository,
             shelf=self.shelf,
             blobs=self.blobs,

@@ -85,7 +85,7 @@ def test_every_verb_of_people_has_a_command() -> None:
         "register-sample": ("sample",), "add-grant": ("grant", "add"), "rotate-key": ("grant", "rotate"),
         "open-shard": ("node", "create"), "close-shard": ("node", "close"), "policy-check": ("policy", "check"),
         "backup": ("node", "backup"), "restore": ("node", "restore"), "people": ("people", "enter"),
-        "repair": ("fsck",), "alert": ("monitor",), "metadata": ("score",),
+        "repair": ("fsck",), "alert": ("monitor",), "metadata": ("score",), "finding": ("findings", "add"),
     }  # fmt: skip
     assert {by_verb.get(str(verb), (str(verb),)) for verb in VERBS} <= set(ALL)
 

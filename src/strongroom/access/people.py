@@ -27,7 +27,7 @@ LIMIT_BYTES = 8 * 1024 * 1024
 PEOPLE_LIMIT = 10_000
 KEYS_LIMIT = 64
 
-HUMAN_ROLES = frozenset({"approver", "author", "auditor", "custodian", "dpo", "halter", "validator"})
+HUMAN_ROLES = frozenset({"approver", "author", "auditor", "custodian", "dpo", "halter", "risk", "validator"})
 """Judgement that four eyes rest on: no machine may hold these."""
 
 MACHINE_ROLES = frozenset({"caller", "control-plane", "gateway", "scanner", "validation-service"})

@@ -26,6 +26,7 @@ ROLES = (
     "gateway",
     "halter",
     "operator",
+    "risk",
     "scanner",
     "validation-service",
     "validator",
@@ -46,6 +47,8 @@ class Verb(StrEnum):
     REGISTER_SAMPLE = "register-sample"
     SCAN = "scan"
     VALIDATE = "validate"
+    WRITE = "write"
+    FINDING = "finding"
     REVIEW = "review"
     APPROVE = "approve"
     REJECT = "reject"
@@ -103,6 +106,8 @@ VERBS: Mapping[Verb, VerbRule] = MappingProxyType(
         Verb.REGISTER_SAMPLE: VerbRule(("Model", "Case"), "register the validation sample"),
         Verb.SCAN: VerbRule(("Model", "Case"), "look for unsafe content"),
         Verb.VALIDATE: VerbRule(("Model", "Case"), "run the battery in the sandbox"),
+        Verb.WRITE: VerbRule(("Model",), "sign words for a section of the model's report"),
+        Verb.FINDING: VerbRule(("Model",), "raise, accept or close a finding"),
         Verb.REVIEW: VerbRule(("Model", "Case"), "sign the independent validator's judgement"),
         Verb.APPROVE: VerbRule(("Model", "Case"), "sign one of the two approvals"),
         Verb.REJECT: VerbRule(("Model", "Case"), "end a case with a reason"),

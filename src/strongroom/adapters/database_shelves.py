@@ -186,7 +186,7 @@ class SqlGrants:
 def _fixed(version: Version) -> Version:
     """What must not change, with everything that may set to one value."""
     sealed = replace(version.sealed, wrapped=version.sealed.manifest)
-    return replace(version, state="submitted", sample=None, evidence={}, sealed=sealed)
+    return replace(version, state="submitted", sample=None, evidence={}, papers=(), sealed=sealed)
 
 
 def _encode(value: object) -> bytes:

@@ -59,4 +59,4 @@ class MemoryPointers:
 def _fixed(version: Version) -> Version:
     """What must not change, with everything that may set to one value."""
     sealed = replace(version.sealed, wrapped=version.sealed.manifest)
-    return replace(version, state="submitted", sample=None, evidence={}, sealed=sealed)
+    return replace(version, state="submitted", sample=None, evidence={}, papers=(), sealed=sealed)

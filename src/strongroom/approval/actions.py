@@ -7,64 +7,32 @@ released model afterwards stands in `approval.standing`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from strongroom.access.principals import Principal
 from strongroom.approval.cases import Case
+from strongroom.approval.dossiers import demand_ready
 from strongroom.approval.draft import Terms, draft_release
 from strongroom.approval.evidence import Register, check_decision, check_evidence
 from strongroom.approval.four_eyes import Voice, check_four_eyes, voice_of
-from strongroom.approval.ports import ApprovalBooks, EvidenceShelf, GovernanceHead, ReleasePublisher
-from strongroom.approval.process import Outcome, ProcessEngine
+from strongroom.approval.means import Means as Means
+from strongroom.approval.means import proposed
+from strongroom.approval.ports import ApprovalBooks
+from strongroom.approval.process import Outcome
 from strongroom.approval.process import Verb as Task
 from strongroom.approval.release import Monitors, NumericProfile, Release
-from strongroom.approval.role_metadata import RoleMetadata, model_role, read_signed, release_path
+from strongroom.approval.role_metadata import model_role, read_signed, release_path
 from strongroom.approval.signing import ApprovalPapers, SignedApproval
 from strongroom.approval.statements import Approval
-from strongroom.approval.trust_policy import TrustPolicy, read_trust_policy
-from strongroom.encoding import canonical, parse_as
+from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, NotFoundError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.ports import Door
 from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
-from strongroom.sealing.ports import Blobs
 from strongroom.sealing.statements import APPROVAL
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the verbs work with.
-
-    Attributes:
-        people: `people.json` in force.
-        trust: `policy/trust.json` in force.
-        publisher: the release repository's metadata.
-        shelf: its evidence and sealed files.
-        blobs: the room's own blobs: evidence and diagrams lie here by digest from the first day.
-        engine: runs the diagram.
-        governance: the governance log's head.
-    """
-
-    people: bytes
-    trust: bytes
-    publisher: ReleasePublisher
-    shelf: EvidenceShelf
-    blobs: Blobs
-    engine: ProcessEngine
-    governance: GovernanceHead
-
-    @property
-    def register(self) -> Register:
-        """The people register, ready for verification."""
-        return Register.read(self.people)
-
-    @property
-    def policy(self) -> TrustPolicy:
-        """The trust policy."""
-        return read_trust_policy(self.trust)
 
 
 def open_case(
@@ -211,7 +179,7 @@ def papers(
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         if case.state != "reviewed":
             raise ConflictError(f"case `{case.id}` is {case.state}; it does not wait for an approval")
-        draft, release = _proposed(ref, means)
+        draft, release = proposed(ref, means)
         books.note(case=case.id, manifest=ref.manifest)
         return ApprovalPapers(
             release=canonical(release),
@@ -240,7 +208,7 @@ def approve(
     """
     with door.open(Act(by, "approve", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
-        draft, release = _proposed(ref, means)
+        draft, release = proposed(ref, means)
         register = means.register
         decision, voice = _decision(signed.envelope, ref, by, register)
         check_decision(decision, voice, release, draft, micros(at))
@@ -248,6 +216,7 @@ def approve(
             raise EvidenceError("an approval says so, and comes with the same key's signature over the metadata")
         data, manifest = _evidence(version, means), _manifest(version, means)
         judged = check_evidence(ref, data, manifest, version.contract.tier, means.policy, register, micros(at))
+        demand_ready(version, means, at)
         case = case.approved_by(by.id, micros(at), means.policy.approvers)
         if case.state == "approved":
             check_four_eyes(judged.author, judged.validator, _voices(ref, voice, means), means.policy.approvers)
@@ -326,7 +295,9 @@ def release(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Mode
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         case = _advanced(case.released_by(by.id, micros(at)), "release", Outcome("accept", by.id), means)
         published = {one.manifest: one for one in means.publisher.releases(ref.name)}
-        document = published.get(ref.manifest) or _proposed(ref, means)[1]
+        if ref.manifest not in published:
+            demand_ready(version, means, at)
+        document = published.get(ref.manifest) or proposed(ref, means)[1]
         for digest in (item.sha256 for item in document.evidence):
             means.shelf.put_evidence(means.blobs.get(digest))
         means.shelf.publish_version(version.sealed, means.blobs, document.artifact)
@@ -362,14 +333,6 @@ def _waiting_version(model: str, means: Means) -> Digest | None:
     return Digest(added[0].rpartition("/")[2].removesuffix(".json")) if added else None
 
 
-def _proposed(ref: ModelRef, means: Means) -> tuple[RoleMetadata, Release]:
-    draft = read_signed(means.publisher.draft(model_role(ref.name)))
-    entry = draft.targets.get(release_path(ref.name, ref.manifest))
-    if entry is None:
-        raise ConflictError(f"what waits for signatures is another version of `{ref.name}`")
-    return draft, parse_as(canonical(entry.custom), Release)
-
-
 def _decision(envelope: bytes, ref: ModelRef, by: Principal, register: Register) -> tuple[Approval, Voice]:
     decision, key_id = register.statement(envelope, ref, APPROVAL, Approval)
     voice = voice_of(register.people, key_id, decision.at_us, "approver")
@@ -380,7 +343,7 @@ def _decision(envelope: bytes, ref: ModelRef, by: Principal, register: Register)
 
 def _rejection(signed: SignedApproval, ref: ModelRef, by: Principal, at: datetime, reason: str, means: Means) -> Digest:
     """Check an approver's signed rejection as an approval is checked, and keep it."""
-    draft, release = _proposed(ref, means)
+    draft, release = proposed(ref, means)
     decision, voice = _decision(signed.envelope, ref, by, means.register)
     check_decision(decision, voice, release, draft, micros(at))
     said = (decision.decision, decision.reason, signed.draft_signature, signed.key_id)

@@ -14,6 +14,7 @@ from strongroom.vocabulary import parse_jurisdiction, parse_name
 TRUST_PATH = "policy/trust.json"
 JURISDICTIONS_PATH = "policy/jurisdictions.json"
 VALIDATION_PATH = "policy/validation.json"
+VALIDATION_SIGNATURE_PATH = "policy/validation.dsse"
 ACCESS_PATH = "policy/access.cedar"
 ACCESS_SCHEMA_PATH = "policy/access.cedarschema"
 DIAGRAM_PATH = "process/lifecycle.bpmn"

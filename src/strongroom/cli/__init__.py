@@ -14,8 +14,10 @@ from strongroom.cli import (
     judgement,
     models,
     planning,
+    policing,
     proof,
     recovering,
+    reporting,
     rooms,
     rotation,
     running,
@@ -37,7 +39,14 @@ app = typer.Typer(
 SECTIONS: dict[str, list[Callable[..., None]]] = {
     "The room": [rooms.init, rooms.timestamp],
     "A model's way in": [models.package, models.submit, models.sample, models.scan, models.validate],
-    "Judgement": [judgement.review, judgement.propose, judgement.approve, judgement.reject],
+    "Judgement": [
+        reporting.write,
+        reporting.report,
+        judgement.review,
+        judgement.propose,
+        judgement.approve,
+        judgement.reject,
+    ],
     "Running": [
         judgement.release,
         judgement.rollback,
@@ -76,9 +85,10 @@ for panel, commands in SECTIONS.items():
     for function in commands:
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
-app.add_typer(rooms.policy, name="policy", rich_help_panel="The room")
+app.add_typer(policing.policy, name="policy", rich_help_panel="The room")
+app.add_typer(reporting.findings, name="findings", rich_help_panel="Judgement")
 app.add_typer(rotation.room_keys, name="room", rich_help_panel="The room")
-# `identity`, `granting` and `rotation` add commands of their own to the groups of `running`
+# `identity`, `granting` and `rotation` add commands to the groups of `running`, `policing` to that of `rooms`
 app.add_typer(granting.grant, name="grant", rich_help_panel="Running")
 app.add_typer(rotation.node, name="node", rich_help_panel="Running")
 

@@ -49,6 +49,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Paper:
+    """A signed statement of a person about a version that is no step of its way: words for its report, a finding.
+
+    Attributes:
+        kind: `section` or `finding`.
+        statement: digest of the signed statement.
+    """
+
+    kind: Literal["section", "finding"]
+    statement: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One immutable version of a model, and its state.
 
@@ -62,6 +75,7 @@ class Version:
         state: how far it has come.
         sample: the validation sample, once registered.
         evidence: digests of signed statements by type (`scan`, `validation`, `review`), the latest of each.
+        papers: what people signed about it besides, in the order in which the room took it in; only ever added to.
     """
 
     ref: ModelRef
@@ -73,6 +87,7 @@ class Version:
     state: State = "submitted"
     sample: Sample | None = None
     evidence: Mapping[str, Digest] = field(default_factory=dict, hash=False)
+    papers: tuple[Paper, ...] = ()
 
     def __post_init__(self) -> None:
         if self.submitted_at.tzinfo is None:
@@ -101,6 +116,22 @@ class Version:
         if state not in NEXT[self.state]:
             raise ConflictError(f"version {self.ref} is {self.state}, so it cannot become {state}")
         return replace(self, state=state, evidence={**self.evidence, **evidence})
+
+    def with_paper(self, paper: Paper) -> Version:
+        """The version with one more signed statement about it.
+
+        Raises:
+            ConflictError: this very statement is there already, or the version came to its end.
+        """
+        if paper in self.papers:
+            raise ConflictError("this statement is on the shelf already")
+        if self.state in ("rejected", "retired"):
+            raise ConflictError(f"version {self.ref} is {self.state}; nothing is added to it any more")
+        return replace(self, papers=(*self.papers, paper))
+
+    def papers_of(self, kind: Literal["section", "finding"]) -> tuple[Digest, ...]:
+        """Digests of the statements of one kind, oldest first."""
+        return tuple(paper.statement for paper in self.papers if paper.kind == kind)
 
     def with_sample(self, sample: Sample) -> Version:
         """The version with its validation sample.

@@ -519,6 +519,17 @@ ENTRIES = (
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}
 
 
+def better_of(rule: str) -> Literal["higher", "lower"]:
+    """Which way a test's figure is better.
+
+    Raises:
+        InvalidInputError: the catalogue has no such rule.
+    """
+    if rule not in CATALOGUE:
+        raise InvalidInputError(f"the catalogue has no test `{rule}`", rule="catalogue")
+    return CATALOGUE[rule].better
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
     """The sample that a figure stands on."""

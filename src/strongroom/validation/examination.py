@@ -74,7 +74,7 @@ class Examination:
             )  # fmt: skip
         policy = ValidationPolicy.decode(inputs["policy.json"])
         proof = parse_as(inputs["profile.json"], ProfileProof)
-        battery = policy.battery(contract.kind, contract.tier)
+        battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
         predict, version, _ = open_model(contract, inputs[contract.model_input])
         return cls(contract, policy, battery, proof, float(policy.confidence), inputs, manifest, predict, version)
 

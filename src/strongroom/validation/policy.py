@@ -15,7 +15,11 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import bound
 from strongroom.validation.bins import Floor
+from strongroom.validation.catalogue import better_of
 from strongroom.validation.results import Role, TestResult, Verdict
+from strongroom.validation.sections import TITLES, WRITERS, SectionKey
+from strongroom.validation.tiering import Tiering
+from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 BatteryVerdict = Literal["pass", "amber", "fail"]
 
@@ -49,19 +53,106 @@ class Rule(_Part, frozen=True, kw_only=True):
             )
 
 
+class SectionDemand(_Part, frozen=True, kw_only=True):
+    """A section of the report that must not be empty.
+
+    Attributes:
+        section: its key.
+        by: the role of whoever must have written and signed it; left out, what the records fill will do.
+    """
+
+    section: SectionKey
+    by: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.by is not msgspec.UNSET and self.by not in WRITERS:
+            raise InvalidInputError(
+                f"nobody in the role `{self.by[:40]}` writes in reports; one of {', '.join(sorted(WRITERS))} does",
+                field="sections",
+                rule="role",
+            )
+        if self.section == "approvals" and self.by is msgspec.UNSET:
+            raise InvalidInputError(
+                "the section `approvals` fills itself and cannot be demanded before it", field="sections", rule="order"
+            )
+
+
 class Battery(_Part, frozen=True, kw_only=True):
-    """The rules for models of one kind and tier. Without a gate there would be nothing to fail."""
+    """The rules for models of one kind and tier. Without a gate there would be nothing to fail.
+
+    `sections` are those of the report that must not be empty before anybody approves; left out, none must.
+    """
 
     kind: str
     tier: int
     rules: tuple[Rule, ...]
+    sections: tuple[SectionDemand, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def demanded(self) -> tuple[SectionDemand, ...]:
+        """Sections that must not be empty, in the order of the report."""
+        given = () if isinstance(self.sections, msgspec.UnsetType) else self.sections
+        order = list(TITLES)
+        return tuple(sorted(given, key=lambda demand: (order.index(demand.section), str(demand.by))))
 
     def __post_init__(self) -> None:
+        asked = [(demand.section, str(demand.by)) for demand in self.demanded]
+        if len(set(asked)) != len(asked):
+            raise InvalidInputError(f"the battery {self.kind}/{self.tier} demands a section twice", rule="unique")
         names = [rule.test for rule in self.rules]
         if len(set(names)) != len(names):
             raise InvalidInputError(f"the battery {self.kind}/{self.tier} names a test twice", rule="unique")
         if not any(rule.role == "gate" for rule in self.rules):
             raise InvalidInputError(f"the battery {self.kind}/{self.tier} has no gate", rule="gate")
+
+
+class LocalRules(_Part, frozen=True, kw_only=True):
+    """What a jurisdiction asks beyond the battery of a kind and tier: more rules, or stricter ones, and more sections.
+
+    It can add and tighten, never relax: see `ValidationPolicy.battery`.
+    """
+
+    jurisdiction: str
+    kind: str
+    tier: int
+    rules: tuple[Rule, ...] = ()
+    sections: tuple[SectionDemand, ...] = ()
+
+    def __post_init__(self) -> None:
+        parse_jurisdiction(self.jurisdiction)
+        names = [rule.test for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise InvalidInputError(f"the rules of {self.jurisdiction} name a test twice", rule="unique")
+        if not self.rules and not self.sections:
+            raise InvalidInputError(f"the rules of {self.jurisdiction} ask nothing", field="local", rule="empty")
+
+
+class FindingsRule(_Part, frozen=True, kw_only=True):
+    """How findings bear on approval and release.
+
+    Attributes:
+        block: severities of which none may be open, or accepted until a day that has passed.
+        accept: roles that may accept a finding for a time.
+        max_accept_days: how long an acceptance lasts at most.
+    """
+
+    block: tuple[Literal["low", "medium", "high"], ...]
+    accept: tuple[str, ...]
+    max_accept_days: int
+
+    def __post_init__(self) -> None:
+        if "high" not in self.block:
+            raise InvalidInputError("open high findings block in every house", field="findings.block", rule="floor")
+        if not self.accept or not 1 <= self.max_accept_days <= 3650:
+            raise InvalidInputError(
+                "somebody accepts findings, for 1 to 3650 days", field="findings.accept", rule="range"
+            )
+        for role in self.accept:
+            parse_name(role, "role")
+
+
+DEFAULT_FINDINGS = FindingsRule(block=("high",), accept=("risk", "validator"), max_accept_days=365)
+"""Where a policy says nothing: policies from before findings."""
 
 
 class Grades(_Part, frozen=True, kw_only=True):
@@ -180,11 +271,24 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     asset_correlation: str | msgspec.UnsetType = msgspec.UNSET
     fraud: FraudTerms | msgspec.UnsetType = msgspec.UNSET
     robustness: RobustnessStudy | msgspec.UnsetType = msgspec.UNSET
+    findings: FindingsRule | msgspec.UnsetType = msgspec.UNSET
+    local: tuple[LocalRules, ...] | msgspec.UnsetType = msgspec.UNSET
+    tiering: Tiering | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def correlation(self) -> float | None:
         """Of the asset values of obligors, for the binomial test with correlated defaults; None where none is set."""
         return None if isinstance(self.asset_correlation, msgspec.UnsetType) else bound(self.asset_correlation)
+
+    @property
+    def finding_rule(self) -> FindingsRule:
+        """How findings bear on approval and release."""
+        return DEFAULT_FINDINGS if isinstance(self.findings, msgspec.UnsetType) else self.findings
+
+    @property
+    def local_rules(self) -> tuple[LocalRules, ...]:
+        """What jurisdictions ask beyond the batteries."""
+        return () if isinstance(self.local, msgspec.UnsetType) else self.local
 
     def __post_init__(self) -> None:
         Floor.parse(self.psi_floor)
@@ -201,6 +305,11 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
         pairs = [(battery.kind, battery.tier) for battery in self.batteries]
         if not pairs or len(set(pairs)) != len(pairs):
             raise InvalidInputError("each kind and tier has one battery", field="batteries", rule="unique")
+        places = [(one.jurisdiction, one.kind, one.tier) for one in self.local_rules]
+        if len(set(places)) != len(places) or not {place[1:] for place in places} <= set(pairs):
+            raise InvalidInputError(
+                "each jurisdiction adds once to a battery that the policy has", field="local", rule="unique"
+            )
 
     def encode(self) -> bytes:
         """Canonical bytes (format 1)."""
@@ -225,16 +334,58 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
             raise ExpiredError(f"the validation policy `{self.version}` is not in force now; publish one that is")
         return self
 
-    def battery(self, kind: str, tier: int) -> Battery:
-        """The rules for a kind and tier.
+    def battery(self, kind: str, tier: int, jurisdictions: Sequence[str] = ()) -> Battery:
+        """The rules for a kind and tier, with what the model's jurisdictions add.
+
+        A test that several of them judge is held to the strictest: a gate before an advisory, and of every cut-off the
+        one that fewer figures reach.
+
+        Args:
+            kind, tier: of the model.
+            jurisdictions: that the model is for, as its contract lists them.
 
         Raises:
             EvidenceError: the policy has none.
         """
         for battery in self.batteries:
             if (battery.kind, battery.tier) == (kind, tier):
+                for one in self.local_rules:
+                    if (one.kind, one.tier) == (kind, tier) and one.jurisdiction in jurisdictions:
+                        battery = _tightened(battery, one)
                 return battery
         raise EvidenceError(f"the validation policy `{self.version}` has no battery for kind `{kind}` of tier {tier}")
+
+
+_ROLES: tuple[Role, ...] = ("information", "advisory", "gate")
+
+
+def _tightened(battery: Battery, local: LocalRules) -> Battery:
+    rules = {rule.test: rule for rule in battery.rules}
+    for rule in local.rules:
+        rules[rule.test] = _stricter(rules[rule.test], rule) if rule.test in rules else rule
+    known = {(demand.section, str(demand.by)) for demand in battery.demanded}
+    more = tuple(demand for demand in local.sections if (demand.section, str(demand.by)) not in known)
+    sections = (*battery.demanded, *more) or msgspec.UNSET
+    return Battery(kind=battery.kind, tier=battery.tier, rules=tuple(rules.values()), sections=sections)
+
+
+def _stricter(one: Rule, other: Rule) -> Rule:
+    role = max(one.role, other.role, key=_ROLES.index)
+    return Rule(
+        test=one.test,
+        role=role,
+        amber=_tighter(one.test, one.amber, other.amber) if role != "information" else None,
+        fail=_tighter(one.test, one.fail, other.fail) if role == "gate" else None,
+    )
+
+
+def _tighter(test: str, one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return one if other is None else other
+    # which way a figure is better stands in the catalogue; a test that it does not know has no cut-off to compare
+    if better_of(test) == "higher":
+        return one if float(one) >= float(other) else other
+    return one if float(one) <= float(other) else other
 
 
 def judge(result: TestResult, rule: Rule | None) -> TestResult:

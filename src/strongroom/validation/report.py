@@ -82,21 +82,9 @@ def render(data: bytes) -> bytes:
         InvalidInputError: the bytes are not a battery's results.
     """
     results = BatteryResults.decode(data)
-    by_rule = {test.rule: test for test in results.tests}
     level = f"{float(results.confidence):.0%}"
-    area = by_rule.get("discrimination.auc")
-    shifts, ratios = _cuts(by_rule.get("stability.psi-features")), _cuts(by_rule.get("fairness.air"))
-    plots = None if isinstance(results.plots, UnsetType) else results.plots
     tables = () if isinstance(results.tables, UnsetType) else results.tables
-    charts = () if isinstance(results.charts, UnsetType) else results.charts
-    pictures: dict[str, list[drawing.Picture]] = {
-        "discrimination": [drawing.roc(plots.roc, shown(area)), drawing.distributions(plots.scores)]
-        if plots and plots.roc and area
-        else [],
-        "calibration": [drawing.calibration(results.grades, level)] if results.grades else [],
-        "stability": [drawing.stability(results.psi, *shifts)] if results.psi else [],
-        "fairness": [drawing.impact(results.air, *ratios)] if results.air else [],
-    }
+    pictures = pictures_of(results)
     environment = Environment(
         loader=PackageLoader("strongroom.validation", "pages"),
         autoescape=True,
@@ -107,16 +95,14 @@ def render(data: bytes) -> bytes:
     )
     style = environment.get_template("report.css").render()
     kind = KINDS.get(results.kind)
-    for chart in charts:
-        pictures.setdefault(chart.section, []).append(drawing.chart(chart))
     answered = [test.section for test in results.tests]
     sections = [
         (
             key,
             name,
-            [_line(test) for test in results.tests if test.section == key],
+            [line_of(test) for test in results.tests if test.section == key],
             pictures.get(key, []),
-            [_sheet(table) for table in tables if table.section == key],
+            [sheet_of(table) for table in tables if table.section == key],
         )
         for key, name in SECTIONS.items()
         if key in answered or (kind and key in kind.sections)
@@ -124,7 +110,7 @@ def render(data: bytes) -> bytes:
     counts = {name: sum(test.verdict == name for test in results.tests) for name in VERDICTS}
     page = environment.get_template("report.html").render(
         r=results,
-        events=_events(results),
+        events=events_of(results),
         kind=kind.contract.title if kind else results.kind,
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -143,7 +129,28 @@ def render(data: bytes) -> bytes:
     return page.encode()
 
 
-def _events(results: BatteryResults) -> tuple[str, str] | None:
+def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
+    """The pictures of a battery's results, by the section in which they stand."""
+    by_rule = {test.rule: test for test in results.tests}
+    level = f"{float(results.confidence):.0%}"
+    area = by_rule.get("discrimination.auc")
+    shifts, ratios = _cuts(by_rule.get("stability.psi-features")), _cuts(by_rule.get("fairness.air"))
+    plots = None if isinstance(results.plots, UnsetType) else results.plots
+    charts = () if isinstance(results.charts, UnsetType) else results.charts
+    pictures: dict[str, list[drawing.Picture]] = {
+        "discrimination": [drawing.roc(plots.roc, shown(area)), drawing.distributions(plots.scores)]
+        if plots and plots.roc and area
+        else [],
+        "calibration": [drawing.calibration(results.grades, level)] if results.grades else [],
+        "stability": [drawing.stability(results.psi, *shifts)] if results.psi else [],
+        "fairness": [drawing.impact(results.air, *ratios)] if results.air else [],
+    }
+    for chart in charts:
+        pictures.setdefault(chart.section, []).append(drawing.chart(chart))
+    return pictures
+
+
+def events_of(results: BatteryResults) -> tuple[str, str] | None:
     """Heads of the columns that count events in a sample, where the kind has events."""
     if all(sample.defaults is None for sample in results.samples):
         return None
@@ -159,7 +166,8 @@ class Sheet(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def _sheet(table: Table) -> Sheet:
+def sheet_of(table: Table) -> Sheet:
+    """A table of the results as it is shown."""
     heads = tuple((column.name, column.unit != "text") for column in table.columns)
     rows = tuple(
         tuple(_cell(text, column.unit) for text, column in zip(row, table.columns, strict=True)) for row in table.rows
@@ -202,7 +210,8 @@ def _cuts(test: TestResult | None) -> tuple[str | None, str | None]:
     return (test.amber, test.fail) if test else (None, None)
 
 
-def _line(test: TestResult) -> Line:
+def line_of(test: TestResult) -> Line:
+    """A test in the words of the verdict table."""
     interval = "–"  # noqa: RUF001  # as above
     if test.interval:
         interval = f"{_by_unit(test.interval[0], test.unit)} to {_by_unit(test.interval[1], test.unit)}"

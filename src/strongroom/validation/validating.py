@@ -105,7 +105,7 @@ def validate(
         if version.sample is None:
             raise ConflictError(f"version {ref} has no validation sample; the validator registers one first")
         rules = ValidationPolicy.decode(policy).in_force(micros(at))
-        rules.battery(version.contract.kind, version.contract.tier)
+        rules.battery(version.contract.kind, version.contract.tier, version.contract.jurisdictions)
         model, _ = open_version(version, people=people, vault=vault)
         inputs = job_inputs(version.contract, model.files, open_sample(version, vault=vault), policy)
         outcome = examine(ref, version.contract, inputs, sandbox=sandbox, isa=isa)
@@ -127,6 +127,7 @@ def validate(
             isolation=outcome.isolation,
             at_us=micros(at),
         )
+        vault.blobs.put(policy)  # a report can always be judged by the policy that judged it
         evidence = vault.blobs.put(sign_envelope(make_statement(ref, VALIDATION, predicate), signer))
         books.note(
             manifest=ref.manifest,
@@ -237,7 +238,7 @@ def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], 
     }
     if named != {name: digest_of(data) for name, data in inputs.items()}:
         raise SandboxError("the results name other inputs than were given", reason="output")
-    battery = policy.battery(contract.kind, contract.tier)
+    battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
     rules = {rule.test: rule for rule in battery.rules}
     judged = tuple(judge(test, rules.get(test.rule)) for test in found.tests)
     verdict, reasons = conclude(battery, judged)

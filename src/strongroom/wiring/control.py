@@ -24,14 +24,16 @@ from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.actions import Means
+from strongroom.approval.evidence import Register
+from strongroom.approval.policy_signature import read_policy_signature
 from strongroom.approval.resources import describe
-from strongroom.errors import ConflictError, NotFoundError
+from strongroom.errors import ConflictError, EvidenceError, NotFoundError
 from strongroom.ledger.note import LogKey
 from strongroom.ledger.trust import read_trust
 from strongroom.office.door import Office
 from strongroom.office.entries import REQUEST, Entry
 from strongroom.registry.actions import Vault
-from strongroom.vocabulary import Digest, digest_of, micros
+from strongroom.vocabulary import Digest, PersonId, digest_of, micros
 from strongroom.wiring.founding import GOVERNANCE_SEED, RECORD_KEY, open_repository
 from strongroom.wiring.room_keys import peppers
 from strongroom.wiring.settings import Layout, RoomSettings
@@ -162,11 +164,35 @@ class ControlPlane:
             raise NotFoundError(f"`{path}` is not published in this room")
         return content
 
+    def policy_published(self, digest: Digest) -> bytes:
+        """A validation policy that this room published at any time: old ones stay readable.
+
+        Raises:
+            NotFoundError: it never did.
+        """
+        path = self.repository.files.target_path(paths.VALIDATION_PATH, digest)
+        if not path.exists() or digest_of(content := path.read_bytes()) != digest:
+            raise NotFoundError(f"the validation policy {digest[:12]} was never published in this room")
+        return content
+
+    def policy_signer(self, policy: bytes) -> PersonId | None:
+        """Who of the risk function signed a validation policy of this room; None where the custodians alone did."""
+        register = Register.read(self.document(paths.PEOPLE_PATH))
+        name = Path(paths.VALIDATION_SIGNATURE_PATH)
+        for file in sorted((self.layout.repository / "targets" / name.parent).glob(f"*.{name.name}")):
+            try:
+                return read_policy_signature(file.read_bytes(), policy, register)
+            except EvidenceError:
+                continue  # it is about another policy
+        return None
+
     def means(self) -> Means:
         """What the verbs of approval work with, as of now."""
         return Means(
             people=self.document(paths.PEOPLE_PATH),
             trust=self.document(paths.TRUST_PATH),
+            validation=self.document(paths.VALIDATION_PATH),
+            validation_signature=self.repository.target(paths.VALIDATION_SIGNATURE_PATH),
             publisher=self.repository,
             shelf=self.shelf,
             blobs=self.vault.blobs,

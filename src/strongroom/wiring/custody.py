@@ -16,6 +16,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
+from strongroom.approval.policy_signature import demand_policy_signature
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, NotAuthenticatedError, NotPermittedError
 from strongroom.office.acts import Act, EntryRef, Resource
@@ -231,13 +232,22 @@ def propose_policies(desk: AtDesk, folder: Path | None) -> tuple[tuple[str, ...]
     else:
         found = {path: folder / Path(path).name for path in shipped}
         new = {path: file.read_bytes() for path, file in found.items() if file.exists()}
+        signature = folder / Path(paths.VALIDATION_SIGNATURE_PATH).name
+        if signature.exists():
+            new[paths.VALIDATION_SIGNATURE_PATH] = signature.read_bytes()
+            inside[paths.VALIDATION_SIGNATURE_PATH] = room.repository.target(paths.VALIDATION_SIGNATURE_PATH) or b""
     changed = {path: content for path, content in new.items() if content != inside[path]}
     body = canonical({path: digest_of(content) for path, content in changed.items()})
     who = desk.ask("people", "People", "register", body)
     with room.office.open(Act(who, "people", Resource("People", "register"), at)) as books:
         if not changed:
             raise ConflictError("the room has exactly these policies; nothing waits for a signature")
-        _demand_sound({**inside, **changed})
+        after = {**inside, **changed}
+        _demand_sound(after)
+        if {paths.VALIDATION_PATH, paths.VALIDATION_SIGNATURE_PATH} & set(changed):
+            demand_policy_signature(
+                after[paths.VALIDATION_PATH], after.get(paths.VALIDATION_SIGNATURE_PATH), room.means().register
+            )
         draft = room.repository.stage_targets(at, files=changed)
         books.note(draft=digest_of(draft), **{Path(path).name: digest_of(changed[path]) for path in sorted(changed)})
     return tuple(sorted(changed)), books.receipt

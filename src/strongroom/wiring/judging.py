@@ -93,7 +93,7 @@ def _run_again(desk: AtDesk, version: Version) -> bytes:
     room = desk.room
     model, _ = open_version(version, people=room.register, vault=room.vault)
     sample = open_sample(version, vault=room.vault)
-    inputs = validating.job_inputs(version.contract, model.files, sample, room.document(paths.VALIDATION_PATH))
+    inputs = validating.job_inputs(version.contract, model.files, sample, room.means().judging)
     return validating.examine(version.ref, version.contract, inputs, sandbox=desk.sandbox, isa=isa_class()).results
 
 

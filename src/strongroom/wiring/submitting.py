@@ -153,7 +153,7 @@ def validate(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None
         vault=room.vault,
         sandbox=desk.watched(progress),
         signer=room.keys.signer("validation-service"),
-        policy=room.document(paths.VALIDATION_PATH),
+        policy=room.means().judging,
         isa=isa_class(),
     )
     approval.follow(room.office, who, room.clock(), ref=ref, kind="validate", means=room.means())

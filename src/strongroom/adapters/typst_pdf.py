@@ -1,0 +1,58 @@
+"""Reports in print, by typst. The report goes in as data, so no words of anybody are read as typst's markup.
+
+The same report gives the same bytes under one version of typst: no date, no fonts but those that typst brings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from strongroom.errors import UnavailableError
+from strongroom.validation.blocks import Plot, Plots, Report
+
+PAGES = files("strongroom") / "validation" / "pages"
+FONT = "text{font-family:'Libertinus Serif'}"
+
+
+def print_report(report: Report) -> bytes:
+    """The report as PDF.
+
+    Raises:
+        UnavailableError: typst is not installed, or cannot set the report.
+    """
+    try:
+        import typst
+    except ImportError as error:
+        raise UnavailableError("PDF needs typst; install `strongroom[report]`, or write HTML") from error
+    data = msgspec.json.encode(_with_styles(report)).decode()
+    template = (PAGES / "dossier.typ").read_bytes()
+    with tempfile.TemporaryDirectory(prefix="strongroom-print-") as nothing:
+        try:
+            # a root that holds the template alone: it can read no other file
+            page = Path(nothing) / "report.typ"
+            page.write_bytes(template)
+            return typst.compile(page, root=page.parent, ignore_system_fonts=True, sys_inputs={"report": data})
+        except typst.TypstError as error:
+            raise UnavailableError(f"typst could not set the report: {str(error)[:200]}") from error
+
+
+def _with_styles(report: Report) -> Report:
+    """Pictures that bring their style along: what the page's style sheet says of them, since each stands alone."""
+    lines = (PAGES / "report.css").read_text().splitlines()
+    rules = "".join(line.removeprefix("svg ") for line in lines if line.startswith("svg ."))
+    style = f"<style>{FONT}{rules}</style><title>"
+
+    def styled(picture: Plot) -> Plot:
+        return msgspec.structs.replace(picture, svg=picture.svg.replace("<title>", style, 1))
+
+    sections = []
+    for section in report.sections:
+        blocks = tuple(
+            Plots(tuple(map(styled, block.pictures))) if isinstance(block, Plots) else block for block in section.blocks
+        )
+        sections.append(msgspec.structs.replace(section, blocks=blocks))
+    return msgspec.structs.replace(report, sections=tuple(sections))

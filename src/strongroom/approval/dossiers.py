@@ -1,0 +1,229 @@
+"""Gather what a model's report is made of, with every signature verified; and hold approval and release against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from strongroom.approval.evidence import SKEW_US, author_of
+from strongroom.approval.four_eyes import voice_of
+from strongroom.approval.means import Means, proposed
+from strongroom.approval.papers import findings_of, sections_of
+from strongroom.approval.release import Release
+from strongroom.approval.statements import Approval, Review
+from strongroom.encoding import canonical
+from strongroom.errors import ConflictError, EvidenceError, NotFoundError, TamperedError
+from strongroom.registry.samples import SampleStatement
+from strongroom.registry.versions import Version
+from strongroom.sealing.manifest import Manifest
+from strongroom.sealing.statements import APPROVAL, REVIEW, SAMPLE, SCAN, VALIDATION
+from strongroom.validation.chapters import lacking
+from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms
+from strongroom.validation.findings import blocking
+from strongroom.validation.human_text import current
+from strongroom.validation.policy import ValidationPolicy
+from strongroom.validation.results import BatteryResults, ValidationPredicate
+from strongroom.validation.scan import ScanPredicate
+from strongroom.vocabulary import Digest, PersonId, digest_of, micros
+
+
+def gather(
+    version: Version,
+    means: Means,
+    at: datetime,
+    *,
+    policy: bytes,
+    policy_signer: PersonId | None = None,
+    events: Sequence[Event] = (),
+    origin: str = "",
+    command: str = "",
+) -> Dossier:
+    """The dossier of a version as it stood at a moment.
+
+    Args:
+        version: of the registry.
+        means: what the verbs of approval work with.
+        at: what was signed later is left out.
+        policy: that judged the battery, or the one in force.
+        policy_signer: of the risk function.
+        events: of the governance log, about the model.
+        origin: of that log.
+        command: that draws the report again.
+
+    Raises:
+        TamperedError, NotAuthenticatedError, EvidenceError: something signed does not hold.
+        NotFoundError, UnavailableError: a blob is gone.
+    """
+    register, blobs, at_us = means.register, means.blobs, micros(at)
+    manifest = Manifest.decode(blobs.get(version.sealed.manifest), version.ref.manifest)
+    author_key = author_of(blobs.get(version.bundle), version.ref, manifest, register)
+    scan = _stated(version, "scan", SCAN, "scanner", ScanPredicate, means, at_us)
+    validation = _stated(version, "validation", VALIDATION, "validation-service", ValidationPredicate, means, at_us)
+    results = None
+    if validation is not None:
+        results = blobs.get(validation.results)
+        if digest_of(results) != validation.results or digest_of(policy) != validation.policy_sha256:
+            raise TamperedError(f"the results of {version.ref}, or their policy, are not those that were signed")
+    opinion = _opinion(version, means, at_us)
+    sample = None
+    if version.sample is not None and micros(version.sample.registered_at) <= at_us:
+        sample, _ = register.statement(blobs.get(version.sample.statement), version.ref, SAMPLE, SampleStatement)
+    decisions = _decisions(version, means, at_us)
+    texts = [text for text in sections_of(version, blobs, register) if text.said.at_us <= at_us]
+    found = findings_of(version, blobs, register, at_us)
+    evidence = {"submission": version.bundle}
+    evidence |= {"scan": version.evidence["scan"]} if scan else {}
+    evidence |= {"validation": version.evidence["validation"]} if validation else {}
+    evidence |= {"review": version.evidence["review"]} if opinion else {}
+    return Dossier(
+        ref=version.ref,
+        contract=version.contract,
+        author=version.author,
+        author_key=author_key.key_id,
+        submitted_us=micros(version.submitted_at),
+        as_of_us=at_us,
+        policy=ValidationPolicy.decode(policy),
+        policy_sha256=digest_of(policy),
+        policy_signer=policy_signer,
+        results=BatteryResults.decode(results) if results is not None else None,
+        results_sha256=digest_of(results) if results is not None else None,
+        validation=validation,
+        scan=scan,
+        sample=sample,
+        evidence=tuple(evidence.items()),
+        texts=current(texts),
+        findings=found,
+        opinion=opinion,
+        decisions=decisions,
+        # before the first decision the terms are a draft that may change without a trace
+        terms=_terms(version, means) if decisions else None,
+        origin=origin,
+        events=tuple(event for event in events if event.at_us <= at_us),
+        command=command,
+    )
+
+
+def demand_ready(version: Version, means: Means, at: datetime) -> None:
+    """Hold a version's findings and report against the policy in force, before somebody approves or releases it.
+
+    Raises:
+        EvidenceError: a finding blocks, or the report lacks what the policy demands. The message names the section and
+            the verb that helps; `details["lacks"]` counts what is missing.
+    """
+    policy = ValidationPolicy.decode(means.judging)
+    found = findings_of(version, means.blobs, means.register)
+    reasons = [
+        f"{reason}; settle it with `strongroom findings accept` or `strongroom findings close`"
+        for reason in blocking(found, policy.finding_rule, micros(at))
+    ]
+    review = _opinion(version, means, micros(at) + SKEW_US)
+    known = {finding.name for finding in found}
+    for one in review.findings if review else ():
+        if one.severity in policy.finding_rule.block and one.status != "closed" and one.name not in known:
+            reasons.append(
+                f"the review's finding `{one.name}` is {one.severity} and stands in no register; enter it with "
+                f"`strongroom findings add {version.ref.name} --name {one.name}` and settle it there"
+            )
+    contract = version.contract
+    demanded = policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
+    if demanded or policy.tiering is not msgspec.UNSET:
+        reasons += lacking(_judged_now(version, means, at, policy))
+    if reasons:
+        more = f" ({len(reasons) - 1} more: `strongroom report` shows them)" if len(reasons) > 1 else ""
+        raise EvidenceError(f"version {version.ref} is not ready: {reasons[0]}{more}", lacks=len(reasons))
+
+
+def review_findings(version: Version, means: Means, at: datetime) -> frozenset[str]:
+    """Names of the findings in a version's signed review; none before it."""
+    review = _opinion(version, means, micros(at) + SKEW_US)
+    return frozenset(one.name for one in review.findings) if review else frozenset()
+
+
+def _judged_now(version: Version, means: Means, at: datetime, policy: ValidationPolicy) -> Dossier:
+    """The dossier with its figures judged by whatever judged them, and its sections by the policy in force."""
+    predicate = _stated(version, "validation", VALIDATION, "validation-service", ValidationPredicate, means, micros(at))
+    judged = means.validation if predicate is None else policy_bytes(predicate.policy_sha256, means)
+    return replace(gather(version, means, at, policy=judged), policy=policy)
+
+
+def policy_bytes(digest: Digest, means: Means) -> bytes:
+    """A validation policy of this room by its digest: the one in force, or one that judged before.
+
+    Raises:
+        NotFoundError: the room has never judged by it.
+    """
+    if digest_of(means.validation) == digest:
+        return means.validation
+    return means.blobs.get(digest)
+
+
+class _Dated(Protocol):
+    @property
+    def at_us(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Dated)
+
+
+def _stated(
+    version: Version, kind: str, predicate_type: str, role: str, shape: type[T], means: Means, at_us: int
+) -> T | None:
+    if kind not in version.evidence:
+        return None
+    envelope = means.blobs.get(version.evidence[kind])
+    found, key = means.register.statement(envelope, version.ref, predicate_type, shape)
+    if found.at_us > at_us:
+        return None
+    voice_of(means.register.people, key, found.at_us, role)
+    return found
+
+
+def _opinion(version: Version, means: Means, at_us: int) -> Opinion | None:
+    if "review" not in version.evidence:
+        return None
+    envelope = means.blobs.get(version.evidence["review"])
+    review, key = means.register.statement(envelope, version.ref, REVIEW, Review)
+    if review.at_us > at_us:
+        return None
+    voice = voice_of(means.register.people, key, review.at_us, "validator")
+    if voice.person != review.person:
+        raise EvidenceError(f"the review of {version.ref} names another person than the one who signed it")
+    found = tuple(ReviewFinding(one.id, one.severity, one.text, one.status) for one in review.findings)
+    return Opinion(voice.person, key, review.at_us, review.opinion, review.rerun is not None, found)
+
+
+def _decisions(version: Version, means: Means, at_us: int) -> tuple[Decision, ...]:
+    found = []
+    for envelope in means.shelf.approvals_by_key(version.ref).values():
+        said, key = means.register.statement(envelope, version.ref, APPROVAL, Approval)
+        if said.at_us > at_us:
+            continue
+        voice = voice_of(means.register.people, key, said.at_us, "approver")
+        found.append(
+            Decision(voice.person, key, said.at_us, said.decision, said.conditions, said.reason, digest_of(envelope))
+        )
+    return tuple(sorted(found, key=lambda one: (one.at_us, one.person)))
+
+
+def _terms(version: Version, means: Means) -> Terms | None:
+    published = {one.manifest: one for one in means.publisher.releases(version.ref.name)}
+    release: Release | None = published.get(version.ref.manifest)
+    if release is None:
+        try:
+            release = proposed(version.ref, means)[1]
+        except (NotFoundError, ConflictError):
+            return None
+    plan = release.plan
+    return Terms(
+        review_due_us=release.review_due_us,
+        stages=plan.stages,
+        max_canary_percent=plan.max_canary_percent,
+        fallback=plan.fallback,
+        on_failure=None if isinstance(plan.on_failure, msgspec.UnsetType) else plan.on_failure.decision,
+        rules=() if isinstance(plan.rules, msgspec.UnsetType) else tuple(str(rule) for rule in plan.rules),
+        release=digest_of(canonical(release)),
+    )

@@ -1,0 +1,78 @@
+"""What the verbs of approval work with, and the draft that waits for signatures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strongroom.approval.evidence import Register
+from strongroom.approval.policy_signature import demand_policy_signature
+from strongroom.approval.ports import EvidenceShelf, GovernanceHead, ReleasePublisher
+from strongroom.approval.process import ProcessEngine
+from strongroom.approval.release import Release
+from strongroom.approval.role_metadata import RoleMetadata, model_role, read_signed, release_path
+from strongroom.approval.trust_policy import TrustPolicy, read_trust_policy
+from strongroom.encoding import canonical, parse_as
+from strongroom.errors import ConflictError
+from strongroom.sealing.ports import Blobs
+from strongroom.vocabulary import ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the verbs work with.
+
+    Attributes:
+        people: `people.json` in force.
+        trust: `policy/trust.json` in force.
+        validation: `policy/validation.json` in force.
+        validation_signature: the risk function's signature under it, where it is published.
+        publisher: the release repository's metadata.
+        shelf: its evidence and sealed files.
+        blobs: the room's own blobs: evidence and diagrams lie here by digest from the first day.
+        engine: runs the diagram.
+        governance: the governance log's head.
+    """
+
+    people: bytes
+    trust: bytes
+    validation: bytes
+    publisher: ReleasePublisher
+    shelf: EvidenceShelf
+    blobs: Blobs
+    engine: ProcessEngine
+    governance: GovernanceHead
+    validation_signature: bytes | None = None
+
+    @property
+    def register(self) -> Register:
+        """The people register, ready for verification."""
+        return Register.read(self.people)
+
+    @property
+    def judging(self) -> bytes:
+        """The validation policy that may judge: signed by the risk function, where the room has one.
+
+        Raises:
+            EvidenceError, TamperedError: it is not.
+        """
+        demand_policy_signature(self.validation, self.validation_signature, self.register)
+        return self.validation
+
+    @property
+    def policy(self) -> TrustPolicy:
+        """The trust policy."""
+        return read_trust_policy(self.trust)
+
+
+def proposed(ref: ModelRef, means: Means) -> tuple[RoleMetadata, Release]:
+    """The waiting draft of a model's role, and the release that it adds.
+
+    Raises:
+        NotFoundError: nothing waits.
+        ConflictError: another version does.
+    """
+    draft = read_signed(means.publisher.draft(model_role(ref.name)))
+    entry = draft.targets.get(release_path(ref.name, ref.manifest))
+    if entry is None:
+        raise ConflictError(f"what waits for signatures is another version of `{ref.name}`")
+    return draft, parse_as(canonical(entry.custom), Release)

@@ -1,0 +1,201 @@
+"""What a model's report is made of, verified, and the report drawn up from it: the same input, the same blocks.
+
+Nothing here reads a clock, a file or the room: whoever gathers a dossier has checked every signature in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import UnsetType
+
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.samples import SampleStatement
+from strongroom.validation.findings import Finding
+from strongroom.validation.human_text import Signed
+from strongroom.validation.policy import SectionDemand, ValidationPolicy
+from strongroom.validation.results import BatteryResults, ValidationPredicate
+from strongroom.validation.scan import ScanPredicate
+from strongroom.validation.sections import TITLES, SectionKey
+from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewFinding:
+    """One line of the findings in a signed review."""
+
+    name: str
+    severity: str
+    text: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The independent validator's signed review.
+
+    Attributes:
+        person, key: who signed.
+        at_us: when.
+        opinion: `fit` or `unfit`.
+        rerun: whether the validator ran the battery again and got the same bytes.
+        findings: of the review.
+    """
+
+    person: PersonId
+    key: KeyId
+    at_us: int
+    opinion: str
+    rerun: bool
+    findings: tuple[ReviewFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One approver's signed decision."""
+
+    person: PersonId
+    key: KeyId
+    at_us: int
+    decision: str
+    conditions: tuple[str, ...]
+    reason: str
+    envelope: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the approvers approve besides the model: what a machine enforces of the release."""
+
+    review_due_us: int
+    stages: tuple[str, ...]
+    max_canary_percent: int
+    fallback: Digest | None
+    on_failure: str | None
+    rules: tuple[str, ...]
+    release: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the governance log about the model: index, what, who, when, how it ended."""
+
+    index: int
+    verb: str
+    who: str
+    at_us: int
+    outcome: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """Everything that is known of a version at a moment.
+
+    Attributes:
+        ref, contract: the version.
+        author, author_key: who signed the submission, and with which key.
+        submitted_us: when.
+        as_of_us: the moment; findings are judged by it.
+        policy, policy_sha256: that the battery was judged by, or that would judge it now.
+        policy_signer: the person of the risk function who signed the policy; None where the custodians alone did.
+        results, results_sha256: of the battery, once there is one.
+        validation, scan: what the machines signed.
+        sample: what the validator signed of the sample.
+        evidence: types and digests of the signed statements.
+        texts: the words of people that count now.
+        findings: of the register.
+        opinion, decisions, terms: of people, once there are.
+        origin, events: of the governance log.
+        command: that draws this very report again.
+    """
+
+    ref: ModelRef
+    contract: ModelContract
+    author: PersonId
+    author_key: KeyId
+    submitted_us: int
+    as_of_us: int
+    policy: ValidationPolicy
+    policy_sha256: Digest
+    policy_signer: PersonId | None = None
+    results: BatteryResults | None = None
+    results_sha256: Digest | None = None
+    validation: ValidationPredicate | None = None
+    scan: ScanPredicate | None = None
+    sample: SampleStatement | None = None
+    evidence: tuple[tuple[str, Digest], ...] = ()
+    texts: tuple[Signed, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    opinion: Opinion | None = None
+    decisions: tuple[Decision, ...] = ()
+    terms: Terms | None = None
+    origin: str = ""
+    events: tuple[Event, ...] = ()
+    command: str = ""
+
+    @property
+    def demands(self) -> tuple[SectionDemand, ...]:
+        """Sections that the policy does not let be empty for this kind, tier and place."""
+        contract = self.contract
+        return self.policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A demand that is not met, in words with the verb that helps."""
+
+    section: SectionKey
+    message: str
+
+
+def gaps(
+    model: str, demands: Sequence[SectionDemand], texts: Sequence[Signed], filled: frozenset[SectionKey]
+) -> tuple[Gap, ...]:
+    """What the policy demands of the report and does not find.
+
+    Args:
+        model: name, for the command.
+        demands: of the policy.
+        texts: that count now.
+        filled: sections in which anything stands.
+    """
+    order = list(TITLES)
+    written = {(text.said.section, text.said.role) for text in texts}
+    found = []
+    for demand in demands:
+        number, title = order.index(demand.section) + 1, TITLES[demand.section]
+        help_ = f"`strongroom write {model} --section {demand.section}"
+        if isinstance(demand.by, str):
+            if (demand.section, demand.by) not in written:
+                message = f"section {number} `{title}` lacks the words of someone in the role `{demand.by}`"
+                found.append(Gap(demand.section, f"{message}; they sign them with {help_} --role {demand.by}`"))
+        elif demand.section not in filled:
+            message = f"section {number} `{title}` is empty"
+            found.append(Gap(demand.section, f"{message}; somebody signs words for it with {help_} --role author`"))
+    return tuple(found)
+
+
+def tier_gap(policy: ValidationPolicy, tier: int, texts: Sequence[Signed]) -> str | None:
+    """Why the model's tier is weaker than its materiality and complexity ask for, or None.
+
+    Whoever wrote the section `identity` last and rated the model is asked; where nobody did, the tier stands as the
+    author's contract has it.
+
+    Raises:
+        InvalidInputError: a level that the policy does not know.
+    """
+    if isinstance(policy.tiering, UnsetType):
+        return None
+    rated = [text.said for text in texts if isinstance(text.said.materiality, str)]
+    if not rated:
+        return None
+    last = max(rated, key=lambda said: said.at_us)
+    wanted = policy.tiering.tier(str(last.materiality), str(last.complexity))
+    if tier <= wanted:
+        return None
+    return (
+        f"the model is of tier {tier}, and materiality {last.materiality} with complexity {last.complexity} asks for "
+        f"tier {wanted}; submit it with `tier = {wanted}`"
+    )

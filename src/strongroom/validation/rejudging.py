@@ -1,0 +1,66 @@
+"""What another policy says of stored results: figures stay, cut-offs change, nothing runs again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from strongroom.errors import EvidenceError
+from strongroom.validation.chapters import lacking
+from strongroom.validation.dossier import Dossier
+from strongroom.validation.findings import blocking
+from strongroom.validation.policy import ValidationPolicy, conclude, judge
+
+COMPUTED = ("confidence", "psi_bins", "psi_floor", "parity_tolerance", "hosmer_lemeshow_minimum", "grades", "fairness")
+"""Parts of a policy that figures depend on: where they differ, only a new run gives that policy's figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """One version under another policy.
+
+    Attributes:
+        before: the battery's verdict as it was signed.
+        after: `pass`, `amber` or `fail` under the other policy, its findings and its sections too.
+        reasons: for anything but a pass.
+        rerun: parts of the policy by which figures would be computed otherwise: the verdict is by the old figures.
+    """
+
+    before: str
+    after: str
+    reasons: tuple[str, ...]
+    rerun: tuple[str, ...]
+
+
+def rejudge(dossier: Dossier, policy: bytes) -> Rejudged:
+    """Judge what a dossier holds by another policy.
+
+    Args:
+        dossier: with the policy that judged it.
+        policy: canonical bytes of the other.
+
+    Raises:
+        EvidenceError: the version was never validated.
+        InvalidInputError: it is no validation policy.
+    """
+    new, results = ValidationPolicy.decode(policy), dossier.results
+    if results is None:
+        raise EvidenceError(f"version {dossier.ref} was never validated")
+    contract = dossier.contract
+    try:
+        battery = new.battery(contract.kind, contract.tier, contract.jurisdictions)
+    except EvidenceError as error:
+        return Rejudged(results.verdict, "fail", (error.message,), ())
+    rules = {rule.test: rule for rule in battery.rules}
+    verdict, reasons = conclude(battery, [judge(test, rules.get(test.rule)) for test in results.tests])
+    blocked = [
+        *blocking(dossier.findings, new.finding_rule, dossier.as_of_us),
+        *lacking(replace(dossier, policy=new)),
+    ]
+    changed = tuple(
+        name
+        for name in COMPUTED
+        if msgspec.to_builtins(getattr(new, name)) != msgspec.to_builtins(getattr(dossier.policy, name))
+    )
+    return Rejudged(results.verdict, "fail" if blocked else verdict, (*reasons, *blocked), changed)

@@ -1,0 +1,205 @@
+"""On a person's side: words for a model's report, findings, and the report itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from strongroom.approval import papers
+from strongroom.approval.dossiers import gather, policy_bytes, review_findings
+from strongroom.approval.papers import findings_of, sign_section, sign_step
+from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
+from strongroom.office.acts import Act, Resource
+from strongroom.office.entries import Entry
+from strongroom.registry.versions import Version
+from strongroom.validation.dossier import Dossier, Event
+from strongroom.validation.findings import Accepted, Closed, Finding, FindingStep, Raised, Severity, find
+from strongroom.validation.human_text import SectionText
+from strongroom.validation.results import ValidationPredicate
+from strongroom.validation.sections import SectionKey
+from strongroom.vocabulary import ModelRef, PersonId, digest_of, instant, micros
+from strongroom.wiring.judging import validation_of, version_of
+from strongroom.wiring.person import AtDesk
+
+CHANGES = frozenset(
+    [
+        "submit",
+        "register-sample",
+        "scan",
+        "validate",
+        "write",
+        "finding",
+        "review",
+        "approve",
+        "reject",
+        "release",
+        "rollback",
+        "halt",
+        "lift",
+        "alert",
+        "unseal",
+    ]
+)
+"""Verbs whose entries stand in a report's history; reading is left out, or the next report would differ by itself."""
+
+
+def write(
+    desk: AtDesk,
+    ref: ModelRef,
+    section: SectionKey,
+    role: str,
+    text: str,
+    *,
+    materiality: str | None = None,
+    complexity: str | None = None,
+) -> Version:
+    """Sign words for a section of the report and hand them in.
+
+    Raises:
+        InvalidInputError: no such section or role, or no text.
+        NotPermittedError, EvidenceError, ConflictError: see `approval.papers.write`.
+    """
+    room, at = desk.room, desk.room.clock()
+    rated = {name: value for name, value in (("materiality", materiality), ("complexity", complexity)) if value}
+    said = SectionText(v=1, section=section, role=role, text=text, person=desk.person, at_us=micros(at), **rated)
+    envelope = sign_section(ref, said, desk.home)
+    who = desk.ask("write", "Model", ref.name, envelope)
+    return papers.write(room.office, who, at, ref=ref, envelope=envelope, means=room.means())
+
+
+def raise_finding(
+    desk: AtDesk,
+    ref: ModelRef,
+    *,
+    severity: Severity,
+    text: str,
+    owner: str,
+    days: int,
+    remediation: str,
+    name: str | None = None,
+) -> Finding:
+    """Enter a finding; without a name it gets the next free one.
+
+    Raises:
+        NotFoundError: the owner is not in the register.
+        ConflictError: the name is taken.
+    """
+    at = desk.room.clock()
+    desk.room.register.person(owner)
+    does = Raised(
+        severity=severity,
+        text=text,
+        owner=PersonId(owner),
+        due_us=micros(at + timedelta(days=days)),
+        remediation=remediation,
+    )
+    version = version_of(desk, ref)
+    taken = {finding.name for finding in _findings(desk, ref)} | review_findings(version, desk.room.means(), at)
+    free = next(f"f-{number}" for number in range(1, len(taken) + 2) if f"f-{number}" not in taken)
+    return _say(desk, ref, name or free, does, at)
+
+
+def accept_finding(desk: AtDesk, ref: ModelRef, name: str, *, days: int, reason: str) -> Finding:
+    """Carry the risk of a finding until a day; after it the finding is open again by itself."""
+    at = desk.room.clock()
+    return _say(desk, ref, name, Accepted(until_us=micros(at + timedelta(days=days)), reason=reason), at)
+
+
+def close_finding(desk: AtDesk, ref: ModelRef, name: str, *, file: str, content: bytes, reason: str) -> Finding:
+    """End a finding with the file that shows that it is mended."""
+    does = Closed(evidence=digest_of(content), name=file, reason=reason)
+    return _say(desk, ref, name, does, desk.room.clock(), content)
+
+
+def list_findings(desk: AtDesk, ref: ModelRef) -> tuple[tuple[Finding, ...], int]:
+    """The findings of a version and the moment by which their state is judged, on the record."""
+    room, at = desk.room, desk.room.clock()
+    who = desk.ask("show", "Model", ref.name)
+    with room.office.open(Act(who, "show", Resource("Model", ref.name), at)) as books:
+        version = books.versions.get(ref)
+        books.note(manifest=ref.manifest)
+    return findings_of(version, room.vault.blobs, room.means().register), micros(at)
+
+
+def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Dossier:
+    """What the report of a version is made of, verified, on the record.
+
+    Args:
+        desk: of anybody inside.
+        ref: the version.
+        as_of: the moment that it speaks of; now when None. What was signed later is left out, so the
+            same moment gives the same report.
+
+    Raises:
+        InvalidInputError: a moment that has not come.
+        TamperedError, EvidenceError: something signed does not hold.
+    """
+    room, now = desk.room, desk.room.clock()
+    moment = as_of or now
+    if moment > now:
+        raise InvalidInputError("a report speaks of a moment that has come", field="as_of", rule="past")
+    who = desk.ask("show", "Model", ref.name)
+    with room.office.open(Act(who, "show", Resource("Model", ref.name), now)) as books:
+        version = books.versions.get(ref)
+        books.note(manifest=ref.manifest, as_of_us=micros(moment))
+    means = room.means()
+    policy = means.validation
+    if "validation" in version.evidence:
+        predicate: ValidationPredicate = validation_of(desk, version)
+        try:
+            policy = policy_bytes(predicate.policy_sha256, means)
+        except NotFoundError:
+            policy = room.policy_published(predicate.policy_sha256)
+    return gather(
+        version,
+        means,
+        moment,
+        policy=policy,
+        policy_signer=room.policy_signer(policy),
+        events=_events(desk, version),
+        origin=room.settings.governance_origin,
+        command=f"strongroom report {ref.name}@{ref.manifest[:16]} --as-of {instant(micros(moment)).isoformat()} "
+        "--html report.html --pdf report.pdf",
+    )
+
+
+def _events(desk: AtDesk, version: Version) -> list[Event]:
+    found = []
+    for logged in desk.room.log.entries():
+        try:
+            entry = Entry.decode(logged.entry)
+        except InvalidInputError as error:
+            raise TamperedError(f"entry {logged.ref.index} of the governance log does not read") from error
+        if entry.on.kind != "Model" or entry.on.id != version.ref.name or entry.verb not in CHANGES:
+            continue
+        about = str(entry.facts.get("manifest", ""))
+        if about not in ("", version.ref.manifest):
+            continue
+        words = entry.reason or ", ".join(
+            str(entry.facts[name]) for name in ("section", "finding", "step", "verdict", "phase", "reason")
+            if name in entry.facts
+        )  # fmt: skip
+        found.append(Event(logged.ref.index, entry.verb, entry.who, entry.at_us, entry.outcome, words[:160]))
+    return found
+
+
+def _findings(desk: AtDesk, ref: ModelRef) -> tuple[Finding, ...]:
+    return findings_of(version_of(desk, ref), desk.room.vault.blobs, desk.room.means().register)
+
+
+def _say(
+    desk: AtDesk,
+    ref: ModelRef,
+    name: str,
+    does: Raised | Accepted | Closed,
+    at: datetime,
+    evidence: bytes | None = None,
+) -> Finding:
+    known = _findings(desk, ref)
+    previous = None if isinstance(does, Raised) else find(known, name).last.payload
+    step = FindingStep(v=1, finding=name, does=does, previous=previous, person=desk.person, at_us=micros(at))
+    envelope = sign_step(ref, step, desk.home)
+    who = desk.ask("finding", "Model", ref.name, envelope)
+    room = desk.room
+    return papers.say_of_finding(
+        room.office, who, at, ref=ref, envelope=envelope, evidence=evidence, means=room.means()
+    )
