@@ -21,7 +21,15 @@ EARLIER = Path(__file__).parent / "earlier"
 """As they shipped before retention, holds and repair (846b840)."""
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
-SINCE = {("finding", "Model"), ("write", "Model"), ("hold", "Room"), ("lift-hold", "Room"), ("repair", "Node"), ("repair", "Room"), ("retain", "Node")}
+SINCE = {
+    ("finding", "Model"),
+    ("hold", "Room"),
+    ("lift-hold", "Room"),
+    ("repair", "Node"),
+    ("repair", "Room"),
+    ("retain", "Node"),
+    ("write", "Model"),
+}
 
 
 def texts() -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, REVIEW, SAMPLE, SCAN, VALIDATION
 from strongroom.validation.chapters import lacking
-from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms
+from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms, gaps, tier_gap
 from strongroom.validation.findings import blocking
 from strongroom.validation.human_text import current
 from strongroom.validation.policy import ValidationPolicy
@@ -130,8 +130,14 @@ def demand_ready(version: Version, means: Means, at: datetime) -> None:
             )
     contract = version.contract
     demanded = policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
-    if demanded or policy.tiering is not msgspec.UNSET:
+    if any(demand.by is msgspec.UNSET for demand in demanded):
         reasons += lacking(_judged_now(version, means, at, policy))
+    elif demanded or policy.tiering is not msgspec.UNSET:
+        # words are asked for and nothing else: no need to draw up what machines fill
+        texts = current(sections_of(version, means.blobs, means.register))
+        weak = tier_gap(policy, contract.tier, texts)
+        reasons += [] if weak is None else [weak]
+        reasons += [gap.message for gap in gaps(contract.name, demanded, texts, frozenset())]
     if reasons:
         more = f" ({len(reasons) - 1} more: `strongroom report` shows them)" if len(reasons) > 1 else ""
         raise EvidenceError(f"version {version.ref} is not ready: {reasons[0]}{more}", lacks=len(reasons))
