@@ -285,7 +285,16 @@ def test_a_shell_gets_its_completion_script(shell: str) -> None:
 
 def test_words_are_completed() -> None:
     done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom re", COMP_CWORD="1")
-    assert set(done.stdout.split()) == {"receipt", "reject", "release", "replay", "restore", "retain", "review"}
+    assert set(done.stdout.split()) == {
+        "receipt",
+        "reject",
+        "release",
+        "replay",
+        "report",
+        "restore",
+        "retain",
+        "review",
+    }
     done = run(_STRONGROOM_COMPLETE="complete_bash", COMP_WORDS="strongroom people ", COMP_CWORD="2")
     assert {"new", "list", "sign", "delegate", "enter", "end"} <= set(done.stdout.split())
 
