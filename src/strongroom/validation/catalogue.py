@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from strongroom.errors import InvalidInputError
 from strongroom.validation.entry import ECB, WP14, Entry

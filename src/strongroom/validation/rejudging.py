@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from strongroom.errors import EvidenceError
 from strongroom.validation.chapters import lacking
 from strongroom.validation.dossier import Dossier
 from strongroom.validation.findings import blocking
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 
-COMPUTED = ("confidence", "psi_bins", "psi_floor", "parity_tolerance", "hosmer_lemeshow_minimum", "grades", "fairness")
-"""Parts of a policy that figures depend on: where they differ, only a new run gives that policy's figures."""
+JUDGING = frozenset(
+    ["v", "version", "effective_from_us", "effective_until_us", "batteries", "drift", "findings", "local", "tiering"]
+)
+"""Parts of a policy that no figure depends on. Where any other differs, only a new run gives the policy's figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def rejudge(dossier: Dossier, policy: bytes) -> Rejudged:
     ]
     changed = tuple(
         name
-        for name in COMPUTED
-        if msgspec.to_builtins(getattr(new, name)) != msgspec.to_builtins(getattr(dossier.policy, name))
+        for name in new.__struct_fields__
+        if name not in JUDGING and getattr(new, name) != getattr(dossier.policy, name)
     )
     return Rejudged(results.verdict, "fail" if blocked else verdict, (*reasons, *blocked), changed)
