@@ -204,3 +204,28 @@ def test_a_real_loss_with_some_order_in_it(folders: Path) -> None:
     assert 0.6 < figure(found, "discrimination.gauc") < 0.75
     assert result(found, "calibration.t-test/lgd").verdict == "pass"
     assert render(found.encode())
+
+
+def test_tables_and_charts_hold_what_they_say(folders: Path) -> None:
+    found = battery("lgd", folders)
+    (table,) = found.tables
+    for change in ({"rows": ((None,),)}, {"columns": ()}):
+        with pytest.raises(InvalidInputError):
+            msgspec.structs.replace(table, **change)
+    series = found.charts[0].series[0]
+    for change in ({"points": (("0", "nan"),), "low": (), "high": ()}, {"low": ("0",)}, {"high": ()}):
+        with pytest.raises(InvalidInputError):
+            msgspec.structs.replace(series, **change)
+    many = (("0", "0"),) * 2001
+    with pytest.raises(InvalidInputError):
+        msgspec.structs.replace(series, points=many, low=(), high=())
+
+
+def test_what_a_battery_says_cannot_become_markup(folders: Path) -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    found = battery("lgd", folders)
+    table = msgspec.structs.replace(found.tables[0], title=evil, caption=evil, rows=((evil, *[None] * 7),))
+    chart = msgspec.structs.replace(found.charts[0], title=evil, words=evil, x=evil, y=evil)
+    page = render(msgspec.structs.replace(found, tables=(table,), charts=(chart,)).encode()).decode()
+    assert "<img" not in page
+    assert page.count("&lt;img") >= 5

@@ -173,6 +173,9 @@ def chart(told: Chart) -> Picture:
     ends = [float(text) for series in told.series for text in (*series.low, *series.high)]
     xs, ys = [x for x, _ in points], [y for _, y in points] + ends
     x, y = _span(xs), _span([*ys, 0.0] if any(series.form == "bars" for series in told.series) else ys)
+    named = [(series.style, series.name) for series in told.series if series.name]
+    # room above the marks for the key, a line of it about a twentieth of the height
+    y = (y[0], y[1] + 0.07 * len(named) * (y[1] - y[0]))
     canvas = _Canvas(told.title, told.words, x, y)
     canvas.grid_x((_percent if "x" in told.percent else _ticks)(*x))
     canvas.grid_y((_percent if "y" in told.percent else _ticks)(*y))
@@ -189,7 +192,6 @@ def chart(told: Chart) -> Picture:
                 if low is not None and high is not None:
                     canvas.line([(a, float(low)), (a, float(high))], "whisker")
                 (canvas.diamond if series.style == "pd" else canvas.dot)(a, b, series.style)
-    named = [(series.style, series.name) for series in told.series if series.name]
     if named:
         canvas.key(named, LEFT + 16, 32)
     canvas.labels(told.x, told.y)

@@ -74,8 +74,8 @@ def height_tests(
         found = [answer("calibration.t-test", whole, "", basis, suffix=parameter)]
     else:
         sentence = (
-            f"Realised {name} is {float(came.mean()):.3f} on average and estimated {float(told.mean()):.3f}; "
-            f"{'two-sided' if parameter == 'elbe' else 'small when estimates were too low'}."
+            f"Realised {name} is {float(came.mean()):.3f} on average, estimated {float(told.mean()):.3f}. A small p "
+            f"says that estimates were {'off' if parameter == 'elbe' else 'too low'} by more than chance."
         )
         details: list[tuple[str, float | int | str]] = [
             ("mean difference", whole.mean_difference), ("lower end", whole.interval[0]),
