@@ -81,7 +81,7 @@ def test_the_order_of_rows_moves_nothing() -> None:
 
 
 def test_the_model_is_asked_with_features_only_and_never_by_group() -> None:
-    assert list(inspect.signature(mute).parameters) == ["answer", "rows", "most_answers"]
+    assert list(inspect.signature(mute).parameters) == ["answer", "rows", "most_rows", "most_answers"]
     x, _, _ = world()
     seen: list[np.ndarray] = []
 

@@ -147,8 +147,9 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `runtime` names what runs the model; left out, it is onnxruntime. Read it as `engine`. `guard` says what happens to
     rows unlike the reference sample; left out, nothing does. `kind` says which outputs, outcomes and cut-offs are right
-    (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says
-    what the battery proves and attacks.
+    (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says what the battery proves and
+    attacks. `conditions` are features that may lawfully explain a difference between groups: the fairness tests also
+    compare people who are alike in them.
     """
 
     v: Literal[1]
@@ -174,6 +175,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     explanation: Explanation | msgspec.UnsetType = msgspec.UNSET
     outcome: OutcomeDefinition | msgspec.UnsetType = msgspec.UNSET
     robustness: Robustness | msgspec.UnsetType = msgspec.UNSET
+    conditions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:
@@ -228,6 +230,16 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     field=name,
                     rule="protected",
                 )
+        if not isinstance(self.conditions, msgspec.UnsetType) and (
+            not 1 <= len(self.conditions) <= 3
+            or len(set(self.conditions)) != len(self.conditions)
+            or not seen.issuperset(self.conditions)
+        ):
+            raise InvalidInputError(
+                "`conditions` are one to three features of the model, each named once",
+                field="conditions",
+                rule="features",
+            )
         if not isinstance(self.explanation, msgspec.UnsetType):
             self.explanation.demand_features(tuple(feature.name for feature in self.input.features))
             if self.explanation.method == "path-dependent" and self.engine != "xgboost":

@@ -95,16 +95,19 @@ class Search:
     price: float
 
 
-def mute(answer: Callable[[Rows], Rows], rows: Rows, most_answers: int = MOST_ANSWERS) -> Muted:
+def mute(
+    answer: Callable[[Rows], Rows], rows: Rows, most_rows: int = MOST_ROWS, most_answers: int = MOST_ANSWERS
+) -> Muted:
     """Ask the model once per feature, with that feature at its median in every row.
 
     Args:
         answer: rows to scores, as the numeric profile prescribes.
         rows: of the sample, float32, shape [rows, features].
-        most_answers: rows times features that are asked at most; rows beyond it are left out evenly.
+        most_rows: of the sample; rows beyond it are left out evenly.
+        most_answers: rows times features that are asked at most, likewise.
     """
     width = rows.shape[1]
-    count = max(1, min(len(rows), MOST_ROWS, most_answers // max(1, width)))
+    count = max(1, min(len(rows), most_rows, most_answers // max(1, width)))
     places = np.linspace(0, len(rows) - 1, count).astype(np.int64)
     kept, scores = rows[places], {}
     for feature in range(width):

@@ -56,6 +56,17 @@ SENSE: Final = (
 )
 """Data quality and conceptual soundness, for kinds whose battery looks at them."""
 SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
+FAIRNESS: Final = (
+    (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
+    advisory("fairness.odds", "0.1"),
+    advisory("fairness.calibration", "0.01"),
+    advisory("fairness.smd", "0.3"),
+    information("fairness.cdd"),
+    information("fairness.common-odds"),
+    advisory("fairness.intersections", "0.8"),
+    advisory("fairness.proxies", "0.75"),
+    advisory("fairness.alternatives", "0.05"),
+)
 
 _MONOTONE = "robustness.monotone"
 ROBUSTNESS: Final = (
@@ -113,7 +124,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *STABILITY,
         *map(information, ("stability.migration-upper", "stability.migration-lower", "stability.migration-z")),
         *map(information, ("stability.concentration-number", "stability.concentration-exposure")),
-        (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
+        *FAIRNESS,
         *map(information, ("explanation.additivity", "explanation.repeat", "explanation.background")),
         *map(information, ("explanation.noise", "explanation.faithfulness")),
         PARITY,

@@ -8,7 +8,7 @@ never a verdict: otherwise a tiny group would be a way to hide the worst one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,7 +42,7 @@ class Veil:
         return "veiled" in self.states
 
 
-def veil(sizes: Sequence[int], minimum: int) -> Veil:
+def veil(sizes: Sequence[int], minimum: int, silent: Collection[int] = ()) -> Veil:
     """The states of groups that add up to a total which is known.
 
     The rows left when all clear groups are taken from the total are no small group themselves, unless everything is
@@ -51,11 +51,14 @@ def veil(sizes: Sequence[int], minimum: int) -> Veil:
     Args:
         sizes: rows of each group.
         minimum: fewer rows make a group small; at least 1.
+        silent: places of groups of which nothing is told, whatever their size here.
 
     Source:
         Hundepool et al., Statistical Disclosure Control (2012), chapter 4 (secondary suppression).
     """
-    states: list[State] = ["clear" if size >= minimum else "small" for size in sizes]
+    states: list[State] = [
+        "clear" if size >= minimum and place not in silent else "small" for place, size in enumerate(sizes)
+    ]
     left = sum(size for size, state in zip(sizes, states, strict=True) if state == "small")
     order = sorted((i for i, state in enumerate(states) if state == "clear"), key=lambda i: (sizes[i], i))
     for place in order:

@@ -114,18 +114,19 @@ class Examination:
         """What the source model answered on the reference sample, shape [rows]."""
         return numbers(read_table(self._inputs["predictions.parquet"], "predictions"), "prediction", "predictions")
 
-    def groups(self, reference: Scored, validation: Scored) -> tuple[Scored, dict[str, list[str]]]:
-        """Protected attributes by name, and the sample whose rows they belong to; the validation sample's where there
-        are such.
+    def protected_sample(self, reference: Scored, validation: Scored) -> Scored:
+        """The sample whose rows the protected attributes belong to: the validation sample where there are such."""
+        return validation if "validation-protected.parquet" in self._inputs else reference
+
+    def groups(self, sample: Scored) -> dict[str, list[str]]:
+        """Protected attributes by name, one group a row of `protected_sample`. The model is asked nothing after this.
 
         Raises:
             InvalidInputError: the protected sample has another number of rows.
         """
-        name, sample = "protected.parquet", reference
-        if "validation-protected.parquet" in self._inputs:
-            name, sample = "validation-protected.parquet", validation
+        name = "validation-protected.parquet" if sample.basis.role == "validation" else "protected.parquet"
         if name not in self._inputs or not self.contract.protected:
-            return sample, {}
+            return {}
         table = read_table(self._inputs[name], "protected")
         if table.num_rows != sample.basis.rows:
             raise InvalidInputError(
@@ -134,9 +135,14 @@ class Examination:
                 field="protected", rule="rows",
             )  # fmt: skip
         named = (column for column in self.contract.protected if column in table.column_names)
-        return sample, {column: labels(table, column, "protected") for column in named}
+        return {column: labels(table, column, "protected") for column in named}
 
-    def conclude(self, tests: Sequence[TestResult], samples: Sequence[Scored], **parts: Any) -> dict[str, bytes]:
+    def conclude(
+        self,
+        tests: Sequence[TestResult],
+        samples: Sequence[Scored],
+        **parts: Any,
+    ) -> dict[str, bytes]:
         """Judge the tests and write the results.
 
         Args:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from strongroom.registry.contract import ModelContract, bound
-from strongroom.validation import calibration, discrimination, fairness
-from strongroom.validation.catalogue import Basis, answer
+from strongroom.registry.contract import bound
+from strongroom.validation import calibration, discrimination
+from strongroom.validation.catalogue import answer
 from strongroom.validation.grading import GradeTable, Scale, grade_table
-from strongroom.validation.pd_tables import air_row, grade_rows
+from strongroom.validation.pd_tables import grade_rows
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.results import AirRow, GradeRow, NotEvaluable, TestResult
+from strongroom.validation.results import GradeRow, NotEvaluable, TestResult
 from strongroom.validation.scored import Scored
-from strongroom.validation.tables import Rows
 
 
 def discrimination_tests(development: Scored, validation: Scored, level: float) -> list[TestResult]:
@@ -124,41 +120,6 @@ def calibration_tests(
     return found, rows
 
 
-def fairness_tests(
-    scores: Rows,
-    groups: Mapping[str, Sequence[str]],
-    basis: Basis,
-    contract: ModelContract,
-    policy: ValidationPolicy,
-    level: float,
-) -> tuple[list[TestResult], tuple[AirRow, ...]]:
-    """Adverse impact ratio for each protected attribute that the contract names."""
-    rule, limits = "fairness.air", policy.fairness
-    if not contract.protected:
-        return [answer(rule, NotEvaluable("the contract names no protected attribute"), "", basis)], ()
-    first = bound(contract.cut_offs[0].below)
-    if first is None:
-        return [answer(rule, NotEvaluable("the contract has one decision only, so none is favourable"), "", basis)], ()
-    favoured = scores.astype(np.float64) < first
-    found, rows = [], []
-    for attribute in contract.protected:
-        labels = groups.get(attribute)
-        if labels is None:
-            found.append(answer(rule, NotEvaluable(f"no sample carries `{attribute}`"), "", basis, suffix=attribute))
-            continue
-        if len(set(labels)) > limits.max_groups:
-            reason = NotEvaluable(f"`{attribute}` has more than {limits.max_groups} groups; band it")
-            found.append(answer(rule, reason, "", basis, suffix=attribute))
-            continue
-        table = fairness.by_group(favoured, labels, limits.min_group, level)
-        if isinstance(table, NotEvaluable):
-            found.append(answer(rule, table, "", basis, suffix=attribute))
-            continue
-        rows += [air_row(attribute, group) for group in table]
-        found.append(_air(attribute, table, contract.cut_offs[0].decision, basis))
-    return found, tuple(rows)
-
-
 def defaults_test(validation: Scored) -> TestResult:
     """Are there defaults enough for the other tests to be able to fail?"""
     defaults, rows = int(validation.outcome.sum()), validation.basis.rows
@@ -205,39 +166,6 @@ def _brier(validation: Scored, table: GradeTable) -> TestResult:
                 f"Mean squared error of the PDs; the grades explain {parts.skill:.1%} of what there was to explain."
             )
     return answer("calibration.brier", score, sentence, validation.basis, details=details)
-
-
-def _air(attribute: str, table: Sequence[fairness.Group], decision: str, basis: Basis) -> TestResult:
-    measured = [(g, g.impact) for g in table if isinstance(g.impact, fairness.AdverseImpact)]
-    lead = next(g for g in table if g.reference)
-    if not measured:
-        return answer(
-            "fairness.air", NotEvaluable("no one in the reference group was favoured"), "", basis, suffix=attribute
-        )
-    group, impact = min(measured, key=lambda pair: pair[1].ratio)
-    sentence = (
-        f"Group {group.name} gets “{decision}” {group.rate or 0.0:.1%} of the time, group {lead.name} "
-        f"{lead.rate or 0.0:.1%}: "
-        f"a ratio of {impact.ratio:.3f}."
-    )
-    details: list[tuple[str, float | int | str]] = [
-        ("group", group.name),
-        ("reference group", lead.name),
-        ("Fisher p", impact.fisher_p),
-    ]
-    hidden = sum(g.suppressed for g in table)
-    if hidden:
-        details.append(("suppressed groups", hidden))
-    return answer(
-        "fairness.air",
-        impact.ratio,
-        sentence,
-        basis,
-        suffix=attribute,
-        interval=impact.interval,
-        p_value=impact.z_p if impact.z_p is not None else impact.fisher_p,
-        details=details,
-    )
 
 
 def _times(count: int) -> str:

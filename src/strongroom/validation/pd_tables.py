@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from strongroom.validation import calibration, discrimination, fairness
+from strongroom.validation import calibration, discrimination
 from strongroom.validation.grading import GradeTable, Scale
-from strongroom.validation.results import AirRow, GradeRow, Histogram, NotEvaluable, Plots, decimal
+from strongroom.validation.results import GradeRow, Histogram, NotEvaluable, Plots, decimal
 from strongroom.validation.scored import Scored
 
 HISTOGRAM_BINS = 40
@@ -30,24 +30,6 @@ def grade_rows(scale: Scale, table: GradeTable, jeffreys: calibration.Jeffreys, 
             )
         )
     return tuple(rows)
-
-
-def air_row(attribute: str, group: fairness.Group) -> AirRow:
-    """One group of an attribute, as much of it as may be told."""
-    impact = group.impact if isinstance(group.impact, fairness.AdverseImpact) else None
-    between = impact.interval if impact else None
-    return AirRow(
-        attribute=attribute,
-        group=group.name,
-        # not told, though the total tells it where only one group is suppressed; rate and ratio never follow
-        n=0 if group.suppressed else group.n,
-        rate=None if group.rate is None else decimal(group.rate),
-        ratio=decimal(impact.ratio) if impact else None,
-        interval=(decimal(between[0]), decimal(between[1])) if isinstance(between, tuple) else None,
-        p_value=decimal(impact.fisher_p) if impact else None,
-        reference=group.reference,
-        suppressed=group.suppressed,
-    )
 
 
 def plots(validation: Scored) -> Plots:

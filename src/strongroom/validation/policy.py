@@ -178,11 +178,44 @@ class Fairness(_Part, frozen=True, kw_only=True):
         min_group: smaller groups are suppressed.
         max_groups: an attribute with more values needs bands first.
         favourable: `first`: the decision below the lowest cut-off is the favourable one (PD: the best risks).
+        min_outcomes: least defaulters, and least others, of a group whose error rates are told.
+        loss_of_auc: what a less discriminatory alternative may cost in area under the curve.
+        loss_of_profit: and in profit, as a share of the present one.
+        search_rows: rows at most in the search for proxies and alternatives, which take most of the section's time.
     """
 
     min_group: int
     max_groups: int
     favourable: Literal["first"]
+    min_outcomes: int | msgspec.UnsetType = msgspec.UNSET
+    loss_of_auc: str | msgspec.UnsetType = msgspec.UNSET
+    loss_of_profit: str | msgspec.UnsetType = msgspec.UNSET
+    search_rows: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def most_searched(self) -> int:
+        """`search_rows`; policies from before it have 20,000."""
+        return 20_000 if isinstance(self.search_rows, msgspec.UnsetType) else self.search_rows
+
+    @property
+    def least_outcomes(self) -> int:
+        """`min_outcomes`; policies from before it have 25."""
+        return 25 if isinstance(self.min_outcomes, msgspec.UnsetType) else self.min_outcomes
+
+    @property
+    def accepted_losses(self) -> tuple[float, float]:
+        """Of area and of profit; policies from before them have 0.01 and 0.05."""
+        area = "0.01" if isinstance(self.loss_of_auc, msgspec.UnsetType) else self.loss_of_auc
+        profit = "0.05" if isinstance(self.loss_of_profit, msgspec.UnsetType) else self.loss_of_profit
+        return bound(area) or 0.0, bound(profit) or 0.0
+
+    def __post_init__(self) -> None:
+        if self.min_group < 2 or self.max_groups < 2 or self.least_outcomes < 2:
+            raise InvalidInputError("a group that is told has two rows or more", field="fairness", rule="range")
+        if not 100 <= self.most_searched <= 1_000_000:
+            raise InvalidInputError("a search takes 100 to 1,000,000 rows", field="fairness", rule="range")
+        if not all(0.0 <= loss <= 1.0 for loss in self.accepted_losses):
+            raise InvalidInputError("an accepted loss lies between 0 and 1", field="fairness", rule="range")
 
 
 class Drift(_Part, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from strongroom.validation import discrimination
 from strongroom.validation.results import NotEvaluable
@@ -92,14 +93,16 @@ def find_proxies(
     names = np.unique(y)
     whole = np.zeros((y.size, names.size))
     without = np.zeros((x.shape[1], y.size, names.size))
-    for k in range(FOLDS):
-        seen, held = fold != k, fold == k
-        fit = _fit(x[seen], y[seen])
-        whole[held] = fit(x[held])
-        for feature in range(x.shape[1]):
-            mixed = x[held].copy()
-            mixed[:, feature] = mixed[shuffles[k], feature]
-            without[feature, held] = fit(mixed)
+    # sums of several threads differ in their last bits
+    with threadpool_limits(1):
+        for k in range(FOLDS):
+            seen, held = fold != k, fold == k
+            fit = _fit(x[seen], y[seen])
+            whole[held] = fit(x[held])
+            for feature in range(x.shape[1]):
+                mixed = x[held].copy()
+                mixed[:, feature] = mixed[shuffles[k], feature]
+                without[feature, held] = fit(mixed)
     areas = [discrimination.auc(y == name, whole[:, place]) for place, name in enumerate(names)]
     good = [(area, place) for place, area in enumerate(areas) if not isinstance(area, NotEvaluable)]
     if not good:
@@ -121,20 +124,11 @@ def find_proxies(
 
 def _fit(x: Rows, y: Codes) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        model = HistGradientBoostingClassifier(
-            max_iter=30, max_leaf_nodes=15, learning_rate=0.15, min_samples_leaf=20, early_stopping=False,
-            random_state=SEED,
-        ).fit(x, y)  # fmt: skip
-
-    def shares(rows: Rows) -> npt.NDArray[np.float64]:
-        with threadpool_limits(1):
-            found: npt.NDArray[np.float64] = model.predict_proba(rows)
-        return found
-
-    return shares
+    return HistGradientBoostingClassifier(
+        max_iter=30, max_leaf_nodes=15, learning_rate=0.15, min_samples_leaf=20, early_stopping=False,
+        random_state=SEED,
+    ).fit(x, y).predict_proba  # fmt: skip
 
 
 def _folds(y: Codes) -> Codes:

@@ -14,7 +14,16 @@ from typing import Any
 
 from msgspec import UNSET
 
-from strongroom.validation import conceptual, every_kind, pd, pd_portfolio, pd_tables, reasons, robustness
+from strongroom.validation import (
+    conceptual,
+    equity_battery,
+    every_kind,
+    pd,
+    pd_portfolio,
+    pd_tables,
+    reasons,
+    robustness,
+)
 from strongroom.validation.examination import Examination
 
 
@@ -42,11 +51,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         development, validation, scale, (first, now), level=level, correlation=policy.correlation
     )
     tests += found
-    job.say("stability, fairness, implementation, data")
+    job.say("stability, implementation, data")
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
-    tests += found
-    sample, groups = job.groups(reference, validation)
-    found, air = pd.fairness_tests(sample.scores, groups, sample.basis, contract, policy, level)
     tests += found
     tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
     tests += every_kind.data_tests(development, validation, contract)
@@ -63,9 +69,12 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
     tests += [*quality.tests, *sense.tests]
+    job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
+    fair = equity_battery.examine(job, reference, validation)
+    tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference),
-        grades=grades, psi=shifts, air=air, plots=pd_tables.plots(validation),
-        tables=(*(tables or ()), *stressed, *quality.tables, *sense.tables),
-        charts=(*charts, *pictures, *sense.charts), tools=tools,
+        grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
+        tables=(*(tables or ()), *stressed, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
     )  # fmt: skip
