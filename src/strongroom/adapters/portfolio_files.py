@@ -211,12 +211,16 @@ class PortfolioFile:
             else:
                 values = np.full(len(table), np.nan)
             if figure == "ead" and factor:
-                column = column._replace(high=10.0)
+                column = column._replace(low=-10.0, high=10.0)
+            elif figure == "lgd" and figure in scored:
+                # a regression may say that more than all comes back; nothing below is planned with
+                column = column._replace(low=-10.0)
             figures[figure] = check(column, values, first)
         drawn = found["drawn"]
         limit = np.where(np.isnan(found["limit"]), drawn, found["limit"])
+        figures["lgd"] = np.maximum(figures["lgd"], 0.0)
         if factor:
-            figures["ead"] = drawn + figures["ead"] * np.maximum(limit - drawn, 0.0)
+            figures["ead"] = np.maximum(drawn + figures["ead"] * np.maximum(limit - drawn, 0.0), 0.0)
         return Part(
             first_row=first,
             standardised=found["approach"] == 1,
