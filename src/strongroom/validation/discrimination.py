@@ -183,11 +183,13 @@ def ks(outcome: npt.ArrayLike, score: npt.ArrayLike) -> Ks | NotEvaluable:
     if not np.isfinite(s).all():
         return NotEvaluable("a score is not finite")
     values, place = np.unique(s, return_inverse=True)
-    bad = np.cumsum(np.bincount(place[y], minlength=values.size)) / int(y.sum())
-    good = np.cumsum(np.bincount(place[~y], minlength=values.size)) / int((~y).sum())
-    gap = np.abs(good - bad)
+    defaults, others = int(y.sum()), int((~y).sum())
+    bad = np.cumsum(np.bincount(place[y], minlength=values.size))
+    good = np.cumsum(np.bincount(place[~y], minlength=values.size))
+    # whole numbers: of two equal distances, rounding must not make the later one larger
+    gap = np.abs(good * defaults - bad * others)
     where = int(np.argmax(gap))
-    return Ks(float(gap[where]), float(values[where]))
+    return Ks(int(gap[where]) / (defaults * others), float(values[where]))
 
 
 def roc(outcome: npt.ArrayLike, score: npt.ArrayLike, points: int = 200) -> Floats | NotEvaluable:
