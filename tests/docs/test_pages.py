@@ -27,7 +27,12 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
 ]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-RUNNABLE = ("how-to/validate-a-fraud-model.md", "how-to/submit-a-model.md", "reference/sdk.md")
+RUNNABLE = (
+    "how-to/validate-a-fraud-model.md",
+    "how-to/validate-a-forecast.md",
+    "how-to/submit-a-model.md",
+    "reference/sdk.md",
+)
 
 
 def name_of(page: Path) -> str:

@@ -13,6 +13,7 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, InvalidInputError
 from strongroom.registry.contract import CutOff, Feature, InputContract, Lineage, ModelContract, OutputContract, Samples
 from strongroom.registry.kinds import CONTRACTS, UNDECIDED, OutcomeDefinition
+from strongroom.registry.series import SeriesContract
 from strongroom.registry.toml import read_contract
 from strongroom.validation.kinds import KINDS, validated_kind
 
@@ -29,6 +30,12 @@ CCF = OutcomeDefinition(
 )
 EVENT = OutcomeDefinition(meaning="the payment was reported as fraud", window="90 days", amount="amount", time="time")
 CASH = OutcomeDefinition(meaning="net cash flow of the week", window="one week", minimum="-1000000", origin="week")
+AHEAD = tuple(
+    Feature(name=name, type="category", unit="u", purpose="p", legal_basis="contract", allowed=allowed)
+    for name, allowed in (("ahead", (1, 4)), ("level", (100, 500, 900)))
+)
+WEEKLY = SeriesContract(frequency="week", season=52, horizon="ahead", quantile="level")
+FAN: dict[str, Any] = {"series": WEEKLY, "input": InputContract(tensor="input", features=AHEAD)}
 CUTS = (CutOff(decision="accept", below="0.2"), CutOff(decision="decline"))
 
 
@@ -52,7 +59,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "lgd": {"unit": "share of exposure", "outcome": LOSS},
     "ead": {"unit": "credit conversion factor", "outcome": CCF},
     "fraud": {"unit": "score", "outcome": EVENT, "cut_offs": CUTS},
-    "forecast": {"unit": "EUR", "outcome": CASH},
+    "forecast": {"unit": "EUR", "outcome": CASH, **FAN},
 }
 
 
@@ -105,6 +112,8 @@ def changed(of: OutcomeDefinition, **changes: Any) -> OutcomeDefinition:
         ("fraud", {"outcome": changed(EVENT, amount=msgspec.UNSET)}),
         ("fraud", {"outcome": changed(EVENT, origin="week")}),
         ("forecast", {"cut_offs": CUTS}),
+        ("forecast", {"series": msgspec.UNSET}),
+        ("fraud", {"cut_offs": CUTS, **FAN}),
         ("forecast", {"outcome": changed(CASH, origin=msgspec.UNSET)}),
         ("pd", {"cut_offs": ()}),
         ("pd", {"outcome": LOSS}),

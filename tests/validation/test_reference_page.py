@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 BATTERIES = (
     *("pd.py", "pd_portfolio.py", "reasons.py", "every_kind.py", "estimates.py", "jobs/ead_battery.py"),
     *("fraud.py", "robustness.py", "conceptual.py", "equity.py", "equity_search.py"),
+    "forecast.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

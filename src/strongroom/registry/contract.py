@@ -15,6 +15,7 @@ from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardWish
 from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinition, check_outcome
 from strongroom.registry.robustness import Robustness
+from strongroom.registry.series import SeriesContract, check_series
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -150,6 +151,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says what the battery proves and
     attacks. `conditions` are features that may lawfully explain a difference between groups: the fairness tests also
     compare people who are alike in them.
+    `series` says what a forecast is of.
     """
 
     v: Literal[1]
@@ -176,6 +178,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     outcome: OutcomeDefinition | msgspec.UnsetType = msgspec.UNSET
     robustness: Robustness | msgspec.UnsetType = msgspec.UNSET
     conditions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    series: SeriesContract | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:
@@ -252,6 +255,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if not isinstance(self.robustness, msgspec.UnsetType):
             self.robustness.demand_features({feature.name: feature.type for feature in self.input.features})
         check_outcome(self.kind, self.output.unit, self.outcome)
+        check_series(self.kind, self.series, self.input.features)
         low, high = self.outcome_range
         if low > high or self.downturn_add_on < 0.0:
             raise InvalidInputError(

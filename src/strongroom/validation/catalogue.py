@@ -8,6 +8,7 @@ from typing import Literal
 
 from strongroom.errors import InvalidInputError
 from strongroom.validation.entry import ECB, WP14, Entry
+from strongroom.validation.forecast_entries import FORECAST_ENTRIES
 from strongroom.validation.fraud_entries import FRAUD_ENTRIES
 from strongroom.validation.loss_entries import LOSS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
@@ -611,6 +612,7 @@ ENTRIES = (
         source="DeLong et al. 1988; Siddiqi 2006",
         edge_cases="one outcome class, or a scorecard that does not settle: not evaluable",
     ),
+    *FORECAST_ENTRIES,
 )
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}

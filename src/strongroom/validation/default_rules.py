@@ -160,6 +160,26 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("data.time-order", "0", "0"),
         gate("data.frauds", "100", "50"),
     ),
+    "forecast": (
+        gate("accuracy.mase", "1.0", "1.5"),
+        information("accuracy.wape"),
+        information("accuracy.bias"),
+        information("accuracy.pinball"),
+        gate("accuracy.skill", "0.05", "0.0"),
+        advisory("accuracy.dm-naive", "0.1"),
+        advisory("accuracy.dm-seasonal", "0.1"),
+        gate("coverage.kupiec", "0.05", "0.001"),
+        information("coverage.interval"),
+        information("coverage.winkler"),
+        gate("coverage.crossing", "0", "0"),
+        information("stability.psi-score"),
+        information("stability.psi-features"),
+        PARITY,
+        BOUNDS,
+        *SAMPLE,
+        gate("data.look-ahead", "0", "0"),
+        gate("data.origins", "24", "12"),
+    ),
 }
 
 

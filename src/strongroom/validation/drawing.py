@@ -183,6 +183,12 @@ def chart(told: Chart) -> Picture:
         marks = [(float(a), float(b)) for a, b in series.points]
         if series.form == "line":
             canvas.line(marks, series.style)
+        elif series.form == "band":
+            lows, highs = (
+                [(x, float(end)) for (x, _), end in zip(marks, ends, strict=False)]
+                for ends in (series.low, series.high)
+            )
+            canvas.area([*lows, *reversed(highs)], series.style)
         elif series.form == "bars":
             half = 0.4 * min((b[0] - a[0] for a, b in pairwise(marks)), default=(x[1] - x[0]) / 2)
             for a, b in marks:

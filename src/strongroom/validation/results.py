@@ -270,15 +270,15 @@ class Series(_Document, frozen=True, kw_only=True):
 
     Attributes:
         name: for the key; empty for none.
-        form: `line`, `points`, or `bars` (from 0 to y, as wide as the step in x).
-        style: of the style sheet: `curve`, `rate`, `pd`, `chance`, `others`, `defaults`, `bar`, `cut`.
+        form: `line`, `points`, `bars` (from 0 to y, as wide as the step in x) or `band` (between `low` and `high`).
+        style: of the style sheet: `curve`, `rate`, `pd`, `chance`, `others`, `defaults`, `bar`, `cut`, `wash`.
         points: at most 2000.
         low, high: ends of a whisker at each point, or empty.
     """
 
     name: str
-    form: Literal["line", "points", "bars"]
-    style: Literal["curve", "rate", "pd", "chance", "others", "defaults", "bar", "cut"]
+    form: Literal["line", "points", "bars", "band"]
+    style: Literal["curve", "rate", "pd", "chance", "others", "defaults", "bar", "cut", "wash"]
     points: tuple[tuple[str, str], ...]
     low: tuple[str, ...] = ()
     high: tuple[str, ...] = ()

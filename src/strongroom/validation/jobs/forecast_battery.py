@@ -1,0 +1,48 @@
+"""A sandbox job: the battery for a forecast.
+
+Inputs: as `pd_battery`, without protected attributes; the samples also have the column `origin`, the number of the last
+period that was known. The validation sample has one row for each origin, horizon and quantile.
+Output: `results.json` (BatteryResults, canonical).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from strongroom.validation import every_kind, forecast, forecast_pages
+from strongroom.validation.examination import Examination
+
+
+def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:
+    """See the module's docstring, and `Examination.begin` for the parameters.
+
+    Raises:
+        InvalidInputError: a sample, the model or a document breaks its contract.
+        EvidenceError: the policy has no battery for this kind and tier.
+    """
+    job = Examination.begin("forecast", inputs, parameters)
+    contract, policy = job.contract, job.policy
+    job.say("scoring development, validation and reference samples")
+    development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
+    source = job.source()
+    job.say("back-test over rolling origins")
+    known = forecast.known_series(
+        {"development": development, "reference": reference, "validation": validation}, contract
+    )
+    found = forecast.backtest(validation, known, contract)
+    tests = forecast.accuracy_tests(found, known, contract)
+    tests += forecast.coverage_tests(found, contract)
+    job.say("stability, implementation, data")
+    moved, shifts = every_kind.stability_tests(development, validation, contract, policy)
+    tests += moved
+    tests += forecast.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
+    tests += every_kind.data_tests(development, validation, contract)
+    tests += forecast.data_tests(development, found, contract)
+    return job.conclude(
+        tests,
+        (development, validation, reference),
+        psi=shifts,
+        tables=(forecast_pages.by_horizon(found, contract),),
+        charts=forecast_pages.charts(found, known, contract),
+    )
