@@ -79,6 +79,9 @@ def test_it_is_approved_and_answers_without_a_decision(bank: Bank) -> None:
     proven = bank.run(None, "verify", kept, "--policy", bank.policy, "--openings", bank.openings)
     assert proven["decision_id"] == kept.stem
     ids = [one["decision_id"] for one in answers[:2]]
+    posted = bank.folder / "work" / "outcomes.csv"
+    posted.write_text(f"decision_id,outcome,observed_at\n{ids[0]},1,2099-01-01T00:00:00+00:00\n")
+    assert "numbers" in bank.refused("omar", "outcomes", LOSS, posted)["message"]
     bank.wait_for(lambda: bank.try_("audrey", "replay", *ids).exit_code == 0)
     replayed = bank.run("audrey", "replay", *ids)
     assert [one["score"] for one in replayed] == pytest.approx([one["lgd"] for one in answers[:2]], abs=1e-9)

@@ -187,6 +187,14 @@ def test_an_outcome_stands(house: House) -> None:
         assert [one.decision_id[0] for one in shelf.of_model(MODEL)] == ["b"]
 
 
+def test_events_are_no_outcomes_of_a_loss_and_the_refusal_is_recorded(house: House) -> None:
+    with pytest.raises(ConflictError, match="numbers"):
+        post_outcomes(house.office, OPERATOR, _batch(("a" * 32, 1)), house.clock, "number")
+    with house.desk.begin() as transaction:
+        assert transaction.books.outcomes.of_model(MODEL) == []
+    assert [Entry.decode(e.entry).outcome for e in house.log.entries()] == ["refused"]
+
+
 def test_a_caller_posts_for_its_own_models_only(house: House) -> None:
     with pytest.raises(NotPermittedError):
         post_outcomes(house.office, CALLER, _batch(("a" * 32, 1)), house.clock)

@@ -9,12 +9,13 @@ import numpy as np
 
 from strongroom.access.principals import Principal
 from strongroom.approval.release import Release
-from strongroom.errors import NotFoundError
+from strongroom.errors import ConflictError, NotFoundError
 from strongroom.monitoring.alerts import Alert, alerts_of
 from strongroom.monitoring.outcomes import Joined, OutcomeBatch, by_id, join
 from strongroom.monitoring.ports import DecisionReader, Door, MonitoringBooks
 from strongroom.monitoring.psi import Drift, DriftCounter
 from strongroom.office.acts import Act, EntryRef, Resource
+from strongroom.registry.kinds import OutcomeType
 from strongroom.vocabulary import Clock, Digest, ModelRef, digest_of, micros
 
 
@@ -35,15 +36,34 @@ class DriftReport:
     rows: int
 
 
-def post_outcomes(office: Door[MonitoringBooks], who: Principal, batch: OutcomeBatch, clock: Clock) -> EntryRef:
+def post_outcomes(
+    office: Door[MonitoringBooks],
+    who: Principal,
+    batch: OutcomeBatch,
+    clock: Clock,
+    takes: OutcomeType = "event",
+) -> EntryRef:
     """Enter what became of decisions.
+
+    Args:
+        office: the door.
+        who: posts.
+        batch: events, each 0 or 1.
+        clock: for the entry.
+        takes: what an outcome of the model is, by its kind.
 
     Raises:
         NotPermittedError: the caller may not for this model.
-        ConflictError: a decision has another outcome already.
+        ConflictError: a decision has another outcome already, or the model's outcomes are numbers: 0 or 1 would say
+            something else about a loss than about a default.
     """
     act = Act(who, "outcomes", _model(batch.model), clock())
     with office.open(act) as books:
+        if takes != "event":
+            raise ConflictError(
+                f"outcomes of `{batch.model}` are numbers, and only events (0 or 1) can be posted; bring them in the "
+                "validation sample of the next version"
+            )
         books.outcomes.add(batch.model, batch.outcomes)
         books.note(outcomes=len(batch.outcomes), events=sum(one.outcome for one in batch.outcomes))
     return books.receipt

@@ -156,9 +156,11 @@ def weak_spots(
         Not evaluable where no segment is large enough, or the residuals do not vary.
     """
     residual = outcome.astype(np.float64) - expected
+    if len(residual) < 2 or not np.isfinite(residual).all():
+        return NotEvaluable("scores and outcomes leave nothing to compare")
     event = np.issubdtype(outcome.dtype, np.integer)
     variance = expected * (1.0 - expected) if event else np.full(len(residual), residual.var(ddof=1))
-    if len(residual) < 2 or not np.isfinite(residual).all() or variance.sum() <= 0.0:
+    if variance.sum() <= 0.0:
         return NotEvaluable("scores and outcomes leave nothing to compare")
     quarters: list[list[tuple[str, npt.NDArray[np.bool_]]]] = []
     for place, name in enumerate(names):

@@ -25,6 +25,7 @@ from strongroom.monitoring.performance import performance
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.office.ports import LoggedEntry
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.versions import Version
 from strongroom.serving.letter import Letter, write_letter
 from strongroom.serving.receipt import LEAF_TYPES, make_receipt
@@ -94,7 +95,11 @@ def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> Entr
     """Enter what became of decisions."""
     room = desk.room
     batch = OutcomeBatch(model=model, outcomes=tuple(outcomes))
-    return monitoring.post_outcomes(room.office, desk.ask("outcomes", "Model", model), batch, room.clock)
+    with room.desk.begin() as transaction:
+        versions = transaction.books.versions.of_model(model)
+    numbered = any(CONTRACTS[version.contract.kind].outcome == "number" for version in versions)
+    who = desk.ask("outcomes", "Model", model)
+    return monitoring.post_outcomes(room.office, who, batch, room.clock, "number" if numbered else "event")
 
 
 def read_outcomes(desk: AtDesk, node: NodeRecords, model: str) -> Joined:
