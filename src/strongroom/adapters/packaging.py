@@ -52,6 +52,7 @@ def package(
     reference: pd.DataFrame,
     predictions: npt.ArrayLike | None = None,
     runtime: RuntimeName = "onnxruntime",
+    beside: Mapping[str, bytes] | None = None,
 ) -> Package:
     """Write a package: `model.toml`, the model file, the samples, and the source model's predictions.
 
@@ -70,6 +71,7 @@ def package(
         predictions: of the source model on `reference`, shape [rows]; needed for bytes, else computed.
         runtime: what will run it. `xgboost` keeps an XGBoost model as it is, for XGBoost's own library: quicker on
             many rows, slower on one, and other bits than its ONNX.
+        beside: the files of `contract["source"]` and the statement of the conversion, by path (`strongroom convert`).
 
     Returns:
         The package, as the registry will read it.
@@ -126,6 +128,7 @@ def package(
         stated = msgspec.convert(document, ModelContract)
     except msgspec.ValidationError as error:
         raise InvalidInputError(f"the contract does not hold: {error}", field="contract", rule="schema") from error
+    files |= beside or {}
     files["model.toml"] = write_contract(stated)
     checked = read_package(files)
     write_folder(Path(folder), files)

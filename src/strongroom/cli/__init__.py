@@ -38,7 +38,7 @@ app = typer.Typer(
 
 SECTIONS: dict[str, list[Callable[..., None]]] = {
     "The room": [rooms.init, rooms.timestamp],
-    "A model's way in": [models.package, models.submit, models.sample, models.scan, models.validate],
+    "A model's way in": [models.package, models.convert, models.submit, models.sample, models.scan, models.validate],
     "Judgement": [
         reporting.write,
         reporting.report,

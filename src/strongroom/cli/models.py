@@ -1,4 +1,4 @@
-"""Commands on a model's way in: package, submit, sample, scan, validate, show, history, unseal."""
+"""Commands on a model's way in: package, convert, submit, sample, scan, validate, show, history, unseal."""
 
 from __future__ import annotations
 
@@ -64,18 +64,12 @@ def package(
     Example: strongroom package pd-cards-1 --model m.onnx --contract c.toml --development d.parquet
     --reference r.parquet --predictions p.parquet
     """
-    import tomllib
-
     from strongroom.adapters.packaging import package as write_package
 
-    try:
-        stated = tomllib.loads(contract.read_text())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInputError(f"`{contract.name}` is not TOML: {error}", field="contract") from error
     made = write_package(
         model.read_bytes(),
         folder,
-        contract=stated,
+        contract=_stated(contract),
         outcome=outcome,
         development=read_frame(development),
         reference=read_frame(reference),
@@ -87,6 +81,82 @@ def package(
         {"model": made.ref.name, "manifest": made.ref.manifest, "folder": str(folder)},
         [f"package {made.ref} in {folder}", f"next: strongroom submit {folder} --room ... --home ..."],
     )
+
+
+@command
+def convert(
+    folder: Annotated[Path, typer.Argument(help="New folder to write.", show_default=False)],
+    source: Annotated[
+        Path, typer.Option(exists=True, help="The saved model: a file, or an MLflow folder.", show_default=False)
+    ],
+    form: Annotated[
+        Literal["sklearn", "lightgbm", "xgboost", "statsmodels", "mlflow"],
+        typer.Option("--format", help="What the saved model is.", show_default=False),
+    ],
+    contract: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="TOML with what model.toml should say.", show_default=False),
+    ],
+    development: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Development sample, Parquet.", show_default=False)
+    ],
+    reference: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Reference sample, Parquet.", show_default=False)
+    ],
+    outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost keeps XGBoost as it is.")
+    ] = "onnxruntime",
+    tolerance: Annotated[str, typer.Option(help="Largest difference of a prediction taken as rounding.")] = "1e-05",
+    as_json: Json = False,
+) -> None:
+    """Convert a saved model inside the sandbox, prove that it answers the same, and write the package.
+
+    Example: strongroom convert pd-cards-1 --source m.joblib --format sklearn --contract c.toml --development d.parquet
+    --reference r.parquet
+    """
+    from strongroom.adapters.sandbox_linux import LinuxSandbox
+    from strongroom.adapters.source_packaging import package_source
+
+    made, found = package_source(
+        source,
+        form,
+        folder,
+        contract=_stated(contract),
+        outcome=outcome,
+        development=read_frame(development),
+        reference=read_frame(reference),
+        sandbox=LinuxSandbox(),
+        runtime=runtime,
+        tolerance=tolerance,
+    )
+    figures = found.figures
+    tell(
+        as_json,
+        {
+            "model": made.ref.name,
+            "manifest": made.ref.manifest,
+            "folder": str(folder),
+            "largest_difference": figures.largest,
+            "rows": figures.rows,
+        },
+        [
+            f"package {made.ref} in {folder}",
+            f"converted from {found.converted.kind} ({found.converted.saved_as}); on {figures.rows} rows it answers "
+            f"as its source to {figures.largest}; float32 inputs alone change "
+            f"answers by up to {figures.narrowing_largest}",
+            f"next: strongroom submit {folder} --room ... --home ...",
+        ],
+    )
+
+
+def _stated(contract: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(contract.read_text())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInputError(f"`{contract.name}` is not TOML: {error}", field="contract") from error
 
 
 @command

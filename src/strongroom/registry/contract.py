@@ -16,6 +16,7 @@ from strongroom.registry.guard import GuardWish
 from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinition, check_outcome
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.series import SeriesContract, check_series
+from strongroom.registry.source import Source
 from strongroom.vocabulary import parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -179,6 +180,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     robustness: Robustness | msgspec.UnsetType = msgspec.UNSET
     conditions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     series: SeriesContract | msgspec.UnsetType = msgspec.UNSET
+    source: Source | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:

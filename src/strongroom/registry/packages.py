@@ -2,8 +2,12 @@
 
 The model is ONNX, or XGBoost's UBJSON where `model.toml` says that its native library runs it.
 
+A model that was converted from a saved one has that beside it, and the statement of its conversion, where `model.toml`
+has a `[source]`. Source files are the one role without a form: nothing but a job in the sandbox reads them.
+
 An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
-nothing of that kind gets in. Deeper checks (operators, external data) are the scan's, in the sandbox.
+nothing of that kind gets in under another role than `source`, which nobody opens. Deeper checks
+(operators, external data) are the scan's, in the sandbox.
 """
 
 from __future__ import annotations
@@ -12,8 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from strongroom.errors import InvalidInputError, TooLargeError, UnsafeArtifactError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
+from strongroom.registry.source import CONVERSION_FILE, SOURCE_LIMIT
 from strongroom.registry.toml import FILE, read_contract
 from strongroom.sealing.manifest import Manifest, build_manifest, check_path
 from strongroom.vocabulary import ModelRef
@@ -30,6 +37,8 @@ _SUFFIX: Final = {
     "predictions": ".parquet",
     "protected": ".parquet",
     "validation": ".parquet",
+    "source": "",
+    "conversion": ".json",
 }
 _MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L"}
 """What every writer puts first: ONNX its field 1, ir_version; XGBoost an object with a key of 64-bit length. Pickles,
@@ -97,6 +106,9 @@ def roles_of(contract: ModelContract) -> dict[str, str]:
     }
     if samples.protected is not None:
         roles[samples.protected] = "protected"
+    if not isinstance(contract.source, msgspec.UnsetType):
+        roles |= dict.fromkeys(contract.source.files, "source")
+        roles[CONVERSION_FILE] = "conversion"
     return roles
 
 
@@ -118,7 +130,7 @@ def check_file(path: str, role: str, content: bytes, engine: RuntimeName = "onnx
     suffix = MODEL_SUFFIX[engine] if role == "model" else _SUFFIX[role]
     if not path.endswith(suffix):
         raise UnsafeArtifactError(f"the file of role `{role}` ends in {suffix}")
-    if len(content) > (MODEL_LIMIT if role == "model" else SAMPLE_LIMIT):
+    if len(content) > {"model": MODEL_LIMIT, "source": SOURCE_LIMIT}.get(role, SAMPLE_LIMIT):
         raise TooLargeError(f"the file of role `{role}` is too large", field=role, rule="size")
     if role == "model" and not content.startswith(_MODEL_START[engine]):
         if engine == "xgboost":

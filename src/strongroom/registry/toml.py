@@ -14,13 +14,14 @@ import msgspec
 
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.source import CONVERSION_FILE
 from strongroom.sealing.manifest import check_path
 from strongroom.vocabulary import parse_digest
 
 FILE: Final = "model.toml"
 SIZE_LIMIT = 256 * 1024
 KEY_PARTS_LIMIT = 16
-_DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on", "cost", "budget"})
+_DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on", "cost", "budget", "tolerance"})
 _AS_TEXT: Final = (("lineage", "parameters"), ("lineage", "environment"))
 
 
@@ -60,6 +61,8 @@ def _check(contract: ModelContract) -> None:
     samples = contract.samples
     paths = [samples.model, samples.development, samples.reference, samples.predictions]
     paths += [samples.protected] if samples.protected is not None else []
+    if not isinstance(contract.source, msgspec.UnsetType):
+        paths += [*contract.source.files, CONVERSION_FILE]
     for path in paths:
         check_path(path)
     if len({path.casefold() for path in paths}) != len(paths):

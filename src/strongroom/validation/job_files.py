@@ -8,9 +8,9 @@ import msgspec
 
 from strongroom.errors import SandboxError
 
-SUFFIXES = (".html", ".json", ".parquet", ".svg")
+SUFFIXES = (".html", ".json", ".onnx", ".parquet", ".svg", ".ubj")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.(html|json|parquet|svg)\Z")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.(html|json|onnx|parquet|svg|ubj)\Z")
 _SVG = re.compile(rb"\s*(<\?xml[^>]{0,200}\?>\s*)?<svg[\s>]")
 _HTML = re.compile(rb"\s*<!doctype html>", re.IGNORECASE)
 # what makes a picture or a page do something: code, entities, other documents
@@ -20,13 +20,15 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 _PARQUET = b"PAR1"
+# a converted model: what its writers put first; the scan looks at the rest, in a sandbox of its own
+_MODEL = {".onnx": b"\x08", ".ubj": b"{L"}
 
 
 def check_result(name: str, data: bytes) -> None:
     """Refuse a result that is not what its name says.
 
     Args:
-        name: in lower case, with one of the four suffixes.
+        name: in lower case, with one of the suffixes.
         data: the content.
 
     Raises:
@@ -46,6 +48,9 @@ def check_result(name: str, data: bytes) -> None:
     elif name.endswith(".parquet"):
         if len(data) < 12 or data[:4] != _PARQUET or data[-4:] != _PARQUET:
             raise SandboxError(f"result `{name}` is not a Parquet file", reason="output")
+    elif name.endswith(tuple(_MODEL)):
+        if not data.startswith(_MODEL[name[name.rindex(".") :]]):
+            raise SandboxError(f"result `{name}` does not begin as a model of its kind", reason="output")
     else:
         page = _SVG if name.endswith(".svg") else _HTML
         try:

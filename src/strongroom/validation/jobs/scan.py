@@ -17,6 +17,7 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
+from strongroom.registry.source import CONVERSION_FILE
 from strongroom.validation.booster_scan import scan_booster
 from strongroom.validation.onnx_scan import scan_model
 from strongroom.validation.scan import (
@@ -81,6 +82,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     model: ModelFacts | None = None
     booster: BoosterFacts | None = None
     for path, data in files.items():
+        if path in _sources(contract):
+            # what a saved model is, only the conversion finds out
+            _secrets(path, data, findings)
+            continue
         if not _familiar(path, data, contract, findings):
             continue
         if path == contract.samples.model:
@@ -111,10 +116,15 @@ def _refusal(findings: _Findings, path: str) -> Any:
     return lambda rule, message: findings.add(rule, path, message)
 
 
+def _sources(contract: ModelContract) -> tuple[str, ...]:
+    return () if isinstance(contract.source, msgspec.UnsetType) else contract.source.files
+
+
 def _expected(contract: ModelContract) -> list[str]:
     samples = contract.samples
     named = [samples.model, samples.development, samples.reference, samples.predictions, samples.protected]
-    return ["model.toml", *(path for path in named if path is not None)]
+    converted = [*_sources(contract), CONVERSION_FILE] if _sources(contract) else []
+    return ["model.toml", *(path for path in named if path is not None), *converted]
 
 
 def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findings) -> bool:

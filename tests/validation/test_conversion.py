@@ -1,0 +1,222 @@
+"""Saved models become packages inside the sandbox, answer as before, and say what was done to them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.source_packaging import package_source
+from strongroom.encoding import canonical
+from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
+from strongroom.registry.packages import read_package
+from strongroom.validation.conversion import read_statement
+from strongroom.validation.jobs.source_graphs import convert
+from strongroom.vocabulary import digest_of
+from tests.registry.models import contract
+from tests.validation.sources import DEVELOPMENT, NAMES, REFERENCE, SAVED, mlflow_folder, saved, write
+
+pytest.importorskip("lightgbm")
+pytest.importorskip("skops")
+
+
+def made(source: Path, form: Any, folder: Path, **more: Any) -> Any:
+    stated = contract() | more.pop("contract", {})
+    return package_source(
+        source, form, folder, contract=stated, outcome="default", development=DEVELOPMENT,
+        reference=more.pop("reference", REFERENCE), sandbox=LinuxSandbox(), **more,
+    )  # fmt: skip
+
+
+FEW = ("joblib",)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in sorted(SAVED)]
+)
+def test_every_format_is_converted_and_answers_as_its_source(tmp_path: Path, name: str) -> None:
+    source, form = write(name, tmp_path)
+    package, found = made(source, form, tmp_path / "package")
+    files = read_folder(tmp_path / "package")
+    assert read_package(files).ref == package.ref
+    assert files[f"source/{source.name}"] == source.read_bytes()
+    # an opinion of our own: the file that will be served against the source, both run here
+    session = ort.InferenceSession(files["model.onnx"])
+    rows = REFERENCE[NAMES].to_numpy("float32")
+    served = session.run([package.contract.output.tensor], {"input": rows})[0][:, package.contract.output.column]
+    assert np.abs(served - opinion(name)).max() < 1e-6
+    assert found.figures.rows == len(REFERENCE)
+    assert float(found.figures.largest) < 1e-6
+    assert found.figures.beyond == found.figures.flips == 0
+    digest, stated = read_statement(files["conversion.json"])
+    assert digest == digest_of(files["model.onnx"])
+    assert stated == found
+    assert [one.sha256 for one in stated.source] == [digest_of(source.read_bytes())]
+    assert stated.figures.tools["onnxruntime"] == ort.__version__
+
+
+def opinion(name: str) -> Any:
+    form, _, data = saved()[name]
+    rows = REFERENCE[NAMES].astype("float32")
+    if form == "statsmodels":
+        results = pickle.loads(data)  # noqa: S301 - made by this test
+        return results.predict(np.column_stack([np.ones(len(rows)), rows.astype(float)]))
+    if name == "lightgbm text":
+        import lightgbm
+
+        return lightgbm.Booster(model_str=data.decode()).predict(rows)
+    if form == "xgboost":
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(data))
+        return booster.predict(xgboost.DMatrix(rows))
+    if name == "skops":
+        import skops.io
+
+        return skops.io.loads(data).predict_proba(rows)[:, 1]
+    import io
+
+    import joblib
+
+    model = joblib.load(io.BytesIO(data))
+    return model.predict_proba(rows if name != "pickle" else rows.to_numpy())[:, 1]
+
+
+@pytest.mark.slow
+def test_xgboost_may_stay_as_it_is(tmp_path: Path) -> None:
+    source, form = write("xgboost json", tmp_path)
+    package, found = made(source, form, tmp_path / "package", runtime="xgboost")
+    assert package.contract.engine == "xgboost"
+    assert found.figures.largest == "0.0"
+
+
+@pytest.mark.slow
+def test_an_mlflow_folder_is_read_as_data(tmp_path: Path) -> None:
+    folder = mlflow_folder(tmp_path / "logged", saved()["cloudpickle"][2])
+    package, found = made(folder, "mlflow", tmp_path / "package")
+    assert found.converted.kind == "Pipeline"
+    assert "source/MLmodel" in {entry.path for entry in package.manifest}
+
+
+@pytest.mark.slow
+def test_what_float32_costs_is_told_apart_from_the_conversion(tmp_path: Path) -> None:
+    source, form = write("statsmodels logit", tmp_path)
+    wide = REFERENCE.assign(income=REFERENCE["income"] + 1 / 3)
+    _, found = made(source, form, tmp_path / "package", reference=wide)
+    assert 0.0 < float(found.figures.narrowing_largest) < 1e-6
+    assert float(found.figures.largest) < 1e-6
+
+
+def test_thresholds_between_two_float32_values_keep_their_side() -> None:
+    """A value that float32 rounds up past LightGBM's float64 threshold changes sides where thresholds are rounded."""
+    import lightgbm
+
+    low = np.float32(0.1)
+    high = np.nextafter(low, np.float32(1))
+    rows = np.where(np.arange(600) % 2 == 0, float(low), float(high))
+    frame = DEVELOPMENT.assign(income=rows, default=(rows == float(high)).astype(int))
+    model = lightgbm.LGBMClassifier(n_estimators=3, min_data_in_bin=1, verbose=-1).fit(frame[NAMES], frame["default"])
+    converted = convert(model, NAMES, "onnxruntime")
+    given = frame[NAMES].to_numpy("float32")
+    served = ort.InferenceSession(converted.model).run(["probabilities"], {"input": given})[0][:, 1]
+    assert np.abs(served - model.predict_proba(frame[NAMES])[:, 1]).max() < 1e-6
+    assert np.abs(served - converted.answer(given)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("hist", "HistGradientBoosting"),
+        ("probit", "link probit is not converted"),
+        ("formula", "is no feature of the contract"),
+        ("columns", "other columns"),
+        ("width", "takes 2 features"),
+        ("classes", "more than two classes"),
+        ("dict", "which is not converted"),
+        ("multiclass", "objective"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_converted_is_refused_with_what_to_do(what: str, says: str) -> None:
+    with pytest.raises(UnsafeArtifactError, match=says):
+        convert(refused(what), NAMES, "onnxruntime")
+
+
+def refused(what: str) -> Any:
+    import lightgbm
+    import statsmodels.api as sm
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = DEVELOPMENT[NAMES], DEVELOPMENT["default"]
+    if what == "hist":
+        return HistGradientBoostingClassifier(max_iter=2).fit(x, y)
+    if what == "probit":
+        return sm.Probit(y, sm.add_constant(x.astype(float))).fit(disp=0)
+    if what == "formula":
+        import statsmodels.formula.api as formula
+
+        return formula.logit("default ~ np.log1p(income) + age + arrears", DEVELOPMENT).fit(disp=0)
+    if what == "columns":
+        return LogisticRegression().fit(x[NAMES[::-1]], y)
+    if what == "width":
+        return LogisticRegression().fit(x.to_numpy()[:, :2], y)
+    if what == "classes":
+        return LogisticRegression().fit(x.to_numpy(), DEVELOPMENT["arrears"] % 3)
+    if what == "multiclass":
+        return lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(x, DEVELOPMENT["arrears"] % 3)
+    return {"model": "none"}
+
+
+@pytest.mark.slow
+def test_a_source_that_cannot_be_matched_is_refused(tmp_path: Path) -> None:
+    source, form = write("joblib", tmp_path)
+    with pytest.raises(UnsafeArtifactError, match="does not answer as its source"):
+        made(source, form, tmp_path / "package", tolerance="1e-12")
+
+
+@pytest.mark.slow
+def test_a_library_that_is_not_here_is_named(tmp_path: Path) -> None:
+    module = type(sys)("bank_house_code")
+    own = type("Own", (), {"__module__": "bank_house_code"})
+    module.Own = own  # type: ignore[attr-defined]
+    sys.modules["bank_house_code"] = module
+    try:
+        (tmp_path / "m.pkl").write_bytes(pickle.dumps(own()))
+    finally:
+        del sys.modules["bank_house_code"]
+    with pytest.raises(UnavailableError, match="bank_house_code"):
+        made(tmp_path / "m.pkl", "sklearn", tmp_path / "package")
+
+
+@pytest.mark.parametrize("tolerance", ["0", "0.1", "nan", "x", "1e-5" + "0" * 40])
+def test_tolerances_have_bounds(tmp_path: Path, tolerance: str) -> None:
+    (tmp_path / "m").write_bytes(b"x")
+    with pytest.raises(InvalidInputError):
+        made(tmp_path / "m", "sklearn", tmp_path / "package", tolerance=tolerance)
+
+
+def test_statements_that_are_none_are_refused(tmp_path: Path) -> None:
+    for document in ({}, {"subject": []}, {"subject": [{"digest": {}}]}, {"predicate": {}, "subject": [1]}, []):
+        with pytest.raises(InvalidInputError):
+            read_statement(canonical(document))
+
+
+def test_converters_are_imported_in_the_sandbox_alone() -> None:
+    code = (
+        "import sys, strongroom.adapters.source_packaging, strongroom.wiring.submitting, strongroom.wiring.gateway;"
+        "print([m for m in ('lightgbm', 'skops', 'joblib', 'statsmodels', 'skl2onnx', 'onnxmltools', 'sklearn',"
+        " 'yaml') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(run.stdout.replace("'", '"')) == []
