@@ -233,7 +233,7 @@ def test_no_environment_of_a_folder_is_installed(tmp_path: Path) -> None:
     """conda.yaml, requirements.txt and python_env.yaml name packages; nobody reads them."""
     from strongroom.validation.jobs.source_loading import load_source
 
-    wanted = b"dependencies: [{pip: ['--index-url=http://127.0.0.1:9/', evil]}]\n"
+    wanted = b"dependencies: [{pip: ['git+http://127.0.0.1:9/evil']}]\n"
     given = mlflow(MLMODEL, **{"source/conda.yaml": wanted, "source/requirements.txt": b"evil @ http://127.0.0.1:9/"})
     given["source/model.pkl"] = pickle.dumps({"a": 1})
     assert load_source("mlflow", given) == ({"a": 1}, "pickle")
