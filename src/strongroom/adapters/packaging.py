@@ -160,7 +160,7 @@ def _convert(model: Any, rows: pd.DataFrame) -> tuple[bytes, str | None]:
     width = rows.shape[1]
     try:
         if origin == "xgboost":
-            return _convert_xgboost(model, width), _tensor(model)
+            return convert_booster(model, width), _tensor(model)
         if origin == "sklearn":
             return _convert_sklearn(model, width), _tensor(model)
     except ImportError as error:
@@ -174,7 +174,12 @@ def _tensor(model: Any) -> str:
     return "probabilities" if hasattr(model, "predict_proba") else _REGRESSION
 
 
-def _convert_xgboost(model: Any, width: int) -> bytes:
+def convert_booster(model: Any, width: int) -> bytes:
+    """An XGBoost model as ONNX.
+
+    Raises:
+        UnsafeArtifactError: neither classifier nor regressor.
+    """
     import onnxmltools
     from onnxmltools.convert.common.data_types import FloatTensorType
     from xgboost import XGBClassifier, XGBRegressor

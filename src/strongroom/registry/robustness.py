@@ -6,6 +6,7 @@ The author declares it, the battery proves or refutes it, and the approvers sign
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,9 @@ import msgspec
 from strongroom.errors import InvalidInputError
 
 ACTIONS_LIMIT = 64
+
+_RULE = re.compile(r"[a-z]{1,32}\.[a-z-]{1,64}")
+_FIGURE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,24})?(e-?[0-9]{1,3})?")
 
 Slope = Literal["increasing", "decreasing"]
 Direction = Literal["increase", "decrease", "either"]
@@ -47,12 +51,15 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         actions: what an applicant can change.
         cost_unit: of the costs, such as `hours` or `EUR`.
         budget: what an applicant spends on any one feature at most; a decimal string above 0.
+        before: figures of the model as it was before it was hardened, by the catalogue's rule; the author's word. The
+            report shows them beside what the battery found.
     """
 
     monotone: dict[str, Slope] = {}
     actions: tuple[Action, ...] = ()
     cost_unit: str | msgspec.UnsetType = msgspec.UNSET
     budget: str | msgspec.UnsetType = msgspec.UNSET
+    before: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def limit(self) -> float:
@@ -70,6 +77,9 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise _wrong("has `budget` and `cost_unit` where it names actions, and only there", "budget")
         if isinstance(self.cost_unit, str) and not (0 < len(self.cost_unit) <= 32 and self.cost_unit.isprintable()):
             raise _wrong("has a `cost_unit` of 1 to 32 printable characters", "text")
+        for rule, figure in ({} if isinstance(self.before, msgspec.UnsetType) else self.before).items():
+            if not _RULE.fullmatch(rule) or not _FIGURE.fullmatch(figure):
+                raise _wrong("names figures `before` by rule, each a decimal number", "before")
         if self.actions:
             _positive(str(self.budget), "budget")
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -39,11 +39,24 @@ _MODULES = {"dtai-veritas": "veritas", "scikit-learn": "sklearn"}
 NO_PROVER = "the prover `dtai-veritas` is not installed here"
 
 
+class Bench(Protocol):
+    """A model that can be asked: an examination in the sandbox, or the author's own, before there is a package."""
+
+    @property
+    def contract(self) -> ModelContract: ...
+    @property
+    def model(self) -> bytes: ...
+    @property
+    def level(self) -> float: ...
+    def predict(self, rows: Rows, /) -> Rows: ...
+    def say(self, what: str, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is put under stress: a model under a policy that says how large the tests are, and two samples."""
 
-    job: Examination
+    job: Bench
     study: RobustnessStudy
     development: Scored
     validation: Scored
@@ -83,7 +96,14 @@ def robustness_tests(
     study = job.policy.robustness
     if isinstance(study, msgspec.UnsetType):
         return [], (), (), {}
-    subject = Subject(job, study, development, validation)
+    found, tables, charts = measured(Subject(job, study, development, validation))
+    used = {name: metadata.version(name) for name, module in _MODULES.items() if importlib.util.find_spec(module)}
+    return found, tables, charts, used
+
+
+def measured(subject: Subject) -> tuple[list[TestResult], Tables, Charts]:
+    """The tests themselves, with the tables and charts that stand beside them."""
+    job = subject.job
     job.say("robustness: noise and missing values")
     found = _stress(subject)
     forest = _forest(subject)
@@ -97,8 +117,33 @@ def robustness_tests(
     job.say("robustness: copies of the model, traces of its development sample")
     stolen, curves = _extraction(subject)
     found += [stolen, _membership(subject)]
-    used = {name: metadata.version(name) for name, module in _MODULES.items() if importlib.util.find_spec(module)}
-    return found, tables, charts + curves, used
+    return found, tables, charts + curves
+
+
+def before_and_after(contract: ModelContract, tests: Sequence[TestResult]) -> Tables:
+    """What the author says of the model before it was hardened, beside what these tests found; none where nothing is
+    said."""
+    wish = contract.robustness
+    if isinstance(wish, msgspec.UnsetType) or isinstance(wish.before, msgspec.UnsetType):
+        return ()
+    found = {test.rule: test for test in tests}
+    rows = [
+        (found[rule].title if rule in found else rule, figure, found[rule].figure if rule in found else None,
+         found[rule].better if rule in found else None)
+        for rule, figure in sorted(wish.before.items())
+    ]  # fmt: skip
+    table = Table(
+        section="robustness",
+        title="Before and after hardening",
+        caption="Before: the author's figures on the author's own sample, in the contract. After: as this battery "
+        "found them on the validation sample.",
+        columns=(
+            Column(name="Test", unit="text"), Column(name="Before", unit="number"), Column(name="After", unit="number"),
+            Column(name="Better", unit="text"),
+        ),
+        rows=tuple(rows),
+    )  # fmt: skip
+    return (table,)
 
 
 def _stress(subject: Subject) -> list[TestResult]:

@@ -72,6 +72,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
     tests += fair.tests
+    stressed += robustness.before_and_after(contract, tests)
     return job.conclude(
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
