@@ -30,6 +30,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 RUNNABLE = (
     "how-to/validate-a-fraud-model.md",
     "how-to/validate-a-forecast.md",
+    "how-to/harden-a-model.md",
     "how-to/submit-a-model.md",
     "reference/sdk.md",
 )
