@@ -47,6 +47,11 @@ def test_it_is_validated_by_the_battery_of_its_kind(bank: Bank) -> None:
     assert "Generalised AUC" in page
     assert "Loss shortfall" in page
     assert "<script" not in page
+    whole = bank.folder / "whole.html"
+    drawn = bank.run("vera", "report", LOSS, "--html", whole)
+    assert len(drawn["sections"]) == 20
+    assert "Loss shortfall" in whole.read_text()
+    assert "Default rate" not in whole.read_text()
     card = bank.run("audrey", "show", LOSS, "--card")["card"]
     assert "Nothing is decided by it alone" in card
     assert "share of the exposure at default that was lost" in card
