@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from strongroom.adapters import portfolio_files
-from strongroom.adapters.committee_pdf import print_paper
+from strongroom.adapters.typst_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.planning import results
 from strongroom.planning.committee import Chapter, Headline, Paper, paper_of

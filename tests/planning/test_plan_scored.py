@@ -158,3 +158,21 @@ def test_the_command_plans(node: nodes.Node, tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["plan"]["inputs"]["exposures"] == ROWS
     assert Path(told["files"]["exposures"]).exists()
+
+
+def test_three_models_leave_three_decisions(node: nodes.Node, tmp_path: Path) -> None:
+    # one model stands for all three kinds: what counts here is which figure comes from which answer
+    models = dict.fromkeys(("pd", "lgd", "ead"), simulator.MODEL)
+    made, where = plan(scored(node, tmp_path, models=models, columns={}))
+    assert [one.kind for one in made.inputs.sources] == ["model"] * 3
+    assert len({one.proof_sha256 for one in made.inputs.sources}) == 3
+    rows = pd.read_parquet(where["exposures"])
+    ids = rows[["pd_decision_id", "lgd_decision_id", "ead_decision_id"]]
+    assert len(set(ids.to_numpy().ravel()) - {None, np.nan}) == 3 * (ROWS - 1)
+    # the EAD's answer is a conversion factor of what is undrawn
+    answers = pd.read_parquet(tmp_path / "plan" / "ead.answers.parquet").set_index("row")["score"].astype(float)
+    given = house.columns(ROWS)
+    row = next(n for n in range(ROWS) if given["class"][n] == "qrre-revolver" and given["drawn"][n] < 40_000 and n != 5)
+    undrawn = min(given["limit"][row], 90_000.0) - given["drawn"][row]
+    trade = 0.5 * 0.2
+    assert rows["ead"][row] == pytest.approx(given["drawn"][row] + max(answers[row], trade) * undrawn)

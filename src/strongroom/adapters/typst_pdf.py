@@ -1,4 +1,4 @@
-"""Reports in print, by typst. The report goes in as data, so no words of anybody are read as typst's markup.
+"""Reports and plans in print, by typst. They go in as data, so no words of anybody are read as typst's markup.
 
 The same report gives the same bytes under one version of typst: no date, no fonts but those that typst brings.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import tempfile
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from strongroom.errors import UnavailableError
+from strongroom.planning.committee import Paper
 from strongroom.validation.blocks import Plot, Plots, Report
 
 PAGES = files("strongroom") / "validation" / "pages"
@@ -24,20 +26,41 @@ def print_report(report: Report) -> bytes:
     Raises:
         UnavailableError: typst is not installed, or cannot set the report.
     """
+    return _set((PAGES / "dossier.typ").read_bytes(), "report", msgspec.json.encode(_with_styles(report)))
+
+
+def print_paper(paper: Paper) -> bytes:
+    """A capital plan for the committee, as PDF.
+
+    Raises:
+        UnavailableError: typst is not installed, or cannot set the paper.
+    """
+    template = files("strongroom") / "planning" / "pages" / "committee.typ"
+    return _set(template.read_bytes(), "plan", msgspec.json.encode(paper))
+
+
+def can_print() -> bool:
+    """Whether typst is installed."""
+    return find_spec("typst") is not None
+
+
+def _set(template: bytes, name: str, data: bytes) -> bytes:
+    """A template with data under a name."""
     try:
         import typst
     except ImportError as error:
         raise UnavailableError("PDF needs typst; install `strongroom[report]`, or write HTML") from error
-    data = msgspec.json.encode(_with_styles(report)).decode()
-    template = (PAGES / "dossier.typ").read_bytes()
     with tempfile.TemporaryDirectory(prefix="strongroom-print-") as nothing:
         try:
             # a root that holds the template alone: it can read no other file
             page = Path(nothing) / "report.typ"
             page.write_bytes(template)
-            return typst.compile(page, root=page.parent, ignore_system_fonts=True, sys_inputs={"report": data})
+            printed: bytes = typst.compile(
+                page, root=page.parent, ignore_system_fonts=True, sys_inputs={name: data.decode()}
+            )
         except typst.TypstError as error:
-            raise UnavailableError(f"typst could not set the report: {str(error)[:200]}") from error
+            raise UnavailableError(f"typst could not set the {name}: {str(error)[:200]}") from error
+    return printed
 
 
 def _with_styles(report: Report) -> Report:

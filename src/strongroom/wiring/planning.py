@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from strongroom.adapters.committee_pdf import can_print, print_paper
 from strongroom.adapters.portfolio_files import (
     EXPOSURES,
     PortfolioFile,
@@ -24,6 +23,7 @@ from strongroom.adapters.portfolio_files import (
 )
 from strongroom.adapters.safe_files import write_private
 from strongroom.adapters.score_files import write_parquet
+from strongroom.adapters.typst_pdf import can_print, print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError, TooLargeError
 from strongroom.planning.classes import Floats
 from strongroom.planning.committee import paper_of
