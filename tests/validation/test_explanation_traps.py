@@ -245,6 +245,14 @@ def test_faithfulness() -> None:
     assert true.principal[-1] > true.others[-1]
 
 
+@pytest.mark.parametrize(("adverse", "told"), [("high", [False, True, True, True]), ("low", [True, True, True, False])])
+def test_whoever_is_not_favoured_is_looked_at(adverse: Any, told: list[bool]) -> None:
+    contract, *_ = worked()
+    asked = msgspec.structs.replace(contract.explanation, adverse=adverse)
+    scores = np.array([0.1, 0.3, 0.4, 0.6], np.float64)
+    assert reasons._unfavoured(contract, asked, scores).tolist() == told
+
+
 def test_the_battery_and_its_report_tell_them() -> None:
     contract, _, _, _ = worked()
     made = dict(package("xgboost").inputs) | {"contract.json": canonical(contract)}

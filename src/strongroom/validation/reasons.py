@@ -142,6 +142,7 @@ def faithfulness(
     sign = 1.0 if ranking.wish.adverse == "high" else -1.0
     most = max(len(principal[n]) for n in kept)
     told = predict(rows[kept]).astype(np.float64)
+    members = [ranking.members(group) for group in range(groups)]
 
     def moves(chosen: Sequence[Sequence[int]]) -> Floats:
         found = np.zeros((len(kept), most + 1))
@@ -150,7 +151,7 @@ def faithfulness(
             for step in range(most):
                 for line, picked in enumerate(chosen):
                     if step < len(picked):
-                        places = ranking.members(picked[step])
+                        places = members[picked[step]]
                         current[line, places] = against[places]
                 found[:, step + 1] += sign * (told - predict(current).astype(np.float64))
         return found / len(reference)
@@ -181,9 +182,7 @@ def explanation_tests(
         return [], ()
     names = [feature.name for feature in contract.input.features]
     forest, ranking = forest_of(contract, model), Ranking.of(wish, names)
-    first = bound(contract.cut_offs[0].below) if contract.cut_offs else None
-    against = scores >= np.float32(first or 0.0) if wish.adverse == "high" else scores < np.float32(first or np.inf)
-    places = np.flatnonzero(against & np.isfinite(scores))
+    places = np.flatnonzero(_unfavoured(contract, wish, scores) & np.isfinite(scores))
     if not len(places):
         return [answer(rule, NotEvaluable("no applicant has a reason to be told"), "", basis) for rule in RULES], ()
     places = places[np.unique(np.linspace(0, len(places) - 1, ROWS).round().astype(np.int64))]
@@ -207,6 +206,16 @@ def explanation_tests(
     ]
     test, charts = _faithful(predict, chosen, ranking, principal, basis)
     return [*found, test], (_weights(ranking, weights), *charts)
+
+
+def _unfavoured(contract: ModelContract, wish: Explanation, scores: Rows) -> npt.NDArray[np.bool_]:
+    """Rows whose decision is not the favourable one: the first where a high score is adverse, else the last."""
+    cuts = [cut for one in contract.cut_offs if (cut := bound(one.below)) is not None]
+    if not cuts:
+        return np.ones(len(scores), np.bool_)
+    exact = scores.astype(np.float64)
+    found: npt.NDArray[np.bool_] = exact >= cuts[0] if wish.adverse == "high" else exact < cuts[-1]
+    return found
 
 
 def _repeated(
