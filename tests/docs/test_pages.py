@@ -31,6 +31,7 @@ RUNNABLE = (
     "how-to/validate-a-fraud-model.md",
     "how-to/validate-a-forecast.md",
     "how-to/harden-a-model.md",
+    "how-to/validate-lifetime-pds.md",
     "how-to/submit-a-model.md",
     "reference/sdk.md",
 )

@@ -12,6 +12,7 @@ BATTERIES = (
     *("pd.py", "pd_portfolio.py", "reasons.py", "every_kind.py", "estimates.py", "jobs/ead_battery.py"),
     *("fraud.py", "robustness.py", "conceptual.py", "equity.py", "equity_search.py"),
     "forecast.py",
+    "pd_lifetime.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

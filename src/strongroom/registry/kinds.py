@@ -57,7 +57,10 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         units=(),
         outcome="event",
         decides=True,
-        optional_columns=("exposure", "year", "previous_grade", "grade", "champion"),
+        optional_columns=(
+            *("exposure", "year", "previous_grade", "grade", "champion"),
+            *("period", "cohort", "stage"),
+        ),
         documented=False,
     ),
     "lgd": KindContract(
@@ -108,6 +111,10 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         weight: column with how many transactions a row stands for, above 0, where frauds were drawn more often; left
             out: one each.
         origin: column with the number of the last period that was known when the forecast was made, a whole number.
+        period: column with the period of life that the row is about, from 1 on: one row for each person and period (a
+            lifetime PD).
+        cohort: column with the number of the cohort, for example the year of origination (a lifetime PD).
+        stage: column with the IFRS 9 stage at the reporting date before, 1 or 2 (PD).
         downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
             output is the downturn estimate itself.
         year: column with the year of the observation, a whole number (PD).
@@ -129,6 +136,9 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     time: str | msgspec.UnsetType = msgspec.UNSET
     weight: str | msgspec.UnsetType = msgspec.UNSET
     origin: str | msgspec.UnsetType = msgspec.UNSET
+    period: str | msgspec.UnsetType = msgspec.UNSET
+    cohort: str | msgspec.UnsetType = msgspec.UNSET
+    stage: str | msgspec.UnsetType = msgspec.UNSET
     downturn_add_on: str | msgspec.UnsetType = msgspec.UNSET
     year: str | msgspec.UnsetType = msgspec.UNSET
     previous_grade: str | msgspec.UnsetType = msgspec.UNSET
@@ -158,6 +168,7 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 COLUMNS: Final = (
     *("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion"),
     *("amount", "time", "weight", "origin"),
+    *("period", "cohort", "stage"),
 )
 
 

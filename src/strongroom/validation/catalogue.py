@@ -10,6 +10,7 @@ from strongroom.errors import InvalidInputError
 from strongroom.validation.entry import ECB, WP14, Entry
 from strongroom.validation.forecast_entries import FORECAST_ENTRIES
 from strongroom.validation.fraud_entries import FRAUD_ENTRIES
+from strongroom.validation.lifetime_entries import LIFETIME_ENTRIES
 from strongroom.validation.loss_entries import LOSS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
 from strongroom.validation.robustness_entries import ROBUSTNESS_ENTRIES
@@ -613,6 +614,7 @@ ENTRIES = (
         edge_cases="one outcome class, or a scorecard that does not settle: not evaluable",
     ),
     *FORECAST_ENTRIES,
+    *LIFETIME_ENTRIES,
 )
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}

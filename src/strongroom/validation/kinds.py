@@ -52,6 +52,7 @@ KINDS: Final[Mapping[str, ValidatedKind]] = {
         (
             "discrimination",
             "calibration",
+            "lifetime",
             "stability",
             "fairness",
             "implementation",

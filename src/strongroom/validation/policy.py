@@ -226,6 +226,13 @@ class Drift(_Part, frozen=True, kw_only=True):
     min_rows: int
 
 
+class Scenario(_Part, frozen=True, kw_only=True):
+    """One state of the economy: a standard normal number, below 0 for bad times, and its weight."""
+
+    state: str
+    weight: str
+
+
 class FraudTerms(_Part, frozen=True, kw_only=True):
     """What alarms cost the house, and how they are looked at.
 
@@ -303,6 +310,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     batteries: tuple[Battery, ...]
     asset_correlation: str | msgspec.UnsetType = msgspec.UNSET
     fraud: FraudTerms | msgspec.UnsetType = msgspec.UNSET
+    scenarios: tuple[Scenario, ...] | msgspec.UnsetType = msgspec.UNSET
     robustness: RobustnessStudy | msgspec.UnsetType = msgspec.UNSET
     findings: FindingsRule | msgspec.UnsetType = msgspec.UNSET
     local: tuple[LocalRules, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -324,6 +332,13 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
         return () if isinstance(self.local, msgspec.UnsetType) else self.local
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scenarios, msgspec.UnsetType):
+            weights = [bound(scenario.weight) or 0.0 for scenario in self.scenarios]
+            states = [bound(scenario.state) for scenario in self.scenarios]
+            if len(states) < 2 or min(weights) < 0.0 or abs(sum(weights) - 1.0) > 1e-9:
+                raise InvalidInputError(
+                    "there are two scenarios or more, with weights that sum to 1", field="scenarios", rule="weights"
+                )
         Floor.parse(self.psi_floor)
         if not 0.5 < (bound(self.confidence) or 0.0) < 1.0:
             raise InvalidInputError("the confidence level lies between 0.5 and 1", field="confidence", rule="range")

@@ -21,6 +21,7 @@ from strongroom.vocabulary import digest_of
 SECTIONS: dict[Section, str] = {
     "discrimination": "Discrimination",
     "calibration": "Calibration",
+    "lifetime": "Lifetime and stages (IFRS 9)",
     "accuracy": "Accuracy",
     "coverage": "Coverage",
     "cost": "Cost",

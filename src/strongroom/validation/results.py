@@ -23,6 +23,7 @@ Role = Literal["gate", "advisory", "information"]
 Section = Literal[
     "discrimination",
     "calibration",
+    "lifetime",
     "accuracy",
     "coverage",
     "cost",

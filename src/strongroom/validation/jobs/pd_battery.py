@@ -19,6 +19,7 @@ from strongroom.validation import (
     equity_battery,
     every_kind,
     pd,
+    pd_lifetime,
     pd_portfolio,
     pd_tables,
     reasons,
@@ -51,6 +52,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         development, validation, scale, (first, now), level=level, correlation=policy.correlation
     )
     tests += found
+    found, sheets, curves = pd_lifetime.lifetime_tests(validation, now, policy)
+    tests += found
     job.say("stability, implementation, data")
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tests += found
@@ -76,6 +79,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     return job.conclude(
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
-        tables=(*(tables or ()), *stressed, *quality.tables, *sense.tables, *fair.tables),
-        charts=(*charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
+        tables=(*(tables or ()), *sheets, *stressed, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*curves, *charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
     )  # fmt: skip
