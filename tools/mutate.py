@@ -34,6 +34,7 @@ TARGETS = {
     "ledger/proof.py": ("tests/ledger/test_proof.py",),
     "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
     "access/authorisation.py": ("tests/access/test_authorisation.py",),
+    "validation/stability.py": ("tests/validation/test_statistics_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
         "tests/attacks/test_four_eyes_attacks.py",
@@ -41,7 +42,8 @@ TARGETS = {
 }  # fmt: skip
 WANTED = (
     "ledger/proof.py", "ledger/checkpoint.py", "serving/release_checks.py", "access/authorisation.py",
-    "ledger/tree.py", "serving/admission.py",
+    "ledger/tree.py", "serving/admission.py", "validation/stability.py", "validation/migration.py",
+    "validation/discrimination.py", "validation/calibration.py",
 )  # fmt: skip
 
 SWAPS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
