@@ -241,6 +241,42 @@ def test_a_contract_that_declares_nothing_is_told_so_and_a_policy_without_sizes_
     assert none.verdict == "fail"
 
 
+def test_a_sample_that_the_gateway_would_refuse_has_no_answers_and_no_errors() -> None:
+    from strongroom.validation import robustness
+    from strongroom.validation.artifact import open_model
+    from strongroom.validation.catalogue import Basis
+    from strongroom.validation.scored import Scored
+    from strongroom.vocabulary import digest_of
+
+    made = package("xgboost")
+    predict, _, _ = open_model(made.contract, made.inputs["model.onnx"])
+    study = ValidationPolicy.decode(POLICY.read_bytes()).robustness
+    assert not isinstance(study, msgspec.UnsetType)
+
+    class Asked:
+        contract = msgspec.structs.replace(made.contract, robustness=WISH)
+        model = made.inputs["model.onnx"]
+        level = 0.95
+
+        def predict(self, rows: Any, /) -> Any:
+            return predict(rows)
+
+        def say(self, what: str, /) -> None:
+            pass
+
+    width = len(made.contract.input.features)
+    rows = np.full((50, width), 9e9, np.float32)
+    outcome = np.arange(50) % 2
+    sample = Scored(Basis("validation", digest_of(b"x"), 50), rows, predict(rows), outcome)
+    found, tables, charts = robustness.measured(robustness.Subject(Asked(), study, sample, sample))
+    told = {test.rule: test for test in found}
+    for rule in ("robustness.noise", "robustness.near", "robustness.missing", "robustness.change"):
+        assert told[rule].figure is None
+        assert told[rule].reason
+    assert told["robustness.extraction"].figure is None
+    assert (tables, charts) == ((), ())
+
+
 @pytest.mark.parametrize(
     "change",
     [

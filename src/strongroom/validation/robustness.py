@@ -150,6 +150,11 @@ def _stress(subject: Subject) -> list[TestResult]:
     study, contract, basis = subject.study, subject.contract, subject.validation.basis
     random = subject.random(1)
     sound = subject.kept
+    if not len(sound.rows):
+        reason = NotEvaluable("no row of the sample is within the contract with a finite score")
+        return [
+            answer(rule, reason, "", basis) for rule in ("robustness.noise", "robustness.near", "robustness.missing")
+        ]
     kept = np.sort(random.permutation(len(sound.rows))[: study.rows])
     rows, cuts = sound.rows[kept], subject.cuts
     scores = sound.scores[kept].astype(np.float64)
@@ -224,14 +229,14 @@ def _range(subject: Subject, forest: Forest | NotEvaluable) -> TestResult:
     low, high = forest_bounds.output_range(encoded, subject.study.steps)
     seen = subject.kept.scores.astype(np.float64)
     # a search that ended early attained less than the sample does
-    lowest, highest = min(low.high, *seen), max(high.low, *seen)
+    lowest, highest = float(seen.min(initial=low.high)), float(seen.max(initial=high.low))
     floor, ceiling = bound(output.minimum) or 0.0, bound(output.maximum) or 0.0
     beyond = max(0.0, floor - low.low, high.high - ceiling)
     sentence = f"For every row that the contract allows, the score lies between {low.low:.4g} and {high.high:.4g} "
     sentence += f"(proven); {lowest:.4g} and {highest:.4g} are attained."
     details: Details = [
-        ("proven lowest", low.low), ("attained lowest", float(lowest)),
-        ("attained highest", float(highest)), ("proven highest", high.high),
+        ("proven lowest", low.low), ("attained lowest", lowest),
+        ("attained highest", highest), ("proven highest", high.high),
     ]  # fmt: skip
     return answer(rule, beyond, sentence, basis, details=details)
 
