@@ -20,6 +20,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
 from strongroom.validation.conversion import read_statement
+from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.vocabulary import digest_of
 from tests.registry.models import contract
@@ -62,6 +63,27 @@ def test_every_format_is_converted_and_answers_as_its_source(tmp_path: Path, nam
     assert stated == found
     assert [one.sha256 for one in stated.source] == [digest_of(source.read_bytes())]
     assert stated.figures.tools["onnxruntime"] == ort.__version__
+
+    assert scanned(package, files) == set()
+    if name in FEW:
+        for path, data in (
+            ("model.onnx", files["model.onnx"] + b"\x00"),
+            (f"source/{source.name}", b"another"),
+            ("conversion.json", files["conversion.json"].replace(b"1e-05", b"1e-04")),
+            ("conversion.json", b"{}"),
+            ("conversion.json", files["conversion.json"].replace(b'"beyond":0', b'"beyond":1')),
+        ):
+            assert "conversion" in scanned(package, files | {path: data})
+        assert "secret" in scanned(package, files | {f"source/{source.name}": b"AKIA" + b"A2" * 8})
+
+
+def scanned(package: Any, files: dict[str, bytes]) -> set[str]:
+    """Rules that refuse, as the scan's job finds them."""
+    entries = list(package.manifest)
+    inputs = {f"file-{i}": files[entry.path] for i, entry in enumerate(entries)}
+    inputs["contract.json"] = canonical(package.contract)
+    told = scan.run(inputs, {"files": [[f"file-{i}", entry.path, entry.role] for i, entry in enumerate(entries)]})
+    return {one["rule"] for one in json.loads(told["scan.json"])["findings"] if one["severity"] == "refuse"}
 
 
 def opinion(name: str) -> Any:

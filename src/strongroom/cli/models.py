@@ -303,11 +303,13 @@ def show(
         str | None, typer.Argument(help="Model, or model@digits of one version; all models when left out.")
     ] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown) instead.")] = False,
+    bom: Annotated[bool, typer.Option("--bom", help="Print the bill of materials (CycloneDX 1.6) instead.")] = False,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Show one version: state, people, digests, lineage; or its generated model card. Without a model, list them all.
+    """Show one version: state, people, digests, lineage; or its model card or bill of materials. Without a model, list
+    them all.
 
     Example: strongroom show pd-cards@50fe21 --card --room credit --home ~/audrey
     """
@@ -319,6 +321,15 @@ def show(
             return
         version = reading.show(desk, find_version(desk.room, model).ref)
         text = reading.card(desk, version) if card else ""
+    if bom:
+        import json
+
+        from strongroom.registry.bill import bill_of_materials
+        from strongroom.registry.kinds import CONTRACTS
+
+        bill = bill_of_materials(version, CONTRACTS[version.contract.kind].outcome).decode()
+        tell(as_json, json.loads(bill), bill.splitlines())
+        return
     if card:
         tell(as_json, {"card": text}, text.splitlines())
         return

@@ -19,6 +19,7 @@ from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
 from strongroom.registry.source import CONVERSION_FILE
 from strongroom.validation.booster_scan import scan_booster
+from strongroom.validation.conversion import read_statement
 from strongroom.validation.onnx_scan import scan_model
 from strongroom.validation.scan import (
     BOOSTER_RULES,
@@ -34,6 +35,7 @@ from strongroom.validation.scan import (
     rules_digest,
 )
 from strongroom.validation.tables import numbers, read_table
+from strongroom.vocabulary import digest_of
 
 TEXT_SUFFIXES = (".json", ".md", ".toml", ".txt")
 
@@ -96,6 +98,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
                 model = scan_model(data, contract.input, contract.output, RULES, refuse)
         _secrets(path, data, findings)
     samples = _samples(files, contract, findings)
+    _conversion(files, contract, findings)
     for path in _expected(contract):
         if path not in files:
             findings.add("package-missing", path, "the contract names a file that the package does not have")
@@ -118,6 +121,28 @@ def _refusal(findings: _Findings, path: str) -> Any:
 
 def _sources(contract: ModelContract) -> tuple[str, ...]:
     return () if isinstance(contract.source, msgspec.UnsetType) else contract.source.files
+
+
+def _conversion(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> None:
+    """The statement is of these files: of this model, made from this source, to this tolerance."""
+    if not _sources(contract) or CONVERSION_FILE not in files:
+        return
+    try:
+        model, stated = read_statement(files[CONVERSION_FILE])
+    except InvalidInputError as error:
+        findings.add("conversion", CONVERSION_FILE, plain(error.message))
+        return
+    source = contract.source
+    named = {one.path: one.sha256 for one in stated.source}
+    held = {path: digest_of(files[path]) for path in _sources(contract) if path in files}
+    same = not isinstance(source, msgspec.UnsetType) and (stated.order.format, stated.order.tolerance) == (
+        source.format,
+        source.tolerance,
+    )
+    if model != digest_of(files.get(contract.samples.model, b"")) or named != held or not same:
+        findings.add("conversion", CONVERSION_FILE, "the statement is of another model, source or tolerance")
+    if stated.figures.beyond:
+        findings.add("conversion", CONVERSION_FILE, "the converted model does not answer as its source")
 
 
 def _expected(contract: ModelContract) -> list[str]:
