@@ -336,7 +336,7 @@ def _told(
     if costs:
         details += [("median cost of the dearest feature", float(np.median(costs))),
                     ("median cost of all features", float(np.median(totals)))]  # fmt: skip
-    proven_costs = sorted(one.low for one in found) if proven else []
+    proven_costs = sorted(one.low for one in found if one.low < budget) if proven else []
     return (
         answer("robustness.change", share, sentence, basis, details=details),
         (_actions(subject, wish, rows, found),),
