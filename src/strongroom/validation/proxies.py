@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from strongroom.validation import discrimination
@@ -93,7 +94,7 @@ def find_proxies(
     names = np.unique(y)
     whole = np.zeros((y.size, names.size))
     without = np.zeros((x.shape[1], y.size, names.size))
-    # sums of several threads differ in their last bits
+    # sums of several threads differ in their last bits; libraries loaded later than this would not be held
     with threadpool_limits(1):
         for k in range(FOLDS):
             seen, held = fold != k, fold == k
@@ -123,8 +124,6 @@ def find_proxies(
 
 
 def _fit(x: Rows, y: Codes) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     return HistGradientBoostingClassifier(
         max_iter=30, max_leaf_nodes=15, learning_rate=0.15, min_samples_leaf=20, early_stopping=False,
         random_state=SEED,
