@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,7 +39,11 @@ from tests.simulator import GOVERNANCE, MODEL, NAMED_POLICIES, POLICIES, TRUST, 
 
 PACKAGE = files("strongroom")
 DIAGRAM = (PACKAGE / "process" / "lifecycle.bpmn").read_bytes()
-VALIDATION_POLICY = (PACKAGE / "policies" / "validation.json").read_bytes()
+SHIPPED = json.loads((PACKAGE / "policies" / "validation.json").read_bytes())
+VALIDATION_POLICY = canonical(
+    {**SHIPPED, "batteries": [{**battery, "sections": []} for battery in SHIPPED["batteries"]]}
+)
+"""As shipped, but for the words that reports must have: most tests here are not about them."""
 IDS = itertools.count(1)
 VERBS = {"scan": "scan", "validate": "validation"}
 

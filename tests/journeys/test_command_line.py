@@ -19,6 +19,7 @@ import pytest
 
 from strongroom.cli.output import EXIT_CODES
 from strongroom.compliance.subjects import ErasureRequest
+from strongroom.encoding import canonical
 from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
@@ -53,6 +54,63 @@ def _open(bank: Bank) -> Iterator[Bank]:
         yield bank
     finally:
         assert bank.stop() == 0
+
+
+# the report ----------------------------------------------------------------------------------------------------------
+
+
+def test_findings_words_and_the_report_of_a_released_model(bank: Bank) -> None:
+    this = f"{MODEL}@{bank.steps['first'][:16]}"
+    page, printed = bank.folder / "report.html", bank.folder / "report.pdf"
+    use = bank.folder / "use.txt"
+    use.write_text("For applications.\n\nNot for limits.")
+    assert bank.run("ann", "write", this, "--section", "intended-use", "--role", "author", "--file", use)["statement"]
+    wrong = bank.refused("ann", "write", this, "--section", "opinion", "--role", "validator", "--file", use)
+    assert wrong["error"] == "evidence"
+    add = (
+        "findings",
+        "add",
+        this,
+        "--severity",
+        "high",
+        "--text",
+        "too low",
+        "--owner",
+        "ann",
+        "--remediation",
+        "mend",
+    )
+    assert bank.run("vera", *add)["finding"] == "f-2", "the review has an f-1"
+    assert bank.refused("ann", *add)["error"] == "not-permitted"
+    accept = ("findings", "accept", this, "f-2", "--days", "30", "--reason", "small")
+    assert bank.refused("paul", *accept)["error"] == "four-eyes"
+    assert bank.run("vera", *accept)["status"] == "accepted"
+    close = ("findings", "close", this, "f-2", "--evidence", use, "--reason", "mended")
+    assert bank.run("vera", *close)["status"] == "closed"
+    assert [one["status"] for one in bank.run("audrey", "findings", "list", this)] == ["closed"]
+    drawn = bank.run("audrey", "report", this, "--html", page, "--pdf", printed)
+    assert len(drawn["sections"]) == 20
+    assert not drawn["lacks"]
+    bank.run("vera", "write", this, "--section", "opinion", "--role", "validator", "--file", use)
+    moment = drawn["command"].split("--as-of ")[1].split()[0]
+    again = bank.run("audrey", "report", this, "--as-of", moment, "--html", page, "--pdf", printed)
+    assert again["sha256"] == drawn["sha256"], "what was signed since is left out"
+    assert b"Not for limits." in page.read_bytes()
+    assert bank.refused("audrey", "report", this, "--as-of", "2999-01-01T00:00:00+00:00")["error"] == "invalid-input"
+
+
+def test_a_new_policy_is_tried_on_what_answers(bank: Bank) -> None:
+    policy = json.loads((SOURCE / "strongroom" / "policies" / "validation.json").read_bytes())
+    for battery in policy["batteries"]:
+        battery["sections"] = [{"section": "privacy", "by": "dpo"}]
+    file = bank.folder / "stricter.json"
+    file.write_bytes(canonical(policy))
+    found = bank.run("audrey", "policy", "try", file)
+    assert {one["after"] for one in found} == {"fail"}
+    assert all(any("`Privacy assessments`" in reason for reason in one["reasons"]) for one in found)
+    assert bank.refused("audrey", "policy", "sign", file)["error"] == "not-permitted"
+    tier = bank.run(None, "policy", "tier", "--exposure", "250000000", "--complexity", "low")
+    assert tier == {"materiality": "high", "complexity": "low", "tier": 2}
 
 
 # founding ------------------------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from strongroom.registry.kinds import Kind
-from strongroom.validation.policy import Battery, Rule
+from strongroom.validation.policy import Battery, Rule, SectionDemand
 
 Line = tuple[Rule | None, Rule | None, Rule | None]
 """How a test is judged in tier 1, 2 and 3; None where that tier does not name it."""
@@ -184,10 +186,25 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
 }
 
 
+SECTIONS: Final[Mapping[int, tuple[SectionDemand, ...]]] = {
+    1: (
+        SectionDemand(section="intended-use", by="author"),
+        SectionDemand(section="opinion", by="validator"),
+        SectionDemand(section="limitations", by="author"),
+    ),
+}
+"""What people must have written in the reports of the strictest tier before anybody approves."""
+
+
 def batteries() -> tuple[Battery, ...]:
     """Every kind in every tier, as the policy lists them."""
     return tuple(
-        Battery(kind=kind, tier=tier, rules=tuple(rule for line in lines if (rule := line[tier - 1]) is not None))
+        Battery(
+            kind=kind,
+            tier=tier,
+            rules=tuple(rule for line in lines if (rule := line[tier - 1]) is not None),
+            sections=SECTIONS.get(tier, msgspec.UNSET),
+        )
         for kind, lines in RULES.items()
         for tier in (1, 2, 3)
     )
