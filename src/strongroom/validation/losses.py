@@ -68,7 +68,10 @@ def t_test(realised: npt.ArrayLike, estimated: npt.ArrayLike, level: float = 0.9
         return NotEvaluable("all differences are equal, so they have no variance")
     mean, variance = float(gap.mean()), float(gap.var(ddof=1))
     error = math.sqrt(variance / gap.size)
-    statistic = mean / error
+    # squares of differences below 1e-154 are 0 in float64
+    statistic = mean / error if error > 0.0 else math.inf
+    if not math.isfinite(statistic):
+        return NotEvaluable("the differences are too small to have a variance in float64")
     freedom = gap.size - 1
     reach = float(stats.t.isf((1.0 - level) / 2.0, freedom)) * error
     return TTest(
@@ -101,7 +104,8 @@ def loss_shortfall(exposure: npt.ArrayLike, realised: npt.ArrayLike, estimated: 
     came, told = (float(math.fsum(weight * side)) for side in pair)
     if came <= 0.0:
         return NotEvaluable("nothing was lost in total, so there is nothing to fall short of")
-    return 1.0 - told / came
+    share = told / came
+    return 1.0 - share if math.isfinite(share) else NotEvaluable("the realised total is too small to divide by")
 
 
 def mean_absolute_deviation(
@@ -136,7 +140,9 @@ def r_squared(realised: npt.ArrayLike, estimated: npt.ArrayLike) -> float | NotE
     came, told = pair
     if np.ptp(came) <= ROUNDING * float(np.abs(came).max()):
         return NotEvaluable("all realised values are equal, so there is nothing to explain")
-    return 1.0 - math.fsum((came - told) ** 2) / math.fsum((came - came.mean()) ** 2)
+    around = math.fsum((came - came.mean()) ** 2)
+    share = math.fsum((came - told) ** 2) / around if around > 0.0 else math.inf
+    return 1.0 - share if math.isfinite(share) else NotEvaluable("the outcomes vary too little for float64")
 
 
 @dataclass(frozen=True, slots=True)
