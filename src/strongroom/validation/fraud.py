@@ -19,7 +19,7 @@ from strongroom.validation.policy import FraudTerms, ValidationPolicy
 from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
 from strongroom.validation.scored import Scored
 
-POINTS = 200
+POINTS = 1000
 """Points of a curve in a picture."""
 
 
@@ -176,7 +176,9 @@ def _points(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[tup
 
 
 def _precision_recall(table: detection.Steps, area: detection.AveragePrecision) -> Chart:
-    x, y = np.repeat(table.recall, 2)[1:], np.repeat(table.precision[1:], 2)
+    rising = np.nonzero(np.diff(table.recall) > 0.0)[0] + 1  # between frauds the curve only falls: a step shows no more
+    x = np.repeat(np.concatenate([[0.0], table.recall[rising]]), 2)[1:]
+    y = np.repeat(table.precision[rising], 2)
     rate = decimal(area.rate)
     return Chart(
         section="discrimination",
