@@ -6,6 +6,7 @@ is two operators, which are written here by hand, in float64 but for the ends: n
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -132,11 +133,11 @@ def _from_xgboost(model: Any, names: Sequence[str], runtime: RuntimeName) -> Con
     told = booster.feature_names
     if told and told != list(names):
         raise UnsafeArtifactError("the model was fitted on other columns, or in another order, than the contract lists")
-    objective = re.search(r'"objective":\{.*?"name":"([a-z:]+)"', booster.save_config())
-    classifies = bool(objective and objective.group(1) == "binary:logistic")
-    if objective and objective.group(1).startswith(("multi", "rank", "survival")):
+    objective = str(json.loads(booster.save_config())["learner"]["objective"]["name"])
+    classifies = objective == "binary:logistic"
+    if objective.startswith(("multi", "rank", "survival")):
         raise UnsafeArtifactError(
-            f"the objective {objective.group(1)} is not converted; fit binary:logistic or a regression"
+            f"the objective {objective[:40]} is not converted; fit binary:logistic or a regression"
         )
     # the source answers from its own copy, before names are taken away for the converter
     own = booster.copy()
@@ -243,7 +244,8 @@ def _narrow_thresholds(text: str) -> tuple[str, int]:
 
     narrowed = re.sub(r"^threshold=(.*)$", narrow, text, flags=re.MULTILINE)
     # it gives the length of each tree in bytes, and LightGBM trusts it; without it the text is read line by line
-    return re.sub(r"^tree_sizes=.*\n", "", narrowed, flags=re.MULTILINE), moved
+    kept = [line for line in narrowed.split("\n") if not line.startswith("tree_sizes=")]
+    return "\n".join(kept), moved
 
 
 def _from_statsmodels(results: Any, names: Sequence[str]) -> Conversion:
