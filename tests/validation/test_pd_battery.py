@@ -73,6 +73,14 @@ def test_results_and_report_are_the_same_bytes_every_time() -> None:
     assert render(first) == render(second)
 
 
+def test_what_only_informs_raises_no_alarm_when_it_cannot_be_evaluated() -> None:
+    page = render(sound().encode()).decode()
+    assert result(sound(), "discrimination.champion").role == "information"
+    row = page[page.index("Gain over the champion") :]
+    assert '<span class="chip not-evaluable quiet">' in row[: row.index("</tr>")]
+    assert '<span class="chip pass">' in page
+
+
 def test_every_sample_is_named_by_its_digest() -> None:
     from strongroom.vocabulary import digest_of
 
