@@ -430,6 +430,8 @@ def test_signed_rules_promote_a_canary_and_roll_it_back(bank: Bank) -> None:
     challenger.enter_machine(bank)
     bank.run("omar", "release", this, "--stage", "canary", "--percent", challenger.PERCENT)
     before = bank.run("audrey", "history", MODEL)["pointers"][-1]["sequence"]
+    # until the gateway has fetched the challenger there is nothing to look at, whichever test came first
+    bank.wait_for(lambda: bank.try_("night-watch", "run-rules", MODEL, "--json").exit_code == 0, 60)
     quiet = bank.run("night-watch", "run-rules", MODEL)
     assert (quiet["did"], quiet["looked"]) == (None, 2), "nothing was asked yet"
     # no machine moves a pointer but by a rule, and no stranger may let rules act

@@ -15,6 +15,7 @@ import pytest
 
 from strongroom import verify
 from strongroom.approval.release import Release
+from strongroom.errors import NotFoundError
 from strongroom.validation.attribution import contributions
 from strongroom.validation.forests import read_forest
 from strongroom.wiring.node import NodeLayout
@@ -74,6 +75,16 @@ def offline(node: Node, folder: Path, asked: Any, answer: Any, receipt: str, row
     return verify.main(["receipt", str(folder / "receipt"), *trusted, *messages])
 
 
+def _published(node: Node, decision_id: str) -> bool:
+    """Whether the log's readers see the decision; publishing may come a moment after the answer."""
+    with NodeRecords.open(node.folder, PASSPHRASE) as kept:
+        try:
+            kept.decision(decision_id)
+        except NotFoundError:
+            return False
+    return True
+
+
 def test_reasons_are_exact_proven_by_the_receipt_and_replayed(explained: Any, tmp_path: Path) -> None:
     node, like, model = explained
     rows = ROWS[:3].astype(np.float32)
@@ -100,6 +111,7 @@ def test_reasons_are_exact_proven_by_the_receipt_and_replayed(explained: Any, tm
             [tensor] = [tensor for tensor in forged["outputs"] if tensor["name"] == name]
             tensor["data"][row * width] = change
             assert offline(node, tmp_path, asked, forged, text, row) == 4
+    node.wait_for(lambda: _published(node, answer["parameters"]["decision_id"]), 30)
     with NodeRecords.open(node.folder, PASSPHRASE) as kept:
         for row in range(3):
             replayed = kept.replay(f"{(first + row) % 2**128:032x}", batch_rows=3)
