@@ -81,18 +81,18 @@ def make(folder: Path, model: bytes, port: int, size: Size) -> list[str]:
     from strongroom.access import grants
 
     kept, rooms = engine_files(), []
-    nodes.engine_files = lambda: (policies(kept[0], size.policies), kept[1])  # type: ignore[assignment]
+    nodes.engine_files = lambda: (policies(kept[0], size.policies), kept[1])  # type: ignore[assignment]  # test support, enlarged
     bounds, names = grants.Bounds, tuple(name_of(n) for n in range(size.models))
-    grants.Bounds = lambda **given: bounds(**{**given, "models": names})  # type: ignore[assignment,misc]
+    grants.Bounds = lambda **given: bounds(**{**given, "models": names})  # type: ignore[assignment,misc]  # all models granted
     made = nodes.make
 
     def making(*given: Any, **named: Any) -> Any:
         rooms.append(made(*given, **named))
         return rooms[0]
 
-    nodes.make = making  # type: ignore[assignment]
+    nodes.make = making  # type: ignore[assignment]  # keeps the room that is made
     bearers = make_node(folder, model, port, size.principals)
-    grants.Bounds = bounds  # type: ignore[misc]
+    grants.Bounds = bounds  # type: ignore[misc]  # as it was
     room = rooms[0].room
     signers = [simulator.signer(name).public for name in ("abel", "bea", "cleo")]
     if size.models > 1:
