@@ -28,7 +28,7 @@ def test_trickling_does_not_extend_the_time(server, start):
         sock.sendall(start)
         begin = time.monotonic()
         try:
-            while time.monotonic() - begin < 4:
+            while time.monotonic() - begin < 20:
                 sock.sendall(b"1\r\na\r\n" if b"chunked" in start else b"X")
                 time.sleep(0.05)
                 sock.settimeout(0.01)
@@ -39,7 +39,7 @@ def test_trickling_does_not_extend_the_time(server, start):
                     continue
         except OSError:
             pass
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 15
 
 
 def test_many_idle_connections_do_not_keep_others_out_for_long(server):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from strongroom import errors
-from strongroom.errors import NotDurableError
+from strongroom.errors import NotDurableError, UnavailableError
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.rules import closed
 from strongroom.web.routes import ROUTES
@@ -75,11 +75,35 @@ def test_knocking_too_often_is_told_to_wait_and_counted_once_a_window():
         keeper = desk.gateway._doorkeeper
         keeper._begun -= 100
         desk.run.call(desk.gateway.note_refusals)
-        time.sleep(0.2)
+        _recorded(desk, 1)
         assert desk.house.shard.size == 1
         leaf = Leaf.decode(desk.house.shard.reader().get(0).leaf)
         assert leaf.type == "refusal"
         assert leaf.release is None
+
+
+def _recorded(desk, size):
+    end = time.monotonic() + 10
+    while desk.house.shard.size < size and time.monotonic() < end:
+        time.sleep(0.02)
+    assert desk.house.shard.size == size
+
+
+def test_a_count_that_finds_the_queue_full_is_recorded_with_the_next_look():
+    with gateway(doorkeeper_limit=3) as desk:
+        assert [desk.raw("GET", "/v2", headers={"Authorization": "Bearer x"})[0] for _ in range(2)] == [401, 401]
+        desk.gateway._doorkeeper._begun -= 100
+        board = desk.gateway._board
+
+        class Full:
+            def board(self, asked):
+                raise UnavailableError("too many requests wait")
+
+        desk.gateway._board = Full()
+        desk.run.call(desk.gateway.note_refusals)
+        desk.gateway._board = board
+        desk.run.call(desk.gateway.note_refusals)
+        _recorded(desk, 1)
 
 
 class SlowShard:

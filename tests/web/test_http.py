@@ -160,10 +160,10 @@ def test_a_slow_client_is_cut_off(server, start):
     with server.socket() as sock:
         sock.sendall(start)
         begin = time.monotonic()
-        sock.settimeout(5)
+        sock.settimeout(20)
         answer = sock.recv(4096)
         assert answer == b"" or answer.startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 10
 
 
 def test_an_idle_connection_is_closed(server):

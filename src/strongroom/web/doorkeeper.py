@@ -47,6 +47,10 @@ class Doorkeeper:
         finished, self._finished = self._finished, 0
         return finished
 
+    def put_back(self, count: int) -> None:
+        """Give back what was taken and could not be recorded: it is taken again with the next look."""
+        self._finished += count
+
     def take_all(self) -> int:
         """The same with the present window, which ends: for when the house closes."""
         self._finished += self._count

@@ -254,7 +254,10 @@ class Gateway:
         count = self._doorkeeper.take_all() if closing else self._doorkeeper.take_finished()
         if count:
             error = NotAuthenticatedError("requests without a valid credential", field=str(count), rule=COUNT_RULE)
-            self._refuse(_Nobody(), self._rules, "nobody", error)
+            try:
+                self._refuse(_Nobody(), self._rules, "nobody", error)
+            except (TooManyRequestsError, UnavailableError):
+                self._doorkeeper.put_back(count)
         if self._meter is not None:
             for principal, number in self._meter.take_finished(self._clock_us(), closing=closing).items():
                 slow = TooManyRequestsError("refused and not recorded one by one", field=str(number), rule=COUNT_RULE)
