@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,14 +14,14 @@ from tests.serving.house import engine_files
 
 
 def point(size: Size, rate: float, cost: float) -> dict[str, Any]:
-    names = ("models", "policies", "principals", "entries")
-    return {name: getattr(size, name) for name in names} | {"requests_per_s": rate, "worker_cpu_us": cost}
+    return asdict(size) | {"requests_per_s": rate, "worker_cpu_us": cost}
 
 
 DOCUMENT = {"points": [point(SMALL, 900, 90), point(Size(models=200), 950, 125), point(SMALL, 1100, 110)]}
 
 
 def test_a_size_counts_against_the_mean_of_the_small_nodes() -> None:
+    assert words(Size(models=200, asked=20)) == "200 models, 20 of them asked"
     assert shares(DOCUMENT)[1] == ("200 models", 0.95, 0.8)
     with pytest.raises(ValueError, match="no small node"):
         shares({"points": DOCUMENT["points"][1:2]})
