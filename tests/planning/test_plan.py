@@ -204,6 +204,21 @@ def test_regimes_without_rules_are_refused(tmp_path: Path) -> None:
         plan(job(tmp_path, regime="XX"))
 
 
+def test_the_regime_says_what_a_model_may_weigh(tmp_path: Path) -> None:
+    found = {**house.columns(), "lgd": np.full(210, 0.01), "defaulted": np.zeros(210, bool)}
+    found |= {"approach": np.full(210, "irb")}
+    made, where = plan(job(tmp_path, found, regime="UK", as_of=date(2027, 1, 1)))
+    rows = pd.read_parquet(where["exposures"])
+    sovereigns, homes = rows[rows["class"] == "sovereign"], rows[rows["class"] == "residential-mortgage"]
+    assert set(sovereigns["treatment"]) == {"standardised: the regime lets no model weigh this class"}
+    assert (sovereigns["rwa"] == sovereigns["standardised_rwa"]).all()
+    assert homes["risk_weight"].min() == 0.1
+    assert made.floors.risk_weight == (homes["risk_weight"] == 0.1).sum()
+    assert made.output_floor[0].percent == "60.0"
+    # years of stress know the same floors: no mortgage is weighed below a tenth
+    assert float(made.stress[0].rwa_before_floor) >= 0.1 * homes["ead"].sum()
+
+
 def test_figures_come_from_one_place(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="not from both"):
         job(tmp_path, models={"pd": "pd-cards"})

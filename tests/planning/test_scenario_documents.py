@@ -7,6 +7,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from strongroom.errors import InvalidInputError, NotFoundError, TooLargeError
-from strongroom.planning.rules import cap_on, floor_on, in_force, read_rules
+from strongroom.planning.classes import CLASSES
+from strongroom.planning.rules import RuleBook, cap_on, floor_on, in_force, read_rules
 from strongroom.planning.scenario import Scenario, read_scenario
 from tests.planning.house import SCENARIO
 
@@ -160,14 +162,48 @@ def test_rules_begin_and_end_on_their_days() -> None:
     assert cap_on(book, "EU", date(2030, 1, 1)) is None
     with pytest.raises(NotFoundError):
         in_force(book, "EU", date(2022, 1, 1))
-    # before its own rules on mortgages begin, a regime is not planned with those of others
-    with pytest.raises(InvalidInputError, match="mortgage-split"):
-        in_force(book, "UK", date(2026, 6, 30))
+    # before its own rules begin, a regime is not planned with those of others
+    with pytest.raises(NotFoundError, match="`UK` on 2026-12-31"):
+        in_force(book, "UK", date(2026, 12, 31))
+    with pytest.raises(InvalidInputError, match="mortgage-split residential-mortgage secured-to-ltv"):
+        in_force(_without(book, "mortgage-split"), "UK", date(2027, 1, 1))
+    for regime in ("US", "CH", "JP"):
+        with pytest.raises(NotFoundError, match=f"no rules for regime `{regime}`: "):
+            in_force(book, regime, date(2027, 1, 1))
+
+
+def _without(book: RuleBook, table: str) -> RuleBook:
+    return msgspec.structs.replace(book, rows=tuple(row for row in book.rows if row.table != table))
+
+
+def test_each_row_stands_in_the_law_of_its_regime() -> None:
+    law = {"BCBS": ("CRE", "RBC"), "EU": ("CRR Article",), "UK": ("PRA PS1/26",)}
+    book = read_rules(SHIPPED)
+    for row in book.rows:
+        (regime,) = row.regimes
+        assert row.source.startswith(law[regime]), row
+    for regime in law:
+        rules = in_force(book, regime, date(2027, 1, 1))
+        held = [row for row in book.rows if regime in row.regimes and not row.table.startswith("output-floor")]
+        assert rules.unchecked == sum(row.evidence != "text-seen" for row in held) > 0
+
+
+def test_the_united_kingdom_weighs_sovereigns_by_no_model_and_mortgages_not_below_a_tenth() -> None:
+    book = read_rules(SHIPPED)
+    uk, eu = (in_force(book, regime, date(2027, 1, 1)) for regime in ("UK", "EU"))
+    assert [name for name, may in zip(CLASSES, uk.modelled, strict=True) if not may] == ["sovereign"]
+    assert eu.modelled.all()
+    assert dict(zip(CLASSES, uk.weight_floor, strict=True)) == {
+        **dict.fromkeys(CLASSES, 0.0), "residential-mortgage": 0.1,
+    }  # fmt: skip
+    assert not eu.weight_floor.any()
 
 
 def test_the_newest_row_counts() -> None:
     book = json.loads(SHIPPED)
-    floor = next(row for row in book["rows"] if row["table"] == "pd-floor" and row["of"] == "corporate")
+    floor = next(
+        row for row in book["rows"] if (row["table"], row["of"], row["regimes"]) == ("pd-floor", "corporate", ["EU"])
+    )
     book["rows"].insert(0, {**floor, "value": "0.07", "from": "2026-01-01", "until": "2026-07-01"})
     found = read_rules(json.dumps(book).encode())
     values = [in_force(found, "EU", date(*day)).pd_floor[2] for day in ((2025, 12, 31), (2026, 1, 1), (2026, 7, 1))]

@@ -147,6 +147,8 @@ def _treatments(plan: Plan, money: Money) -> tuple[str, ...]:
         f"Floors moved the PD of {floors.pd:,}, the LGD of {floors.lgd:,} and the EAD of {floors.ead:,} exposures; "
         f"{floors.supervisory_lgd:,} have a supervisory LGD."
     )
+    if floors.risk_weight is not msgspec.UNSET:
+        notes.append(f"A floor of the risk weight moved {floors.risk_weight:,} exposures.")
     return tuple(notes)
 
 

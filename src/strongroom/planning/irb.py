@@ -15,7 +15,7 @@ from strongroom.planning.classes import MORTGAGE, RETAIL, REVOLVER, TRANSACTOR, 
 
 CONFIDENCE: Final = 0.999
 SME_FROM_M, SME_TO_M = 5.0, 50.0
-"""Annual sales in EUR m between which the size adjustment runs (CRE31.9)."""
+"""Annual sales in EUR m between which the size adjustment runs (CRE31.8)."""
 LARGE_FINANCIAL: Final = 1.25
 MATURITY_STANDARD: Final = 2.5
 MATURITY_RANGE: Final = (1.0, 5.0)
@@ -51,7 +51,7 @@ def correlation(classes: Codes, pd: Floats, turnover_m: Floats, large_financial:
             0.04.
         large_financial: large or unregulated financial institutions, whose correlation is 1.25 times as high.
 
-    Source: CRE31.5 (sovereign, bank, corporate), CRE31.6 (financial institutions), CRE31.9 (SME), CRE31.14
+    Source: CRE31.5 (sovereign, bank, corporate), CRE31.7 (financial institutions), CRE31.8 (SME), CRE31.14
     (mortgages), CRE31.15 (QRRE), CRE31.16 (other retail).
     """
     decay = np.where(classes == RETAIL, 35.0, 50.0)

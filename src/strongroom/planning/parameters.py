@@ -1,7 +1,8 @@
 """What each exposure enters the formulas with: floors, supervisory LGD, conversion factors.
 
-Source: CRE32.4, CRE32.58 (PD), CRE32.6 to CRE32.12 (supervisory LGD), CRE32.16, CRE32.17 (LGD floors, blended over
-the part that is secured), CRE32.31 (EAD not below the drawn amount and half of the standardised conversion).
+Source: CRE32.4, CRE32.58 (PD), CRE32.6 to CRE32.12 (supervisory LGD), CRE32.16, CRE32.17, CRE32.58, CRE32.59 (LGD
+floors, blended over the part that is secured), CRE32.36, CRE32.64 (EAD not below the drawn amount and half of the
+standardised conversion).
 """
 
 from __future__ import annotations
@@ -72,13 +73,19 @@ def supervisory_lgd(
 
 
 def converted_ead(rules: Rules, drawn: Floats, limit: Floats, commitments: Codes) -> Floats:
-    """Drawn amount, and the undrawn part times the standardised conversion factor (CRE20.94 to CRE20.99)."""
+    """Drawn amount, and the undrawn part times the standardised conversion factor (CRE20.94 to CRE20.101)."""
     return drawn + rules.conversion[commitments] * np.maximum(limit - drawn, 0.0)
 
 
-def floored_ead(rules: Rules, ead: Floats, drawn: Floats, limit: Floats, commitments: Codes) -> Floored:
-    """Own estimate of EAD, not below the drawn amount and half of what conversion would add (CRE32.31)."""
+def floored_ead(
+    rules: Rules, classes: Codes, ead: Floats, drawn: Floats, limit: Floats, commitments: Codes
+) -> Floored:  # fmt: skip
+    """Own estimate of EAD, not below the drawn amount and half of what conversion would add.
+
+    Sovereigns have no floor (CRE32.36); all others have one (CRE32.36, CRE32.64).
+    """
     floor = drawn + EAD_FLOOR_SHARE * (converted_ead(rules, drawn, limit, commitments) - drawn)
+    floor = np.where(classes == SOVEREIGN, 0.0, floor)
     return Floored(np.maximum(ead, floor), np.asarray(ead < floor))
 
 

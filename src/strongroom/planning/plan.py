@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +67,7 @@ class Tally:
     rules: Rules
     document: Document
     sums: dict[str, Floats] = field(default_factory=dict)
-    bound: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
+    bound: NDArray[np.int64] = field(default_factory=lambda: np.zeros(5, np.int64))
     reasons: Floats = field(default_factory=lambda: np.zeros((3, len(REASONS))))
     stages: Floats = field(default_factory=lambda: np.zeros((3, 3)))
     losses: Floats = field(default_factory=lambda: np.zeros(5))
@@ -102,7 +103,7 @@ class Tally:
     def _by_reason(self, part: Part, weighed: Weighed) -> None:
         for place, values in enumerate((np.ones(len(part)), weighed.ead, weighed.rwa)):
             self.reasons[place] += np.bincount(weighed.reason, weights=values, minlength=len(REASONS))
-        marks = (weighed.pd_bound, weighed.lgd_bound, weighed.ead_bound, weighed.supervisory)
+        marks = (weighed.pd_bound, weighed.lgd_bound, weighed.ead_bound, weighed.supervisory, weighed.weight_bound)
         self.bound += np.array([np.count_nonzero(mark) for mark in marks])
         modelled = weighed.reason == IRB
         self.irb += np.array([weighed.rwa[modelled].sum(), part.provisions[modelled].sum()])
@@ -189,6 +190,7 @@ def document_of(tally: Tally, groups: Groups, inputs: Inputs, book: RuleBook, ex
         floors=Floors(
             pd=int(tally.bound[0]), lgd=int(tally.bound[1]), ead=int(tally.bound[2]),
             supervisory_lgd=int(tally.bound[3]),
+            risk_weight=int(tally.bound[4]) if tally.rules.weight_floor.any() else msgspec.UNSET,
         ),
         treatments=tuple(
             Treatment(words=words, exposures=int(count), ead=amount(ead), rwa=amount(rwa))

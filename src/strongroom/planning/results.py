@@ -18,7 +18,9 @@ SIZE_LIMIT: Final = 4 * 1024 * 1024
 LIMITATIONS: Final = (
     "Credit risk only, as the portfolio has it: no securitisation, equity, specialised lending, counterparty or "
     "dilution risk, and no guarantees other than collateral shares.",
-    "Rules are research and no legal advice; rows with evidence `own-knowledge` have not been held against the text.",
+    "Rules are research and no legal advice; only rows with evidence `text-seen` have been held against the text.",
+    "Limits of sales (SME, large corporates) are Basel's in millions of euros; the United Kingdom's are in pounds (4.4 "
+    "to 44, and 440), and its mortgage commitments convert at 50%, which is not told apart here.",
     "No supporting factors (CRR Articles 501, 501a), no transitional weights for unrated corporates or cancellable "
     "commitments, no currency mismatch, no national minimum weights.",
     "IFRS 9 uses the PD, LGD and EAD of the models without regulatory floors; whether a downturn LGD or a "
@@ -116,12 +118,17 @@ class ClassRow(_Document, frozen=True, kw_only=True):
 
 
 class Floors(_Document, frozen=True, kw_only=True):
-    """How many exposures a floor of a parameter moved, and how they are weighed."""
+    """How many exposures a floor of a parameter moved, and how they are weighed.
+
+    Attributes:
+        risk_weight: moved by a floor of the risk weight; absent where the regime has none.
+    """
 
     pd: int
     lgd: int
     ead: int
     supervisory_lgd: int
+    risk_weight: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Treatment(_Document, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from strongroom.errors import InvalidInputError, NotFoundError, TooLargeError
-from strongroom.planning.classes import CLASSES, Floats
+from strongroom.planning.classes import CLASSES, Flags, Floats
 
 SIZE_LIMIT: Final = 1024 * 1024
 COLLATERAL: Final = ("none", "financial", "receivables", "real-estate", "physical")
@@ -28,7 +28,7 @@ FLAT: Final = ("qrre-revolver", "qrre-transactor", "other-retail")
 
 Table = Literal[
     "output-floor", "output-floor-cap", "pd-floor", "lgd-floor", "supervisory-lgd", "standardised",
-    "standardised-default", "mortgage-by-ltv", "mortgage-split", "conversion",
+    "standardised-default", "mortgage-by-ltv", "mortgage-split", "conversion", "irb", "risk-weight-floor",
 ]  # fmt: skip
 Evidence = Literal["text-seen", "project-facts", "secondary", "own-knowledge"]
 
@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         table: what it is.
         of: exposure class, or empty.
         where: collateral, rating, bound of loan to value, kind of commitment, or empty.
-        value: percent.
+        value: percent; of `irb`, 0 where no model may weigh the class.
         regimes: labels such as `EU`.
         begins: first day.
         until: first day on which it no longer holds.
@@ -99,8 +99,10 @@ class Rules:
         split: instead of bounds, where the regime splits a mortgage.
         default_weights: in default, little provided for, provided for, and mortgages.
         conversion: shape [commitments].
+        modelled: where a model may weigh at all, shape [classes].
+        weight_floor: of a model's risk weight, not in default; shape [classes], 0 where none.
         sources: of every row that holds, for the document.
-        unchecked: how many of the rows that hold nobody has checked against the text.
+        unchecked: how many of the rows that hold nobody has held against the text: all but `text-seen`.
     """
 
     regime: str
@@ -115,6 +117,8 @@ class Rules:
     split: MortgageSplit | None
     default_weights: tuple[float, float, float]
     conversion: Floats
+    modelled: Flags
+    weight_floor: Floats
     sources: tuple[str, ...]
     unchecked: int
 
@@ -152,13 +156,13 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
         InvalidInputError: the rows that hold lack something that every exposure needs.
     """
     held = _holding(book, regime, day)
-    seen: list[Row] = []
+    seen: dict[tuple[str, str, str], Row] = {}
 
     def percent(table: Table, of: str = "", where: str = "") -> float:
         row = held.get((table, of, where))
         if row is None:
             return float("nan")
-        seen.append(row)
+        seen[table, of, where] = row
         return float(row.value) / 100.0
 
     def demanded(table: Table, of: str = "", where: str = "") -> float:
@@ -210,8 +214,10 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
         split=split,
         default_weights=default_weights,
         conversion=np.array([demanded("conversion", "", kind) for kind in COMMITMENTS]),
-        sources=tuple(sorted({row.source for row in seen})),
-        unchecked=sum(row.evidence == "own-knowledge" for row in seen),
+        modelled=np.array([percent("irb", name) != 0.0 for name in CLASSES]),
+        weight_floor=np.array([np.nan_to_num(percent("risk-weight-floor", name), nan=0.0) for name in CLASSES]),
+        sources=tuple(sorted({row.source for row in seen.values()})),
+        unchecked=sum(row.evidence != "text-seen" for row in seen.values()),
     )
 
 

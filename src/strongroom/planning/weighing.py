@@ -29,7 +29,7 @@ from strongroom.planning.standardised import weights
 
 REASONS: Final = (
     "by IRB", "standardised: the portfolio says so", "standardised: no PD", "standardised: no LGD",
-    "standardised: in default without ELBE",
+    "standardised: in default without ELBE", "standardised: the regime lets no model weigh this class",
 )  # fmt: skip
 """How an exposure is weighed, by code."""
 IRB: Final = 0
@@ -43,7 +43,7 @@ class Weighed:
         reason: code of `REASONS`.
         pd, lgd, ead: after floors; PD and LGD are NaN where there is none. 1 is the PD in default.
         elbe: best estimate of expected loss in default, NaN elsewhere.
-        pd_bound, lgd_bound, ead_bound: where a floor moved the figure.
+        pd_bound, lgd_bound, ead_bound, weight_bound: where a floor moved the figure.
         supervisory: LGD of the foundation approach.
         weight: risk weight by the approach that is used, a fraction.
         rwa: by that approach.
@@ -59,6 +59,7 @@ class Weighed:
     pd_bound: Flags
     lgd_bound: Flags
     ead_bound: Flags
+    weight_bound: Flags
     supervisory: Flags
     weight: Floats
     rwa: Floats
@@ -83,16 +84,17 @@ def weigh(part: Part, rules: Rules) -> Weighed:
     by_rule = (~own | np.isnan(part.lgd)) & ~np.isnan(ruled)
     lgd = np.where(by_rule, ruled, given.value)
     converted = converted_ead(rules, part.drawn, part.limit, part.commitments)
-    at_default = floored_ead(rules, part.ead, part.drawn, part.limit, part.commitments)
+    at_default = floored_ead(rules, classes, part.ead, part.drawn, part.limit, part.commitments)
     by_model = own & ~np.isnan(part.ead)
     ead = np.where(by_model, at_default.value, converted)
     # the foundation approach has no best estimate: the supervisory LGD is the expected loss (CRE35.3)
     elbe = np.where(part.defaulted, np.where(by_rule, lgd, part.elbe), np.nan)
     reason = np.select(
         [
-            part.standardised, np.isnan(part.pd) & ~part.defaulted, np.isnan(lgd), part.defaulted & np.isnan(elbe),
+            ~rules.modelled[classes], part.standardised, np.isnan(part.pd) & ~part.defaulted, np.isnan(lgd),
+            part.defaulted & np.isnan(elbe),
         ],
-        [1, 2, 3, 4], IRB,
+        [5, 1, 2, 3, 4], IRB,
     ).astype(np.int8)  # fmt: skip
     modelled = reason == IRB
     living = irb.weigh(
@@ -102,7 +104,8 @@ def weigh(part: Part, rules: Rules) -> Weighed:
     share = np.minimum(part.provisions / np.maximum(converted, 1e-9), 1.0)
     general = weights(rules, classes, part.ratings, part.turnover_m, part.ltv, part.defaulted, share)
     standard_rwa = general * np.maximum(converted - part.provisions, 0.0)
-    weight = np.where(modelled, np.where(part.defaulted, dead.weight, living.weight), general)
+    least = rules.weight_floor[classes]
+    weight = np.where(modelled, np.where(part.defaulted, dead.weight, np.maximum(living.weight, least)), general)
     rwa = np.where(modelled, weight * ead, standard_rwa)
     pd_used = np.where(part.defaulted, 1.0, pd.value)
     loss = np.where(modelled, expected_loss(pd_used, lgd, ead, elbe, part.defaulted), 0.0)
@@ -115,6 +118,7 @@ def weigh(part: Part, rules: Rules) -> Weighed:
         pd_bound=pd.bound & modelled & ~part.defaulted,
         lgd_bound=given.bound & ~by_rule & modelled,
         ead_bound=at_default.bound & by_model & modelled,
+        weight_bound=(living.weight < least) & modelled & ~part.defaulted,
         supervisory=by_rule & modelled,
         weight=weight,
         rwa=rwa,
@@ -141,4 +145,5 @@ def stressed_rwa(part: Part, weighed: Weighed, rules: Rules, pd: Floats, lgd: Fl
         part.large_financial,
     )  # fmt: skip
     living = (weighed.reason == IRB) & ~part.defaulted
-    return np.where(living, found.weight * weighed.ead, weighed.rwa)
+    weight = np.maximum(found.weight, rules.weight_floor[part.classes])
+    return np.where(living, weight * weighed.ead, weighed.rwa)
