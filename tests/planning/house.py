@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strongroom.planning.classes import CLASSES
+from strongroom.planning.scenario_signature import sign_scenario
+from strongroom.vocabulary import PersonId
+from tests import simulator
 
 SCENARIO = """
 v = 1
 name = "budget"
 purpose = "tests"
+author = "val"
+effective_from = 2026-01-01
+effective_until = 2028-01-01
 prepayment_rate = 0.05
 horizon_months = 24
 
@@ -99,7 +106,21 @@ def write(path: Path, found: dict[str, Any]) -> Path:
 
 
 def scenario(folder: Path, text: str = SCENARIO) -> Path:
-    """A scenario file."""
+    """A scenario file with the signature of its author beside it."""
     path = folder / "scenario.toml"
     path.write_text(text)
+    path.with_suffix(".dsse").write_bytes(signed(text))
+    return path
+
+
+@cache
+def signed(text: str) -> bytes:
+    """The author's envelope; kept, since each signature is another."""
+    return sign_scenario(text.encode(), simulator.signer("val"), PersonId("val"))
+
+
+def people(folder: Path) -> Path:
+    """The register that says whose signatures count."""
+    path = folder / "people.json"
+    path.write_bytes(simulator.register().encode())
     return path

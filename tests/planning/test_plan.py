@@ -29,7 +29,7 @@ def job(folder: Path, found: dict[str, Any] | None = None, **changes: Any) -> Pl
     settings: dict[str, Any] = {
         "portfolio": file, "scenario": house.scenario(folder, changes.pop("text", house.SCENARIO)),
         "output": folder / "plan", "as_of": date(2026, 12, 31), "regime": "EU", "currency": "EUR", "models": {},
-        "columns": {"pd": "pd", "lgd": "lgd"},
+        "columns": {"pd": "pd", "lgd": "lgd"}, "people": None if "gateway" in changes else house.people(folder),
     }  # fmt: skip
     return PlanJob(**{**settings, **changes})
 

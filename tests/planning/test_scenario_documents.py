@@ -57,6 +57,11 @@ REFUSED = {
     "version": (SCENARIO.replace("v = 1", "v = 2"), "v"),
     "misspelt key": (SCENARIO.replace("prepayment_rate", "prepayment"), "scenario"),
     "no purpose": (SCENARIO.replace('purpose = "tests"', 'purpose = " "'), "purpose"),
+    "no author": (SCENARIO.replace('author = "val"\n', ""), "scenario"),
+    "author of no register": (SCENARIO.replace('author = "val"', 'author = "Val V."'), "author"),
+    "no day": (SCENARIO.replace("effective_from = 2026-01-01\n", ""), "scenario"),
+    "a moment for a day": (SCENARIO.replace("= 2028-01-01", "= 2028-01-01T00:00:00Z"), "effective_until"),
+    "no time at all": (SCENARIO.replace("= 2028-01-01", "= 2026-01-01"), "effective_until"),
     "line break": (SCENARIO.replace('name = "budget"', 'name = "a\\nb"'), "name"),
     "no source": (
         SCENARIO.replace('source = "made up for tests"\n\n[scen', 'source = ""\n\n[scen'), "variables.unemployment",

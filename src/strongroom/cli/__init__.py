@@ -86,6 +86,7 @@ for panel, commands in SECTIONS.items():
         app.command(rich_help_panel=panel)(function)
 app.add_typer(rooms.people, name="people", rich_help_panel="The room")
 app.add_typer(policing.policy, name="policy", rich_help_panel="The room")
+app.add_typer(planning.scenario, name="scenario", rich_help_panel="Running")
 app.add_typer(reporting.findings, name="findings", rich_help_panel="Judgement")
 app.add_typer(rotation.room_keys, name="room", rich_help_panel="The room")
 # `identity`, `granting` and `rotation` add commands to the groups of `running`, `policing` to that of `rooms`

@@ -8,14 +8,17 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 import typer
 
-from strongroom.cli.context import NODE_PASSPHRASE, NodePassphrase, passphrase
+from strongroom.cli.context import NODE_PASSPHRASE, HomeOption, HomePassphrase, NodePassphrase, passphrase
 from strongroom.cli.output import Json, command, errors, table, tell
 from strongroom.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from strongroom.planning.results import Plan
+    from strongroom.planning.results import Inputs, Plan
+
+scenario = typer.Typer(no_args_is_help=True, help="Keep scenario documents, which plans are made of.")
 
 TOKEN_VARIABLE: Final = "STRONGROOM_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -25,9 +28,15 @@ def plan(
     portfolio: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="Parquet, one row an exposure.", show_default=False)
     ],
-    scenario: Annotated[
+    scenario_file: Annotated[
         Path,
-        typer.Option(exists=True, dir_okay=False, help="TOML with scenarios, staging and links.", show_default=False),
+        typer.Option(
+            "--scenario",
+            exists=True,
+            dir_okay=False,
+            help="TOML with scenarios, staging and links, signed.",
+            show_default=False,
+        ),
     ],
     pd: Annotated[str | None, typer.Option("--pd", help="Model of the PD (model, or model@manifest).")] = None,
     lgd: Annotated[str | None, typer.Option("--lgd", help="Model of the LGD; supervisory LGD where none.")] = None,
@@ -42,6 +51,19 @@ def plan(
     regime: Annotated[str, typer.Option(help="Whose rules: EU, UK or BCBS.")] = "EU",
     rules: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Another rule book than the shipped one.")
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Of the scenario; <scenario>.dsse if none.", show_default=False),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The people register that says whose signature counts; the gateway's if none.",
+            show_default=False,
+        ),
     ] = None,
     currency: Annotated[str, typer.Option(help="The one currency of all amounts.")] = "EUR",
     node: Annotated[
@@ -82,7 +104,7 @@ def plan(
         )  # fmt: skip
     job = PlanJob(
         portfolio=portfolio,
-        scenario=scenario,
+        scenario=scenario_file,
         output=output or portfolio.with_name(f"{portfolio.stem}.plan"),
         as_of=_day(as_of),
         regime=regime,
@@ -91,6 +113,9 @@ def plan(
         columns=columns,  # type: ignore[arg-type]
         gateway=gateway,
         rules=rules,
+        signature=signature,
+        people=people,
+        trust=node,
     )
     bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bars, console=errors, disable=as_json or not errors.is_terminal, transient=True) as progress:
@@ -104,12 +129,37 @@ def plan(
         found, where = run(job, told)
     files = {name: str(path) for name, path in where.items()}
     if as_json:
-        import msgspec
-
         tell(True, {"plan": msgspec.to_builtins(found), "files": files})
         return
     _show(found)
     tell(False, {}, ["", *(f"{name}: {path}" for name, path in sorted(files.items()))])
+
+
+@scenario.command("sign")
+@command
+def scenario_sign(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A scenario document (TOML).", show_default=False)
+    ],
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """As its author: sign a scenario document. The signature is written beside it, with the ending `.dsse`.
+
+    Example: strongroom scenario sign scenario.toml --home ~/rita
+    """
+    from strongroom.adapters.homes import Home
+    from strongroom.vocabulary import digest_of
+    from strongroom.wiring.planning import sign
+
+    target = sign(file, Home.open(home, passphrase(passphrase_file, f"home `{home.name}`")))
+    digest = digest_of(file.read_bytes())
+    tell(
+        as_json,
+        {"scenario": digest, "signature": str(target)},
+        [f"signed {digest[:12]}; signature in {target}", "next: strongroom plan, with both beside each other"],
+    )
 
 
 def _day(text: str | None) -> date:
@@ -141,6 +191,7 @@ def _show(plan: Plan) -> None:
         [
             f"{inputs.exposures} exposures on {inputs.as_of} under the rules of {inputs.regime} "
             f"({inputs.rules_version}, {inputs.rules_unchecked} of them not checked against the text)",
+            *_signed(inputs),
             *(f"{one.figure}: {_source(one.kind, one.name, one.answered, one.refused)}" for one in inputs.sources),
             "",
         ],
@@ -177,6 +228,16 @@ def _show(plan: Plan) -> None:
             for row in plan.stress
         ],
     )  # fmt: skip
+
+
+def _signed(inputs: Inputs) -> list[str]:
+    found = inputs.scenario_signed
+    if isinstance(found, msgspec.UnsetType):
+        return []
+    return [
+        f"scenario `{inputs.scenario_name}` ({inputs.scenario_sha256[:12]}) signed by {found.author}, counts from "
+        f"{found.effective_from} until before {found.effective_until}"
+    ]
 
 
 def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from strongroom.planning.drawing import pictures
-from strongroom.planning.results import Plan
+from strongroom.planning.results import Inputs, Plan
 
 NAMES_SHOWN: Final = 10
 MONTHS_SHOWN: Final = 12
@@ -265,6 +265,19 @@ def _repayments(plan: Plan, money: Money) -> Sheet:
     )  # fmt: skip
 
 
+def _signed(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    found = inputs.scenario_signed
+    if isinstance(found, msgspec.UnsetType):
+        return (("scenario signed by", "nobody"),)
+    return (
+        (
+            "scenario signed by",
+            f"{found.author}, for days from {found.effective_from} until before {found.effective_until}",
+        ),
+        ("signature of the scenario", found.signature_sha256),
+    )
+
+
 def _sources(plan: Plan) -> tuple[Sheet, ...]:
     inputs = plan.inputs
     rows = [
@@ -278,7 +291,7 @@ def _sources(plan: Plan) -> tuple[Sheet, ...]:
     ]
     digests: Sequence[tuple[str, str]] = (
         ("portfolio", inputs.portfolio_sha256), ("exposures with decision ids", plan.exposures_sha256),
-        ("scenario document", inputs.scenario_sha256), ("rules", inputs.rules_sha256),
+        ("scenario document", inputs.scenario_sha256), *_signed(inputs), ("rules", inputs.rules_sha256),
         ("rules not held against the text", str(inputs.rules_unchecked)),
         ("where the rules stand", "; ".join(inputs.rules_sources)),
     )  # fmt: skip

@@ -77,11 +77,31 @@ class Source(_Document, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
 
 
+class ScenarioSigned(_Document, frozen=True, kw_only=True):
+    """Who answers for the scenario document, and when it counts.
+
+    Attributes:
+        author: of the people register.
+        key_id: that signed.
+        signature_sha256: of the envelope beside the document.
+        register_sha256: of the people register that the key stands in.
+        effective_from, effective_until: first day, and first day on which it no longer counts.
+    """
+
+    author: str
+    key_id: Digest
+    signature_sha256: Digest
+    register_sha256: Digest
+    effective_from: str
+    effective_until: str
+
+
 class Inputs(_Document, frozen=True, kw_only=True):
     """What the plan is made of.
 
     Attributes:
         as_of: day, as 2026-12-31.
+        scenario_signed: absent in plans of before 2026-11-26, whose scenarios nobody signed.
         rules_unchecked: rows of the rules that hold and that nobody has held against the text.
     """
 
@@ -98,6 +118,7 @@ class Inputs(_Document, frozen=True, kw_only=True):
     scenario_name: str
     link: str
     sources: tuple[Source, ...]
+    scenario_signed: ScenarioSigned | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClassRow(_Document, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, Literal
 
 import msgspec
@@ -107,6 +108,9 @@ class Document(_Part, frozen=True, kw_only=True):
         v: 1.
         name: of the document.
         purpose: what it is for, in words.
+        author: who answers for it and signs it, as the people register names them.
+        effective_from: first day of a plan that it may be used for.
+        effective_until: first day on which it may not.
         variables: by name.
         scenarios: by name; weights add up to 1.
         link: see there.
@@ -120,6 +124,9 @@ class Document(_Part, frozen=True, kw_only=True):
     v: Literal[1]
     name: str
     purpose: str
+    author: str
+    effective_from: date
+    effective_until: date
     variables: dict[str, Variable]
     scenarios: dict[str, PathOfVariables]
     link: Link
@@ -183,6 +190,11 @@ def _check(document: Document) -> None:
     for text, what in ((document.name, "name"), (document.purpose, "purpose"), (document.link.source, "link.source")):
         if not text.strip() or not text.isprintable():
             raise InvalidInputError(f"scenario, {what}: needs words", field=what, rule="documented")
+    parse_name(document.author, "author")
+    if not document.effective_from < document.effective_until:
+        raise InvalidInputError(
+            "scenario, effective_until: a day after effective_from", field="effective_until", rule="order"
+        )
     _count(document.variables, VARIABLE_LIMIT, "variables")
     _count(document.scenarios, SCENARIO_LIMIT, "scenarios")
     for name, one in document.variables.items():

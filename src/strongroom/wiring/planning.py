@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from strongroom.access.people import LIMIT_BYTES
+from strongroom.adapters.homes import Home
 from strongroom.adapters.portfolio_files import (
     EXPOSURES,
     PortfolioFile,
@@ -23,24 +25,30 @@ from strongroom.adapters.portfolio_files import (
 )
 from strongroom.adapters.safe_files import write_private
 from strongroom.adapters.score_files import write_parquet
+from strongroom.adapters.trusted_state_files import read_state
 from strongroom.adapters.typst_pdf import can_print, print_paper
+from strongroom.approval.evidence import Register
+from strongroom.approval.trust_policy import PEOPLE_PATH
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError, TooLargeError
 from strongroom.planning.classes import Floats
 from strongroom.planning.committee import paper_of
 from strongroom.planning.drawing import pictures
 from strongroom.planning.plan import Groups, Tally, document_of, rows_of
-from strongroom.planning.results import Inputs, Plan, Source, write
+from strongroom.planning.results import Inputs, Plan, ScenarioSigned, Source, write
 from strongroom.planning.rules import SIZE_LIMIT as RULES_LIMIT
 from strongroom.planning.rules import in_force, read_rules
 from strongroom.planning.scenario import SIZE_LIMIT as SCENARIO_LIMIT
-from strongroom.planning.scenario import Document, read_scenario
+from strongroom.planning.scenario import Document
+from strongroom.planning.scenario_signature import read_signed_scenario, sign_scenario
 from strongroom.vocabulary import digest_of, parse_digest
+from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.scoring import Job, score_file, wish_of
 
 Figure = Literal["pd", "lgd", "ead"]
 PLAN_FILE: Final = "plan.json"
 PAPER_FILE: Final = "committee.pdf"
 EXPOSURES_FILE: Final = "exposures.parquet"
+SIGNATURE_SUFFIX: Final = ".dsse"
 CURRENCY_LENGTH: Final = 3
 
 
@@ -72,6 +80,9 @@ class PlanJob:
         portfolio, scenario: files.
         output: folder of the results.
         models, columns: by figure; no figure is in both.
+        signature: of the scenario; beside it, with the ending `.dsse`, where none is named.
+        people: the register that says whose signatures count; that of the node in `trust` where none.
+        trust: folder of a node, whose register the custodians signed.
         gateway: None where no model is asked.
         rules: another rule book than the one that comes with the package.
     """
@@ -86,6 +97,9 @@ class PlanJob:
     columns: Mapping[Figure, str]
     gateway: Gateway | None = None
     rules: Path | None = None
+    signature: Path | None = None
+    people: Path | None = None
+    trust: Path | None = None
 
     def __post_init__(self) -> None:
         both = set(self.models) & set(self.columns)
@@ -96,6 +110,12 @@ class PlanJob:
             raise InvalidInputError("a plan needs PDs: name a model by --pd, or a column by --pd-column", field="pd")
         if self.models and self.gateway is None:
             raise InvalidInputError("models are asked at a gateway: name its folder by --node", field="node")
+        if (self.people is None) == (self.trust is None and self.gateway is None):
+            raise InvalidInputError(
+                "say whose signature counts under the scenario: name a gateway by --node, or the people register by "
+                "--people, and not both",
+                field="people",
+            )  # fmt: skip
         if len(self.currency) != CURRENCY_LENGTH or not (self.currency.isascii() and self.currency.isupper()):
             raise InvalidInputError("a currency is three capital letters such as EUR", field="currency", rule="form")
 
@@ -114,14 +134,17 @@ def plan(
 
     Raises:
         ConflictError: the output holds a finished plan, or parts of another.
-        RefusedError: a file, a rule or a gateway says no; nothing was planned.
+        RefusedError: a file, a rule, the scenario's signature or a gateway says no; nothing was planned.
+        TamperedError: the scenario is not the one that was signed.
         UnavailableError: something is missing just now; the same command goes on from here later.
     """
     scenario = _bounded(job.scenario, SCENARIO_LIMIT)
     rules = files("strongroom").joinpath("policies", "capital.json").read_bytes()
     if job.rules is not None:
         rules = _bounded(job.rules, RULES_LIMIT)
-    document, book = read_scenario(scenario), read_rules(rules)
+    people = _people(job)
+    signed = read_signed_scenario(scenario, _signature(job), Register.read(people))
+    document, book = signed.on(job.as_of), read_rules(rules)
     holding = in_force(book, job.regime, job.as_of)
     if (job.output / PLAN_FILE).exists():
         raise ConflictError(f"`{job.output.name}` holds a plan already; choose another output, or remove it first")
@@ -144,10 +167,18 @@ def plan(
             rules_sha256=digest_of(rules),
             rules_unchecked=holding.unchecked,
             rules_sources=holding.sources,
-            scenario_sha256=digest_of(scenario),
+            scenario_sha256=signed.sha256,
             scenario_name=document.name,
             link=document.link.kind,
             sources=sources,
+            scenario_signed=ScenarioSigned(
+                author=signed.author,
+                key_id=parse_digest(signed.key_id),
+                signature_sha256=signed.signature_sha256,
+                register_sha256=digest_of(people),
+                effective_from=document.effective_from.isoformat(),
+                effective_until=document.effective_until.isoformat(),
+            ),
         )
         found = document_of(tally, Groups(*portfolio.groups(), ead), inputs, book, parse_digest(digest))
     return found, _written(job.output, found)
@@ -178,6 +209,37 @@ def _written(output: Path, found: Plan) -> Mapping[str, Path]:
     where["plan"] = output / PLAN_FILE
     write_private(where["plan"], data)
     return where
+
+
+def _people(job: PlanJob) -> bytes:
+    if job.people is not None:
+        return _bounded(job.people, LIMIT_BYTES)
+    folder = job.trust or (job.gateway.folder if job.gateway else None)
+    if folder is None:  # refused by the job already
+        raise InvalidInputError("say whose signature counts under the scenario", field="people")
+    found = read_state(NodeLayout(folder).trusted_state).files.get(PEOPLE_PATH)
+    if found is None:
+        raise TamperedError("the releases of this node name no people register; see what happened to it")
+    return found
+
+
+def _signature(job: PlanJob) -> bytes | None:
+    file = job.signature or job.scenario.with_suffix(SIGNATURE_SUFFIX)
+    if job.signature is None and not file.exists():
+        return None
+    return _bounded(file, SCENARIO_LIMIT * 2)
+
+
+def sign(file: Path, home: Home) -> Path:
+    """On the author's side: sign a scenario document; the signature lies beside it, with the ending `.dsse`.
+
+    Raises:
+        InvalidInputError: it is no scenario document.
+        NotPermittedError: it names another author.
+    """
+    target = file.with_suffix(SIGNATURE_SUFFIX)
+    target.write_bytes(sign_scenario(_bounded(file, SCENARIO_LIMIT), home, home.person))
+    return target
 
 
 def _bounded(path: Path, limit_bytes: int) -> bytes:
