@@ -324,3 +324,39 @@ def test_nothing_but_the_job_imports_what_loads() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.strip() == "[]"
+
+
+def scanned(source: bytes) -> list[Any]:
+    """What the scan's job, behind the walls, finds in a package with this source."""
+    import msgspec
+
+    from strongroom.encoding import canonical, parse_as
+    from strongroom.registry.source import Source
+    from strongroom.validation.scan import ScanResult
+    from strongroom.validation.scanning import ENTRY, LIMITS
+    from tests.validation import packages
+
+    contract = msgspec.structs.replace(packages.contract(), source=Source(format="sklearn", files=("source/m.joblib",)))
+    files = packages.files() | {"source/m.joblib": source}
+    inputs = {f"file-{n}": data for n, data in enumerate(files.values())} | {"contract.json": canonical(contract)}
+    listing: Any = [[f"file-{n}", path, "x"] for n, path in enumerate(files)]
+    ran = LinuxSandbox().run(Job(entry=ENTRY, inputs=inputs, parameters={"files": listing}, limits=LIMITS))
+    result = parse_as(ran.files["scan.json"], ScanResult)
+    assert not isinstance(result.unpacked, msgspec.UnsetType)
+    assert result.unpacked.unpacked_bytes <= result.unpacked.rules.unpacked_bytes + MIB
+    return [(one.rule, one.severity) for one in result.findings if one.file == "source/m.joblib"]
+
+
+@pytest.mark.slow
+def test_a_secret_behind_a_bomb_is_not_reached_and_the_bomb_is_refused() -> None:
+    """More than a gigabyte of nothing out of a megabyte, and a key at the end: no memory is spent, nothing passes."""
+    machine, block = zlib.compressobj(9), bytes(64 * MIB)
+    packed = b"".join(machine.compress(block) for _ in range(18))
+    packed += machine.compress(b"AKIA" + b"A2" * 8) + machine.flush()
+    assert scanned(packed) == [("unpacked-size", "refuse")]
+
+
+@pytest.mark.slow
+def test_a_compressed_secret_refuses_the_package_and_a_clean_part_does_not() -> None:
+    assert scanned(zlib.compress(b"AKIA" + b"A2" * 8)) == [("secret", "refuse")]
+    assert scanned(zlib.compress(b"nothing of note")) == []

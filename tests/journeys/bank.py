@@ -151,6 +151,23 @@ class Bank:
         )  # fmt: skip
         return target
 
+    def converted(self, name: str, trees: int, parent: str | None = None) -> Path:
+        """What a data scientist hands in who has a saved LightGBM model, made by `strongroom convert`."""
+        work = self.folder / "work" / name
+        work.mkdir(parents=True)
+        development, reference, _, _ = samples()
+        (work / "m.txt").write_text(saved_lightgbm(development, trees))
+        development.to_parquet(work / "d.parquet")
+        reference.to_parquet(work / "r.parquet")
+        (work / "c.toml").write_text(tomli_w.dumps(contract(parent) | {"output": converted_output()}))
+        target = self.folder / "packages" / name
+        target.parent.mkdir(exist_ok=True)
+        self.steps[f"convert {name}"] = self.run(
+            None, "convert", target, "--source", work / "m.txt", "--format", "lightgbm", "--contract", work / "c.toml",
+            "--development", work / "d.parquet", "--reference", work / "r.parquet", "--outcome", OUTCOME,
+        )  # fmt: skip
+        return target
+
     def put_forward(self, package: Path, fallback: str | None = None, more: Sequence[str] = ()) -> str:
         """From `submit` to the terms that approvers read, `more` among them. Returns the manifest's digest."""
         name = package.name
@@ -312,6 +329,21 @@ def train(development: pd.DataFrame, reference: pd.DataFrame, trees: int) -> tup
     )
     scores = fitted.predict_proba(reference[list(FEATURES)].to_numpy("float32"))[:, 1]
     return bytes(converted.SerializeToString()), np.asarray(scores, "float64")
+
+
+def saved_lightgbm(development: pd.DataFrame, trees: int) -> str:
+    """A small boosted model as LightGBM saves it: text."""
+    import lightgbm
+
+    fitted = lightgbm.LGBMClassifier(
+        n_estimators=trees, max_depth=2, learning_rate=0.08, min_child_samples=80, random_state=7, n_jobs=1, verbose=-1
+    ).fit(development[list(FEATURES)], development[OUTCOME])
+    return str(fitted.booster_.model_to_string())
+
+
+def converted_output() -> dict[str, str]:
+    """The output of a contract whose tensor and column the converter knows."""
+    return {key: value for key, value in contract()["output"].items() if key != "tensor"}
 
 
 def contract(parent: str | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
 from tests.journeys import challenger
-from tests.journeys.bank import HELD_OUT, MODEL, ROLES, SOURCE, Bank, applicants, each_key_derived_once
+from tests.journeys.bank import HELD_OUT, MODEL, REFERENCE, ROLES, SOURCE, Bank, applicants, each_key_derived_once
 from tests.journeys.drill import elsewhere, load
 
 REFUSED, TAMPERED, UNAVAILABLE = (EXIT_CODES[name] for name in ("refused", "tampered", "unavailable"))
@@ -49,7 +49,7 @@ def _open(bank: Bank) -> Iterator[Bank]:
     bank.serve()
     try:
         bank.steps["scored"] = bank.score(applicants(50, "client"), "--receipts", bank.folder / "receipts")
-        two = bank.package("two", 40, parent=first)
+        two = bank.converted("two", 40, parent=first)
         bank.steps["second"] = bank.let_in(two, f"{MODEL}@{first[:16]}", challenger.terms(bank.folder))
         yield bank
     finally:
@@ -182,6 +182,24 @@ def test_the_report_is_one_page_without_script(bank: Bank) -> None:
     assert "<script" not in page
     assert "<svg" in page
     assert MODEL in page
+
+
+def test_a_saved_model_comes_in_by_conversion(bank: Bank) -> None:
+    """The second version was a LightGBM text file: converted in the sandbox, then scanned, validated and approved."""
+    told = bank.steps["convert two"]
+    assert told["manifest"] == bank.steps["second"]
+    assert told["rows"] == REFERENCE
+    assert float(told["largest_difference"]) < 1e-6
+    assert bank.steps["validate two"]["verdict"] == "pass"
+    this = f"{MODEL}@{bank.steps['second'][:16]}"
+    page = bank.folder / "report-converted.html"
+    bank.run("audrey", "report", this, "--html", page)
+    assert "source/m.txt" in page.read_text()
+    bill = bank.run("audrey", "show", this, "--bom")
+    model = bill["metadata"]["component"]
+    assert model["version"] == bank.steps["second"]
+    assert {"name": "strongroom:converted-from", "value": "lightgbm"} in model["properties"]
+    assert {"lightgbm", "onnxmltools"} <= {one["name"] for one in bill["components"]}
 
 
 def test_the_author_cannot_approve_their_own_model(bank: Bank) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from strongroom.encoding import canonical
+from strongroom.validation.unpacking import UnpackingFacts
 from strongroom.vocabulary import Digest, digest_of
 
 TEXT_LIMIT = 160
@@ -132,7 +133,10 @@ class SampleFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the job says: `scan.json`. `booster` stands in place of `model` for a model of native XGBoost."""
+    """What the job says: `scan.json`. `booster` stands in place of `model` for a model of native XGBoost.
+
+    `unpacked` says how far compressed parts of a saved model were looked into; absent where there is none.
+    """
 
     v: Literal[1]
     rules: ScanRules
@@ -142,6 +146,7 @@ class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     model: ModelFacts | None
     samples: tuple[SampleFacts, ...]
     booster: BoosterFacts | msgspec.UnsetType = msgspec.UNSET
+    unpacked: UnpackingFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

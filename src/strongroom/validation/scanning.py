@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import UnsetType
+
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
 from strongroom.encoding import canonical, parse_as
@@ -20,6 +22,7 @@ from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import SCAN, make_statement
 from strongroom.validation.ports import Job, Limits, Parameter, Sandbox
 from strongroom.validation.scan import BOOSTER_RULES, ScannedFile, ScanPredicate, ScanResult, rules_digest, verdict_of
+from strongroom.validation.unpacking import UNPACKING_RULES
 from strongroom.vocabulary import Digest, ModelRef, micros
 
 ENTRY = "strongroom.validation.jobs.scan"
@@ -110,7 +113,9 @@ def look(
         result = parse_as(ran.files["scan.json"], ScanResult)
     except (KeyError, InvalidInputError) as error:
         raise SandboxError("the scan left no readable result", reason="output") from error
-    if result.rules_sha256 != rules_digest() or (result.booster and result.booster.rules != BOOSTER_RULES):
+    unpacked = UNPACKING_RULES if isinstance(result.unpacked, UnsetType) else result.unpacked.rules
+    ours = result.rules_sha256 == rules_digest() and unpacked == UNPACKING_RULES
+    if not ours or (result.booster and result.booster.rules != BOOSTER_RULES):
         raise SandboxError("the scan ran by other rules than ours", reason="output")
     return ScanPredicate(
         v=1,

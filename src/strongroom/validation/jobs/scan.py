@@ -35,6 +35,7 @@ from strongroom.validation.scan import (
     rules_digest,
 )
 from strongroom.validation.tables import numbers, read_table
+from strongroom.validation.unpacking import BeyondLimitsError, Unpacker
 from strongroom.vocabulary import digest_of
 
 TEXT_SUFFIXES = (".json", ".md", ".toml", ".txt")
@@ -48,7 +49,8 @@ _FOREIGN = (
     (re.compile(rb"\x7fELF|MZ|#!"), "a program"),
     (re.compile(rb"\x93NUMPY"), "a NumPy array file, which may hold pickles"),
 )
-# Forms that their issuers document; chance hits are rare. Only credentials that open something by themselves.
+# Forms that their issuers document; chance hits are rare. Only credentials that open something by themselves. Each
+# begins with plain text, which is searched for twenty times as fast as a class of characters.
 _SECRETS: Final = (
     ("private key", re.compile(rb"-----BEGIN (?:[A-Z]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----")),
     ("AWS access key", re.compile(rb"(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
@@ -56,10 +58,12 @@ _SECRETS: Final = (
     ("GitLab token", re.compile(rb"glpat-[A-Za-z0-9_-]{20,}")),
     ("Slack token", re.compile(rb"xox[abeprs]-[A-Za-z0-9-]{10,}")),
     ("Google API key", re.compile(rb"AIza[A-Za-z0-9_-]{35}")),
-    ("Stripe key", re.compile(rb"[rs]k_live_[A-Za-z0-9]{20,}")),
+    ("Stripe key", re.compile(rb"k_live_(?<=[rs]k_live_)[A-Za-z0-9]{20,}")),
     ("JSON Web Token", re.compile(rb"eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,6000}\.[A-Za-z0-9_-]{10}")),
-    ("password in an address", re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@[A-Za-z0-9]")),
+    ("password in an address", re.compile(rb"://(?<=[a-z0-9+.-]{2}://)[^\s:/@]{1,64}:[^\s:/@]{3,64}@[A-Za-z0-9]")),
 )
+_SECRET_LENGTH: Final = 16 * 1024
+"""More than the longest form: what lies across two pieces of a stream is seen in one window."""
 
 
 class _Findings:
@@ -83,10 +87,12 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     findings = _Findings()
     model: ModelFacts | None = None
     booster: BoosterFacts | None = None
+    unpacker = Unpacker()
     for path, data in files.items():
         if path in _sources(contract):
             # what a saved model is, only the conversion finds out
             _secrets(path, data, findings)
+            _packed_secrets(path, data, unpacker, findings)
             continue
         if not _familiar(path, data, contract, findings):
             continue
@@ -111,6 +117,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         model=model,
         samples=samples,
         booster=booster if booster is not None else msgspec.UNSET,
+        unpacked=unpacker.facts if _sources(contract) else msgspec.UNSET,
     )
     return {"scan.json": canonical(result)}
 
@@ -199,6 +206,32 @@ def _secrets(path: str, data: bytes, findings: _Findings) -> None:
             line = data.count(b"\n", 0, found.start()) + 1
             where = f"in line {line}" if path.lower().endswith(TEXT_SUFFIXES) else f"at byte {found.start()}"
             findings.add("secret", path, f"this looks like a {kind} ({where}); withdraw it and remove it")
+
+
+def _packed_secrets(path: str, data: bytes, unpacker: Unpacker, findings: _Findings) -> None:
+    """The same in what is compressed. What cannot be looked into to its end is told; what is too large is refused."""
+    try:
+        for where, pieces in unpacker.parts(data):
+            seen = 0
+            tail = b""
+            for piece in pieces:
+                window = tail + piece
+                for kind, form in _SECRETS:
+                    found = form.search(window)
+                    if found:
+                        at = seen - len(tail) + found.start()
+                        message = (
+                            f"this looks like a {kind} (unpacked: {where}, at byte {at}); withdraw it and remove it"
+                        )
+                        findings.add("secret", path, message)
+                seen += len(piece)
+                tail = window[-_SECRET_LENGTH:]
+    except BeyondLimitsError as error:
+        message = f"{plain(error)}, so nobody can look for secrets; save it with less compression, or smaller"
+        findings.add("unpacked-size", path, message)
+    for one in unpacker.unread:
+        findings.add("unpacked-unread", path, f"a compressed part does not unpack to its end: {plain(one)}", "note")
+    unpacker.unread.clear()
 
 
 def _samples(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> tuple[SampleFacts, ...]:
