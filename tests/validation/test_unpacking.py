@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.validation.jobs.scan import _Findings, _packed_secrets
-from strongroom.validation.scan import Finding
-from strongroom.validation.unpacking import MIB, BeyondLimitsError, Unpacker, UnpackingRules
+from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
+from strongroom.validation.ports import MIB
+from strongroom.validation.scan import Finding, UnpackingRules
 
 KEY = b"AKIA" + b"A2" * 8
 MODEL = pickle.dumps({"w": np.arange(50.0), "note": "token " + KEY.decode()})

@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from strongroom.encoding import canonical
-from strongroom.validation.unpacking import UnpackingFacts
 from strongroom.vocabulary import Digest, digest_of
 
 TEXT_LIMIT = 160
@@ -122,6 +121,34 @@ class BoosterFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     trees: int
     nodes: int
     depth: int
+
+
+class UnpackingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits for a package as a whole. Whatever changes here changes `version`, since evidence quotes it.
+
+    Attributes:
+        unpacked_bytes: of all parts together.
+        archive_bytes: of an archive that itself lies in a compressed part, and so has to be held whole.
+        members: of one archive.
+        depth: compressed parts within compressed parts.
+    """
+
+    version: Literal[1] = 1
+    unpacked_bytes: int = 1024 * 1024 * 1024
+    archive_bytes: int = 128 * 1024 * 1024
+    members: int = 1000
+    depth: int = 3
+
+
+UNPACKING_RULES: Final = UnpackingRules()
+
+
+class UnpackingFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much was unpacked and looked into."""
+
+    rules: UnpackingRules
+    parts: int
+    unpacked_bytes: int
 
 
 class SampleFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,8 +21,15 @@ from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import SCAN, make_statement
 from strongroom.validation.ports import Job, Limits, Parameter, Sandbox
-from strongroom.validation.scan import BOOSTER_RULES, ScannedFile, ScanPredicate, ScanResult, rules_digest, verdict_of
-from strongroom.validation.unpacking import UNPACKING_RULES
+from strongroom.validation.scan import (
+    BOOSTER_RULES,
+    UNPACKING_RULES,
+    ScannedFile,
+    ScanPredicate,
+    ScanResult,
+    rules_digest,
+    verdict_of,
+)
 from strongroom.vocabulary import Digest, ModelRef, micros
 
 ENTRY = "strongroom.validation.jobs.scan"

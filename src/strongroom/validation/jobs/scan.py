@@ -20,6 +20,7 @@ from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
 from strongroom.registry.source import CONVERSION_FILE
 from strongroom.validation.booster_scan import scan_booster
 from strongroom.validation.conversion import read_statement
+from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
 from strongroom.validation.onnx_scan import scan_model
 from strongroom.validation.scan import (
     BOOSTER_RULES,
@@ -35,7 +36,6 @@ from strongroom.validation.scan import (
     rules_digest,
 )
 from strongroom.validation.tables import numbers, read_table
-from strongroom.validation.unpacking import BeyondLimitsError, Unpacker
 from strongroom.vocabulary import digest_of
 
 TEXT_SUFFIXES = (".json", ".md", ".toml", ".txt")

@@ -13,41 +13,13 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
-import msgspec
+from strongroom.validation.ports import MIB
+from strongroom.validation.scan import UNPACKING_RULES, UnpackingFacts, UnpackingRules
 
-MIB: Final = 1024 * 1024
 _ENTRY: Final = b"PK\x01\x02"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
-
-
-class UnpackingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits for a package as a whole. Whatever changes here changes `version`, since evidence quotes it.
-
-    Attributes:
-        unpacked_bytes: of all parts together.
-        archive_bytes: of an archive that itself lies in a compressed part, and so has to be held whole.
-        members: of one archive.
-        depth: compressed parts within compressed parts.
-    """
-
-    version: Literal[1] = 1
-    unpacked_bytes: int = 1024 * MIB
-    archive_bytes: int = 128 * MIB
-    members: int = 1000
-    depth: int = 3
-
-
-UNPACKING_RULES: Final = UnpackingRules()
-
-
-class UnpackingFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much was unpacked and looked into."""
-
-    rules: UnpackingRules
-    parts: int
-    unpacked_bytes: int
 
 
 class BeyondLimitsError(Exception):
