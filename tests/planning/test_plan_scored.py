@@ -1,21 +1,35 @@
-"""A plan whose PDs come from a model at a node: each figure has its decision, bad rows fall back, a run goes on."""
+"""A plan whose PDs, LGDs and conversion factors come from models at a node: each figure leads to its decision and its
+receipt, bad rows fall back, a run goes on."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from typer.testing import CliRunner
 
+from strongroom import verify
+from strongroom.access.grants import Grants
 from strongroom.adapters import portfolio_files
 from strongroom.cli import app
-from strongroom.errors import ConflictError, NotPermittedError, TamperedError
+from strongroom.encoding import canonical
+from strongroom.errors import ConflictError, InvalidInputError, NotPermittedError, TamperedError
+from strongroom.planning import results
+from strongroom.registry.contract import CutOff, OutputContract
+from strongroom.registry.kinds import UNDECIDED
+from strongroom.serving.answer import read_answer
+from strongroom.serving.receipt import make_receipt
+from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.planning import Gateway, plan
 from strongroom.wiring.records import NodeRecords
 from tests import simulator
@@ -26,13 +40,32 @@ from tests.web import nodes
 from tests.web.test_score_file import add_batch_log, leaves
 
 ROWS = 210
+OTHERS = {"lgd-cards": ("lgd", "share of exposure"), "ccf-cards": ("ead", "credit conversion factor")}
+ALL = {"pd": simulator.MODEL, "lgd": "lgd-cards", "ead": "ccf-cards"}
+
+
+def to_all_three(grants: Grants) -> Grants:
+    (desk,) = grants.systems
+    bounds = msgspec.structs.replace(desk.bounds, models=(*OTHERS, simulator.MODEL))
+    return msgspec.structs.replace(grants, systems=(msgspec.structs.replace(desk, bounds=bounds),))
+
+
+def publish(room: nodes.LiveRoom) -> None:
+    """Beside the PD a model of the LGD and one of the conversion factor, each approved, released and pointed at."""
+    keys = [simulator.signer(name).public for name in ("abel", "bea", "cleo")]
+    room.custodians_publish(models=dict.fromkeys((*OTHERS, simulator.MODEL), keys))
+    for number, (name, (kind, unit)) in enumerate(OTHERS.items(), 2):
+        version = room.version(number, model=name)
+        output = OutputContract(tensor="probabilities", name=kind, unit=unit, minimum="0", maximum="1")
+        room.live(version, kind=kind, output=output, cut_offs=(CutOff(decision=UNDECIDED),))
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
-    made = nodes.make(tmp_path_factory.mktemp("node"))
+    made = nodes.make(tmp_path_factory.mktemp("node"), granting=to_all_three)
     with each_key_derived_once():
         add_batch_log(made)
+        publish(made.room)
         with made.serving():
             yield made
 
@@ -160,19 +193,85 @@ def test_the_command_plans(node: nodes.Node, tmp_path: Path) -> None:
     assert Path(told["files"]["exposures"]).exists()
 
 
-def test_three_models_leave_three_decisions(node: nodes.Node, tmp_path: Path) -> None:
-    # one model stands for all three kinds: what counts here is which figure comes from which answer
-    models = dict.fromkeys(("pd", "lgd", "ead"), simulator.MODEL)
-    made, where = plan(scored(node, tmp_path, models=models, columns={}))
-    assert [one.kind for one in made.inputs.sources] == ["model"] * 3
-    assert len({one.proof_sha256 for one in made.inputs.sources}) == 3
-    rows = pd.read_parquet(where["exposures"])
-    ids = rows[["pd_decision_id", "lgd_decision_id", "ead_decision_id"]]
-    assert len(set(ids.to_numpy().ravel()) - {None, np.nan}) == 3 * (ROWS - 1)
-    # the EAD's answer is a conversion factor of what is undrawn
-    answers = pd.read_parquet(tmp_path / "plan" / "ead.answers.parquet").set_index("row")["score"].astype(float)
-    given = house.columns(ROWS)
-    row = next(n for n in range(ROWS) if given["class"][n] == "qrre-revolver" and given["drawn"][n] < 40_000 and n != 5)
-    undrawn = min(given["limit"][row], 90_000.0) - given["drawn"][row]
-    trade = 0.5 * 0.2
-    assert rows["ead"][row] == pytest.approx(given["drawn"][row] + max(answers[row], trade) * undrawn)
+def receipt(node: nodes.Node, decision_id: str) -> bytes:
+    """What `strongroom receipt` writes, without a room."""
+    with NodeRecords.open(node.folder, nodes.PASSPHRASE) as records:
+        decision = records.decision(decision_id)
+        stored, note, path = records.receipt_parts(decision_id)
+        return make_receipt(stored.leaf, decision.record.salt, decision.record.answer, stored.place, path, note)
+
+
+def verified(node: nodes.Node, file: Path) -> int:
+    """The exit code of `verify.py`: no key of the bank, only what it publishes."""
+    trust = NodeLayout(node.folder).trust
+    return verify.main(
+        ["receipt", str(file), "--policy", str(trust / "log-policy"), "--openings", str(trust / "openings")]
+    )
+
+
+def test_every_figure_of_a_plan_leads_to_decisions_whose_receipts_verify(node: nodes.Node, tmp_path: Path) -> None:
+    """PD, LGD and EAD from three releases: from the sum in the document down to three receipts, and back up."""
+    given = portfolio()
+    file = house.write(tmp_path / "book.parquet", given)
+    secret, token = tmp_path / "passphrase", tmp_path / "token"
+    secret.write_bytes(nodes.PASSPHRASE)
+    token.write_text(str(node.key))
+    for private in (secret, token):
+        private.chmod(0o600)
+    words = [
+        "plan", str(file), *(word for name, model in ALL.items() for word in (f"--{name}", model)),
+        "--scenario", str(house.scenario(tmp_path)), "--node", str(node.folder), "--purpose", "credit-decision",
+        "--as-of", "2026-12-31", "--node-passphrase-file", str(secret), "--token-file", str(token), "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, repr(done.exception) + done.output
+    told = json.loads(done.stdout)
+    document = results.read(Path(told["files"]["plan"]).read_bytes())
+    assert json.loads(results.write(document)) == told["plan"]
+    exposures = Path(told["files"]["exposures"])
+    assert hashlib.sha256(exposures.read_bytes()).hexdigest() == document.exposures_sha256
+    rows = pd.read_parquet(exposures)
+    # the sums are those of the rows
+    for figure in ("ead", "rwa", "expected_loss"):
+        assert rows[figure].sum() == pytest.approx(float(getattr(document.total, figure)), abs=0.02)
+    # a row's weight is the formula's at the row's figures
+    small = pd.Series(given["drawn"]) < 40_000
+    place = int(np.flatnonzero((rows["class"] == "qrre-revolver") & (rows["treatment"] == "by IRB") & small)[0])
+    row = rows.iloc[place]
+    k = row["lgd"] * (norm.cdf((norm.ppf(row["pd"]) + 0.04**0.5 * norm.ppf(0.999)) / 0.96**0.5) - row["pd"])
+    assert row["rwa"] == pytest.approx(12.5 * k * row["ead"], rel=1e-9)
+    # and each of the three figures is what a decision says, under a receipt that anybody verifies
+    scores = {}
+    for source, figure in zip(document.inputs.sources, ("pd", "lgd", "ead"), strict=True):
+        assert (source.kind, source.figure, source.name) == ("model", figure, ALL[figure])
+        found = tmp_path / f"{figure}.receipt"
+        found.write_bytes(receipt(node, row[f"{figure}_decision_id"]))
+        assert verified(node, found) == 0
+        data = json.loads(found.read_bytes())
+        said = read_answer(base64.b64decode(data["document"]))
+        assert said.decision_id == row[f"{figure}_decision_id"]
+        assert (said.model, said.manifest) == (ALL[figure], source.versions[0])
+        ((tensor,), held) = said.outputs, base64.b64decode(data["document"])
+        scores[figure] = float(np.frombuffer(tensor.data, np.float32)[0])
+        # another score under the same decision is no longer what was committed to
+        other = np.float32(scores[figure] / 2).tobytes()
+        forged = held.replace(base64.b64encode(tensor.data), base64.b64encode(other))
+        assert forged != held
+        data["document"] = base64.b64encode(forged).decode()
+        found.write_bytes(canonical(data))
+        assert verified(node, found) != 0
+    assert row["pd"] == max(scores["pd"], 0.001)
+    assert row["lgd"] == max(scores["lgd"], 0.5)
+    drawn, limit = given["drawn"][place], given["limit"][place]
+    assert row["ead"] == pytest.approx(drawn + max(scores["ead"], 0.5 * 0.2) * (limit - drawn))
+    ids = rows[["pd_decision_id", "lgd_decision_id", "ead_decision_id"]].to_numpy().ravel()
+    assert len(set(ids) - {None, np.nan}) == 3 * (ROWS - 1)
+
+
+def test_a_model_of_another_kind_is_asked_nothing(node: nodes.Node, tmp_path: Path) -> None:
+    before = len(leaves(node))
+    for figure, model, kind in (("pd", "lgd-cards", "lgd"), ("ead", simulator.MODEL, "pd")):
+        models = {"pd": simulator.MODEL, figure: model}
+        with pytest.raises(InvalidInputError, match=f"`{model}` is a model of kind `{kind}`, and --{figure} names"):
+            plan(scored(node, tmp_path, models=models, columns={}))
+    assert len(leaves(node)) == before

@@ -76,8 +76,8 @@ class LiveRoom(simulator.Room):
         """Approve, publish and point; `changes` are of the release."""
         names = ("input", "output", "cut_offs", "jurisdictions", "purposes", "environments", "explanation")
         with self._real() as like:
-            self.release(version, **{name: getattr(like, name) for name in names}, **changes)
-            self.point(champion=version.ref.manifest)
+            self.release(version, **{name: getattr(like, name) for name in names} | changes)
+            self.point(champion=version.ref.manifest, model=version.ref.name)
 
 
 @dataclass

@@ -28,7 +28,9 @@ from strongroom.adapters.score_files import write_parquet
 from strongroom.adapters.trusted_state_files import read_state
 from strongroom.adapters.typst_pdf import can_print, print_paper
 from strongroom.approval.evidence import Register
+from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import PEOPLE_PATH
+from strongroom.encoding import parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError, TooLargeError
 from strongroom.planning.classes import Floats
 from strongroom.planning.committee import paper_of
@@ -256,6 +258,7 @@ def _bounded(path: Path, limit_bytes: int) -> bytes:
 def _figures(
     job: PlanJob, portfolio: PortfolioFile, tell: Callable[[str, int, int], None]
 ) -> tuple[tuple[Source, ...], dict[str, Scored]]:
+    _demand_kinds(job)
     sources: list[Source] = []
     scored: dict[str, Scored] = {}
     figure: Figure
@@ -269,6 +272,21 @@ def _figures(
             name = {"lgd": "supervisory LGD", "ead": "conversion factors"}[figure]
             sources.append(Source(figure=figure, kind="rule", name=name))
     return tuple(sources), scored
+
+
+def _demand_kinds(job: PlanJob) -> None:
+    """An LGD in the place of a PD would be planned with like one: the kinds are held against the releases first."""
+    if job.gateway is None or not job.models:
+        return
+    releases = read_state(NodeLayout(job.gateway.folder).trusted_state).releases
+    for figure, model in job.models.items():
+        for data in releases.get(model.partition("@")[0], {}).values():
+            kind = parse_as(data, Release).kind
+            if kind != figure:
+                raise InvalidInputError(
+                    f"`{model}` is a model of kind `{kind}`, and --{figure} names one of kind `{figure}`", field=figure,
+                    rule="kind",
+                )  # fmt: skip
 
 
 def _asked(
