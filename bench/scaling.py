@@ -94,7 +94,7 @@ def make(folder: Path, model: bytes, port: int, size: Size) -> list[str]:
     kept, rooms = engine_files(), []
     nodes.engine_files = lambda: (policies(kept[0], size.policies), kept[1])  # type: ignore[assignment]  # test support, enlarged
     bounds, names = grants.Bounds, tuple(name_of(n) for n in range(size.models))
-    grants.Bounds = lambda **given: bounds(**{**given, "models": names})  # type: ignore[assignment,misc]  # all models granted
+    grants.Bounds = lambda **given: bounds(**{**given, "models": names[: size.asked]})  # type: ignore[assignment,misc]  # those that are asked
     made = nodes.make
 
     def making(*given: Any, **named: Any) -> Any:

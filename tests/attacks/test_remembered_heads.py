@@ -159,11 +159,14 @@ def test_a_pipelined_second_request_is_read_as_before(desk):
 
 def test_the_table_of_heads_is_bounded(desk, monkeypatch):
     monkeypatch.setattr("strongroom.web.server.HEADS", 4)
+    monkeypatch.setattr("strongroom.web.server.MOST_HEADS", 8)
     body = json.dumps(question()).encode()
     with desk.run.socket() as sock:
-        for n in range(12):
-            assert send(sock, raw(desk.bearer, body, more=f"X-Number: {n}\r\n"))[0] == 200
-    assert len(heads(desk)) == 4
+        for callers, kept in ((0, 4), (5, 6), (1_000_000, 8), (0, 4)):
+            desk.run.server.make_room(callers)
+            for n in range(12):
+                assert send(sock, raw(desk.bearer, body, more=f"X-Number: {n}\r\n"))[0] == 200
+            assert len(heads(desk)) == kept
 
 
 @settings(max_examples=40, deadline=None)

@@ -208,6 +208,20 @@ def test_a_credential_is_not_remembered_for_ever(door: Authenticator, monkeypatc
     assert len(asked) == 2
 
 
+def test_callers_who_take_turns_do_not_push_each_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.access.authentication.CACHE_LIMIT", 1)
+    assert len(grants().systems) == 1
+    door = Authenticator(grants(), {1: PEPPER})
+    by_key, by_token = (bearer(API_KEY), bearer(token()))
+    first = [door.authenticate(one, NOW) for one in (by_key, by_token)]
+    again = [door.authenticate(one, NOW) for one in (by_key, by_token)]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
+    narrow = Authenticator(grants(), {1: PEPPER}, cache_limit=1)
+    assert narrow.authenticate(by_key, NOW) is not None
+    narrow.authenticate(by_token, NOW)
+    assert len(narrow._held) == 1
+
+
 def test_wrong_guesses_do_not_push_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Authenticator(grants(), {1: PEPPER}, cache_limit=2)
     first = door.authenticate(bearer(API_KEY), NOW)

@@ -21,7 +21,7 @@ from strongroom.errors import NotAuthenticatedError, RefusedError
 
 UNIFORM = "the credential is missing, unknown, expired or not valid here"
 CACHE_LIMIT = 16_384
-CACHE_TIME_US = 60 * 1_000_000
+CACHE_TIME_US = 300 * 1_000_000
 HEADER_LIMIT = TOKEN_LIMIT_BYTES + 16
 _SCHEME = b"bearer "
 _TOKEN_CONTEXT = b"strongroom/one-time-token/v1\n"
@@ -43,7 +43,8 @@ class Authenticator:
     Args:
         grants: the signed document.
         peppers: of the API keys by number, 32 bytes each, from the node's key ring.
-        cache_limit: how many credentials are remembered.
+        cache_limit: how many credentials are remembered; None: two of each calling system, and `CACHE_LIMIT` at least,
+            so that callers who take turns do not push each other out.
         key_sets: what the addresses of issuers' keys gave last.
         used: where tokens that count once are spent; None: this node takes none.
     """
@@ -52,12 +53,12 @@ class Authenticator:
         self,
         grants: Grants,
         peppers: Mapping[int, bytes],
-        cache_limit: int = CACHE_LIMIT,
+        cache_limit: int | None = None,
         key_sets: Iterable[KeySet] = (),
         used: UsedTokens | None = None,
     ) -> None:
         self._peppers = dict(peppers)
-        self._limit = cache_limit
+        self._limit = max(CACHE_LIMIT, 2 * len(grants.systems)) if cache_limit is None else cache_limit
         self._used = used
         self._by_key = {system.key_id: system for system in grants.systems if system.key_id is not None}
         self._by_name: dict[tuple[str, str], CallingSystem] = {

@@ -19,7 +19,7 @@ from strongroom.vocabulary import Digest, micros
 
 K = TypeVar("K")
 
-CACHE_LIMIT = 65_536
+CACHE_LIMIT = 131_072
 CACHE_TIME_US = 300 * 1_000_000
 SIGNED = "signed"
 LABELS = ("environment", "jurisdiction", "purpose")

@@ -6,6 +6,7 @@ Operators sign it as a target of the role `operations`; every gateway reads it f
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -159,6 +160,12 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise InvalidInputError("`signing` without keys and without signed answers says nothing", field="signing")
 
 
+@lru_cache(maxsize=4096)
+def _shared(names: tuple[str, ...]) -> frozenset[str]:
+    """One set for all systems that may assert the same: a worker remembers a hundred thousand of them."""
+    return frozenset(names)
+
+
 class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One calling system.
 
@@ -216,13 +223,13 @@ class CallingSystem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def principal(self, expires_us: int | None, proofs: frozenset[str] = frozenset()) -> Principal:
         """The actor that it is, until its credential ends."""
         bounds = {
-            "models": frozenset(self.bounds.models),
-            "environments": frozenset(self.bounds.environments),
-            "jurisdictions": frozenset(self.bounds.jurisdictions),
-            "purposes": frozenset(self.bounds.purposes),
+            "models": _shared(self.bounds.models),
+            "environments": _shared(self.bounds.environments),
+            "jurisdictions": _shared(self.bounds.jurisdictions),
+            "purposes": _shared(self.bounds.purposes),
         }
         return Principal(
-            self.id, "Service", frozenset(self.roles), frozenset(self.units), bounds, expires_us, proofs=proofs
+            self.id, "Service", _shared(self.roles), _shared(self.units), bounds, expires_us, proofs=proofs
         )
 
     def rotated(self, digest: Digest, at_us: int, overlap_us: int, pepper_number: int = FIRST_PEPPER) -> CallingSystem:

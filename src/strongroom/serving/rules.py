@@ -84,6 +84,7 @@ class Rules:
 
     Attributes:
         signing: of the systems whose grant speaks of signatures.
+        callers: how many calling systems have a grant.
     """
 
     catalogue: Catalogue
@@ -91,3 +92,4 @@ class Rules:
     authorisation: Authorisation
     signing: Mapping[PersonId, Terms] = field(default_factory=dict)
     limits: LimitTable | None = None
+    callers: int = 0

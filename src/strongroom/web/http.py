@@ -37,7 +37,7 @@ SMALL_SLICE_BYTES: Final = 512
 """The same for a connection whose caller was just told to wait: about one request, and one refusal."""
 HEADS: Final = 16_384
 HEAD_BYTES: Final = 3072
-"""How many heads a server remembers, each no longer than this; oldest out first."""
+"""How many heads a server remembers at first, each no longer than this; oldest out first."""
 
 _join = b"".join
 _END: Final = b"\r\n\r\n"

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 SWEEP_S: Final = 0.25
 TLS_HANDSHAKE_S: Final = 5.0
 BACKLOG: Final = 1024
+MOST_HEADS: Final = 131_072
+"""As many heads are remembered where there are so many callers; about 2 KB each."""
 _BEGIN_CRL: Final = b"-----BEGIN X509 CRL-----"
 SAY_AGAIN_S: Final = 10.0
 OWN_DESCRIPTORS: Final = 128
@@ -252,6 +254,7 @@ class Server:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.heads: OrderedDict[bytes, Head] = OrderedDict()
+        self._heads_limit = HEADS
         self.stopping = False
         self.now = 0.0
         self.held_bytes = 0
@@ -303,10 +306,16 @@ class Server:
         assert self._loop is not None  # noqa: S101  # set by start
         self._loop.call_soon(call)
 
+    def make_room(self, callers: int) -> None:
+        """Remember a head or two of each caller; `HEADS` at least, `MOST_HEADS` at most."""
+        self._heads_limit = max(HEADS, min(callers + callers // 4, MOST_HEADS))
+        while len(self.heads) > self._heads_limit:
+            self.heads.popitem(last=False)
+
     def remember(self, raw: bytes, head: Head) -> None:
         """Keep a head that the handler has a memo for."""
         heads = self.heads
-        if len(heads) >= HEADS:
+        if len(heads) >= self._heads_limit:
             # a plain dict would look for its first entry among all that left before
             heads.popitem(last=False)
         heads[raw] = head

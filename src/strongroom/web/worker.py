@@ -131,6 +131,7 @@ class Worker:
             connections_per_address=limits.connections_per_address, held_bytes=limits.held_bytes,
         )  # fmt: skip
         self.server = Server(self.gateway, bounds, self._counters.http_refused)
+        self.server.make_room(rules.callers)
 
     def _probe_watch(self, chosen: ProbingSettings) -> ProbeWatch:
         limits = ProbeLimits(
@@ -272,6 +273,7 @@ class Worker:
             log.exception("admission failed")
             return
         self.gateway.swap(rules)
+        self.server.make_room(rules.callers)
         self._shadowing.point(rules.catalogue.shadows)
 
     def _raise_clock(self) -> None:

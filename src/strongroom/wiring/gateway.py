@@ -165,7 +165,9 @@ class Admission:
         halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
         catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), peppers(self.ring))
         signing = terms_of_systems(grants.systems)
-        return Rules(catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants))
+        return Rules(
+            catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants), len(grants.systems)
+        )
 
     def _policies(self, policies: bytes, schema: bytes) -> CedarEngine:
         """The policies, parsed again only when their bytes have changed: 5,000 of them take more than a second."""
