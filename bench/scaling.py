@@ -1,10 +1,10 @@
 """Does the cost of an answer stay the same as the house grows? Models, policies, principals, ledger entries, and all.
 
 Each size is a node of its own with every control on, asked by wrk from the other core; requests go round all
-principals, and round as many models as the size says. Small nodes are asked before and after the others, and a size
-counts against the mean of them. The ledger of 50 million entries is simulated: its worker starts at that size over real
-tiles of the tree's right edge whose hashes are made up. What an answer writes, hashes and signs is then what it would
-be; payloads of the past are absent.
+principals, and round as many models as the size says. A small node lives through the study and is asked in turn with
+each size, so that a machine that slows down slows both; a size counts by the median of the pairs. The ledger of 50
+million entries is simulated: its worker starts at that size over real tiles of the tree's right edge whose hashes are
+made up. What an answer writes, hashes and signs is then what it would be; payloads of the past are absent.
 
     python -m bench.scaling --seconds 6            writes bench/scaling.json and docs/scaling.svg
     python -m bench.scaling --plot                 draws again from bench/scaling.json
@@ -20,6 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +63,7 @@ SMALL: Final = Size()
 SIZES: Final = (
     SMALL, Size(models=200), Size(models=200, asked=20), Size(models=200, asked=200), Size(policies=500),
     Size(policies=5000), Size(principals=10_000), Size(principals=100_000), Size(entries=1_000_192),
-    Size(entries=50_000_128), Size(200, 5000, 100_000, 50_000_128), SMALL,
+    Size(entries=50_000_128), Size(200, 5000, 100_000, 50_000_128),
 )  # fmt: skip
 
 
@@ -169,10 +171,17 @@ def grow(folder: Path, entries: int) -> None:
 
 
 def write_script(path: Path, bearers: list[str], size: Size) -> None:
-    """Requests that go round models, principals and subjects, each at its own pace; credentials stand beside in a file,
-    since a script of LuaJIT has at most 65,536 constants."""
+    """Requests that go round models, principals and subjects, each at its own pace; credentials stand beside in a file.
+
+    A script of LuaJIT has at most 65,536 constants, and a hundred thousand strings would keep its collector busy: the
+    file is one string, and a credential a piece of it.
+
+    Raises:
+        ValueError: credentials of several lengths.
+    """
+    (length,) = {len(bearer) for bearer in bearers}
     listed = path.with_suffix(".txt")
-    listed.write_text("\n".join(bearers) + "\n")
+    listed.write_text("".join(bearers))
     bodies = []
     for n in range(workload.SUBJECTS):
         matrix, subjects = workload.batch(n, 1)
@@ -181,14 +190,15 @@ def write_script(path: Path, bearers: list[str], size: Size) -> None:
     path.write_text(
         "\n".join(
             [
-                "local bearers, n = {}, 0",
-                f"for line in io.lines({lua_string(str(listed).encode())}) do bearers[#bearers + 1] = line end",
+                f"local bearers = io.open({lua_string(str(listed).encode())}):read('*a')",
+                f"local length, count, n = {length}, {len(bearers)}, os.time() * 48271 % 2147483647",
                 f"local models = {{{', '.join(lua_string(name_of(m).encode()) for m in range(size.asked))}}}",
                 f"local bodies = {{{', '.join(lua_string(body) for body in bodies)}}}",
                 "function request()",
                 "  n = n + 1",
                 "  local body = bodies[n % #bodies + 1]",
-                "  local bearer = bearers[(n * 7919) % #bearers + 1]",
+                "  local from = (n * 7919) % count * length",
+                "  local bearer = bearers:sub(from + 1, from + length)",
                 f"  return '{head}'".replace("%s", "' .. models[n % #models + 1] .. '")
                 + " .. '\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nAuthorization: ' .. bearer"
                 + " .. '\\r\\nContent-Length: ' .. #body .. '\\r\\n\\r\\n' .. body",
@@ -206,11 +216,12 @@ def write_script(path: Path, bearers: list[str], size: Size) -> None:
     )
 
 
-def measure(size: Size, seconds: float, rounds: int, connections: int) -> dict[str, Any]:
-    """Requests a second, microseconds of the worker's processor for each, and memory at rest.
+@contextmanager
+def serving(size: Size) -> Iterator[tuple[Path, int, int]]:
+    """A node of that size at work: the script of its load, its port, its worker.
 
     Raises:
-        NotStartedError: it could not be made or started, or did not answer everything.
+        NotStartedError: it could not be made or started.
     """
     with tempfile.TemporaryDirectory(prefix="strongroom-scaling-") as name:
         folder = Path(name)
@@ -227,37 +238,55 @@ def measure(size: Size, seconds: float, rounds: int, connections: int) -> dict[s
         script = folder / "load.lua"
         write_script(script, gateway.bearers, size)
         with gateway.serving() as child:
-            worker = gateway.worker(child.pid)
             settle(2.0)
-            rest = memory([worker])
-            wrk(port, script, connections, min(seconds, 3))
-            rates, costs = [], []
-            for _ in range(rounds):
-                before = cpu_us(worker)
-                result = wrk(port, script, connections, seconds)
-                if result.errors:
-                    raise NotStartedError(f"{result.errors} of {result.requests} requests failed")
-                rates.append(result.requests_per_s)
-                costs.append((cpu_us(worker) - before) / result.requests)
+            yield script, port, gateway.worker(child.pid)
+
+
+def measure(size: Size, small: tuple[Path, int, int], chosen: argparse.Namespace) -> dict[str, Any]:
+    """Requests a second and microseconds of the worker's processor for each, beside a small node's in turn.
+
+    Before it is timed nearly each caller has been there, as in a house that has been open for a while: each run of wrk
+    begins somewhere else among them.
+
+    Raises:
+        NotStartedError: it could not be made or started, or did not answer everything.
+    """
+    with serving(size) as large:
+        rest = memory([large[2]])
+        left = 3.0 * size.principals
+        while left > 0:
+            left -= ask(large, chosen.connections, 3)[0] * 3
+        ask(small, chosen.connections, 1)
+        found = [
+            [ask(node, chosen.connections, chosen.seconds) for node in (small, large)] for _ in range(chosen.rounds)
+        ]
+        busy = memory([large[2]])
+    rates, costs = ([[one[place] for one in pair] for pair in found] for place in (0, 1))
     return {
-        **asdict(size), "requests_per_s": round(statistics.median(rates), 1),
-        "worker_cpu_us": round(statistics.median(costs), 2),
-        "worker_pss_mib_at_rest": rest.pss_mib, "load_average": round(os.getloadavg()[0], 2),
+        **asdict(size), "requests_per_s": round(statistics.median(rate for _, rate in rates), 1),
+        "worker_cpu_us": round(statistics.median(cost for _, cost in costs), 2),
+        "share": round(statistics.median(rate / base for base, rate in rates), 3),
+        "share_by_cpu": round(statistics.median(base / cost for base, cost in costs), 3),
+        "worker_pss_mib_at_rest": rest.pss_mib, "worker_pss_mib": busy.pss_mib,
+        "load_average": round(os.getloadavg()[0], 2),
     }  # fmt: skip
 
 
+def ask(node: tuple[Path, int, int], connections: int, seconds: float) -> tuple[float, float]:
+    """Requests a second of one run, and microseconds of the worker's processor for each."""
+    script, port, worker = node
+    before = cpu_us(worker)
+    result = wrk(port, script, connections, seconds)
+    if result.errors:
+        raise NotStartedError(f"{result.errors} of {result.requests} requests failed")
+    return result.requests_per_s, (cpu_us(worker) - before) / result.requests
+
+
 def shares(document: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Each size in words, with its throughput and its processor cost against the mean of the small nodes."""
-    points = document["points"]
-    sizes = [Size(**{field.name: one[field.name] for field in fields(Size)}) for one in points]
-    small = [one for one, size in zip(points, sizes, strict=True) if size == SMALL]
-    if not small:
-        raise ValueError("there is no small node to hold the others against")
-    rate = statistics.fmean(one["requests_per_s"] for one in small)
-    cost = statistics.fmean(one["worker_cpu_us"] for one in small)
+    """Each size in words, with its throughput and its processor cost against the small node's in the same minute."""
     return [
-        (words(size), one["requests_per_s"] / rate, cost / one["worker_cpu_us"])
-        for one, size in zip(points, sizes, strict=True)
+        (words(Size(**{field.name: one[field.name] for field in fields(Size)})), one["share"], one["share_by_cpu"])
+        for one in document["points"]
     ]
 
 
@@ -327,10 +356,11 @@ def main() -> int:
             "cpus": os.cpu_count(), "ledger": "simulated", "points": [],
         }  # fmt: skip
         sizes = [size for n, size in enumerate(SIZES) if chosen.only is None or n in chosen.only]
-        for size in sizes:
-            point = measure(size, chosen.seconds, chosen.rounds, chosen.connections)
-            print(json.dumps(point), flush=True)
-            document["points"].append(point)
+        with serving(SMALL) as small:
+            for size in sizes:
+                point = measure(size, small, chosen)
+                print(json.dumps(point), flush=True)
+                document["points"].append(point)
         RESULTS.write_text(json.dumps(document, indent=1) + "\n")
     PLOT.write_text(plot(json.loads(RESULTS.read_text())))
     return 0

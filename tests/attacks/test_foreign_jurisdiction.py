@@ -10,7 +10,7 @@ from strongroom.access.principals import Principal
 from strongroom.adapters.keyring import KeyFile
 from strongroom.errors import NotPermittedError
 from strongroom.vocabulary import PersonId
-from strongroom.wiring.gateway import Admission
+from strongroom.wiring.admitting import Admission
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.refreshing import Refresher
 from tests.simulator import MODEL

@@ -16,7 +16,7 @@ from strongroom.adapters.trusted_state_files import read_state
 from strongroom.errors import ExpiredError
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.steady_clock import SteadyClock
-from strongroom.wiring.gateway import Admission
+from strongroom.wiring.admitting import Admission
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.refreshing import Refresher
 from tests.serving.house import now_us

@@ -152,9 +152,9 @@ class Gateway:
         known: Known | None = request.head.memo
         if (
             known is not None
-            and known.rules is rules
             and known.certificate is request.peer.certificate
             and began_us < known.until_us
+            and known.holds(rules)
         ):
             try:
                 if self._limiter.active:

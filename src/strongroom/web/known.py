@@ -11,7 +11,7 @@ from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel
 
-KNOWN_US: Final = 60_000_000
+KNOWN_US: Final = 300_000_000
 """How long what a head says is remembered; never beyond the credential's own end or the next change of the rules."""
 GRANTED_LIMIT: Final = 64
 UNREAD: Final = -1
@@ -61,6 +61,24 @@ class Known:
         self.served_until_us = 0
         self.standby: tuple[ServedModel, ...] = ()
         self.canary: Canary | None = None
+
+    def holds(self, rules: Rules) -> bool:
+        """Whether it counts under these rules, which come with each look at the repository, mostly with nothing new.
+
+        Which model answers is found again, since that may have changed.
+        """
+        mine = self.rules
+        if mine is rules:
+            return True
+        if (
+            mine.authenticator is not rules.authenticator
+            or mine.authorisation is not rules.authorisation
+            or mine.signing is not rules.signing
+        ):
+            return False
+        self.rules = rules
+        self.served, self.served_until_us, self.standby, self.canary = None, 0, (), None
+        return True
 
     def found(self, served: ServedModel, catalogue: Catalogue) -> None:
         """Remember which model answers, for as long as the same rules and the clock say so."""

@@ -2,250 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from strongroom import __version__
-from strongroom.access.authentication import Authenticator
-from strongroom.access.authorisation import Authorisation, ReleaseTerms
-from strongroom.access.grants import Grants
-from strongroom.access.signed_requests import terms_of_systems
 from strongroom.access.signing_keys import MessageSigner
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.halt_files import HaltFiles
 from strongroom.adapters.keeper_client import keeper_keys
-from strongroom.adapters.key_set_files import read_key_sets, write_wanted
+from strongroom.adapters.key_set_files import write_wanted
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.nonce_files import FileNonces
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.runtimes import machines, runtime_of
 from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.shadow_process import ShadowProcess
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.subject_cache import CachedSubjectKeys
 from strongroom.adapters.subject_keks import RingKeks
-from strongroom.adapters.time_floor import read_floor
-from strongroom.adapters.timed_runtime import Calls, timed
-from strongroom.adapters.token_register import TokenRegister, open_register
-from strongroom.adapters.trusted_state_files import read_state
-from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
-from strongroom.errors import ConflictError, HaltedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.adapters.timed_runtime import Calls
+from strongroom.errors import ConflictError, StrongroomError, TamperedError, UnavailableError
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring.watch import DriftWatch
-from strongroom.serving.admission import NodeTrust, Refusal, admit
-from strongroom.serving.admission_ports import TrustedState
 from strongroom.serving.batching import RETRY
-from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Decider
-from strongroom.serving.limiter import LimitTable
 from strongroom.serving.opening import check_opening
-from strongroom.serving.rules import Rules
-from strongroom.serving.served import ServedModel, make_ready
 from strongroom.serving.shadow import ShadowRecords
-from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
+from strongroom.wiring.admitting import Admission
 from strongroom.wiring.generations import NodeLog, generations, successor
 from strongroom.wiring.node import (
     INDEX_KEY,
     NodeLayout,
     NodeSettings,
     answer_signer,
-    now,
 )
 from strongroom.wiring.publishing import Publication
-from strongroom.wiring.room_keys import peppers
 from strongroom.wiring.witnessing import Cosigning
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 1.0
 """How long the start waits for a witness that is silent."""
-
-
-@dataclass(slots=True)
-class Admission:
-    """What a worker admits from the node's mirror, again whenever something changed.
-
-    Attributes:
-        refused: of the latest admission, for logs and health.
-        calls: calls models with a deadline; None: without one.
-    """
-
-    layout: NodeLayout
-    settings: NodeSettings
-    ring: KeyFile
-    clock: Callable[[], datetime] = now
-    refused: list[Refusal] = field(default_factory=list)
-    _served: dict[tuple[ModelRef, Digest, str, int, int], ServedModel] = field(default_factory=dict)
-    _opened: dict[ModelRef, bytes] = field(default_factory=dict, repr=False)
-    _seen: tuple[object, ...] = ()
-    _engine: tuple[tuple[bytes, bytes], CedarEngine] | None = field(default=None, repr=False)
-    _grants: tuple[Digest, Grants] | None = field(default=None, repr=False)
-    _used: TokenRegister | None = None
-    _watched: list[str] = field(default_factory=list)
-    calls: Calls | None = None
-
-    def changed(self) -> bool:
-        """Whether the refreshed state or the halt folders differ from what was admitted last. Cheap: a few stats."""
-        if not self._watched:
-            layout = self.layout
-            self._watched = [
-                str(path)
-                for path in (
-                    layout.trusted_state, layout.halt, layout.halts_seen, layout.issuer_keys, layout.keyring
-                )
-            ]  # fmt: skip
-        marks = [_mark(path) for path in self._watched]
-        with contextlib.suppress(OSError), os.scandir(self._watched[1]) as halts:
-            marks += sorted(_mark(entry.path) for entry in halts if entry.name.endswith(".json"))
-        seen = tuple(marks)
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        return True
-
-    def admit(self) -> Rules:
-        """Judge everything again and make it ready.
-
-        Raises:
-            StrongroomError: the repository as a whole is refused; the caller keeps what is in force until it expires.
-        """
-        try:
-            # before the state: what the room shared comes into use after it was put into the key file
-            self.ring.reload()
-        except StrongroomError as error:
-            log.warning("the key file is not read again: %s", error.message)
-        state = self._at_present(read_state(self.layout.trusted_state))
-        trust = NodeTrust(
-            environment=self.settings.environment,
-            jurisdictions=frozenset(self.settings.jurisdictions),
-            gateway_version=__version__,
-            machines=machines(),
-        )
-        refused: list[Refusal] = []
-        mirror = ReleaseShelf(self.layout.mirror)
-        halts = HaltFiles(self.layout.halts_seen, self.layout.halt)
-        admitted = admit(state, trust, mirror, halts, self.ring, mirror.sealed_blobs, refused.append, self._opened)
-        ready: dict[tuple[ModelRef, Digest, str, int, int], ServedModel] = {}
-        for model in admitted:
-            place = (model.ref, model.release_digest, model.role, model.canary_percent, model.canary_pepper)
-            known = self._served.get(place)
-            try:
-                ready[place] = (
-                    known
-                    if known is not None
-                    else make_ready(model, timed(runtime_of(model.release.numeric_profile), self.calls))
-                )
-            except StrongroomError as error:
-                refused.append(Refusal(model.ref.name, model.ref.manifest, error))
-        for refusal in refused:
-            log.warning("model `%s` is not admitted: %s", refusal.model, refusal.error.message)
-        self.refused, self._served = refused, ready
-        self._opened = {model.ref: model.artifact for model in admitted}
-        authorisation = Authorisation(self._policies(_file(state, ACCESS_PATH), _file(state, ACCESS_SCHEMA_PATH)))
-        for served in ready.values():
-            release = served.release
-            authorisation.learn(
-                served.release_digest,
-                ReleaseTerms(
-                    release.model,
-                    frozenset(release.environments),
-                    # admitted is what has one jurisdiction in common; answered is only for those that both name
-                    frozenset(release.jurisdictions) & frozenset(self.settings.jurisdictions),
-                    frozenset(release.purposes),
-                ),
-            )
-        grants = self._decoded(state.grants)
-        halted = {r.model: r.error.message for r in refused if isinstance(r.error, HaltedError) and r.manifest is None}
-        catalogue = Catalogue.of(ready.values(), halted, micros(state.expires), peppers(self.ring))
-        signing = terms_of_systems(grants.systems)
-        return Rules(
-            catalogue, self._authenticator(grants), authorisation, signing, LimitTable.of(grants), len(grants.systems)
-        )
-
-    def _policies(self, policies: bytes, schema: bytes) -> CedarEngine:
-        """The policies, parsed again only when their bytes have changed: 5,000 of them take more than a second."""
-        if self._engine is None or self._engine[0] != (policies, schema):
-            engine = CedarEngine(policies, schema, earlier=True)
-            if engine.unknown:
-                log.warning(
-                    "the signed policies are from an earlier version and nobody may: %s; a custodian drafts new ones "
-                    "with `strongroom policy propose`",
-                    ", ".join(engine.unknown),
-                )
-            self._engine = (policies, schema), engine
-        return self._engine[1]
-
-    def _decoded(self, data: bytes | None) -> Grants:
-        """The grants; read again only when their bytes have changed: 100,000 systems take seconds.
-
-        Meanwhile the loop's thread goes on: who gives way between slices holds it up no longer than a slice takes.
-        """
-        if data is None:
-            return Grants(sequence=1)
-        digest = digest_of(data)
-        if self._grants is None or self._grants[0] != digest:
-            self._grants = digest, Grants.decode(data, lambda: time.sleep(0))
-        return self._grants[1]
-
-    def _authenticator(self, grants: Grants) -> Authenticator:
-        try:
-            key_sets = read_key_sets(self.layout.issuer_keys)
-        except StrongroomError as error:
-            log.error("%s", error.message)
-            key_sets = ()
-        if self._used is None and any(token.one_time is True for one in grants.systems for token in one.tokens):
-            try:
-                self._used = open_register(self.layout.used_tokens, micros(self.clock()))
-            except StrongroomError as error:
-                # such tokens are refused until it can be had; everybody else is served
-                log.error("%s", error.message)
-        known = peppers(self.ring)
-        lacking = {one.pepper_number for system in grants.systems for one in system.secrets} - known.keys()
-        if lacking:
-            log.warning(
-                "API keys under pepper %s are refused: this node lacks it; as an operator, run "
-                "`strongroom node take-keys`",
-                sorted(lacking),
-            )
-        return Authenticator(grants, known, key_sets=key_sets, used=self._used)
-
-    def shadow_process(self, served: ServedModel) -> ShadowProcess | None:
-        """A process of its own for a challenger in shadow; None when it is no longer admitted."""
-        artifact = self._opened.get(served.ref)
-        if artifact is None:
-            return None
-        release = served.release
-        features = len(release.input.features)
-        return ShadowProcess(
-            artifact, release.input.tensor, release.output.tensor, features, release.numeric_profile
-        )  # fmt: skip
-
-    def _at_present(self, state: TrustedState) -> TrustedState:
-        """The state as of now; the refresher's moment and the node's time floor count when this clock is behind."""
-        floor = read_floor(self.layout.time_floor)
-        return replace(state, at=max(state.at, self.clock(), floor or state.at))
-
-
-def _file(state: TrustedState, path: str) -> bytes:
-    data = state.files.get(path)
-    if data is None:
-        raise TamperedError(f"the release repository has no `{path}`")
-    return data
-
-
-def _mark(path: str) -> tuple[str, int, int]:
-    try:
-        stat = os.stat(path)  # noqa: PTH116  four times a second on the loop: a Path costs ten times as much
-    except OSError:
-        return (path, 0, 0)
-    return (path, stat.st_mtime_ns, stat.st_ino)
 
 
 @dataclass(slots=True)
