@@ -71,7 +71,7 @@ def test_monotone_constraints_are_proven_and_fewer_applicants_turn_their_decisio
     before, after = told["Declared monotone features without proof"]
     assert before == 2
     assert after == 0
-    before, after = told["Applicants who can turn their decision"]
+    before, after = told["Decisions that can be turned by changes"]
     assert after < before
     before, after = told["Area under the ROC curve"]
     assert after > before - 0.03

@@ -68,12 +68,14 @@ def changed_contract(**changes: Any) -> bytes:
 def test_the_example_passes_and_its_report_shows_its_curves() -> None:
     found, _ = worked()
     assert found.verdict in ("pass", "amber")
-    assert [chart.title for chart in found.charts or ()] == [
-        "Precision and recall", "Cost by threshold", "Frauds found by window of time",
-    ]  # fmt: skip
+    assert {"Precision and recall", "Cost by threshold", "Frauds found by window of time", "Effect of distance"} <= {
+        chart.title for chart in found.charts or ()
+    }
     page = render(found.encode())
-    for words in (b"Precision and recall", b"Cost by threshold", b"Windows of equal time", b"fraud"):
+    for words in (b"Precision and recall", b"Windows of equal time", b"Purpose and legal basis", b"Weakest segments"):
         assert words in page
+    answered = {test.rule for test in found.tests}
+    assert {rule.test for rule in ValidationPolicy.decode(POLICY.read_bytes()).battery("fraud", 2).rules} <= answered
     assert b"nan" not in found.encode().lower()
 
 
@@ -112,6 +114,42 @@ def test_detection_that_fades_is_seen() -> None:
     found = battery({"validation.parquet": as_bytes(rows)})
     assert result(found, "stability.time").verdict == "amber"
     assert float(result(found, "stability.time").figure or 1) < 1e-6
+
+
+def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never_sees_it() -> None:
+    rows = sample("validation")
+    genuine = np.flatnonzero(rows["fraud"] == 0)
+    other = np.full(len(rows), "a")
+    other[genuine[::2]] = "b"
+    fraud = rows[rows["fraud"] == 1].iloc[:60]
+    for name in example.drawn(count=1000).features:
+        rows.loc[rows.index[genuine[:120:2]], name] = fraud[name].to_numpy()
+    changes = {
+        "contract.json": changed_contract(protected=("sex",)),
+        "validation.parquet": as_bytes(rows),
+        "validation-protected.parquet": as_bytes(pd.DataFrame({"sex": other})),
+    }
+    found = battery(changes)
+    unfair = result(found, "fairness.false-alarms")
+    assert (unfair.details[0].value, unfair.verdict) == ("b", "amber")
+    assert float(unfair.figure or 0) > 10
+    assert result(found, "fairness.air").verdict == "pass", "nearly all are let pass: this ratio sees nothing"
+    assert result(found, "fairness.proxies").figure is not None
+    assert result(found, "fairness.air").n < result(found, "fairness.false-alarms").n == len(rows)
+    with pytest.raises(InvalidInputError):
+        battery({**changes, "validation.parquet": as_bytes(rows.assign(sex=1))})
+
+
+def test_frauds_that_hide_in_a_corner_are_a_weak_spot() -> None:
+    rows = sample("validation")
+    bad = rows["fraud"] == 1
+    night = bad & (rows["hour"] < rows.loc[bad, "hour"].quantile(0.25))
+    rows.loc[night, ["distance", "minutes_since", "abroad", "log_amount"]] = [4.0, 500.0, 0, 3.0]
+    rows["distance"] = rows["distance"].astype(float)
+    spot = result(battery({"validation.parquet": as_bytes(rows)}), "sensitivity.weak-spots")
+    assert float(spot.figure or 1) < 1e-3
+    assert "share of frauds found" in spot.sentence
+    assert spot.n == bad.sum()
 
 
 @pytest.mark.parametrize("terms", [True, False])

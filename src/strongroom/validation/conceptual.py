@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strongroom.registry.contract import ModelContract
+from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.kinds import CONTRACTS
-from strongroom.validation import data_quality, soundness
+from strongroom.validation import data_quality, soundness, traffic
 from strongroom.validation.catalogue import answer
 from strongroom.validation.discrimination import auc, paired
 from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
@@ -21,6 +21,8 @@ LISTED = 10
 """Segments and features that a table lists."""
 LEAST_ROWS = 100
 """Rows that a segment must have, or more where the policy hides larger groups."""
+LEAST_FRAUDS = 30
+"""Frauds that a segment must have: they are rare, and what is compared of them is a share."""
 DEVIATIONS = 1.0
 UNIT = "score"
 
@@ -38,7 +40,10 @@ def data_quality_tests(development: Scored, validation: Scored, contract: ModelC
     """Leaks, gaps, repeats, representativeness, special categories."""
     features = contract.input.features
     names = [feature.name for feature in features]
-    basis, rows, outcome = validation.basis, validation.rows, validation.outcome
+    # weighted samples: what is told by class keeps every event; what is told of the whole is that of the traffic
+    classes = validation.at(traffic.even_by_class(validation))
+    basis, rows, outcome = classes.basis, classes.rows, classes.outcome
+    before, now = (sample.at(traffic.even(sample)) for sample in (development, validation))
     found: list[TestResult] = []
     tables: list[Table] = []
     lone = data_quality.lone_strength(rows, outcome, names)
@@ -60,16 +65,18 @@ def data_quality_tests(development: Scored, validation: Scored, contract: ModelC
             f"{first.difference:+.3f}; a small p-value says that the gap itself tells something."
         )
         found.append(answer("data.telling-gaps", first.p_value, sentence, basis, details=[("feature", first.name)]))
-    share = data_quality.repeated(rows, outcome)
+    basis = validation.basis
+    share = data_quality.repeated(validation.rows, validation.outcome)
     found.append(answer("data.repeats", share, f"{share:.2%} of the rows repeat an earlier row of the sample.", basis))
-    change = data_quality.missing_change(development.rows, rows, names)
+    basis = now.basis
+    change = data_quality.missing_change(before.rows, now.rows, names)
     if isinstance(change, NotEvaluable):
         found.append(answer("data.missing-change", change, "", basis))
     else:
         sentence = f"The share of missing values changed most for `{change.name}`: by {change.figure:.2%} of the rows."
         figure = change.figure
         found.append(answer("data.missing-change", figure, sentence, basis, details=[("feature", change.name)]))
-    apart = data_quality.told_apart(development.rows, rows, names)
+    apart = data_quality.told_apart(before.rows, now.rows, names)
     if isinstance(apart, NotEvaluable):
         found.append(answer("data.told-apart", apart, "", basis))
     else:
@@ -113,7 +120,8 @@ def soundness_tests(
     found: list[TestResult] = []
     tables: list[Table] = []
     charts: list[Chart] = []
-    made = soundness.effects(predict, validation.rows, names)
+    seen = validation.rows[traffic.even(validation)]
+    made = soundness.effects(predict, seen, names)
     if isinstance(made, NotEvaluable):
         found += [answer(rule, made, "", basis) for rule in ("sensitivity.effects", "sensitivity.stress")]
     else:
@@ -121,7 +129,7 @@ def soundness_tests(
         found.append(
             answer("sensitivity.effects", made[0].span, sentence, basis, unit=UNIT, details=[("feature", made[0].name)])
         )
-        moved = soundness.stressed(predict, validation.rows, made, names, DEVIATIONS)
+        moved = soundness.stressed(predict, seen, made, names, DEVIATIONS)
         sentence = (
             f"With every feature one standard deviation towards a higher score, the mean score moves by {moved:+.4g}."
         )
@@ -148,31 +156,62 @@ def soundness_tests(
                     series=(Series(name="", form="line", style="curve", points=points),),
                 )
             )  # fmt: skip
-    expected = validation.pd if event else validation.estimate
-    spots = soundness.weak_spots(validation.rows, validation.outcome, expected, names, max(min_group, LEAST_ROWS))
-    if isinstance(spots, NotEvaluable):
-        found.append(answer("sensitivity.weak-spots", spots, "", basis))
-    else:
-        worst = spots[0]
-        sentence = (
-            f"Of {len(spots):,} segments, outcomes part most from scores where {worst.words} ({worst.n:,} rows): "
-            f"{worst.observed:.4g} came and {worst.expected:.4g} was expected."
-        )
-        found.append(answer("sensitivity.weak-spots", worst.p_value, sentence, basis, details=[("rows", worst.n)]))
-        tables.append(
-            Table(
-                section="sensitivity", title="Weakest segments",
-                caption="Where outcomes part most from scores; p-values after Holm's adjustment for every segment.",
-                columns=(Column(name="segment", unit="text"), Column(name="rows", unit="count"),
-                         Column(name="observed", unit=UNIT), Column(name="expected", unit=UNIT),
-                         Column(name="p-value", unit="p-value")),
-                rows=tuple((s.words, str(s.n), decimal(s.observed), decimal(s.expected), decimal(s.p_value))
-                           for s in spots[:LISTED]),
-            )
-        )  # fmt: skip
+    least = LEAST_FRAUDS if contract.kind == "fraud" else max(min_group, LEAST_ROWS)
+    spots, listed = weak_spot_tests(validation, contract, least)
+    found.append(spots)
+    tables += listed
     if event:
-        found.append(_benchmark(development, validation))
+        found.append(_benchmark(*(s.at(traffic.even_by_class(s)) for s in (development, validation))))
     return Found(found, tuple(tables), tuple(charts))
+
+
+def weak_spot_tests(validation: Scored, contract: ModelContract, least: int) -> tuple[TestResult, tuple[Table, ...]]:
+    """Segments where the model does worst.
+
+    Of fraud models the share of frauds that is found is compared, since their scores need be no probabilities.
+
+    Args:
+        validation: the sample.
+        contract: of the model.
+        least: rows that a segment must have.
+    """
+    rule, basis = "sensitivity.weak-spots", validation.basis
+    rows, came, expected = validation.rows, validation.outcome, validation.estimate
+    words = ("outcomes part most from scores", "came", "was expected")
+    caption = "Where outcomes part most from scores"
+    if contract.kind == "pd":
+        expected = validation.pd
+    if contract.kind == "fraud":
+        cut = bound(contract.cut_offs[0].below)
+        if cut is None:
+            reason = NotEvaluable("the contract has one decision only, so nothing is an alarm")
+            return answer(rule, reason, "", basis), ()
+        frauds = validation.at(validation.outcome == 1)
+        frauds = frauds.at(traffic.even_by_class(frauds))
+        basis, rows = frauds.basis, frauds.rows
+        came = (frauds.estimate >= cut).astype(np.int64)
+        expected = np.full(came.size, came.mean() if came.size else 0.0)
+        words = ("the share of frauds found parts most from that of all", "is found there", "of all frauds")
+        caption = "Where the share of frauds found parts most from that of all frauds"
+    names = [feature.name for feature in contract.input.features]
+    spots = soundness.weak_spots(rows, came, expected, names, least)
+    if isinstance(spots, NotEvaluable):
+        return answer(rule, spots, "", basis), ()
+    worst = spots[0]
+    sentence = (
+        f"Of {len(spots):,} segments, {words[0]} where {worst.words} ({worst.n:,} rows): {worst.observed:.4g} "
+        f"{words[1]} and {worst.expected:.4g} {words[2]}."
+    )
+    table = Table(
+        section="sensitivity", title="Weakest segments",
+        caption=f"{caption}; p-values after Holm's adjustment for every segment.",
+        columns=(Column(name="segment", unit="text"), Column(name="rows", unit="count"),
+                 Column(name="observed", unit=UNIT), Column(name="expected", unit=UNIT),
+                 Column(name="p-value", unit="p-value")),
+        rows=tuple((s.words, str(s.n), decimal(s.observed), decimal(s.expected), decimal(s.p_value))
+                   for s in spots[:LISTED]),
+    )  # fmt: skip
+    return answer(rule, worst.p_value, sentence, basis, details=[("rows", worst.n)]), (table,)
 
 
 def _benchmark(development: Scored, validation: Scored) -> TestResult:

@@ -83,6 +83,16 @@ ROBUSTNESS: Final = (
 )
 """A model that declares a monotone feature in tier 1 has to prove it."""
 
+_ALARMS: Final = (
+    advisory("fairness.false-alarms", "1.25"),
+    advisory(_AIR, "0.8"),
+    advisory("fairness.odds", "0.1"),
+    *map(information, ("fairness.calibration", "fairness.smd", "fairness.cdd", "fairness.common-odds")),
+    advisory("fairness.intersections", "0.8"),
+    advisory("fairness.proxies", "0.75"),
+)
+"""Fairness of alarms. None is a gate: few houses hold protected attributes of payers, and an alarm is no refusal."""
+
 _ESTIMATES: Final = (
     gate("discrimination.gauc", "0.55", "0.5"),
     gate("discrimination.gauc-change", "0.05", "0.1"),
@@ -162,6 +172,10 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *SAMPLE,
         gate("data.time-order", "0", "0"),
         gate("data.frauds", "100", "50"),
+        *_ALARMS,
+        *SENSE,
+        information("sensitivity.benchmark"),
+        *ROBUSTNESS,
     ),
     "forecast": (
         gate("accuracy.mase", "1.0", "1.5"),

@@ -32,25 +32,35 @@ SMALL = "groups too small to be shown"
 Figures = list[tuple[str, float | int | str]]
 
 
-def group_tests(people: People) -> tuple[list[TestResult], tuple[AirRow, ...], tuple[Table, ...]]:
-    """All tests of single attributes, the table of ratios, and the table of groups."""
+def group_tests(
+    people: People, by_class: People | None = None
+) -> tuple[list[TestResult], tuple[AirRow, ...], tuple[Table, ...]]:
+    """All tests of single attributes, the table of ratios, and the table of groups.
+
+    Args:
+        people: rows as the traffic brings them.
+        by_class: rows that are so within events and within others, for what is asked of one of them at a time; left
+            out: the same.
+    """
     tests, air, rows = [], [], []
+    classes = people if by_class is None else by_class
+    parted = {attribute.name: attribute for attribute in classes.attributes}
     for name, reason in people.missing.items():
         tests += [answer(rule, reason, "", people.basis, suffix=name) for rule in RULES]
     for attribute in people.attributes:
         found, table = air_test(people, attribute)
         tests.append(found)
         air += table
-        errors, rates = _errors(people, attribute)
+        errors, rates = _errors(classes, parted.get(attribute.name, attribute))
         fits, fitted = _calibration(people, attribute)
         scores, gaps = _scores(people, attribute)
         tests += [errors, fits, scores, *_alike(people, attribute)]
         rows += [
-            (attribute.called(i), *fitted[i], *rates[i], gaps[i])
+            (attribute.called(i), *fitted[i], *rates.get(attribute.names[i], (None, None)), gaps[i])
             for i in attribute.veil.large
             if attribute.veil.states[i] == "clear"
         ]
-    return tests, tuple(air), (_table(rows),) if rows else ()
+    return tests, tuple(air), (_table(rows, people),) if rows else ()
 
 
 def air_test(people: People, attribute: Attribute) -> tuple[TestResult, list[AirRow]]:
@@ -119,14 +129,14 @@ def _air_row(attribute: Attribute, place: int, impact: fairness.AdverseImpact | 
     )
 
 
-def _errors(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, tuple[str | None, str | None]]]:
+def _errors(people: People, attribute: Attribute) -> tuple[TestResult, dict[str, tuple[str | None, str | None]]]:
     """True and false positive rate by group; who is not favoured is flagged."""
     rule, y = "fairness.odds", people.sample.outcome.astype(np.bool_)
     told: dict[int, list[str | None]] = {i: [] for i in attribute.veil.large}
     small = [i for i, state in enumerate(attribute.veil.states) if state == "small"]
     gaps: list[tuple[disparity.RateGap, str, int, int, bool, int]] = []
     reasons = []
-    for what, members in (("defaulters", y), ("others", ~y)):
+    for what, members in ((people.words.events, y), (people.words.others, ~y)):
         width = len(attribute.names)
         n = np.bincount(attribute.codes[members], minlength=width)
         hits = np.bincount(attribute.codes[members & ~people.favoured], minlength=width)
@@ -142,7 +152,7 @@ def _errors(people: People, attribute: Attribute) -> tuple[TestResult, dict[int,
         if isinstance(gap, disparity.RateGap):
             pairs = len(shown.large) * (len(shown.large) - 1)  # both kinds of rate, each pair once
             gaps.append((gap, what, high, low, shown.coarse or attribute.veil.coarse, pairs))
-    rates = {i: (pair[0], pair[1]) for i, pair in told.items()}
+    rates = {attribute.names[i]: (pair[0], pair[1]) for i, pair in told.items()}
     if len(gaps) < 2:
         return answer(rule, NotEvaluable(reasons[0]), "", people.basis, suffix=attribute.name), rates
     gap, what, high, low, coarse, pairs = max(gaps, key=lambda found: found[0].difference)
@@ -167,8 +177,14 @@ def _errors(people: People, attribute: Attribute) -> tuple[TestResult, dict[int,
 
 def _calibration(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, tuple[str | None, ...]]]:
     rule, coarse = "fairness.calibration", attribute.veil.coarse
-    y, p = people.sample.outcome, people.sample.pd
+    y, p = people.sample.outcome, people.scores
     told: dict[int, tuple[str | None, ...]] = {}
+    if not people.probable:
+        reason = NotEvaluable("the output is a score and no probability, so no number of events is expected of it")
+        nothing: tuple[str | None, ...] = (None,) * 7
+        return answer(rule, reason, "", people.basis, suffix=attribute.name), dict.fromkeys(
+            attribute.veil.large, nothing
+        )
     found = []
     for i in attribute.veil.large:
         member = attribute.codes == i
@@ -188,8 +204,8 @@ def _calibration(people: People, attribute: Attribute) -> tuple[TestResult, dict
     times = fit.rate / fit.mean_pd if fit.mean_pd > 0.0 else 0.0
     side = "too high" if fit.rate < fit.mean_pd else "too low"
     sentence = (
-        f"For group {attribute.names[i]} the PDs are {side}: {times:.2f} times as many defaults came as were expected. "
-        "No other group is further off."
+        f"For group {attribute.names[i]} the {people.words.scores} are {side}: {times:.2f} times as many "
+        f"{people.words.came} came as were expected. No other group is further off."
     )
     details: Figures = [("group", attribute.names[i]), ("came over expected", rounded_down(times, True))]
     return (
@@ -201,7 +217,7 @@ def _calibration(people: People, attribute: Attribute) -> tuple[TestResult, dict
 
 
 def _scores(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, str | None]]:
-    rule, coarse, p = "fairness.smd", attribute.veil.coarse, people.sample.pd
+    rule, coarse, p = "fairness.smd", attribute.veil.coarse, people.scores
     told: dict[int, str | None] = dict.fromkeys(attribute.veil.large)
     reference = p[attribute.codes == attribute.lead]
     found = []
@@ -218,7 +234,7 @@ def _scores(people: People, attribute: Attribute) -> tuple[TestResult, dict[int,
     size = rounded_up(abs(gap.pooled), coarse)
     ends = gap.interval if gap.pooled >= 0 else (-gap.interval[1], -gap.interval[0])
     sentence = (
-        f"The mean PD of group {attribute.names[i]} lies {size:.2f} standard deviations "
+        f"The mean {people.words.scores[:-1]} of group {attribute.names[i]} lies {size:.2f} standard deviations "
         f"{'above' if gap.pooled >= 0 else 'below'} that of group {attribute.names[attribute.lead]}, over the root of "
         "the mean of both variances."
     )
@@ -321,11 +337,13 @@ def _widened(ends: tuple[float, float], coarse: bool) -> tuple[float, float]:
     return rounded_down(ends[0], coarse), rounded_up(ends[1], coarse)
 
 
-def _table(rows: Sequence[tuple[str | None, ...]]) -> Table:
+def _table(rows: Sequence[tuple[str | None, ...]], people: People) -> Table:
+    words = people.words
     heads = (
-        ("Group", "text"), ("Rows", "count"), ("Mean PD", "share"), ("Event rate", "share"), ("from", "share"),
-        ("to", "share"), ("Two-sided p", "p-value"), ("Slope", "slope"), ("Flagged of defaulters", "share"),
-        ("Flagged of others", "share"), ("Mean difference", "standard deviations"),
+        ("Group", "text"), ("Rows", "count"), (f"Mean {words.scores[:-1]}", "share"), ("Event rate", "share"),
+        ("from", "share"),
+        ("to", "share"), ("Two-sided p", "p-value"), ("Slope", "slope"), (f"Flagged of {words.events}", "share"),
+        (f"Flagged of {words.others}", "share"), ("Mean difference", "standard deviations"),
     )  # fmt: skip
     return Table(
         section="fairness",

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import sklearn
 
+from strongroom.validation import traffic
 from strongroom.validation.alternatives import mute
 from strongroom.validation.equity import group_tests
+from strongroom.validation.equity_alarms import alarm_tests
 from strongroom.validation.equity_search import alternative_tests, crossing_tests, proxy_tests
 from strongroom.validation.examination import Examination
-from strongroom.validation.protected_groups import gather
+from strongroom.validation.protected_groups import People, gather
 from strongroom.validation.results import AirRow, Chart, Table, TestResult
 from strongroom.validation.scored import Scored
 
@@ -40,18 +42,32 @@ class Fair:
 def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
     """All fairness tests of a model with an event as outcome and a decision.
 
+    Alternatives are searched for where the favourable decision is the one that is sought (kind `pd`). An alarm is no
+    refusal, and what its threshold costs is asked elsewhere.
+
     Raises:
         InvalidInputError: the protected sample is not one, or has other rows than the sample it belongs to.
     """
-    sample = job.protected_sample(reference, validation)
-    muted = mute(job.predict, sample.rows, job.policy.fairness.most_searched)
-    people = gather(sample, job.groups(sample), job.contract, job.policy.fairness, job.level)
+    whole = job.protected_sample(reference, validation)
+    limits, sought = job.policy.fairness, job.contract.kind == "pd"
+    muted = mute(job.predict, whole.rows, limits.most_searched) if sought else None
+    groups = job.groups(whole)
+
+    def some(places: traffic.Places) -> People:
+        kept = {name: [labels[i] for i in places] for name, labels in groups.items()}
+        return gather(whole.at(places), kept, job.contract, limits, job.level)
+
+    people = some(traffic.even(whole))
+    classes = people if "weight" not in whole.columns else some(traffic.even_by_class(whole))
     names = [feature.name for feature in job.contract.input.features]
-    tests, air, tables = group_tests(people)
+    tests, air, tables = group_tests(people, classes)
     crossed, crossings = crossing_tests(people)
     known, carriers = proxy_tests(people, names)
-    other, ways, charts = alternative_tests(people, muted, names)
-    return Fair(
-        (*tests, *crossed, *known, *other), air, (*tables, *crossings, *carriers, *ways), charts,
-        {"scikit-learn": sklearn.__version__},
-    )  # fmt: skip
+    found, more = [*tests, *crossed, *known], (*tables, *crossings, *carriers)
+    charts: tuple[Chart, ...] = ()
+    if muted is None:
+        found += alarm_tests(classes)
+    else:
+        other, ways, charts = alternative_tests(people, muted, names)
+        found, more = [*found, *other], (*more, *ways)
+    return Fair(tuple(found), air, more, charts, {"scikit-learn": sklearn.__version__})

@@ -25,12 +25,26 @@ EQUITY_ENTRIES = (
         section="fairness",
         unit="share",
         better="lower",
-        formula="shares of defaulters, and of others, that are not given the favourable decision, by group; the "
-        "larger of the two gaps between groups; Newcombe interval, Fisher's exact p times the number of pairs and "
+        formula="shares of defaulters (frauds), and of others, that are not given the favourable decision, by group; "
+        "the larger of the two gaps between groups; Newcombe interval, Fisher's exact p times the number of pairs and "
         "rates",
         source="Hardt, Price and Srebro 2016; Newcombe 1998; the cut-off is house policy",
         edge_cases="groups with fewer defaulters or others than the policy's minimum are left out; fewer than two "
         "left: not evaluable",
+    ),
+    Entry(
+        rule="fairness.false-alarms",
+        title="False alarms by group",
+        section="fairness",
+        unit="ratio",
+        better="lower",
+        formula="share of a group's genuine transactions that are not given the favourable decision, over that of all "
+        "other groups together; the highest ratio is judged; Katz interval, Fisher's exact p times the number of "
+        "groups where there are more than two",
+        source="Hardt, Price and Srebro 2016; Corbett-Davies et al. 2017 (predictive equality); the cut-off is the "
+        "inverse of four fifths, house policy",
+        edge_cases="fewer than two groups with the policy's least number of genuine transactions, or no false alarm at "
+        "all: not evaluable; none outside the group: half an alarm is added on either side, no interval",
     ),
     Entry(
         rule="fairness.calibration",
@@ -41,7 +55,8 @@ EQUITY_ENTRIES = (
         formula="Jeffreys test of each group's mean PD, doubled to look at both sides; the smallest p after Holm's "
         "adjustment for the number of groups; each group's calibration line beside it",
         source=f"{ECB}, section 2.5.3.1; Holm 1979; that it is two-sided is house policy: PDs too high harm the group",
-        edge_cases="groups below the policy's size are left out; a group without a calibration line shows no slope",
+        edge_cases="groups below the policy's size are left out; a group without a calibration line shows no slope; a "
+        "score that is no probability (fraud): not evaluable",
     ),
     Entry(
         rule="fairness.smd",
@@ -49,9 +64,9 @@ EQUITY_ENTRIES = (
         section="fairness",
         unit="standard deviations",
         better="lower",
-        formula="difference of mean PDs from the reference group over the root of the mean of both variances, "
-        "without its sign; the largest is judged; beside it over the standard deviation of all rows of both groups, "
-        "the other denominator in use",
+        formula="difference of mean PDs (fraud: scores) from the reference group over the root of the mean of both "
+        "variances, without its sign; the largest is judged; beside it over the standard deviation of all rows of both "
+        "groups, the other denominator in use",
         source="Cohen 1988; Hedges and Olkin 1985 for the interval; the cut-off is house policy",
         edge_cases="all scores of each group equal: not evaluable",
     ),

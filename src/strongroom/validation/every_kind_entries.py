@@ -214,10 +214,11 @@ EVERY_KIND_ENTRIES = (
         unit="p-value",
         better="higher",
         formula="z = sum of outcome less score over the root of its variance in quarters of each feature and pairs "
-        "of the eight strongest; the smallest two-sided p after Holm's adjustment for all segments",
+        "of the eight strongest; the smallest two-sided p after Holm's adjustment for all segments; of fraud models, "
+        "among frauds, whether each is found at the lowest cut-off against the share of all that is",
         source="Holm 1979; the segments are house policy",
-        edge_cases="segments below 100 rows, or below the policy's smallest group, are not looked at; none large "
-        "enough: not evaluable",
+        edge_cases="segments below 100 rows, or below the policy's smallest group, or below 30 frauds, are not looked "
+        "at; none large enough: not evaluable",
     ),
     Entry(
         rule="sensitivity.benchmark",

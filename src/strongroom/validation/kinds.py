@@ -63,7 +63,19 @@ KINDS: Final[Mapping[str, ValidatedKind]] = {
     ),
     "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
     "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
-    "fraud": _kind("fraud", ("discrimination", "cost", "stability", "implementation", "data")),
+    "fraud": _kind(
+        "fraud",
+        (
+            "discrimination",
+            "cost",
+            "stability",
+            "fairness",
+            "implementation",
+            "data",
+            "robustness",
+            "sensitivity",
+        ),
+    ),
     "forecast": _kind("forecast", ("accuracy", "coverage", "stability", "implementation", "data")),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,29 @@ from strongroom.validation.results import NotEvaluable
 from strongroom.validation.scored import Scored
 
 Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a kind calls its outcomes and its answers.
+
+    Attributes:
+        events, others: the two outcomes.
+        scores: the answers, in the plural.
+        came: the event as something that comes, in the plural.
+    """
+
+    events: str
+    others: str
+    scores: str
+    came: str
+
+
+WORDS: Final[Mapping[str, Words]] = {
+    "pd": Words("defaulters", "others", "PDs", "defaults"),
+    "fraud": Words("frauds", "genuine transactions", "scores", "frauds"),
+}
+"""For each kind whose models decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,8 @@ class People:
         limits: of the policy.
         level: of intervals.
         conditions: places of the features that may explain a difference.
+        words: of the kind.
+        probable: whether the answers are probabilities of the event.
     """
 
     basis: Basis
@@ -72,6 +98,13 @@ class People:
     limits: Fairness
     level: float
     conditions: tuple[int, ...]
+    words: Words
+    probable: bool
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """The answers, as probabilities where they are such."""
+        return self.sample.pd if self.probable else self.sample.estimate
 
 
 def gather(
@@ -104,8 +137,9 @@ def gather(
             attributes.append(found)
     decision = contract.cut_offs[0].decision if contract.cut_offs else ""
     return People(
-        sample.basis, sample, favoured, decision, first or 0.0, tuple(attributes), missing, limits, level, conditions
-    )
+        sample.basis, sample, favoured, decision, first or 0.0, tuple(attributes), missing, limits, level, conditions,
+        WORDS[contract.kind], contract.kind == "pd" or contract.output.unit == "probability",
+    )  # fmt: skip
 
 
 def _attribute(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.robustness import Robustness
-from strongroom.validation import boundary_attack, calibration, exposure, stress
+from strongroom.validation import boundary_attack, calibration, exposure, stress, traffic
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.examination import Examination
 from strongroom.validation.forests import Forest, forest_of
@@ -91,12 +91,14 @@ def robustness_tests(
 ) -> tuple[list[TestResult], Tables, Charts, dict[str, str]]:
     """All robustness tests, with tables, charts and tools as `Examination.conclude` takes them.
 
-    A policy without sizes for them has none, and answers none of them.
+    A policy without sizes for them has none, and answers none of them. Of weighted samples, rows that stand for the
+    traffic are looked at.
     """
     study = job.policy.robustness
     if isinstance(study, msgspec.UnsetType):
         return [], (), (), {}
-    found, tables, charts = measured(Subject(job, study, development, validation))
+    seen = (sample.at(traffic.even(sample)) for sample in (development, validation))
+    found, tables, charts = measured(Subject(job, study, *seen))
     used = {name: metadata.version(name) for name, module in _MODULES.items() if importlib.util.find_spec(module)}
     return found, tables, charts, used
 
@@ -295,7 +297,7 @@ def _changes(subject: Subject, forest: Forest | NotEvaluable) -> tuple[TestResul
     rows, found = sound.rows[chosen], []
     for number, (row, score) in enumerate(zip(rows, scores[chosen], strict=True)):
         if number and number % 25 == 0:
-            subject.job.say(f"smallest changes: {number} of {len(rows)} applicants")
+            subject.job.say(f"smallest changes: {number} of {len(rows)} rows")
         cut = max(c for c in subject.cuts if c <= score)
         found.append(_attacked(subject, encoded, row, cut, wish, random))
     return _told(subject, wish, rows, found, proven=not isinstance(encoded, NotEvaluable))
@@ -314,6 +316,9 @@ def _attacked(
     return _Found(change.low, change.high, change.total, change.row)
 
 
+_WHO = {"pd": "applicants", "fraud": "transactions"}
+
+
 def _told(
     subject: Subject, wish: Robustness, rows: Rows, found: Sequence[_Found], *, proven: bool
 ) -> tuple[TestResult, Tables, Charts]:
@@ -323,7 +328,8 @@ def _told(
     safe = sum(one.high is None and one.low >= wish.limit for one in found) if proven else 0
     unit, budget = str(wish.cost_unit), wish.limit
     share = 1 - safe / len(found) if proven else len(turned) / len(found)
-    sentence = f"Of {len(found)} applicants at or above a cut-off, {len(turned)} come below it by changes of at most "
+    who = _WHO.get(subject.contract.kind, "rows")
+    sentence = f"Of {len(found)} {who} at or above a cut-off, {len(turned)} come below it by changes of at most "
     sentence += f"{budget:g} {unit} for each feature"
     sentence += (
         f"; for {safe} it is proven that none does, {len(found) - safe - len(turned)} stayed open."
@@ -340,11 +346,11 @@ def _told(
     return (
         answer("robustness.change", share, sentence, basis, details=details),
         (_actions(subject, wish, rows, found),),
-        (_cost_curves(proven_costs, costs, len(found), unit),) if proven_costs or costs else (),
+        (_cost_curves(proven_costs, costs, len(found), unit, who),) if proven_costs or costs else (),
     )
 
 
-def _cost_curves(proven: Sequence[float], found: Sequence[float], people: int, unit: str) -> Chart:
+def _cost_curves(proven: Sequence[float], found: Sequence[float], people: int, unit: str, who: str) -> Chart:
     # each sorted by itself and cut to a few digits: no point is a person
     series = []
     for name, style, costs in (("at most (proof)", "chance", proven), ("at least (found)", "curve", found)):
@@ -354,10 +360,10 @@ def _cost_curves(proven: Sequence[float], found: Sequence[float], people: int, u
     return Chart(
         section="robustness",
         title="Cost of turning a decision",
-        words="Share of applicants at or above a cut-off who come below it when no feature may cost more than this; "
-        "the truth lies between the two lines.",
+        words=f"Share of {who} at or above a cut-off that come below it when no feature may cost more than this; the "
+        "truth lies between the two lines.",
         x=f"cost of the dearest change ({unit})",
-        y="share of applicants",
+        y=f"share of {who}",
         percent="y",
         series=tuple(series),
     )
@@ -424,6 +430,10 @@ def _extraction(subject: Subject) -> tuple[TestResult, Charts]:
 
 def _membership(subject: Subject) -> TestResult:
     rule, inside, outside = "robustness.membership", subject.development, subject.validation
+    output = subject.contract.output
+    if (bound(output.minimum) or 0.0) < 0.0 or (bound(output.maximum) or 0.0) > 1.0:
+        reason = NotEvaluable("the score does not lie between 0 and 1, so it has no log loss")
+        return answer(rule, reason, "", outside.basis)
     made = exposure.membership((inside.outcome, inside.pd), (outside.outcome, outside.pd))
     basis = outside.basis
     if isinstance(made, NotEvaluable):

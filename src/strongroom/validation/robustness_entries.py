@@ -65,13 +65,13 @@ ROBUSTNESS_ENTRIES = (
     ),
     Entry(
         rule="robustness.change",
-        title="Applicants who can turn their decision",
+        title="Decisions that can be turned by changes",
         section="robustness",
         unit="share",
         better="lower",
-        formula="share of applicants at or above a cut-off for whom it is not proven that no change of the contract's "
-        "actionable features, within the budget for each, brings them below it; without a forest, the share that an "
-        "attack turned",
+        formula="share of applicants (fraud: transactions) at or above a cut-off for which it is not proven that no "
+        "change of the contract's actionable features, within the budget for each, brings them below it; without a "
+        "forest, the share that an attack turned",
         source="Devos, Meert, Davis 2021 (Veritas); without proof HopSkipJump (Chen, Jordan, Wainwright 2020)",
         edge_cases="no actionable feature, no cut-off, nobody above one: not evaluable; a missing value stays missing; "
         "an attack that finds nothing proves nothing",

@@ -31,6 +31,16 @@ class Scored:
     outcome: npt.NDArray[Any]
     columns: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
+    def at(self, places: npt.NDArray[Any]) -> Scored:
+        """Some of the rows, by place or by mask, as a sample of their own."""
+        if places.all() if places.dtype == np.bool_ else np.array_equal(places, np.arange(len(self.rows))):
+            return self
+        rows = self.rows[places]
+        return Scored(
+            Basis(self.basis.role, self.basis.sha256, len(rows)), rows, self.scores[places], self.outcome[places],
+            {name: values[places] for name, values in self.columns.items()},
+        )  # fmt: skip
+
     @property
     def pd(self) -> npt.NDArray[np.float64]:
         """Scores as probabilities; what is not one counts in `implementation.bounds` and is moved to the nearest."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from strongroom.validation import conceptual, estimates, every_kind, losses
-from strongroom.validation.catalogue import Basis, answer
+from strongroom.validation.catalogue import answer
 from strongroom.validation.examination import Examination
 from strongroom.validation.results import NotEvaluable, TestResult
 from strongroom.validation.scored import Scored
@@ -50,14 +50,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
 
 def _convertible(sample: Scored) -> Scored:
     """The rows with anything undrawn: only these have a conversion factor."""
-    kept = _exposures(sample).convertible
-    return Scored(
-        Basis(sample.basis.role, sample.basis.sha256, int(kept.sum())),
-        sample.rows[kept],
-        sample.scores[kept],
-        sample.outcome[kept],
-        {name: values[kept] for name, values in sample.columns.items()},
-    )
+    return sample.at(_exposures(sample).convertible)
 
 
 def _amounts(validation: Scored) -> list[TestResult]:

@@ -1,7 +1,7 @@
 """A sandbox job: the battery for a fraud model.
 
-Inputs: as `pd_battery`, without protected attributes; the samples also have the columns that `[outcome]` names:
-`amount`, `time`, and `weight` where frauds were drawn more often than others.
+Inputs: as `pd_battery`; the samples also have the columns that `[outcome]` names: `amount`, `time`, and `weight` where
+frauds were drawn more often than others.
 Output: `results.json` (BatteryResults, canonical).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import every_kind, fraud
+from strongroom.validation import conceptual, equity_battery, every_kind, fraud, robustness
 from strongroom.validation.examination import Examination
 
 
@@ -38,10 +38,18 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
     tests += every_kind.data_tests(development, validation, contract)
     tests += fraud.data_tests(development, validation)
+    found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
+    tests += found
+    quality = conceptual.data_quality_tests(development, validation, contract)
+    job.say("conceptual soundness")
+    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    tests += [*quality.tests, *sense.tests]
+    job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
+    fair = equity_battery.examine(job, reference, validation)
+    tests += fair.tests
+    stressed += robustness.before_and_after(contract, tests)
     return job.conclude(
-        tests,
-        (development, validation, reference),
-        psi=shifts,
-        tables=tuple(tables),
-        charts=(*charts, *curves, *windows),
-    )
+        tests, (development, validation, reference), psi=shifts, air=fair.air,
+        tables=(*tables, *stressed, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*charts, *curves, *windows, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
+    )  # fmt: skip
