@@ -21,7 +21,7 @@ from strongroom.web.requests import Limits
 from tests.serving.house import ENVIRONMENT, GOOD, House, now_us
 from tests.web.lines import Running, read_reply, running
 
-LIMITS = Limits(body_bytes=2_000_000, header_timeout_s=2, idle_timeout_s=20)
+LIMITS = Limits(body_bytes=2_000_000, header_timeout_s=60, idle_timeout_s=60)
 
 
 class Tally:

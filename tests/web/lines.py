@@ -14,6 +14,7 @@ import uvloop
 from strongroom.web.http import Exchange
 from strongroom.web.requests import Limits
 from strongroom.web.server import Server, listen
+from tests.waiting import PATIENCE_S, until
 
 
 class Running:
@@ -29,10 +30,23 @@ class Running:
             result = function(*arguments)
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(PATIENCE_S)
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Wait for what the loop will have done by and by; asked on the loop."""
+        until(lambda: self.call(holds))
+
+    def until_connected(self, count: int) -> None:
+        """Wait until so many connections are open, no more and no less."""
+        self.until(lambda: len(self.server.connections) == count)
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that have come in and have no answer yet, over all connections; asked on the loop."""
+        return sum(len(one._queue) for one in self.server.connections)
 
     def socket(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -61,13 +75,13 @@ def running(
 
     thread = threading.Thread(target=main)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     try:
         yield started[0]
     finally:
         started[0].call(started[0].server.stop, 0.2)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def read_all(sock: socket.socket) -> bytes:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from strongroom.serving.rules import closed
 from strongroom.web.routes import ROUTES
 from strongroom.web.statuses import STATUSES, status_of
 from tests.serving.house import House, now_us
+from tests.waiting import PATIENCE_S, until
 from tests.web.gateways import gateway, question
 from tests.web.lines import read_all, read_reply
 
@@ -83,9 +83,7 @@ def test_knocking_too_often_is_told_to_wait_and_counted_once_a_window():
 
 
 def _recorded(desk, size):
-    end = time.monotonic() + 10
-    while desk.house.shard.size < size and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: desk.house.shard.size >= size)
     assert desk.house.shard.size == size
 
 
@@ -118,7 +116,7 @@ class SlowShard:
 
     def append(self, records):
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         if self.fail is not None:
             raise self.fail
         return self.inner.append(records)
@@ -151,12 +149,12 @@ def test_no_byte_of_an_answer_or_refusal_leaves_before_the_record_is_durable(slo
     shard.gate.clear()
     with slow.run.socket() as sock:
         send(slow, sock, body)
-        assert shard.entered.wait(5)
+        assert shard.entered.wait(PATIENCE_S)
         sock.settimeout(0.4)
         with pytest.raises(TimeoutError):
             sock.recv(1)
         shard.gate.set()
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE_S)
         assert read_reply(sock)[0] in (200, 400, 403)
 
 
@@ -165,10 +163,10 @@ def test_requests_board_while_the_last_batch_is_being_synced(slow):
     shard.gate.clear()
     socks = [slow.run.socket() for _ in range(12)]
     send(slow, socks[0])
-    assert shard.entered.wait(5)
+    assert shard.entered.wait(PATIENCE_S)
     for sock in socks[1:]:
         send(slow, sock)
-    time.sleep(0.2)
+    slow.run.until(lambda: slow.board.waiting == 11)
     shard.gate.set()
     assert [read_reply(sock)[0] for sock in socks] == [200] * 12
     assert slow.house.shard.size == 12
@@ -182,10 +180,11 @@ def test_a_client_that_hangs_up_breaks_neither_batch_nor_record(slow):
     shard.gate.clear()
     gone, stays = slow.run.socket(), slow.run.socket()
     send(slow, gone)
-    assert shard.entered.wait(5)
+    assert shard.entered.wait(PATIENCE_S)
     send(slow, stays)
+    slow.run.until(lambda: slow.board.waiting == 1)
     gone.close()
-    time.sleep(0.1)
+    slow.run.until(lambda: any(one.draining for one in slow.run.server.connections))
     shard.gate.set()
     assert read_reply(stays)[0] == 200
     assert slow.house.shard.size == 2
@@ -198,14 +197,15 @@ def test_stopping_loses_nothing(slow):
     socks = [slow.run.socket() for _ in range(6)]
     for sock in socks:
         send(slow, sock)
-    assert shard.entered.wait(5)
-    time.sleep(0.1)
-    stop = threading.Thread(target=lambda: slow.run.call(slow.run.server.stop, 5.0))
+    assert shard.entered.wait(PATIENCE_S)
+    # all of them are in: in the batch that is being synced, or waiting for the next
+    slow.run.until(lambda: slow.run.unanswered == 6)
+    stop = threading.Thread(target=lambda: slow.run.call(slow.run.server.stop, PATIENCE_S))
     stop.start()
-    time.sleep(0.2)
+    slow.run.until(lambda: slow.run.server.stopping)
     shard.gate.set()
     replies = [read_reply(sock) for sock in socks]
-    stop.join(5)
+    stop.join(PATIENCE_S)
     assert [status for status, _, _ in replies] == [200] * 6
     assert {headers[b"connection"] for _, headers, _ in replies} == {b"close"}
     assert slow.house.shard.size == 6
