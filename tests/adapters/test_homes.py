@@ -32,6 +32,7 @@ def test_create_open_and_sign(tmp_path: Path) -> None:
     assert "signer" not in repr(home)
 
 
+@pytest.mark.usefixtures("shipped_costs")
 def test_openssl_reads_the_key(tmp_path: Path) -> None:
     public = Home.create(tmp_path / "ann", "ann", PASS)
     command = [

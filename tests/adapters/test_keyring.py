@@ -118,6 +118,7 @@ def test_wrong_passphrase_and_change_of_it(tmp_path: Path) -> None:
         KeyFile.create(tmp_path / "other", b"short")
 
 
+@pytest.mark.usefixtures("shipped_costs")
 def test_default_and_fips_profiles(tmp_path: Path) -> None:
     assert PROFILES["default"] == ScryptParameters(n=2**17, r=8, p=1)
     assert PROFILES["fips"] == Pbkdf2Parameters(iterations=600_000)
