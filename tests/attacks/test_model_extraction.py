@@ -28,7 +28,7 @@ def test_a_sweep_is_recorded_and_slowed_down(throttle_s: int) -> None:
             told.append(found)
             desk.run.loop.call_soon(desk.gateway.note_probing, found, throttle_s)
 
-        desk.board._decider.probes = ProbeWatch(b"k" * 16, tell, now_us, ProbeLimits(least=20))
+        desk.board._decider.predictor.probes = ProbeWatch(b"k" * 16, tell, now_us, ProbeLimits(least=20))
         statuses = []
         for limit in np.linspace(10_000, 90_000, 40):
             status, headers, body = desk.raw(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from strongroom.errors import InvalidInputError, NotPermittedError, TooManyRequestsError, UnavailableError
 from strongroom.sealing.records import Labels
-from strongroom.serving.asked import Asked, Outcome
-from strongroom.serving.decision import Line
+from strongroom.serving.asked import Asked, Line, Outcome
 from strongroom.serving.refusal_meter import COUNT_RULE, RefusalMeter
 from strongroom.vocabulary import Digest
 

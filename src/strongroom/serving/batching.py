@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
 from strongroom.serving.asked import Asked, Outcome
-from strongroom.serving.decision import Batch, Committed, Decider, answer_of
+from strongroom.serving.decision import Committed, Decider, answer_of
 from strongroom.serving.fair_queue import FairQueue, Room
 from strongroom.serving.ports import Runner
+from strongroom.serving.predicting import Batch
 from strongroom.serving.refusal_meter import RefusalMeter
 
 log = logging.getLogger(__name__)

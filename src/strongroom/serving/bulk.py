@@ -29,12 +29,13 @@ from strongroom.sealing.records import Labels
 from strongroom.serving.asked import Answered, Asked, Outcome
 from strongroom.serving.batching import ROWS_A_BATCH
 from strongroom.serving.canary import Canary, divide
-from strongroom.serving.decision import Batch, Decider
+from strongroom.serving.decision import Decider
 from strongroom.serving.decoding import SUBJECT_LIMIT
 from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.guard import CODE as GUARD
 from strongroom.serving.guard import REFUSE
 from strongroom.serving.limiter import LimitTable
+from strongroom.serving.predicting import Batch
 from strongroom.serving.question import Question, Values
 from strongroom.serving.refusal_meter import COUNT_RULE
 from strongroom.serving.rules import Rules

@@ -124,7 +124,7 @@ class Worker:
             settings.body_bytes, messages, self._limiter, meter, limits.wait_ms * 1000,
         )  # fmt: skip
         if settings.probing is not None:
-            parts.decider.probes = self._probe_watch(settings.probing)
+            parts.decider.predictor.probes = self._probe_watch(settings.probing)
         self._shadowing.point(rules.catalogue.shadows)
         bounds = Limits(
             body_bytes=settings.body_bytes, connections=room_for(limits.connections),
