@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 from examples import loss_models
 from markupsafe import escape
+from scipy import stats
 
 from strongroom.adapters.package_folder import read_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
 from strongroom.validation import results as documents
+from strongroom.validation.equity_numbers import residual_gap
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
 from strongroom.validation.report import render
 from strongroom.validation.results import BatteryResults
@@ -69,7 +71,8 @@ def sample_with(name: str, folder: Path, **columns: Any) -> dict[str, bytes]:
 
 def test_a_sound_lgd_model_passes(folders: Path) -> None:
     found = battery("lgd", folders)
-    assert found.verdict == "pass", found.reasons
+    # the contract names no protected attribute, and says so
+    assert [reason for reason in found.reasons if "protected attribute" not in reason] == [], found.reasons
     assert (found.battery, found.kind, found.grades, found.plots) == ("lgd", "lgd", (), msgspec.UNSET)
     assert 0.6 < figure(found, "discrimination.gauc") < 0.7
     assert 0.1 < figure(found, "discrimination.r-squared") < 0.3
@@ -85,7 +88,9 @@ def test_a_sound_ead_model_passes(folders: Path) -> None:
     found = battery("ead", folders)
     # the contract names no downturn, and lines with a credit balance or without undrawn limit are told
     assert found.verdict == "amber"
-    assert [reason for reason in found.reasons if "downturn" not in reason] == [], found.reasons
+    assert [reason for reason in found.reasons if "downturn" not in reason and "protected" not in reason] == [], (
+        found.reasons
+    )
     assert figure(found, "calibration.t-test/ccf") > 0.01
     assert figure(found, "calibration.ead-t-test") > 0.01
     assert 0.01 < figure(found, "data.drawn-below-zero") < 0.04
@@ -102,7 +107,7 @@ def test_results_and_report_are_the_same_bytes_every_time(name: str, folders: Pa
     assert "loss given default" in page if name == "lgd" else "exposure at default" in page
     assert "Buckets of the estimate" in page
     assert "<title>Calibration by bucket</title>" in page
-    assert "Fairness" not in page
+    assert "Adverse impact" not in page
     assert "Default rate" not in page
     for test in battery(name, folders).tests:
         assert escape(test.title) in page
@@ -137,6 +142,46 @@ def test_the_downturn_is_held_against_its_own_estimate(folders: Path) -> None:
     assert low.n == int(pd.read_parquet(io.BytesIO(inputs["validation.parquet"]))["downturn"].sum())
     changes |= sample_with("lgd", folders, downturn=0)
     assert result(battery("lgd", folders, changes), "calibration.downturn").verdict == "not-evaluable"
+
+
+@pytest.mark.parametrize("name", ["lgd", "ead"])
+def test_estimates_too_high_for_one_group_are_found_and_small_groups_are_not_told(name: str, folders: Path) -> None:
+    contract, inputs = prepared(name, folders)
+    rows = pd.read_parquet(io.BytesIO(inputs["validation.parquet"]))
+    random = np.random.default_rng(4)
+    group = np.where(random.random(len(rows)) < 0.4, "a", "b").astype("<U6")
+    group[:30] = "canary"
+    outcome = contract.samples.outcome
+    harmed = sample_with(name, folders, **{outcome: rows[outcome] - 0.15 * (group == "a")})
+    contract = msgspec.structs.replace(contract, protected=("sex",))
+    sink = io.BytesIO()
+    pd.DataFrame({"sex": group}).to_parquet(sink)
+    told = {"contract.json": canonical(contract), "validation-protected.parquet": sink.getvalue()}
+    found = battery(name, folders, {**harmed, **told})
+    unfair = result(found, "fairness.residual/sex")
+    assert (unfair.verdict, unfair.details[0].value, unfair.unit) == ("amber", "a", contract.output.unit)
+    assert 0.1 < float(unfair.figure or 0) < 0.2
+    assert "estimates are too high" in unfair.sentence
+    assert result(found, "fairness.proxies/sex").figure is not None
+    assert abs(figure(found, "fairness.smd/sex")) < 0.3
+    assert b"canary" not in found.encode()
+    if name == "ead":
+        assert unfair.n == result(found, "discrimination.gauc").n < len(rows)
+    (table,) = (t for t in found.tables or () if t.title == "Residuals and estimates by group")
+    assert len(table.rows) == 1, "beside the smaller large group the canary could be reckoned"
+
+
+def test_residuals_by_group_are_those_of_welch_and_student() -> None:
+    random = np.random.default_rng(8)
+    own, others = random.normal(0.1, 1.0, 150), random.normal(0.0, 2.0, 400)
+    gap = residual_gap(own, others, 0.95)
+    assert not isinstance(gap, documents.NotEvaluable)
+    welch = stats.ttest_ind(own, others, equal_var=False)
+    assert (gap.apart, gap.p_value) == (pytest.approx(own.mean() - others.mean()), pytest.approx(welch.pvalue))
+    assert gap.apart_interval == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert gap.interval == pytest.approx(tuple(stats.ttest_1samp(own, 0.0).confidence_interval(0.95)))
+    for few in ([], [1.0], [1.0, 1.0], [1.0, np.nan]):
+        assert isinstance(residual_gap(few, others, 0.95), documents.NotEvaluable)
 
 
 def test_an_order_turned_round_is_found(folders: Path) -> None:

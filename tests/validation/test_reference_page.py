@@ -10,7 +10,15 @@ from strongroom.validation.catalogue import CATALOGUE, ENTRIES, reference_page
 ROOT = Path(__file__).parents[2]
 BATTERIES = (
     *("pd.py", "pd_portfolio.py", "reasons.py", "every_kind.py", "estimates.py", "jobs/ead_battery.py"),
-    *("fraud.py", "robustness.py", "conceptual.py", "equity.py", "equity_alarms.py", "equity_search.py"),
+    *(
+        "fraud.py",
+        "robustness.py",
+        "conceptual.py",
+        "equity.py",
+        "equity_alarms.py",
+        "equity_numbers.py",
+        "equity_search.py",
+    ),
     "forecast.py",
     "pd_lifetime.py",
 )

@@ -108,6 +108,8 @@ _ESTIMATES: Final = (
     BOUNDS,
     *SAMPLE,
     *SENSE,
+    advisory("fairness.residual", "0.05"),
+    *map(information, ("fairness.smd", "fairness.proxies")),
     gate("data.estimate-bounds", "0", "0.01"),
     advisory("data.outcome-bounds", "0.1"),
     (

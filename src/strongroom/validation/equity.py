@@ -53,7 +53,7 @@ def group_tests(
         air += table
         errors, rates = _errors(classes, parted.get(attribute.name, attribute))
         fits, fitted = _calibration(people, attribute)
-        scores, gaps = _scores(people, attribute)
+        scores, gaps = scores_test(people, attribute)
         tests += [errors, fits, scores, *_alike(people, attribute)]
         rows += [
             (attribute.called(i), *fitted[i], *rates.get(attribute.names[i], (None, None)), gaps[i])
@@ -216,7 +216,8 @@ def _calibration(people: People, attribute: Attribute) -> tuple[TestResult, dict
     )
 
 
-def _scores(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, str | None]]:
+def scores_test(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, str | None]]:
+    """Standardised mean difference of each group's answers from the reference group's, and it by place of the group."""
     rule, coarse, p = "fairness.smd", attribute.veil.coarse, people.scores
     told: dict[int, str | None] = dict.fromkeys(attribute.veil.large)
     reference = p[attribute.codes == attribute.lead]

@@ -1,19 +1,22 @@
-"""The fairness part of every battery whose models decide, in the order that keeps protected attributes from the model.
+"""The fairness part of the batteries, in the order that keeps protected attributes from the model.
 
 The model is asked all that it will be asked before the protected sample is opened. From then on only figures are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import sklearn
 
 from strongroom.validation import traffic
 from strongroom.validation.alternatives import mute
 from strongroom.validation.equity import group_tests
 from strongroom.validation.equity_alarms import alarm_tests
+from strongroom.validation.equity_numbers import number_tests
 from strongroom.validation.equity_search import alternative_tests, crossing_tests, proxy_tests
 from strongroom.validation.examination import Examination
 from strongroom.validation.protected_groups import People, gather
@@ -37,6 +40,32 @@ class Fair:
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...]
     tools: Mapping[str, str]
+
+
+def examine_estimates(
+    job: Examination,
+    reference: Scored,
+    validation: Scored,
+    usable: Callable[[Scored], npt.NDArray[np.bool_]] | None = None,
+) -> Fair:
+    """The fairness tests of a model that estimates a number and decides nothing.
+
+    Args:
+        job: the examination; the model is asked nothing here.
+        reference, validation: samples.
+        usable: which rows of a sample the tests are about; left out: all.
+
+    Raises:
+        InvalidInputError: the protected sample is not one, or has other rows than the sample it belongs to.
+    """
+    whole = job.protected_sample(reference, validation)
+    groups = job.groups(whole)
+    kept = np.ones(len(whole.rows), dtype=np.bool_) if usable is None else usable(whole)
+    labels = {name: [label for label, good in zip(all_, kept, strict=True) if good] for name, all_ in groups.items()}
+    people = gather(whole.at(kept), labels, job.contract, job.policy.fairness, job.level)
+    tests, tables = number_tests(people, job.contract.output.unit)
+    known, carriers = proxy_tests(people, [feature.name for feature in job.contract.input.features])
+    return Fair((*tests, *known), (), (*tables, *carriers), (), {"scikit-learn": sklearn.__version__})
 
 
 def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:

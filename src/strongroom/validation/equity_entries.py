@@ -59,12 +59,28 @@ EQUITY_ENTRIES = (
         "score that is no probability (fraud): not evaluable",
     ),
     Entry(
+        rule="fairness.residual",
+        title="Mean residual by group",
+        section="fairness",
+        unit="share",
+        better="lower",
+        formula="mean of realised less estimated of each group, less that of all other judged groups together; the "
+        "largest without its sign is judged, in the unit of the output; Welch interval and test, Holm's adjustment "
+        "where there are more than two groups; each group's own mean with Student's interval beside it",
+        source="Calders et al. 2013 (balanced residuals); Student 1908; Welch 1947; Holm 1979; the cut-off is house "
+        "policy",
+        edge_cases="no protected attribute, or fewer than two groups of the policy's size: not evaluable; all "
+        "residuals of a group equal, or an estimate that is not finite: not evaluable; credit conversion factors: "
+        "only rows with anything undrawn",
+    ),
+    Entry(
         rule="fairness.smd",
         title="Standardised mean difference",
         section="fairness",
         unit="standard deviations",
         better="lower",
-        formula="difference of mean PDs (fraud: scores) from the reference group over the root of the mean of both "
+        formula="difference of mean PDs (fraud: scores; LGD and EAD: estimates, from those of the largest group) from "
+        "the reference group over the root of the mean of both "
         "variances, without its sign; the largest is judged; beside it over the standard deviation of all rows of both "
         "groups, the other denominator in use",
         source="Cohen 1988; Hedges and Olkin 1985 for the interval; the cut-off is house policy",

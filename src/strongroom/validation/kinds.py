@@ -46,6 +46,10 @@ def _kind(kind: Kind, sections: tuple[Section, ...]) -> ValidatedKind:
     )
 
 
+_ESTIMATES: Final[tuple[Section, ...]] = (
+    *("discrimination", "calibration", "stability", "fairness", "implementation", "data", "sensitivity"),
+)
+
 KINDS: Final[Mapping[str, ValidatedKind]] = {
     "pd": _kind(
         "pd",
@@ -61,8 +65,8 @@ KINDS: Final[Mapping[str, ValidatedKind]] = {
             "sensitivity",
         ),
     ),
-    "lgd": _kind("lgd", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
-    "ead": _kind("ead", ("discrimination", "calibration", "stability", "implementation", "data", "sensitivity")),
+    "lgd": _kind("lgd", _ESTIMATES),
+    "ead": _kind("ead", _ESTIMATES),
     "fraud": _kind(
         "fraud",
         (

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strongroom.registry.contract import ModelContract, bound
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.disclosure import Veil, veil
 from strongroom.validation.policy import Fairness
@@ -38,8 +39,10 @@ class Words:
 WORDS: Final[Mapping[str, Words]] = {
     "pd": Words("defaulters", "others", "PDs", "defaults"),
     "fraud": Words("frauds", "genuine transactions", "scores", "frauds"),
+    "lgd": Words("", "", "estimates", ""),
+    "ead": Words("", "", "estimates", ""),
 }
-"""For each kind whose models decide."""
+"""For each kind whose models are about people. Estimates decide nothing, and have no events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Attribute:
         sizes: rows of each group.
         favoured: how many of them get the favourable decision.
         veil: what of each group may be told.
-        lead: the judged group with the highest share of favourable decisions.
+        lead: the judged group with the highest share of favourable decisions; where nothing is decided, the largest.
     """
 
     name: str
@@ -125,9 +128,11 @@ def gather(
     conditions = tuple(names.index(name) for name in contract.conditions or ())
     if not contract.protected:
         missing[""] = NotEvaluable("the contract names no protected attribute")
-    elif first is None:
+    elif first is None and CONTRACTS[contract.kind].decides:
         missing[""] = NotEvaluable("the contract has one decision only, so none is favourable")
-    favoured = sample.scores.astype(np.float64) < (0.0 if first is None else first)
+    favoured = np.zeros(len(sample.scores), dtype=np.bool_)
+    if first is not None:
+        favoured = sample.scores.astype(np.float64) < first
     attributes = []
     for name in contract.protected if not missing else ():
         found = _attribute(name, groups.get(name), favoured, limits)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.validation import conceptual, estimates, every_kind, losses
+from strongroom.validation import conceptual, equity_battery, estimates, every_kind, losses
 from strongroom.validation.catalogue import answer
 from strongroom.validation.examination import Examination
 from strongroom.validation.results import NotEvaluable, TestResult
@@ -42,9 +42,13 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group)
     tests += [*quality.tests, *sense.tests]
+    job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
+    fair = equity_battery.examine_estimates(job, reference, validation, lambda sample: _exposures(sample).convertible)
+    tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *quality.tables, *sense.tables), charts=(*charts, *sense.charts),
+        tables=(*tables, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
+        tools=dict(fair.tools),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import conceptual, estimates, every_kind
+from strongroom.validation import conceptual, equity_battery, estimates, every_kind
 from strongroom.validation.examination import Examination
 
 
@@ -37,7 +37,11 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
     tests += [*quality.tests, *sense.tests]
+    job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
+    fair = equity_battery.examine_estimates(job, reference, validation)
+    tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *quality.tables, *sense.tables), charts=(*charts, *sense.charts),
+        tables=(*tables, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
+        tools=dict(fair.tools),
     )  # fmt: skip
