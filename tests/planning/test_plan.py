@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -158,6 +159,10 @@ BAD = {
     "drawn below 0": ("drawn", at(3, -1.0), "range"),
     "drawn infinite": ("drawn", at(3, float("inf")), "range"),
     "drawn empty": ("drawn", at(3, None), "missing"),
+    "drawn NaN": ("drawn", at(3, float("nan")), "nan"),
+    "eir NaN": ("eir", at(3, float("nan")), "nan"),
+    "PD NaN": ("pd", at(3, float("nan")), "nan"),
+    "limit below 0": ("limit", at(3, -1.0), "range"),
     "class unknown": ("class", at(3, "equity"), "choice"),
     "class empty": ("class", at(3, None), "missing"),
     "rating unknown": ("rating", at(3, "Aaa"), "choice"),
@@ -168,7 +173,9 @@ BAD = {
     "LGD below 0": ("lgd", at(3, -0.2), "range"),
     "share above 1": ("collateral_share", at(3, 1.1), "range"),
     "exposure twice": ("exposure", at(3, "e-4"), "twice"),
-    "exposure empty": ("exposure", at(3, None), "length"),
+    "exposure empty": ("exposure", at(3, None), "missing"),
+    "group long": ("group", at(3, "e" * 129), "length"),
+    "segment long": ("segment", at(3, "e" * 129), "length"),
     "exposure long": ("exposure", at(3, "e" * 129), "length"),
 }
 
@@ -180,6 +187,10 @@ def test_a_bad_column_is_named(case: str, tmp_path: Path) -> None:
         plan(job(tmp_path, changed(name, change)))
     assert refused.value.details["field"] == name
     assert refused.value.details["rule"] == rule
+    # which row, never what it holds; `e-4` is there first in row 3, by the change
+    row = {"exposure twice": 4, "half a day": 0}.get(case, 3)
+    assert refused.value.details.get("row") == (None if rule == "type" else row)
+    assert rule == "type" or re.search(rf"\b{row}\b", refused.value.message)
     assert not (tmp_path / "plan").exists()
 
 

@@ -115,13 +115,17 @@ class PortfolioFile:
 
     def __init__(self, path: Path, given: Mapping[Any, str]) -> None:
         self._name = path.name
-        self._file = RowsFile(path)
+        self._file = RowsFile(path, [column.name for column in COLUMNS if column.kind in ("text", "choice")])
         self.rows: Final = self._file.rows
         self.sha256: Final = self._file.sha256
         self._given = {figure: GIVEN[figure]._replace(name=name) for figure, name in given.items()}
         try:
             if not 1 <= self.rows <= ROWS_LIMIT:
-                raise TooLargeError(f"`{path.name}` has 1 to {ROWS_LIMIT} rows", field="file", rule="rows")
+                raise TooLargeError(
+                    f"`{path.name}` has {self.rows:,} rows; a portfolio has 1 to {ROWS_LIMIT:,}",
+                    field="file",
+                    rule="rows",
+                )
             self._there = {column.name for column in COLUMNS if self._demand(column)}
             for column in self._given.values():
                 self._demand(column._replace(required=True))
@@ -171,9 +175,20 @@ class PortfolioFile:
         """
         for _ in self.parts({}, 90.0):
             pass
-        names = self._whole("exposure")
-        if int(pc.count_distinct(names).as_py()) != self.rows:
-            raise InvalidInputError("an exposure is in the portfolio twice", field="exposure", rule="twice")
+        if "segment" in self._there:
+            for first, table in self._file.tables(("segment",), PART_ROWS):
+                _refuse_long("segment", table.column("segment"), first)
+        codes = _codes(self._whole("exposure"))
+        order = np.argsort(codes, kind="stable")
+        again = np.flatnonzero(codes[order[1:]] == codes[order[:-1]])
+        if len(again):
+            later = order[again + 1]
+            place = int(np.argmin(later))
+            raise InvalidInputError(
+                f"column `exposure` names one exposure in rows {order[again[place]]} and {later[place]}; {len(again)} "
+                "rows repeat an earlier one",
+                field="exposure", rule="twice", row=int(later[place]),
+            )  # fmt: skip
 
     def parts(
         self, scored: Mapping[str, Scored], default_days: float, *, factor: bool = False
@@ -204,7 +219,7 @@ class PortfolioFile:
         for figure in FIGURES:
             column = self._given.get(figure, GIVEN[figure])
             if figure in self._given:
-                values = _numbers(table.column(column.name))
+                values = _numbers(column.name, table.column(column.name), first)
             elif figure in scored:
                 values = scored[figure].score[first : first + len(table)]
                 column = column._replace(name=f"the model's {figure}")
@@ -238,26 +253,31 @@ class PortfolioFile:
             return np.full(len(table), column.default, kind)
         values = table.column(column.name)
         if column.kind != "choice":
-            return check(column, _numbers(values), first)
-        encoded = values.combine_chunks()
-        if not pa.types.is_dictionary(encoded.type):
-            encoded = encoded.dictionary_encode()
+            return check(column, _numbers(column.name, values, first), first)
+        _refuse_other_bytes(column.name, values, first)
+        if not pa.types.is_dictionary(values.type):
+            values = values.dictionary_encode()
+        encoded = values.unify_dictionaries().combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = pa.concat_arrays(encoded.chunks)
         indices = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
         return codes_of(column, encoded.dictionary.to_pylist(), indices, first)
 
     def _texts(self, first: int, table: pa.Table) -> pa.Table:
+        for column in ("exposure", "group"):
+            if column in self._there:
+                _refuse_long(column, table.column(column), first)
         names = table.column("exposure").cast(pa.string())
+        if names.null_count:
+            row = first + pc.index(names.is_null(), True).as_py()
+            raise InvalidInputError(
+                f"column `exposure` is empty, and may not be, first in row {row}",
+                field="exposure",
+                rule="missing",
+                row=row,
+            )
         groups = table.column("group").cast(pa.string()) if "group" in self._there else names
         groups = pc.coalesce(groups, names)
-        for column, values in (("exposure", names), ("group", groups)):
-            if values.null_count or pc.max(pc.utf8_length(values)).as_py() > TEXT_LIMIT:
-                raise InvalidInputError(
-                    f"column `{column}` holds texts of at most {TEXT_LIMIT} characters, and is not empty; look at rows "
-                    f"{first} to {first + len(table) - 1}",
-                    field=column, rule="length",
-                )  # fmt: skip
         return pa.table({"exposure": names, "group": groups})
 
     def groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -283,7 +303,52 @@ def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
     return found
 
 
-def _numbers(values: pa.ChunkedArray) -> Floats:
+def _refuse_other_bytes(column: str, values: pa.ChunkedArray, first: int) -> None:
+    """Refuse bytes in a column of texts that are no UTF-8: Parquet's readers do not look."""
+    at = first
+    for chunk in values.chunks:
+        held = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        try:
+            held.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise InvalidInputError(
+                f"column `{column}` holds bytes that are no UTF-8, in rows {at} to {at + len(chunk) - 1}", field=column,
+                rule="utf-8", row=at,
+            ) from error  # fmt: skip
+        at += len(chunk)
+
+
+def _refuse_long(column: str, values: pa.ChunkedArray, first: int) -> None:
+    """Refuse texts of more than 128 characters, before a dictionary is written out row by row."""
+    if pa.types.is_integer(values.type):
+        return
+    _refuse_other_bytes(column, values, first)
+    at = first
+    for chunk in values.chunks:
+        coded = pa.types.is_dictionary(chunk.type)
+        long = pc.greater(pc.utf8_length(chunk.dictionary if coded else chunk), TEXT_LIMIT)
+        found = long.take(chunk.indices) if coded else long
+        if pc.any(found).as_py():
+            row = at + pc.index(found, True).as_py()
+            raise InvalidInputError(
+                f"column `{column}` holds texts of at most {TEXT_LIMIT} characters, and a longer one in row {row}",
+                field=column, rule="length", row=row,
+            )  # fmt: skip
+        at += len(chunk)
+
+
+def _numbers(column: str, values: pa.ChunkedArray, first: int) -> Floats:
+    """Numbers of a column, NaN for null.
+
+    Raises:
+        InvalidInputError: a NaN in the file: null says that nothing is known, NaN that something went wrong before.
+    """
+    if pa.types.is_floating(values.type) and pc.any(broken := pc.is_nan(values)).as_py():
+        row = first + pc.index(broken, True).as_py()
+        raise InvalidInputError(
+            f"column `{column}` holds NaN, which is no number, first in row {row}; what is not known is null",
+            field=column, rule="nan", row=row,
+        )  # fmt: skip
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_boolean(values.type):

@@ -33,6 +33,8 @@ from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, T
 from strongroom.serving.question import Values
 
 HASH_BYTES: Final = 1 << 20
+FOOTER_LIMIT: Final = 100_000
+"""Columns, or row groups: a footer of more is refused before it is built in memory."""
 ANSWERS: Final = pa.schema(
     [
         ("row", pa.int64()), ("subject", pa.string()), ("decision_id", pa.string()), ("score", pa.float32()),
@@ -49,13 +51,15 @@ class RowsFile:
 
     Args:
         path: of the file.
+        texts: columns that are kept as codes with a dictionary, so that one long text that many rows share is in
+            memory once.
 
     Raises:
         NotFoundError: there is none.
-        InvalidInputError: it is not Parquet.
+        InvalidInputError: it is not Parquet, or has more than 100,000 columns or row groups.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, texts: Sequence[str] = ()) -> None:
         self._name = path.name
         try:
             self._file: IO[bytes] = path.open("rb")
@@ -68,10 +72,19 @@ class RowsFile:
                 digest.update(piece)
             self.sha256: Final = digest.hexdigest()
             self._file.seek(0)
-            self._parquet = pq.ParquetFile(self._file)
-        except (pa.ArrowException, ValueError) as error:
+            self._parquet = pq.ParquetFile(self._file, thrift_container_size_limit=FOOTER_LIMIT)
+            there = [name for name in texts if name in self._parquet.schema_arrow.names]
+            if there:
+                known = self._parquet.metadata
+                self._parquet = pq.ParquetFile(self._file, metadata=known, read_dictionary=there)
+        except (pa.ArrowException, ValueError, OSError) as error:
             self._file.close()
-            raise InvalidInputError(f"`{path.name}` is not a Parquet file", field="file", rule="parquet") from error
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise InvalidInputError(
+                f"`{path.name}` is not a Parquet file of at most {FOOTER_LIMIT:,} columns and row groups", field="file",
+                rule="parquet",
+            ) from error  # fmt: skip
         self.rows: Final = int(self._parquet.metadata.num_rows)
 
     def demand_columns(self, features: Sequence[str], subject: str) -> None:
@@ -112,7 +125,7 @@ class RowsFile:
         """Number of the first row and a table of columns, as `chunks` has them."""
         held: list[pa.Table] = []
         count = first = 0
-        for batch in self._parquet.iter_batches(batch_size=rows, columns=list(columns), use_threads=False):
+        for batch in self._batches(rows, columns):
             held.append(pa.Table.from_batches([batch]))
             count += len(batch)
             while count >= rows:
@@ -122,6 +135,20 @@ class RowsFile:
                 held = [whole.slice(rows)] if count else []
         if count:
             yield first, pa.concat_tables(held)
+
+    def _batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        read = 0
+        try:
+            for batch in self._parquet.iter_batches(batch_size=rows, columns=list(columns), use_threads=False):
+                read += len(batch)
+                yield batch
+        except (pa.ArrowException, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise InvalidInputError(
+                f"`{self._name}` is damaged: nothing after row {read - 1} can be read", field="file", rule="parquet",
+                row=read,
+            ) from error  # fmt: skip
 
     @property
     def schema(self) -> pa.Schema:
