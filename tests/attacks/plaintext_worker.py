@@ -30,6 +30,8 @@ from strongroom.validation.scanning import scan
 from strongroom.vocabulary import PersonId
 from tests.registry.room import AT, LATER, SIGNERS, RoleRules, principal, register
 
+POLICY = Path(__file__).parents[2] / "src" / "strongroom" / "policies" / "validation.json"
+
 
 def main(folder: Path, leak: str) -> None:
     files = {path: base64.b64decode(content) for path, content in json.loads(sys.stdin.buffer.read()).items()}
@@ -61,6 +63,7 @@ def main(folder: Path, leak: str) -> None:
         vault=vault,
         sandbox=LinuxSandbox(),
         signer=SIGNERS["olga"],
+        policy=POLICY.read_bytes(),
     )
     model, _ = open_version(version, people=people, vault=vault)
     open_sample(version, vault=vault)

@@ -6,6 +6,7 @@ Each test then looks at one part of what happened, or does one more thing; none 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -195,7 +196,10 @@ def test_a_saved_model_comes_in_by_conversion(bank: Bank) -> None:
     page = bank.folder / "report-converted.html"
     bank.run("audrey", "report", this, "--html", page)
     assert "source/m.txt" in page.read_text()
-    bill = bank.run("audrey", "show", this, "--bom")
+    printed = bank.try_("audrey", "show", this, "--bom").stdout
+    assert hashlib.sha256(printed.encode()).hexdigest() in page.read_text(), "the report names the bill by its digest"
+    assert "BSD-3-Clause" in page.read_text(), "and the licences that the scan found"
+    bill = json.loads(printed)
     model = bill["metadata"]["component"]
     assert model["version"] == bank.steps["second"]
     assert {"name": "strongroom:converted-from", "value": "lightgbm"} in model["properties"]

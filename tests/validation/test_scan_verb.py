@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import onnx
 import pytest
+from msgspec import UnsetType, structs
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
@@ -28,8 +30,8 @@ from strongroom.sealing.statements import SCAN, read_statement
 from strongroom.validation.ports import Job, JobResult
 from strongroom.validation.scan import ScanPredicate
 from strongroom.validation.scanning import Scanned, scan
-from strongroom.vocabulary import Digest, ModelRef, PersonId, micros
-from tests.validation.worked import package
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from tests.validation.worked import POLICY, package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 AUTHOR, SERVICE = EcSigner.from_scalar(11), EcSigner.from_scalar(12)
@@ -64,10 +66,10 @@ class House:
     vault: Vault
     ref: ModelRef
 
-    def scan(self, sandbox: Any = None) -> Scanned:
+    def scan(self, sandbox: Any = None, policy: bytes = POLICY.read_bytes()) -> Scanned:
         return scan(
             self.door, ANN, AT, ref=self.ref, people=PEOPLE, vault=self.vault, sandbox=sandbox or LinuxSandbox(),
-            signer=SERVICE,
+            signer=SERVICE, policy=policy,
         )  # fmt: skip
 
     @property
@@ -85,7 +87,8 @@ def house(kind: Any = "xgboost", spoil: Any = None) -> House:
     made = package(kind)
     names = (made.contract.samples.model, "development.parquet", "reference.parquet", "predictions.parquet")
     files: dict[str, bytes] = {name: made.inputs[name] for name in (*names, "protected.parquet")}
-    files["model.toml"] = write_contract(made.contract)
+    lineage = structs.replace(made.contract.lineage, environment={"numpy": "2.4.6"})
+    files["model.toml"] = write_contract(structs.replace(made.contract, lineage=lineage))
     if spoil is not None:
         model = onnx.load_model_from_string(files[made.contract.samples.model])
         spoil(model)
@@ -118,6 +121,26 @@ def test_a_real_model_passes_in_the_real_sandbox(kind: str) -> None:
         "contract", "model", "development", "reference", "predictions", "protected",
     }  # fmt: skip
     assert done.entry.index >= 0
+    assert predicate.policy_sha256 == digest_of(POLICY.read_bytes())
+    demand_bill(home, predicate)
+
+
+def demand_bill(home: House, predicate: ScanPredicate) -> None:
+    """What was signed names the bill of materials; it holds the public schema, and licences are those of the scan."""
+    assert not isinstance(predicate.bill, UnsetType)
+    stored = home.vault.blobs.get(predicate.bill)
+    assert digest_of(stored) == predicate.bill
+    bill = json.loads(stored)
+    assert bill["metadata"]["component"]["version"] == home.ref.manifest
+    assert not isinstance(predicate.result.licences, UnsetType)
+    told = {one.package: one.expression for one in predicate.result.licences.packages}
+    libraries = {one["name"]: one["licenses"][0]["expression"] for one in bill["components"] if "licenses" in one}
+    assert libraries == told == {"numpy": told["numpy"]}
+    assert "BSD-3-Clause" in libraries["numpy"]
+    json_validation = pytest.importorskip("cyclonedx.validation.json")
+    from cyclonedx.schema import SchemaVersion
+
+    assert json_validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(stored.decode()) is None
 
 
 def _external(model: Any) -> None:

@@ -1,6 +1,7 @@
 """The bill of materials of a version: CycloneDX 1.6 JSON with the model, its datasets and its libraries.
 
-Made from the record alone, so the same version gives the same bytes. Source: https://cyclonedx.org/docs/1.6/json/.
+Made from the record alone, so the same version and licences give the same bytes. The scan stores it, and what the scan
+service signs names its digest. Source: https://cyclonedx.org/docs/1.6/json/.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import UnsetType
@@ -21,20 +23,22 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _TASK: Final = {"event": "classification", "number": "regression"}
 
 
-def bill_of_materials(version: Version, outcome: str) -> bytes:
+def bill_of_materials(version: Version, outcome: str, licences: Mapping[str, str] | None = None) -> bytes:
     """The bill of one version.
 
     Args:
         version: as registered.
         outcome: what the kind's outcome is: `event` or `number`.
+        licences: SPDX expressions by package name as indexes compare it, where they are known.
 
     Returns:
-        JSON in UTF-8, keys sorted, indented by two, ending with a line feed.
+        JSON in ASCII, keys sorted, indented by two, ending with a line feed.
     """
     contract, ref = version.contract, version.ref
     model = f"model:{ref.manifest}"
     datasets = [_dataset(name, digest) for name, digest in sorted(contract.lineage.data.items())]
-    libraries = [_library(name, number) for name, number in sorted(contract.lineage.environment.items())]
+    told = licences or {}
+    libraries = [_library(name, number, told) for name, number in sorted(contract.lineage.environment.items())]
     properties = [
         {"name": f"strongroom:{name}", "value": value}
         for name, value in (
@@ -76,7 +80,7 @@ def bill_of_materials(version: Version, outcome: str) -> bytes:
         "components": [*datasets, *libraries],
         "dependencies": [{"ref": model, "dependsOn": [one["bom-ref"] for one in (*datasets, *libraries)]}],
     }
-    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _dataset(name: str, digest: str) -> dict[str, Any]:
@@ -88,8 +92,10 @@ def _dataset(name: str, digest: str) -> dict[str, Any]:
     return made
 
 
-def _library(name: str, number: str) -> dict[str, Any]:
-    return {
+def _library(name: str, number: str, licences: Mapping[str, str]) -> dict[str, Any]:
+    expression = licences.get(re.sub(r"[-_.]+", "-", name).lower())
+    licence = {} if expression is None else {"licenses": [{"acknowledgement": "declared", "expression": expression}]}
+    return licence | {
         "type": "library",
         "bom-ref": f"library:{name}",
         "name": name,

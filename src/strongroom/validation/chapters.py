@@ -12,6 +12,7 @@ from strongroom.validation.blocks import Block, Fact, Facts, Grid, Item, Items, 
 from strongroom.validation.dossier import Dossier, gaps, tier_gap
 from strongroom.validation.human_text import Signed
 from strongroom.validation.kinds import KINDS
+from strongroom.validation.scan import ScanPredicate
 from strongroom.validation.sections import TITLES, SectionKey
 from strongroom.vocabulary import instant, rfc3339
 
@@ -197,6 +198,7 @@ def _security(d: Dossier) -> Iterable[Block]:
             Fact("Rules", result.rules_sha256, True),
             Fact("Tools", ", ".join(f"{name} {version}" for name, version in sorted(result.tools.items()))),
             Fact("Author's signature", f"OpenSSF model signature by {d.author}, key {d.author_key[:16]}"),
+            *_supply(d.scan),
         )
     )
     if result.findings:
@@ -208,7 +210,32 @@ def _security(d: Dossier) -> Iterable[Block]:
             )
         )
     files = tuple((one.path, one.role, one.sha256) for one in d.scan.files)
+    if not isinstance(result.licences, UnsetType) and result.licences.packages:
+        packages = tuple(
+            (one.package, one.wanted or DASH, one.expression or "not known", LICENCE_WORDS[one.told_by], one.standing)
+            for one in result.licences.packages
+        )
+        caption = "Packages that the model was made with or asks for; judged by the licence rules of the policy."
+        heads = ("Package", "Version", "Licence (SPDX)", "Told by", "Policy")
+        yield Grid("Licences", caption, heads, (False,) * 5, packages)
     yield Grid("Files", "Every file of the package was looked at.", ("Path", "Role", "SHA-256"), (False,) * 3, files)
+
+
+LICENCE_WORDS: Mapping[str, str] = {
+    "metadata": "its metadata",
+    "words": "its metadata, in words",
+    "house": "the policy",
+    "nobody": "nobody",
+}
+
+
+def _supply(scan: ScanPredicate) -> Iterable[Fact]:
+    if not isinstance(scan.bill, UnsetType):
+        yield Fact("Bill of materials", scan.bill, True)
+    if not isinstance(scan.result.unpacked, UnsetType):
+        one = scan.result.unpacked
+        what = f"{report.number(one.unpacked_bytes)} bytes of {report.number(one.parts)} compressed parts"
+        yield Fact("Saved model", f"{what} were searched for secrets")
 
 
 def _limitations(d: Dossier) -> Iterable[Block]:

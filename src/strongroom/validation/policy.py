@@ -16,6 +16,7 @@ from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import bound
 from strongroom.validation.bins import Floor
 from strongroom.validation.catalogue import better_of
+from strongroom.validation.licences import LicenceRules
 from strongroom.validation.results import Role, TestResult, Verdict
 from strongroom.validation.sections import TITLES, WRITERS, SectionKey
 from strongroom.validation.tiering import Tiering
@@ -315,6 +316,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     findings: FindingsRule | msgspec.UnsetType = msgspec.UNSET
     local: tuple[LocalRules, ...] | msgspec.UnsetType = msgspec.UNSET
     tiering: Tiering | msgspec.UnsetType = msgspec.UNSET
+    licences: LicenceRules | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def correlation(self) -> float | None:

@@ -11,7 +11,18 @@ from strongroom.validation.findings import blocking
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 
 JUDGING = frozenset(
-    ["v", "version", "effective_from_us", "effective_until_us", "batteries", "drift", "findings", "local", "tiering"]
+    [
+        "v",
+        "version",
+        "effective_from_us",
+        "effective_until_us",
+        "batteries",
+        "drift",
+        "findings",
+        "local",
+        "tiering",
+        "licences",
+    ]
 )
 """Parts of a policy that no figure depends on. Where any other differs, only a new run gives the policy's figures."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from strongroom.encoding import canonical
+from strongroom.validation.licences import LicenceFacts
 from strongroom.vocabulary import Digest, digest_of
 
 TEXT_LIMIT = 160
@@ -162,7 +163,8 @@ class SampleFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the job says: `scan.json`. `booster` stands in place of `model` for a model of native XGBoost.
 
-    `unpacked` says how far compressed parts of a saved model were looked into; absent where there is none.
+    `unpacked` says how far compressed parts of a saved model were looked into; absent where there is none. `licences`
+    is absent where the policy has no rules for them.
     """
 
     v: Literal[1]
@@ -174,6 +176,7 @@ class ScanResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     samples: tuple[SampleFacts, ...]
     booster: BoosterFacts | msgspec.UnsetType = msgspec.UNSET
     unpacked: UnpackingFacts | msgspec.UnsetType = msgspec.UNSET
+    licences: LicenceFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,6 +196,8 @@ class ScanPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         result: what the job in the sandbox found.
         isolation: `linux-namespaces`, or `none` where a dangerous setting allowed it.
         at_us: when.
+        policy_sha256: the validation policy whose licence rules judged; absent in statements from before them.
+        bill: digest of the bill of materials as it stood then (CycloneDX), with the licences that were found.
     """
 
     v: Literal[1]
@@ -201,6 +206,8 @@ class ScanPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     result: ScanResult
     isolation: Literal["linux-namespaces", "none"]
     at_us: int
+    policy_sha256: Digest | msgspec.UnsetType = msgspec.UNSET
+    bill: Digest | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.verdict != verdict_of(self.result):

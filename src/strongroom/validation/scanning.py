@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
@@ -14,12 +14,16 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, SandboxError, UnsafeArtifactError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.registry.actions import Vault, open_version
+from strongroom.registry.bill import bill_of_materials
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.ports import Door, RegistryBooks
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import SCAN, make_statement
+from strongroom.validation.licences import LicenceRules, expressions
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.ports import Job, Limits, Parameter, Sandbox
 from strongroom.validation.scan import (
     BOOSTER_RULES,
@@ -30,7 +34,7 @@ from strongroom.validation.scan import (
     rules_digest,
     verdict_of,
 )
-from strongroom.vocabulary import Digest, ModelRef, micros
+from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 
 ENTRY = "strongroom.validation.jobs.scan"
 LIMITS = Limits(cpu_s=60, wall_s=120)
@@ -63,6 +67,7 @@ def scan(
     vault: Vault,
     sandbox: Sandbox,
     signer: Signer,
+    policy: bytes,
 ) -> Scanned:
     """Scan a submitted version. The plaintext goes from memory through a pipe into the sandbox, and nowhere else.
 
@@ -72,6 +77,7 @@ def scan(
         vault: where the sealed package lies; receives the signed statement.
         sandbox: where the files are opened.
         signer: the scan service's key.
+        policy: `policy/validation.json` as the custodians signed it: what it says of licences.
 
     Raises:
         UnsafeArtifactError: a finding refuses the package. The act stands in the log with its signed evidence
@@ -79,13 +85,20 @@ def scan(
         SandboxError: the job itself failed, as hostile files make it fail.
         TamperedError: the sealed package is not what its author signed.
         ConflictError: the version is past the scan.
+        ExpiredError: the policy is not in force.
         NotFoundError, NotPermittedError, UnavailableError: as usual.
     """
     with door.open(Act(by, "scan", Resource("Model", ref.name), at)) as books:
         version = books.versions.get(ref)
         version.advanced("scanned")  # refuses before seconds are spent on it
+        rules = ValidationPolicy.decode(policy).in_force(micros(at)).licences
         model, _ = open_version(version, people=people, vault=vault)
-        predicate = look(model.files, model.manifest, version.contract, sandbox, micros(at))
+        predicate = look(model.files, model.manifest, version.contract, sandbox, micros(at), rules)
+        found = predicate.result.licences
+        told = {} if isinstance(found, UnsetType) else expressions(found.packages)
+        bill = vault.blobs.put(bill_of_materials(version, CONTRACTS[version.contract.kind].outcome, told))
+        predicate = structs.replace(predicate, policy_sha256=digest_of(policy), bill=bill)
+        vault.blobs.put(policy)
         evidence = vault.blobs.put(sign_envelope(make_statement(ref, SCAN, predicate), signer))
         books.note(
             manifest=ref.manifest,
@@ -94,6 +107,7 @@ def scan(
             findings=len(predicate.result.findings),
             rules=predicate.result.rules_sha256,
             isolation=predicate.isolation,
+            bill=bill,
         )
         if predicate.verdict == "pass":
             books.versions.save(version.advanced("scanned", scan=evidence))
@@ -103,9 +117,14 @@ def scan(
 
 
 def look(
-    files: Mapping[str, bytes], manifest: Manifest, contract: ModelContract, sandbox: Sandbox, at_us: int
+    files: Mapping[str, bytes],
+    manifest: Manifest,
+    contract: ModelContract,
+    sandbox: Sandbox,
+    at_us: int,
+    rules: LicenceRules | UnsetType = UNSET,
 ) -> ScanPredicate:
-    """Run the job on files that are known to be those of `manifest`.
+    """Run the job on files that are known to be those of `manifest`, and judge licences by `rules`, if there are any.
 
     Raises:
         SandboxError: the job failed, or its result is not one of a scan by these rules.
@@ -115,13 +134,16 @@ def look(
     named: list[Parameter] = [[f"file-{i}", entry.path, entry.role] for i, entry in enumerate(entries)]
     inputs = {f"file-{i}": files[entry.path] for i, entry in enumerate(entries)}
     inputs["contract.json"] = canonical(contract)
+    if not isinstance(rules, UnsetType):
+        inputs["licences.json"] = canonical(rules)
     ran = sandbox.run(Job(entry=ENTRY, inputs=inputs, parameters={"files": named}, limits=LIMITS))
     try:
         result = parse_as(ran.files["scan.json"], ScanResult)
     except (KeyError, InvalidInputError) as error:
         raise SandboxError("the scan left no readable result", reason="output") from error
     unpacked = UNPACKING_RULES if isinstance(result.unpacked, UnsetType) else result.unpacked.rules
-    ours = result.rules_sha256 == rules_digest() and unpacked == UNPACKING_RULES
+    licences = UNSET if isinstance(result.licences, UnsetType) else result.licences.rules
+    ours = result.rules_sha256 == rules_digest() and unpacked == UNPACKING_RULES and licences == rules
     if not ours or (result.booster and result.booster.rules != BOOSTER_RULES):
         raise SandboxError("the scan ran by other rules than ours", reason="output")
     return ScanPredicate(

@@ -128,6 +128,7 @@ def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
         vault=room.vault,
         sandbox=desk.sandbox,
         signer=room.keys.signer("scanner"),
+        policy=room.means().judging,
     )
     approval.follow(room.office, who, room.clock(), ref=ref, kind="scan", means=room.means())
     return scanned

@@ -1,6 +1,7 @@
 """A sandbox job: is there anything in this package that must not be opened, does the model have its contract's form?
 
-Inputs: `contract.json`, and `file-0`, `file-1` ... the files of the package.
+Inputs: `contract.json`, and `file-0`, `file-1` ... the files of the package; `licences.json` (LicenceRules) where the
+policy has such rules.
 Parameters: `files`, a list of [input name, path, role].
 Outputs: `scan.json` (ScanResult).
 """
@@ -17,10 +18,12 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
-from strongroom.registry.source import CONVERSION_FILE
+from strongroom.registry.source import CONVERSION_FILE, FOLDER
 from strongroom.validation.booster_scan import scan_booster
 from strongroom.validation.conversion import read_statement
+from strongroom.validation.jobs.licence_reading import judge, needed
 from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
+from strongroom.validation.licences import LicenceFacts, LicenceRules
 from strongroom.validation.onnx_scan import scan_model
 from strongroom.validation.scan import (
     BOOSTER_RULES,
@@ -108,6 +111,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     for path in _expected(contract):
         if path not in files:
             findings.add("package-missing", path, "the contract names a file that the package does not have")
+    licences: LicenceFacts | msgspec.UnsetType = msgspec.UNSET
+    if "licences.json" in inputs:
+        licences = _licences(files, contract, parse_as(inputs["licences.json"], LicenceRules), findings)
     result = ScanResult(
         v=1,
         rules=RULES,
@@ -118,6 +124,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         samples=samples,
         booster=booster if booster is not None else msgspec.UNSET,
         unpacked=unpacker.facts if _sources(contract) else msgspec.UNSET,
+        licences=licences,
     )
     return {"scan.json": canonical(result)}
 
@@ -150,6 +157,28 @@ def _conversion(files: Mapping[str, bytes], contract: ModelContract, findings: _
         findings.add("conversion", CONVERSION_FILE, "the statement is of another model, source or tolerance")
     if stated.figures.beyond:
         findings.add("conversion", CONVERSION_FILE, "the converted model does not answer as its source")
+
+
+def _licences(
+    files: Mapping[str, bytes], contract: ModelContract, rules: LicenceRules, findings: _Findings
+) -> LicenceFacts:
+    """Licences of what the contract says that the model was made with, and of what its saved model asks for."""
+    asked = FOLDER + "requirements.txt"
+    packages, odd = needed(contract.lineage.environment, files[asked] if asked in _sources(contract) else None)
+    facts = judge(packages, rules)
+    severity: Severity = "refuse" if rules.unknown == "refuse" else "note"
+    for one in facts.packages:
+        said = f"package `{one.package}` is under {plain(one.expression)}" if one.expression else ""
+        if one.standing == "denied":
+            findings.add("licence", "", f"{said}, which the policy denies; build the model without it")
+        elif one.standing == "unknown":
+            what = (
+                f"{said}, which the policy does not judge" if said else f"the licence of `{one.package}` is not known"
+            )
+            findings.add("licence", "", f"{what}; the policy's `licences` can state it", severity)
+    for line in odd:
+        findings.add("licence", "", f"what `{plain(line)}` is cannot be said: no package by name", severity)
+    return facts
 
 
 def _expected(contract: ModelContract) -> list[str]:
