@@ -14,11 +14,11 @@ import msgspec
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, SandboxError, UnavailableError, UnsafeArtifactError
-from strongroom.registry.contract import MODEL_SUFFIX, Feature, RuntimeName
-from strongroom.registry.source import SourceFormat
+from strongroom.registry.contract import MODEL_SUFFIX, Feature, RuntimeName, bound
+from strongroom.registry.source import SOURCE_FILES_LIMIT, SourceFormat
 from strongroom.sealing.statements import STATEMENT_LIMIT, STATEMENT_TYPE
 from strongroom.validation.ports import MIB, Job, Limits, Parameter, Sandbox
-from strongroom.vocabulary import Digest, digest_of
+from strongroom.vocabulary import Digest, digest_of, parse_digest
 
 CONVERSION: Final = "urn:strongroom:predicate:conversion:v1"
 CONVERTED: Final = "converted.json"
@@ -85,12 +85,22 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     narrowing_flips: int
     tools: dict[str, str]
 
+    def __post_init__(self) -> None:
+        counts = (self.beyond, self.flips, self.near, self.narrowing_flips)
+        if self.rows < 1 or not all(0 <= count <= self.rows for count in counts):
+            raise InvalidInputError("counts of rows lie between 0 and all rows", field="figures", rule="range")
+        if any((bound(text) or 0.0) < 0.0 for text in (self.largest, self.narrowing_largest)):
+            raise InvalidInputError("a distance is 0 or more", field="figures", rule="range")
+
 
 class NamedDigest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file by path and SHA-256."""
 
     path: str
     sha256: Digest
+
+    def __post_init__(self) -> None:
+        parse_digest(self.sha256)
 
 
 class ConversionPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +121,12 @@ class ConversionPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     reference: Digest
     predictions: Digest
     isolation: Literal["linux-namespaces", "none"]
+
+    def __post_init__(self) -> None:
+        parse_digest(self.reference)
+        parse_digest(self.predictions)
+        if not 0 < len(self.source) <= SOURCE_FILES_LIMIT:
+            raise InvalidInputError(f"a source has 1 to {SOURCE_FILES_LIMIT} files", field="source", rule="count")
 
 
 @dataclass(frozen=True, slots=True)
