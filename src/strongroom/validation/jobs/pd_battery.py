@@ -40,37 +40,44 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("scoring development, validation and reference samples")
     development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
     source = job.source()
-    job.say("discrimination and calibration")
-    tests = pd.discrimination_tests(development, validation, level)
-    scale = pd.scale_of(policy, development)
-    found, grades = pd.calibration_tests(validation, scale, level, float(policy.hosmer_lemeshow_minimum))
-    tests += found
-    job.say("years, migration, concentration, champion")
     names = contract.sample_columns
     first, now = (pd_portfolio.Columns(s.basis.role, names, s.columns) for s in (development, validation))
-    found, tables = pd_portfolio.portfolio_tests(
-        development, validation, scale, (first, now), level=level, correlation=policy.correlation
-    )
+    scale = pd.scale_of(policy, development)
+    with job.together() as begin:
+        # the longest first
+        soundness = begin(
+            "conceptual soundness", conceptual.soundness_tests,
+            development, validation, contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
+        hardness = begin(None, robustness.robustness_tests, job, development, validation)
+        explained = begin(
+            "explanations" if contract.explanation is not UNSET else None, reasons.explanation_tests,
+            contract, job.model, job.predict, validation.rows, validation.scores, validation.basis,
+        )  # fmt: skip
+        job.say("discrimination and calibration")
+        tests = pd.discrimination_tests(development, validation, level)
+        found, grades = pd.calibration_tests(validation, scale, level, float(policy.hosmer_lemeshow_minimum))
+        tests += found
+        job.say("years, migration, concentration, champion")
+        found, tables = pd_portfolio.portfolio_tests(
+            development, validation, scale, (first, now), level=level, correlation=policy.correlation
+        )
+        tests += found
+        found, sheets, curves = pd_lifetime.lifetime_tests(validation, now, policy)
+        tests += found
+        job.say("stability, implementation, data")
+        found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+        tests += found
+        tolerance = float(policy.parity_tolerance)
+        tests += every_kind.implementation_tests(source, reference, validation, contract, tolerance)
+        tests += every_kind.data_tests(development, validation, contract)
+        tests.append(pd.defaults_test(validation))
+    found, charts = explained.result()
     tests += found
-    found, sheets, curves = pd_lifetime.lifetime_tests(validation, now, policy)
+    found, stressed, pictures, tools = hardness.result()
     tests += found
-    job.say("stability, implementation, data")
-    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
-    tests += found
-    tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
-    tests += every_kind.data_tests(development, validation, contract)
-    tests.append(pd.defaults_test(validation))
-    if contract.explanation is not UNSET:
-        job.say("explanations")
-    found, charts = reasons.explanation_tests(
-        contract, job.model, job.predict, validation.rows, validation.scores, validation.basis
-    )
-    tests += found
-    found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
-    tests += found
-    quality = conceptual.data_quality_tests(development, validation, contract)
-    job.say("conceptual soundness")
-    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
