@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 ALLOWED_TO_SKIP = os.environ.get("STRONGROOM_ALLOW_NO_SANDBOX") == "1"
 SMALL = {
     "cpu_s": 10,
-    "wall_s": 30,
+    "wall_s": 200,
     "memory_bytes": 1024**3,
     "open_files": 64,
     "processes": 8,

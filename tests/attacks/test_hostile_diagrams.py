@@ -23,12 +23,14 @@ SOURCE = (Path(next(iter(strongroom.__path__))) / "process" / "lifecycle.bpmn").
 YES, NO = Outcome("accept", "ann"), Outcome("reject", "bob", "why")
 
 
-def _refused(source: str | bytes, kind: type[RefusedError] = InvalidInputError, within_s: float = 5) -> RefusedError:
+def _refused(
+    source: str | bytes, kind: type[RefusedError] = InvalidInputError, within_cpu_s: float = 5
+) -> RefusedError:
     data = source.encode() if isinstance(source, str) else source
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(kind) as error:
         SpiffEngine().load(data)
-    assert time.monotonic() - started < within_s
+    assert time.process_time() - started < within_cpu_s
     return error.value
 
 
@@ -294,7 +296,7 @@ def test_a_diagram_with_more_orders_than_anyone_can_check() -> None:
         f'<bpmn:userTask id="review" strongroom:verb="review" /><bpmn:parallelGateway id="split" />'
         f'<bpmn:parallelGateway id="join" />{tasks}{flows}</bpmn:process></bpmn:definitions>'
     )
-    assert "positions" in _refused(wide, TooLargeError, within_s=30).message
+    assert "positions" in _refused(wide, TooLargeError, within_cpu_s=30).message
     few = re.sub(r'<bpmn:\w+ id="[tio](?:[2-9]|[1-3]\d)"[^>]*>', "", wide)
     assert len(SpiffEngine().load(few.encode()).tasks("approve")) == 2
 

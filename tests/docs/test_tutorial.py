@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import shlex
 import socket
@@ -23,6 +25,15 @@ PAGE = ROOT / "docs" / "tutorial" / "first-model.md"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
+def free_port() -> int:
+    """One that nobody uses, below those that the kernel hands out, so that nobody is given it meanwhile."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 class Reader:
     """Somebody who types what the page says."""
 
@@ -30,9 +41,7 @@ class Reader:
         self.folder = folder
         self.names: dict[str, Any] = {"__name__": "tutorial"}
         self.server: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         tools = folder / "bin"
         tools.mkdir()
         (tools / "strongroom").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m strongroom "$@"\n')

@@ -33,6 +33,7 @@ from tests import simulator
 from tests.faults.lossy_disk import Killed, LossyDisk, SyncMode
 from tests.faults.recovered import BrokenPromiseError, Told, check_promises, read_told
 from tests.serving.house import House, served
+from tests.waiting import PATIENCE_S, until
 from tests.web.gateways import gateway, question
 from tests.web.lines import read_reply
 from tests.web.nodes import make
@@ -139,15 +140,15 @@ def cut_the_power(seed: int, mode: SyncMode = "honest", sends_first: bool = Fals
             disk.kill_in = chance.randint(4, 120)
         for client in clients:
             client.start()
-        until = time.monotonic() + 10
-        while time.monotonic() < until and any(client.is_alive() for client in clients):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and any(client.is_alive() for client in clients):
             if sum(len(client.told) for client in clients) >= enough:
                 break
             time.sleep(0.0005)
         disk.dead = True
         for client in clients:
             client.stop.set()
-            client.join(10)
+            client.join(PATIENCE_S)
         if not sends_first:
             # after the cut nothing is promised any more
             assert desk.ask(question())[0] == 503
@@ -200,18 +201,19 @@ def test_kill_9_under_load_loses_no_answer(tmp_path: Path, monkeypatch: pytest.M
             assert supervisor is not None
 
             def dial(port: int = supervisor.port) -> socket.socket:
-                return socket.create_connection(("127.0.0.1", port), timeout=10)
+                return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
 
             target = f"/v2/models/{simulator.MODEL}/infer"
             clients = [Client(dial, f"Bearer {node.key}", number, target) for number in range(CLIENTS)]
             for client in clients:
                 client.start()
-            time.sleep(chance.uniform(0.15, 0.5))
+            enough = chance.randint(30, 120)
+            until(lambda told=clients, enough=enough: sum(len(one.told) for one in told) >= enough, every_s=0.001)
             victim = supervisor._workers[0].pid
             os.kill(victim, signal.SIGKILL)
             for client in clients:
                 client.stop.set()
-                client.join(10)
+                client.join(PATIENCE_S)
             told += [one for client in clients for one in client.told if one.status == 200]
             node.wait_for(lambda victim=victim: _answers(node, victim), 20)
         received = {one.decision_id for one in told}

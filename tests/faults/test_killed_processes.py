@@ -24,6 +24,7 @@ from strongroom.wiring.node import NodeLayout
 from tests import simulator
 from tests.faults.recovered import Told
 from tests.faults.test_gateway_durability import Client
+from tests.waiting import until
 from tests.web.nodes import PASSPHRASE, Node, make
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,8 @@ def test_whoever_is_killed_no_answer_is_lost(tmp_path: Path) -> None:
             clients = [Client(dial, f"Bearer {node.key}", number, TARGET) for number in range(4)]
             for client in clients:
                 client.start()
-            time.sleep(chance.uniform(0.1, 0.8))
+            enough = chance.randint(20, 100)
+            until(lambda told=clients, enough=enough: sum(len(one.told) for one in told) >= enough, every_s=0.001)
             os.kill(victim(serving, who), signal.SIGKILL)
             time.sleep(chance.uniform(0.0, 0.3))
             for client in clients:

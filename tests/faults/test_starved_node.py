@@ -17,6 +17,7 @@ import pytest
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.ledger.actions import fsck
 from strongroom.wiring.node import NodeLayout
+from tests.waiting import PATIENCE_S
 from tests.web.gateways import question
 from tests.web.lines import read_reply
 from tests.web.nodes import Node, make
@@ -65,17 +66,17 @@ def test_without_descriptors_who_is_connected_is_served_and_nobody_spins(node: N
     worker = worker_of(node)
     address = ("127.0.0.1", node.supervisor.port)
     with contextlib.ExitStack() as open_:
-        early = open_.enter_context(socket.create_connection(address, timeout=10))
+        early = open_.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
         assert ask_on(early, node, "early") == 200
         with descriptors(worker, 3):
-            crowd = [open_.enter_context(socket.create_connection(address, timeout=10)) for _ in range(30)]
+            crowd = [open_.enter_context(socket.create_connection(address, timeout=PATIENCE_S)) for _ in range(30)]
             assert ask_on(early, node, "early") == 200, "who is connected is served"
             process = psutil.Process(worker)
             used = sum(process.cpu_times()[:2])
             early.settimeout(1.0)
             with pytest.raises(TimeoutError):
                 early.recv(1)
-            early.settimeout(10)
+            early.settimeout(PATIENCE_S)
             # a loop that accepts in vain would take the whole second
             assert sum(process.cpu_times()[:2]) - used < 0.5, "accepting in vain must not spin"
             assert ask_on(early, node, "early") == 200
@@ -94,7 +95,7 @@ def test_a_keeper_that_hangs_stops_new_subjects_and_nothing_stays_stuck(node: No
     os.kill(keeper.pid, signal.SIGSTOP)
     try:
         # a worker waits ten seconds for its keeper, and callers wait with it
-        with socket.create_connection(("127.0.0.1", node.supervisor.port), timeout=40) as patient:
+        with socket.create_connection(("127.0.0.1", node.supervisor.port), timeout=PATIENCE_S) as patient:
             assert ask_on(patient, node, "never-seen") == 503, "an answer without a key is not given"
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from typer.testing import CliRunner, Result
 
 from strongroom.adapters.keyring import ScryptParameters
 from strongroom.cli import app
+from tests.waiting import PATIENCE_S, until
 
 SOURCE = Path(__file__).parents[2] / "src"
 MODEL = "pd-cards"
@@ -266,12 +266,9 @@ class Bank:
             "--jurisdiction", "TW", "--token-file", self.secret("loan-desk"), "--model", MODEL, *words, code=code,
         )  # fmt: skip
 
-    def wait_for(self, holds: Callable[[], bool], seconds: float = 15.0) -> None:
+    def wait_for(self, holds: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Until a gateway has seen what was published."""
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, "the gateway did not follow in time"
-            time.sleep(0.2)
+        until(holds, seconds, every_s=0.1)
 
 
 @contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +25,7 @@ from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.errors import InvalidInputError, NotAuthenticatedError
 from strongroom.serving.rules import Rules
 from strongroom.web import http as door_http
-from strongroom.web.server import TlsFiles, follow_revocations, tls_context
+from strongroom.web.server import TlsFiles, follow_revocations, load_revocations, tls_context
 from tests.access.issuing import AUDIENCE, ISSUER, KEYS, claims, encode, token
 from tests.serving.house import PEPPER, House, engine_files, now_us
 from tests.web.certificates import HOUR, SERVER, Authority
@@ -289,12 +291,31 @@ def test_a_bad_certificate_does_not_get_past_the_handshake(
         assert ask(desk, ca, "loans") == 200
 
 
-def test_a_revoked_certificate_is_refused_and_a_new_list_is_followed(tmp_path: Any) -> None:
-    issuer = Authority(tmp_path)
+def test_a_revoked_certificate_is_refused_and_a_new_list_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, read = Authority(tmp_path), []
+    list_ = tmp_path / "revoked.pem"
+
+    def breaks() -> None:
+        # in the same moment as the last change, as far as a coarse clock of the file system can tell
+        at_ns = list_.stat().st_mtime_ns
+        list_.write_bytes(b"broken")
+        os.utime(list_, ns=(at_ns, at_ns))
+
+    def load(context: ssl.SSLContext, path: Path) -> None:
+        try:
+            load_revocations(context, path)
+        except InvalidInputError:
+            read.append("bad")
+            raise
+        read.append("good")
+
     issuer.issue("server", usage=SERVER)
     for name in ("loans", "first", "second"):
         issuer.issue(name, uris=(SPIFFE,))
     context = tls_context(files(issuer, client_crl=issuer.revoke("first")))
+    monkeypatch.setattr("strongroom.web.server.load_revocations", load)
     with gateway(house(named("uri", SPIFFE)), tls=context) as desk:
 
         def refused(name: str) -> bool:
@@ -307,14 +328,15 @@ def test_a_revoked_certificate_is_refused_and_a_new_list_is_followed(tmp_path: A
 
         async def follow() -> None:
             task = asyncio.create_task(follow_revocations(context, tmp_path / "revoked.pem", 0.01))
-            await asyncio.sleep(0.05)
-            issuer.revoke("first", "second", number=2)
-            await asyncio.sleep(0.2)
-            (tmp_path / "revoked.pem").write_bytes(b"broken")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0)
+            for number, change in enumerate((lambda: issuer.revoke("first", "second", number=2), breaks), 1):
+                change()
+                while len(read) < number:
+                    await asyncio.sleep(0.01)
             task.cancel()
 
         desk.run.call(follow)
+        assert read == ["good", "bad"]
         assert [refused(name) for name in ("loans", "first", "second")] == [False, True, True]
 
 

@@ -200,10 +200,10 @@ async def follow_revocations(context: ssl.SSLContext, client_crl: Path, every_s:
 
     Connections that are open stay open; a certificate that must stop at once is denied in the grants.
     """
-    seen = _changed_ns(client_crl)
+    seen = _stamp(client_crl)
     while True:
         await asyncio.sleep(every_s)
-        now = _changed_ns(client_crl)
+        now = _stamp(client_crl)
         if now == seen:
             continue
         seen = now
@@ -213,11 +213,14 @@ async def follow_revocations(context: ssl.SSLContext, client_crl: Path, every_s:
             log.error("%s", error.message)
 
 
-def _changed_ns(path: Path) -> int:
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What tells one state of a file from another. Not the time alone: a list that was read while it was being written
+    may have been finished in the same tick of the file system's clock."""
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:
-        return 0
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def listen(host: str, port: int) -> socket.socket:
