@@ -25,7 +25,7 @@ from strongroom.registry.contract import Feature, ModelContract
 from strongroom.registry.packages import read_package
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.registry.series import SeriesContract
-from strongroom.validation import forecast
+from strongroom.validation import forecast, forecast_soundness
 from strongroom.validation import results as documents
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs import forecast_battery, profile
@@ -123,6 +123,55 @@ def test_an_outcome_that_was_not_known_yet_fails_the_battery() -> None:
     found = battery({"development.parquet": as_bytes(pd.concat([sample("development"), late]))})
     assert result(found, "data.look-ahead").figure == "40"
     assert found.verdict == "fail"
+
+
+def test_what_moves_it_and_its_weak_periods_are_told_in_the_unit_of_the_output() -> None:
+    found, rows, series = worked()[0], sample("validation"), example.turnover()
+    assert result(found, "sensitivity.effects").unit == contract().output.unit
+    assert {chart.title for chart in found.charts or ()} >= {"Effect of base"}
+    assert not {"Effect of horizon", "Effect of quantile"} & {chart.title for chart in found.charts or ()}
+    weak = result(found, "sensitivity.weak-periods")
+    median = rows[rows["quantile"] == 500]
+    y, origin, horizon = (median[name].to_numpy() for name in ("turnover", "origin", "horizon"))
+    mine = np.abs(y - answers(median))
+    plain, seasonal = np.abs(y - series[origin]), np.abs(y - series[origin + horizon - 12])
+    first = np.quantile(origin, [0, 1 / 3, 2 / 3, 1])
+    parts = [horizon == h for h in example.HORIZONS] + [(origin + horizon) % 12 == m for m in range(12)]
+    parts += [(origin >= a) & (origin < b) for a, b in ((first[0], first[1]), (first[1], first[2]))]
+    parts.append(origin >= first[2])
+    gains = [1 - mine[p].mean() / min(plain[p].mean(), seasonal[p].mean()) for p in parts if p.sum() >= 6]
+    assert figure(found, "sensitivity.weak-periods") == pytest.approx(min(gains), abs=1e-6)
+    assert weak.verdict == ("amber" if min(gains) < 0 else "pass")
+
+
+def test_a_season_that_goes_wrong_is_the_weakest_period() -> None:
+    origin, horizon = (part.ravel() for part in np.meshgrid(np.arange(120), np.array([1, 2]), indexing="ij"))
+    random = np.random.default_rng(6)
+    actual = 100 + 10 * np.sin((origin + horizon) * np.pi / 6) + random.normal(0, 3, origin.size)
+    median = actual + random.normal(0, 1, origin.size) + 12 * ((origin + horizon) % 12 == 4)
+    plain, seasonal = (actual + random.normal(0, spread, origin.size) for spread in (9, 4))
+    levels, quantiles = (500,), median[:, None]
+    basis = Basis("validation", "ab" * 32, origin.size)
+    parts = forecast_soundness.segments(
+        forecast.Backtest(basis, origin, horizon, actual, levels, quantiles, plain, seasonal), 12
+    )
+    assert not isinstance(parts, documents.NotEvaluable)
+    assert parts[0].words == "period 5 of the season of 12"
+    assert parts[0].p_value < 0.05 < parts[-1].p_value
+    assert min(part.skill for part in parts[1:]) > parts[0].skill
+    few = forecast.Backtest(basis, origin[:4], horizon[:4], actual[:4], levels, quantiles[:4], plain[:4], seasonal[:4])
+    assert isinstance(forecast_soundness.segments(few, 12), documents.NotEvaluable)
+
+
+def test_a_feature_made_after_the_fact_is_found_and_sound_ones_are_not() -> None:
+    honest = result(worked()[0], "data.foresight")
+    assert honest.verdict == "pass"
+    assert 0.05 < float(honest.figure or 0) < 0.8
+    rows, series = sample("validation"), example.turnover()
+    target = (rows["origin"] + rows["horizon"]).to_numpy()
+    leaked = rows.assign(momentum=np.log(rows["turnover"] / series[target - 12]))
+    found = result(battery({"validation.parquet": as_bytes(leaked)}), "data.foresight")
+    assert (found.verdict, found.details[0].value) == ("amber", "momentum")
 
 
 def test_quantiles_out_of_order_and_a_forecast_without_a_number_are_caught() -> None:

@@ -19,7 +19,7 @@ BATTERIES = (
         "equity_numbers.py",
         "equity_search.py",
     ),
-    "forecast.py",
+    *("forecast.py", "forecast_soundness.py"),
     "pd_lifetime.py",
 )
 """Where tests are answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.kinds import CONTRACTS
 from strongroom.validation import data_quality, soundness, traffic
-from strongroom.validation.catalogue import answer
+from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.discrimination import auc, paired
 from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
 from strongroom.validation.scored import Scored
 from strongroom.validation.soundness import Predict
+from strongroom.validation.tables import Rows
 
 SHOWN = 6
 """Features whose effects are drawn."""
@@ -114,33 +116,59 @@ def soundness_tests(
         predict: scores of rows, float32, shape [rows].
         min_group: rows below which the policy tells nothing of a group.
     """
+    event = CONTRACTS[contract.kind].outcome == "event"
+    made = effect_tests(validation.rows[traffic.even(validation)], contract, predict, validation.basis)
+    found, tables, charts = list(made.tests), list(made.tables), made.charts
+    least = LEAST_FRAUDS if contract.kind == "fraud" else max(min_group, LEAST_ROWS)
+    spots, listed = weak_spot_tests(validation, contract, least)
+    found.append(spots)
+    tables += listed
+    if event:
+        found.append(_benchmark(*(s.at(traffic.even_by_class(s)) for s in (development, validation))))
+    return Found(found, tuple(tables), charts)
+
+
+def effect_tests(
+    rows: Rows, contract: ModelContract, predict: Predict, basis: Basis, *, unit: str = UNIT,
+    left_out: Sequence[str] = (),
+) -> Found:  # fmt: skip
+    """What moves the score, and what a move of every feature at once does.
+
+    Args:
+        rows: that are asked about, shape [rows, features].
+        contract: of the model.
+        predict: scores of rows, float32, shape [rows].
+        basis: the sample.
+        unit: of the score.
+        left_out: features that are no inputs but questions.
+    """
     names = [feature.name for feature in contract.input.features]
-    basis, kind = validation.basis, CONTRACTS[contract.kind]
-    event = kind.outcome == "event"
     found: list[TestResult] = []
     tables: list[Table] = []
     charts: list[Chart] = []
-    seen = validation.rows[traffic.even(validation)]
-    made = soundness.effects(predict, seen, names)
+    made = soundness.effects(predict, rows, names)
+    if not isinstance(made, NotEvaluable):
+        made = tuple(effect for effect in made if effect.name not in left_out)
+        made = made or NotEvaluable("no feature has two values")
     if isinstance(made, NotEvaluable):
         found += [answer(rule, made, "", basis) for rule in ("sensitivity.effects", "sensitivity.stress")]
     else:
         sentence = f"`{made[0].name}` moves the score most: by {made[0].span:.4g} over its range, all else as it comes."
         found.append(
-            answer("sensitivity.effects", made[0].span, sentence, basis, unit=UNIT, details=[("feature", made[0].name)])
+            answer("sensitivity.effects", made[0].span, sentence, basis, unit=unit, details=[("feature", made[0].name)])
         )
-        moved = soundness.stressed(predict, seen, made, names, DEVIATIONS)
+        moved = soundness.stressed(predict, rows, made, names, DEVIATIONS)
         sentence = (
             f"With every feature one standard deviation towards a higher score, the mean score moves by {moved:+.4g}."
         )
         details: list[tuple[str, float | int | str]] = [("standard deviations", DEVIATIONS)]
-        found.append(answer("sensitivity.stress", moved, sentence, basis, unit=UNIT, details=details))
+        found.append(answer("sensitivity.stress", moved, sentence, basis, unit=unit, details=details))
         tables.append(
             Table(
                 section="sensitivity", title="What moves the score",
                 caption="Widest accumulated local effects: highest less lowest mean score along the feature.",
-                columns=(Column(name="feature", unit="text"), Column(name="span", unit=UNIT),
-                         Column(name="at the lowest value", unit=UNIT), Column(name="at the highest value", unit=UNIT)),
+                columns=(Column(name="feature", unit="text"), Column(name="span", unit=unit),
+                         Column(name="at the lowest value", unit=unit), Column(name="at the highest value", unit=unit)),
                 rows=tuple((e.name, decimal(e.span), decimal(e.effect[0]), decimal(e.effect[-1]))
                            for e in made[:LISTED]),
             )
@@ -156,12 +184,6 @@ def soundness_tests(
                     series=(Series(name="", form="line", style="curve", points=points),),
                 )
             )  # fmt: skip
-    least = LEAST_FRAUDS if contract.kind == "fraud" else max(min_group, LEAST_ROWS)
-    spots, listed = weak_spot_tests(validation, contract, least)
-    found.append(spots)
-    tables += listed
-    if event:
-        found.append(_benchmark(*(s.at(traffic.even_by_class(s)) for s in (development, validation))))
     return Found(found, tuple(tables), tuple(charts))
 
 

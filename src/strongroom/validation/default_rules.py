@@ -198,6 +198,11 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *SAMPLE,
         gate("data.look-ahead", "0", "0"),
         gate("data.origins", "24", "12"),
+        advisory("data.foresight", "0.95"),
+        advisory("data.special-categories", "0"),
+        *map(information, ("data.telling-gaps", "data.repeats", "data.missing-change", "data.told-apart")),
+        *map(information, ("sensitivity.effects", "sensitivity.stress")),
+        advisory("sensitivity.weak-periods", "0"),
     ),
 }
 

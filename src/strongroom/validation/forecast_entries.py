@@ -149,4 +149,30 @@ FORECAST_ENTRIES: Final = (
         source="house rule",
         edge_cases="none",
     ),
+    Entry(
+        rule="data.foresight",
+        title="Feature that knows the future",
+        section="data",
+        unit="strength",
+        better="lower",
+        formula="largest absolute rank correlation, at one horizon, of a feature and the outcome, both less what a "
+        "least-squares line gives from the last value, the value a season before the target, and the value a season "
+        "before the origin",
+        source="Yule 1907 (partial correlation); Spearman 1904; house rule against leaks of time",
+        edge_cases="horizon and quantile are no candidates; fewer than 20 forecasts with those values at every "
+        "horizon, or no feature with anything of its own: not evaluable; a leak spread over features is not seen",
+    ),
+    Entry(
+        rule="sensitivity.weak-periods",
+        title="Weakest horizon, season or stretch of time",
+        section="sensitivity",
+        unit="share",
+        better="higher",
+        formula="1 less the mean absolute error of the median over that of the better of two naive forecasts, by "
+        "horizon, by place in the season and by third of the origins; the lowest is judged; sign test over targets "
+        "with Holm's adjustment",
+        source="Arbuthnott 1710 and Conover 1999 (sign test); Holm 1979; the segments are house policy",
+        edge_cases="segments with fewer than 6 forecasts, or whose naive forecasts have no error, are left out; none "
+        "left: not evaluable; neighbouring targets hang together, so p is too small",
+    ),
 )

@@ -80,7 +80,7 @@ KINDS: Final[Mapping[str, ValidatedKind]] = {
             "sensitivity",
         ),
     ),
-    "forecast": _kind("forecast", ("accuracy", "coverage", "stability", "implementation", "data")),
+    "forecast": _kind("forecast", ("accuracy", "coverage", "stability", "implementation", "data", "sensitivity")),
 }
 
 

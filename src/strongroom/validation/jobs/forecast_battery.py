@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import every_kind, forecast, forecast_pages
+from strongroom.validation import conceptual, every_kind, forecast, forecast_pages, forecast_soundness
 from strongroom.validation.examination import Examination
 
 
@@ -39,10 +39,16 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += forecast.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
     tests += every_kind.data_tests(development, validation, contract)
     tests += forecast.data_tests(development, found, contract)
+    quality = conceptual.data_quality_tests(development, validation, contract)
+    job.say("conceptual soundness")
+    sense = forecast_soundness.soundness_tests(found, known, validation, contract, job.predict)
+    # a level follows the series in every sound forecast, so no feature is suspected for ordering the outcome
+    tests += [test for test in quality.tests if test.rule != "data.lone-strength"]
+    tests += sense.tests
     return job.conclude(
         tests,
         (development, validation, reference),
         psi=shifts,
-        tables=(forecast_pages.by_horizon(found, contract),),
-        charts=forecast_pages.charts(found, known, contract),
+        tables=(forecast_pages.by_horizon(found, contract), *quality.tables, *sense.tables),
+        charts=(*forecast_pages.charts(found, known, contract), *sense.charts),
     )
