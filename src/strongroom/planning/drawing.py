@@ -13,6 +13,7 @@ from strongroom.validation.results import Chart, Series
 
 Style = Literal["curve", "cut", "chance", "rate", "pd"]
 STYLES: Final[tuple[Style, ...]] = ("curve", "cut", "chance", "rate", "pd")
+YEARS_NAMED: Final = 10
 LOOK: Final = Markup(
     "<style>svg{font-family:sans-serif}.grid{stroke:#e6eaef}.tick{fill:#5a6675;font-size:11px}"
     ".axis{fill:#1c2430;font-size:12px}.chance,.cut,.curve,.rate,.pd{fill:none;stroke-width:2}"
@@ -42,11 +43,14 @@ def _line(name: str, style: Style, points: Sequence[tuple[float | int, str]]) ->
     return Series(name=name, form="line", style=style, points=tuple((str(x), y) for x, y in points))
 
 
-def _chart(title: str, words: str, x: str, y: str, series: Sequence[Series], percent: str = "") -> Picture:
+def _chart(
+    title: str, words: str, x: str, y: str, series: Sequence[Series], percent: str = "",
+    below: Sequence[tuple[float, str]] = (),
+) -> Picture:  # fmt: skip
     told = Chart(
         section="calibration", title=title, words=words, x=x, y=y, percent="y" if percent else "", series=tuple(series)
     )
-    return chart(told)
+    return chart(told, below)
 
 
 def _millions(text: str) -> str:
@@ -83,9 +87,11 @@ def _losses(plan: Plan) -> Picture:
     )  # fmt: skip
     width = (("0.5", _millions(plan.ifrs9.ecl)), (str(len(plan.ifrs9.scenarios) + 0.5), _millions(plan.ifrs9.ecl)))
     weighted = Series(name="weighted", form="line", style="cut", points=width)
-    names = ", ".join(f"{place + 1} {row.name}" for place, row in enumerate(plan.ifrs9.scenarios))
-    words = f"Expected credit losses if one scenario were certain ({names}), and weighted over all."
-    return _chart("Expected credit losses", words, "scenario", f"millions {plan.inputs.currency}", [bars, weighted])
+    # ten names of fourteen characters stand beside each other; longer ones are cut, and whole in the table beside
+    names = [(place + 1.0, row.name[:14]) for place, row in enumerate(plan.ifrs9.scenarios)]
+    words = "Expected credit losses if one scenario were certain, and weighted over all."
+    y = f"millions {plan.inputs.currency}"
+    return _chart("Expected credit losses", words, "scenario", y, [bars, weighted], below=names)
 
 
 def _by_scenario(plan: Plan, figure: str, scale: float) -> list[Series]:
@@ -101,16 +107,23 @@ def _by_scenario(plan: Plan, figure: str, scale: float) -> list[Series]:
     return found
 
 
+def _years(plan: Plan) -> list[tuple[float, str]]:
+    years = sorted({row.year for row in plan.stress})
+    every = -(-len(years) // YEARS_NAMED)
+    return [(float(year), str(year)) for year in years[::every]]
+
+
 def _rwa(plan: Plan) -> Picture:
     words = "Risk-weighted assets after the output floor, year by year of each scenario, over a static balance sheet."
     y = f"RWA, millions {plan.inputs.currency}"
-    return _chart("RWA under stress", words, "year of the scenario", y, _by_scenario(plan, "rwa", 1e-6))
+    series = _by_scenario(plan, "rwa", 1e-6)
+    return _chart("RWA under stress", words, "year of the scenario", y, series, below=_years(plan))
 
 
 def _ratio(plan: Plan) -> Picture:
     words = "CET1 after losses and shortfall over floored risk-weighted assets; no income, no tax."
     series = _by_scenario(plan, "cet1_ratio", 1.0)
-    return _chart("CET1 ratio under stress", words, "year of the scenario", "CET1 ratio", series, "y")
+    return _chart("CET1 ratio under stress", words, "year of the scenario", "CET1 ratio", series, "y", _years(plan))
 
 
 def _largest(plan: Plan) -> Picture:

@@ -167,8 +167,13 @@ def calibration(grades: Sequence[GradeRow], level: str) -> Picture:
     return canvas.done()
 
 
-def chart(told: Chart) -> Picture:
-    """A picture of any kind's battery, with axes that hold all of it."""
+def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
+    """A picture of any kind's battery, with axes that hold all of it.
+
+    Args:
+        told: what is drawn.
+        below: places on the x-axis with their words, where round numbers would say nothing, as between two years.
+    """
     points = [(float(x), float(y)) for series in told.series for x, y in series.points]
     ends = [float(text) for series in told.series for text in (*series.low, *series.high)]
     xs, ys = [x for x, _ in points], [y for _, y in points] + ends
@@ -177,7 +182,7 @@ def chart(told: Chart) -> Picture:
     # room above the marks for the key, a line of it about a twentieth of the height
     y = (y[0], y[1] + 0.07 * len(named) * (y[1] - y[0]))
     canvas = _Canvas(told.title, told.words, x, y)
-    canvas.grid_x((_percent if "x" in told.percent else _ticks)(*x))
+    canvas.grid_x(below or (_percent if "x" in told.percent else _ticks)(*x))
     canvas.grid_y((_percent if "y" in told.percent else _ticks)(*y))
     for series in told.series:
         marks = [(float(a), float(b)) for a, b in series.points]
