@@ -32,6 +32,7 @@ RUNNABLE = (
     "how-to/validate-a-forecast.md",
     "how-to/harden-a-model.md",
     "how-to/validate-lifetime-pds.md",
+    "how-to/provision-for-losses.md",
     "how-to/submit-a-model.md",
     "reference/sdk.md",
 )
