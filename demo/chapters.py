@@ -134,6 +134,11 @@ def judge(house: House, story: Story, ref: ModelRef, *, attempts_too: bool = Fal
     judging.propose(house.desk("omar"), ref, days=365, **terms)
     for who, role, section, text in WORDS:
         reporting.write(house.desk(who), ref, section, role, text)
+    rated = "high" if ref.name == BOOSTED else "low"
+    reporting.write(
+        house.desk("vera"), ref, "identity", "validator", "Decides on every application.", materiality="high",
+        complexity=rated,
+    )  # fmt: skip
     if attempts_too:
         attempts.before_first_approval(house, story, ref)
     judging.approve(house.desk("paul"), ref)

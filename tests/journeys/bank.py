@@ -187,6 +187,12 @@ class Bank:
         self.steps[f"review {name}"] = self.run(
             "vera", "review", this, "--opinion", "fit", "--finding", "low:small sample"
         )
+        words = work / "rated.txt"
+        words.write_text("A small book, and boosted trees.")
+        self.run(
+            "vera", "write", this, "--section", "identity", "--role", "validator", "--file", words,
+            "--materiality", "low", "--complexity", "high",
+        )  # fmt: skip
         terms = (*(("--fallback", fallback) if fallback else ()), *more)
         self.steps[f"propose {name}"] = self.run("omar", "propose", this, "--days", 365, *terms)
         return manifest

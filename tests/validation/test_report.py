@@ -174,9 +174,11 @@ def test_a_version_without_anything_is_reported_too() -> None:
 
 def test_stored_results_are_judged_by_another_policy_without_a_new_run() -> None:
     told = tuple(
-        Signed(SectionText(v=1, section=section, role=role, text=WORDS, person=PersonId("ann"), at_us=AT),
+        Signed(SectionText(v=1, section=section, role=role, text=WORDS, person=PersonId(person), at_us=AT),
                digest_of(section.encode()), "k")
-        for section, role in (("intended-use", "author"), ("limitations", "author"), ("opinion", "validator"))
+        for section, role, person in (
+            ("intended-use", "author", "ann"), ("limitations", "author", "ann"), ("opinion", "validator", "vera")
+        )
     )  # fmt: skip
     calm = dossier(findings=(), texts=told)
     same = rejudge(calm, POLICY_BYTES)

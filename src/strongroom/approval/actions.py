@@ -216,7 +216,7 @@ def approve(
             raise EvidenceError("an approval says so, and comes with the same key's signature over the metadata")
         data, manifest = _evidence(version, means), _manifest(version, means)
         judged = check_evidence(ref, data, manifest, version.contract.tier, means.policy, register, micros(at))
-        demand_ready(version, means, at)
+        demand_ready(version, means, at, _earlier(books, version))
         case = case.approved_by(by.id, micros(at), means.policy.approvers)
         if case.state == "approved":
             check_four_eyes(judged.author, judged.validator, _voices(ref, voice, means), means.policy.approvers)
@@ -296,7 +296,7 @@ def release(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Mode
         case = _advanced(case.released_by(by.id, micros(at)), "release", Outcome("accept", by.id), means)
         published = {one.manifest: one for one in means.publisher.releases(ref.name)}
         if ref.manifest not in published:
-            demand_ready(version, means, at)
+            demand_ready(version, means, at, _earlier(books, version))
         document = published.get(ref.manifest) or proposed(ref, means)[1]
         for digest in (item.sha256 for item in document.evidence):
             means.shelf.put_evidence(means.blobs.get(digest))
@@ -311,6 +311,12 @@ def release(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Mode
 
 def _model(ref: ModelRef) -> Resource:
     return Resource("Model", ref.name, {"manifest": ref.manifest})
+
+
+def _earlier(books: ApprovalBooks, version: Version) -> tuple[Version, ...]:
+    """Versions of the same model that were submitted before this one."""
+    listed = books.versions.of_model(version.ref.name)
+    return tuple(listed[: [one.ref for one in listed].index(version.ref)])
 
 
 def _evidence(version: Version, means: Means) -> dict[str, bytes]:

@@ -23,9 +23,9 @@ from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, REVIEW, SAMPLE, SCAN, VALIDATION
 from strongroom.validation.chapters import lacking
 from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms, gaps, tier_gap
-from strongroom.validation.findings import blocking
+from strongroom.validation.findings import SEVERITIES, Finding, blocking
 from strongroom.validation.human_text import current
-from strongroom.validation.policy import ValidationPolicy
+from strongroom.validation.policy import FindingsRule, ValidationPolicy
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
@@ -107,27 +107,25 @@ def gather(
     )
 
 
-def demand_ready(version: Version, means: Means, at: datetime) -> None:
+def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence[Version] = ()) -> None:
     """Hold a version's findings and report against the policy in force, before somebody approves or releases it.
+
+    Args:
+        version: of the registry.
+        means: what the verbs of approval work with.
+        at: now.
+        earlier: versions of the model that were submitted before: what was found wrong with them is wrong with this
+            one, too, until somebody settles it there.
 
     Raises:
         EvidenceError: a finding blocks, or the report lacks what the policy demands. The message names the section and
             the verb that helps; `details["lacks"]` counts what is missing.
+        ExpiredError: the policy is not in force.
     """
-    policy = ValidationPolicy.decode(means.judging)
-    found = findings_of(version, means.blobs, means.register)
-    reasons = [
-        f"{reason}; settle it with `strongroom findings accept` or `strongroom findings close`"
-        for reason in blocking(found, policy.finding_rule, micros(at))
-    ]
-    review = _opinion(version, means, micros(at) + SKEW_US)
-    known = {finding.name for finding in found}
-    for one in review.findings if review else ():
-        if one.severity in policy.finding_rule.block and one.status != "closed" and one.name not in known:
-            reasons.append(
-                f"the review's finding `{one.name}` is {one.severity} and stands in no register; enter it with "
-                f"`strongroom findings add {version.ref.name} --name {one.name}` and settle it there"
-            )
+    policy = ValidationPolicy.decode(means.judging).in_force(micros(at))
+    reasons = _unsettled(version, means, at, policy.finding_rule)
+    for one in earlier:
+        reasons += _unsettled(one, means, at, policy.finding_rule, of=f" of version {one.ref.manifest[:12]}")
     contract = version.contract
     demanded = policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
     if any(demand.by is msgspec.UNSET for demand in demanded):
@@ -135,12 +133,52 @@ def demand_ready(version: Version, means: Means, at: datetime) -> None:
     elif demanded or policy.tiering is not msgspec.UNSET:
         # words are asked for and nothing else: no need to draw up what machines fill
         texts = current(sections_of(version, means.blobs, means.register))
-        weak = tier_gap(policy, contract.tier, texts)
+        weak = tier_gap(policy, contract, version.author, texts)
         reasons += [] if weak is None else [weak]
-        reasons += [gap.message for gap in gaps(contract.name, demanded, texts, frozenset())]
+        reasons += [gap.message for gap in gaps(contract.name, version.author, demanded, texts, frozenset())]
     if reasons:
         more = f" ({len(reasons) - 1} more: `strongroom report` shows them)" if len(reasons) > 1 else ""
         raise EvidenceError(f"version {version.ref} is not ready: {reasons[0]}{more}", lacks=len(reasons))
+
+
+def demand_settled(version: Version, means: Means, at: datetime) -> None:
+    """Hold a released version's findings against the policy in force, before it answers more than it does.
+
+    Raises:
+        EvidenceError: a finding blocks.
+    """
+    reasons = _unsettled(version, means, at, ValidationPolicy.decode(means.judging).finding_rule)
+    if reasons:
+        raise EvidenceError(f"version {version.ref} may answer no more than it does: {reasons[0]}", lacks=len(reasons))
+
+
+def _unsettled(version: Version, means: Means, at: datetime, rule: FindingsRule, of: str = "") -> list[str]:
+    """Findings of the register and of the review that block, each with the verb that helps."""
+    found = findings_of(version, means.blobs, means.register)
+    model = f"{version.ref.name}@{version.ref.manifest[:12]}" if of else version.ref.name
+    reasons = [
+        f"{reason}; settle it with `strongroom findings accept {model}` or `strongroom findings close {model}`"
+        for reason in blocking(found, rule, micros(at), of)
+    ]
+    review = _opinion(version, means, micros(at) + SKEW_US)
+    for one in review.findings if review else ():
+        if one.severity not in rule.block or one.status == "closed":
+            continue
+        if review and not any(_stands_for(finding, one, review.person) for finding in found):
+            reasons.append(
+                f"the review's finding `{one.name}`{of} is {one.severity} and stands in no register; enter its words "
+                f"with `strongroom findings add {model} --severity {one.severity}` and settle it there"
+            )
+    return reasons
+
+
+def _stands_for(finding: Finding, one: ReviewFinding, reviewer: PersonId) -> bool:
+    """Whether a finding of the register is that of the review: no milder, and its name in the reviewer's own hand or
+    its very words. Anybody can take a name."""
+    if SEVERITIES.index(finding.raised.severity) < SEVERITIES.index(one.severity):
+        return False
+    named = finding.name == one.name and finding.steps[0].said.person == reviewer
+    return named or finding.raised.text.split() == one.text.split()
 
 
 def review_findings(version: Version, means: Means, at: datetime) -> frozenset[str]:

@@ -11,7 +11,7 @@ from strongroom.access.principals import Principal
 from strongroom.approval.evidence import SKEW_US, Register
 from strongroom.approval.four_eyes import voice_of
 from strongroom.approval.means import Means
-from strongroom.errors import EvidenceError, InvalidInputError, NotPermittedError
+from strongroom.errors import EvidenceError, FourEyesError, InvalidInputError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.ports import Door, RegistryBooks
 from strongroom.registry.versions import Paper, Version
@@ -44,6 +44,7 @@ def write(
 
     Raises:
         EvidenceError: the statement is about another version, or its writer does not hold the role it names.
+        FourEyesError: the author writes in another role than the author's.
         NotPermittedError: the policies, or someone else's signature.
         TamperedError, NotAuthenticatedError: the signature.
         ConflictError: it is there already, or the version came to its end.
@@ -51,7 +52,10 @@ def write(
     with door.open(Act(by, "write", _model(ref), at)) as books:
         text = read_section(envelope, ref, means.register)
         _check_own(text.said.person, text.said.at_us, by, at)
-        version = books.versions.get(ref).with_paper(Paper("section", means.blobs.put(envelope)))
+        known = books.versions.get(ref)
+        if text.said.person == known.author and text.said.role != "author":
+            raise FourEyesError(f"`{known.author}` wrote the model, and writes in its report as its author only")
+        version = known.with_paper(Paper("section", means.blobs.put(envelope)))
         books.versions.save(version)
         books.note(
             manifest=ref.manifest,

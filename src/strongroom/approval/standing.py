@@ -13,6 +13,7 @@ import msgspec
 from strongroom.access.credentials import FIRST_PEPPER
 from strongroom.access.principals import Principal
 from strongroom.approval.actions import Means
+from strongroom.approval.dossiers import demand_settled
 from strongroom.approval.four_eyes import voice_of
 from strongroom.approval.pointers import Pointer, RuleUsed, check_pointer, check_rule, pointed, rolled_back
 from strongroom.approval.ports import ApprovalBooks
@@ -116,6 +117,7 @@ def point(
 
     Raises:
         NotPermittedError: outside the plan, or not the operator's own signature.
+        EvidenceError: a finding holds up a version that would answer more than it does; going back is never held up.
         ConflictError: the draft carries another pointer, or does not follow the published one.
         TamperedError: the signature.
     """
@@ -137,6 +139,9 @@ def point(
             )
             if expected != pointer:
                 raise NotPermittedError("a roll-back goes to the champion's approved fallback and nowhere else")
+        if verb != "rollback":
+            for manifest in _answers_more(pointer, now):
+                demand_settled(books.versions.get(ModelRef(pointer.model, manifest)), means, at)
         voice = voice_of(means.register.people, key_id, micros(at), "operator")
         if voice.person != by.id or pointer.by != by.id:
             raise NotPermittedError(
@@ -235,6 +240,17 @@ def open_halts(model: str, means: Means) -> dict[Digest, set[PersonId]]:
     for one in lifts:
         voices.setdefault(one.halt, set()).add(one.person)
     return voices
+
+
+def _answers_more(pointer: Pointer, now: Pointer | None) -> list[Digest]:
+    """Versions that a pointer lets answer more than the one before: a new champion, a canary that begins or grows."""
+    found = []
+    if pointer.champion is not None and pointer.champion != (now.champion if now else None):
+        found.append(pointer.champion)
+    before = now.canary_percent if now and now.challenger == pointer.challenger else 0
+    if pointer.challenger is not None and pointer.canary_percent > before:
+        found.append(pointer.challenger)
+    return found
 
 
 def _check_voice(

@@ -39,10 +39,12 @@ def review(
 
     Example: strongroom review pd-cards --opinion fit --finding "low:two grades inverted" --room credit --home ~/vera
     """
-    from strongroom.wiring import judging
+    from strongroom.wiring import judging, reporting
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        case = judging.review(desk, find_version(desk.room, model).ref, opinion, judging.findings_of(finding or []))
+        ref = find_version(desk.room, model).ref
+        found = judging.findings_of(finding or [], reporting.finding_names(desk, ref))
+        case = judging.review(desk, ref, opinion, found)
     tell(as_json, {"case": case.id, "state": case.state}, [f"case {case.id}: {case.state}"])
 
 

@@ -121,11 +121,12 @@ class Version:
         """The version with one more signed statement about it.
 
         Raises:
-            ConflictError: this very statement is there already, or the version came to its end.
+            ConflictError: this very statement is there already, or it is no finding and the version came to its end.
         """
         if paper in self.papers:
             raise ConflictError("this statement is on the shelf already")
-        if self.state in ("rejected", "retired"):
+        if self.state in ("rejected", "retired") and paper.kind != "finding":
+            # what was found wrong holds up later versions, so it can be settled at any time
             raise ConflictError(f"version {self.ref} is {self.state}; nothing is added to it any more")
         return replace(self, papers=(*self.papers, paper))
 

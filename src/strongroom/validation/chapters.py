@@ -34,9 +34,9 @@ def draw_up(dossier: Dossier) -> Report:
     }
     filled = frozenset(key for key, found in blocks.items() if found)
     missing: dict[SectionKey, list[str]] = {}
-    for gap in gaps(contract.name, dossier.demands, dossier.texts, filled):
+    for gap in gaps(contract.name, dossier.author, dossier.demands, dossier.texts, filled):
         missing.setdefault(gap.section, []).append(gap.message)
-    weak = tier_gap(dossier.policy, contract.tier, dossier.texts)
+    weak = tier_gap(dossier.policy, contract, dossier.author, dossier.texts)
     if weak is not None:
         missing.setdefault("identity", []).append(weak)
     headline, summary = HEADLINES[results.verdict if results else "open"]

@@ -151,18 +151,27 @@ class Gap:
 
 
 def gaps(
-    model: str, demands: Sequence[SectionDemand], texts: Sequence[Signed], filled: frozenset[SectionKey]
+    model: str,
+    author: PersonId,
+    demands: Sequence[SectionDemand],
+    texts: Sequence[Signed],
+    filled: frozenset[SectionKey],
 ) -> tuple[Gap, ...]:
     """What the policy demands of the report and does not find.
 
     Args:
         model: name, for the command.
+        author: of the version, who is asked as its author and in no other role that they hold.
         demands: of the policy.
         texts: that count now.
         filled: sections in which anything stands.
     """
     order = list(TITLES)
-    written = {(text.said.section, text.said.role) for text in texts}
+    written = {
+        (text.said.section, text.said.role)
+        for text in texts
+        if text.said.person != author or text.said.role == "author"
+    }
     found = []
     for demand in demands:
         number, title = order.index(demand.section) + 1, TITLES[demand.section]
@@ -177,25 +186,32 @@ def gaps(
     return tuple(found)
 
 
-def tier_gap(policy: ValidationPolicy, tier: int, texts: Sequence[Signed]) -> str | None:
+def tier_gap(
+    policy: ValidationPolicy, contract: ModelContract, author: PersonId, texts: Sequence[Signed]
+) -> str | None:
     """Why the model's tier is weaker than its materiality and complexity ask for, or None.
 
-    Whoever wrote the section `identity` last and rated the model is asked; where nobody did, the tier stands as the
-    author's contract has it.
+    Ratings are signed with the section `identity`. The strictest that counts holds, and the author's own counts only
+    where it is stricter than the tier: a model that nobody else has rated is of the strictest tier of the table.
 
     Raises:
         InvalidInputError: a level that the policy does not know.
     """
     if isinstance(policy.tiering, UnsetType):
         return None
+    table, tier = policy.tiering, contract.tier
     rated = [text.said for text in texts if isinstance(text.said.materiality, str)]
-    if not rated:
-        return None
-    last = max(rated, key=lambda said: said.at_us)
-    wanted = policy.tiering.tier(str(last.materiality), str(last.complexity))
-    if tier <= wanted:
-        return None
-    return (
-        f"the model is of tier {tier}, and materiality {last.materiality} with complexity {last.complexity} asks for "
-        f"tier {wanted}; submit it with `tier = {wanted}`"
-    )
+    asked = {said: table.tier(str(said.materiality), str(said.complexity)) for said in rated}
+    if asked and (wanted := min(asked.values())) < tier:
+        said = next(one for one in rated if asked[one] == wanted)
+        return (
+            f"the model is of tier {tier}, and materiality {said.materiality} with complexity {said.complexity} asks "
+            f"for tier {wanted}; submit it with `tier = {wanted}`"
+        )
+    if tier > table.strictest and all(said.person == author for said in rated):
+        return (
+            f"the model is of tier {tier} by its contract, and nobody but its author has rated it; someone else does "
+            f"with `strongroom write {contract.name} --section identity --role validator "
+            f"--materiality {table.words[0]} --complexity {table.words[1]}`"
+        )
+    return None

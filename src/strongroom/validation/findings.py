@@ -18,6 +18,7 @@ from strongroom.validation.policy import FindingsRule
 from strongroom.vocabulary import Digest, PersonId, instant, parse_digest, parse_name, rfc3339
 
 Severity = Literal["low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
 Status = Literal["open", "accepted", "expired", "closed"]
 TEXT_LIMIT = 4000
 DAY_US = 86_400_000_000
@@ -234,10 +235,17 @@ def check_step(
             )
 
 
-def blocking(findings: Sequence[Finding], rule: FindingsRule, at_us: int) -> tuple[str, ...]:
-    """Why the findings block approval and release now, in words; empty where they do not."""
+def blocking(findings: Sequence[Finding], rule: FindingsRule, at_us: int, of: str = "") -> tuple[str, ...]:
+    """Why the findings block approval and release now, in words; empty where they do not.
+
+    Args:
+        findings: of one version.
+        rule: of the policy in force.
+        at_us: now.
+        of: more words after each name, such as of which version it is.
+    """
     return tuple(
-        f"finding `{finding.name}` is {finding.raised.severity} and {finding.settled_by(at_us)}"
+        f"finding `{finding.name}`{of} is {finding.raised.severity} and {finding.settled_by(at_us)}"
         for finding in findings
         if finding.raised.severity in rule.block and finding.status(at_us) in ("open", "expired")
     )

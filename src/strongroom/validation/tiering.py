@@ -76,6 +76,16 @@ class Tiering(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _place(self.complexity, complexity, "complexity")
         ]
 
+    @property
+    def strictest(self) -> int:
+        """The lowest number in the table."""
+        return min(min(row) for row in self.tiers)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The levels to choose from, of materiality and of complexity, for a command's help."""
+        return "|".join(level.name for level in self.materiality), "|".join(level.name for level in self.complexity)
+
     def materiality_of(self, exposure: str) -> str:
         """The level of materiality of an exposure.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Literal
 
 import msgspec
@@ -230,19 +231,20 @@ def validation_of(desk: AtDesk, version: Version) -> ValidationPredicate:
     return stated(desk, version, "validation", VALIDATION, "validation-service", ValidationPredicate)
 
 
-def findings_of(lines: Sequence[str]) -> list[Finding]:
-    """Findings from `severity:text` lines, numbered.
+def findings_of(lines: Sequence[str], taken: frozenset[str] = frozenset()) -> list[Finding]:
+    """Findings from `severity:text` lines, numbered past the names that stand in the register already.
 
     Raises:
         InvalidInputError: a line has another form.
     """
     found = []
-    for number, line in enumerate(lines, 1):
+    free = (name for number in count(1) if (name := f"f-{number}") not in taken)
+    for name, line in zip(free, lines, strict=False):
         severity, colon, text = line.partition(":")
         if not colon or severity not in ("low", "medium", "high"):
             raise InvalidInputError("a finding is written as low:text, medium:text or high:text", field="finding")
         level: Literal["low", "medium", "high"] = "low" if severity == "low" else "high"
         if severity == "medium":
             level = "medium"
-        found.append(Finding(id=f"f-{number}", severity=level, text=text.strip(), status="accepted"))
+        found.append(Finding(id=name, severity=level, text=text.strip(), status="accepted"))
     return found

@@ -182,6 +182,11 @@ def _events(desk: AtDesk, version: Version) -> list[Event]:
     return found
 
 
+def finding_names(desk: AtDesk, ref: ModelRef) -> frozenset[str]:
+    """Names of findings that stand in the register of a version."""
+    return frozenset(finding.name for finding in _findings(desk, ref))
+
+
 def _findings(desk: AtDesk, ref: ModelRef) -> tuple[Finding, ...]:
     return findings_of(version_of(desk, ref), desk.room.vault.blobs, desk.room.means().register)
 
