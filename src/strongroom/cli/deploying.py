@@ -24,7 +24,7 @@ from strongroom.cli.context import (
     moment_of,
     passphrase,
 )
-from strongroom.cli.output import Json, command, table, tell
+from strongroom.cli.output import Json, command, save, table, tell
 
 
 def _latencies(node: Path) -> dict[str, float]:
@@ -70,7 +70,7 @@ def compare(
         )
         found = facts(compare_versions(desk, [records], name, first, second, _latencies(node), since_us))
     if report is not None:
-        report.write_bytes(render(found))
+        save(report, render(found))
     if as_json:
         tell(True, found)
         return

@@ -17,7 +17,7 @@ from strongroom.cli.context import (
     at_desk,
     find_version,
 )
-from strongroom.cli.output import Json, ask_to_sign, command, tell
+from strongroom.cli.output import Json, ask_to_sign, command, save, tell
 
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
 
@@ -227,7 +227,7 @@ def halt(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         name, envelope = releasing.halt(desk, find_version(desk.room, model).ref, reason)
     if file is not None:
-        file.write_bytes(envelope)
+        save(file, envelope)
     tell(as_json, {"model": model.partition("@")[0], "halt": name}, [f"halted; the halt is called {name[:12]}"])
 
 

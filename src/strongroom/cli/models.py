@@ -21,7 +21,7 @@ from strongroom.cli.context import (
     moment_of,
     read_frame,
 )
-from strongroom.cli.output import Json, command, console, table, tell
+from strongroom.cli.output import Json, command, console, save, table, tell
 from strongroom.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -264,10 +264,10 @@ def validate(
                 validated = submitting.validate(desk, ref, lambda line: status.update(f"{line} ..."))
         except EvidenceError as error:
             if report is not None and "report" in error.details:
-                report.write_bytes(desk.room.vault.blobs.get(parse_digest(str(error.details["report"]))))
+                save(report, desk.room.vault.blobs.get(parse_digest(str(error.details["report"]))))
             raise
         if report is not None:
-            report.write_bytes(desk.room.vault.blobs.get(validated.predicate.report))
+            save(report, desk.room.vault.blobs.get(validated.predicate.report))
     tell(
         as_json,
         {

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
@@ -27,6 +31,9 @@ EXIT_CODES = {
     "unavailable": 5,
 }
 """Documented in docs/reference/cli.md; a test holds the page against this table."""
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""Errors of a disk, which come without a name of a file where the file was open already."""
 
 FAMILIES: tuple[tuple[type[StrongroomError], str], ...] = (
     (RefusedError, "refused"),
@@ -79,9 +86,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             sys.stdout = None  # the interpreter must not flush it again at exit
             raise typer.Exit(EXIT_CODES["done"]) from None
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in DISK_FULL:
                 raise
-            why = UnavailableError(f"`{error.filename}`: {(error.strerror or 'input or output failed').lower()}")
+            where = f"`{error.filename}`" if error.filename is not None else "a file"
+            why = UnavailableError(f"{where}: {(error.strerror or 'input or output failed').lower()}")
             refuse(why, bool(kwargs.get("as_json")))
 
     return wrapped
@@ -96,6 +104,31 @@ def refuse(error: StrongroomError, as_json: bool) -> NoReturn:
         if error.entry is not None:
             errors.print(f"  recorded as {error.entry}", style="dim", soft_wrap=True)
     raise typer.Exit(exit_code(error)) from None
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file of somebody's choice whole or not at all: what stood there before stays until the new one is there.
+
+    Raises:
+        UnavailableError: it cannot be written; nothing is left behind.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a pipe or a device, which nothing can take the place of
+            return
+        path = path.resolve()  # of a link, what it points to is written, and the link stays
+        beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+        try:
+            with beside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        why = (error.strerror or "input or output failed").lower()
+        raise UnavailableError(f"`{path}` cannot be written: {why}") from error
 
 
 def ask_to_sign(lines: Iterable[str], yes: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.context import HomeOption, HomePassphrase, RoomOption, RoomPassphrase, at_desk
-from strongroom.cli.output import Json, command, table, tell
+from strongroom.cli.output import Json, command, save, table, tell
 from strongroom.cli.rooms import policy as policy
 
 PolicyFile = Annotated[
@@ -35,7 +35,7 @@ def policy_sign(
 
     content, target = file.read_bytes(), file.with_suffix(".dsse")
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        target.write_bytes(trying_policies.sign(desk, content))
+        save(target, trying_policies.sign(desk, content))
     tell(
         as_json,
         {"policy": digest_of(content), "signature": str(target)},

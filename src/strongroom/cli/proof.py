@@ -22,7 +22,7 @@ from strongroom.cli.context import (
     passphrase,
     read_frame,
 )
-from strongroom.cli.output import EXIT_CODES, Json, command, table, tell
+from strongroom.cli.output import EXIT_CODES, Json, command, save, table, tell
 from strongroom.errors import InvalidInputError, TamperedError
 
 
@@ -101,7 +101,7 @@ def receipt(
 
     secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
-        to.write_bytes(proving.receipt(desk, records, decision_id))
+        save(to, proving.receipt(desk, records, decision_id))
     tell(as_json, {"decision_id": decision_id, "file": str(to)}, [f"receipt written to {to}"])
 
 
@@ -168,7 +168,7 @@ def letter(
     if to is None:
         tell(as_json, facts | {"letter": written.text}, [written.text])
         return
-    to.write_text(written.text, encoding="utf-8", newline="\n")
+    save(to, written.text.encode())
     tell(as_json, facts | {"file": str(to)}, [f"letter written to {to}"])
 
 
@@ -308,7 +308,7 @@ def erase(
         )
     erased = erase_patiently(lambda: at_desk(room, room_passphrase, home, passphrase_file), node, secret, subject, wait)
     if certificate is not None:
-        certificate.write_bytes(erased.envelope)
+        save(certificate, erased.envelope)
     dates = {
         "online": rfc3339(instant(erased.certificate.online_us)),
         "backups": rfc3339(instant(erased.certificate.backups_us)),

@@ -19,7 +19,7 @@ from strongroom.cli.context import (
     find_version,
     moment_of,
 )
-from strongroom.cli.output import Json, command, console, table, tell
+from strongroom.cli.output import Json, command, console, save, table, tell
 from strongroom.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -113,14 +113,16 @@ def report(
     drawn = draw_up(dossier)
     written = {}
     if html is not None:
-        html.write_bytes(page_of(drawn))
-        written["html"] = digest_of(html.read_bytes())
+        page = page_of(drawn)
+        save(html, page)
+        written["html"] = digest_of(page)
     if pdf is not None:
         from strongroom.adapters.typst_pdf import print_report
 
         with console.status("setting the print ..."):
-            pdf.write_bytes(print_report(drawn))
-        written["pdf"] = digest_of(pdf.read_bytes())
+            printed = print_report(drawn)
+        save(pdf, printed)
+        written["pdf"] = digest_of(printed)
     lacks = [{"section": section.key, "message": lack} for section in drawn.sections for lack in section.lacks]
     tell(
         as_json,
