@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NewType, Protocol
@@ -25,6 +26,7 @@ Jurisdiction = NewType("Jurisdiction", str)
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 _JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?\Z")
+_TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 NAME_LIMIT = 63
 
 
@@ -42,6 +44,14 @@ def parse_digest(text: str) -> Digest:
     if not _DIGEST.match(text):
         raise InvalidInputError("a digest is 64 lower-case hexadecimal digits", rule="digest")
     return Digest(text)
+
+
+def is_plain(text: str) -> bool:
+    """Whether words can be shown among others: no control characters but tab and line feed, and none that turn the
+    direction of writing, so that what stands on the page is what a reader sees (CVE-2021-42574)."""
+    return not any(
+        char in _TURNING or (unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n") for char in text
+    )
 
 
 def parse_name(text: str, what: str) -> str:

@@ -6,6 +6,7 @@ Bounds are decimal strings in documents (format 1 has no floats) and compared as
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinit
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.series import SeriesContract, check_series
 from strongroom.registry.source import Source
-from strongroom.vocabulary import parse_jurisdiction, parse_name
+from strongroom.vocabulary import is_plain, parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
 RuntimeName = Literal["onnxruntime", "xgboost"]
@@ -219,6 +220,16 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The name under which the sandbox's jobs are given the model file."""
         return "model" + MODEL_SUFFIX[self.engine]
 
+    def _words(self) -> Iterator[str]:
+        """Every text that people read in reports and papers."""
+        yield from (self.title, self.owner, self.product, self.process, self.description)
+        yield from (*self.purposes, *self.environments, *self.protected)
+        yield from (cut.decision for cut in self.cut_offs)
+        for one in self.input.features:
+            yield from (one.unit, one.purpose, one.legal_basis)
+        if not isinstance(self.outcome, msgspec.UnsetType):
+            yield from (self.outcome.meaning, self.outcome.window)
+
     def __post_init__(self) -> None:
         parse_name(self.name, "model name")
         if not self.purposes or not self.jurisdictions or not self.environments:
@@ -227,6 +238,12 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         for label in self.jurisdictions:
             parse_jurisdiction(label)
+        if not all(map(is_plain, self._words())):
+            raise InvalidInputError(
+                "the contract has a text with control characters, or with such as turn the direction of writing; "
+                "plain words only",
+                field="model.toml", rule="text",
+            )  # fmt: skip
         seen = {feature.name for feature in self.input.features}
         for name in self.protected:
             if name in seen:

@@ -158,9 +158,12 @@ def effect_tests(
             answer("sensitivity.effects", made[0].span, sentence, basis, unit=unit, details=[("feature", made[0].name)])
         )
         moved = soundness.stressed(predict, rows, made, names, DEVIATIONS)
-        sentence = (
-            f"With every feature one standard deviation towards a higher score, the mean score moves by {moved:+.4g}."
-        )
+        sentence = ""
+        if not isinstance(moved, NotEvaluable):
+            sentence = (
+                "With every feature one standard deviation towards a higher score, the mean score moves by "
+                f"{moved:+.4g}."
+            )
         details: list[tuple[str, float | int | str]] = [("standard deviations", DEVIATIONS)]
         found.append(answer("sensitivity.stress", moved, sentence, basis, unit=unit, details=details))
         tables.append(

@@ -6,6 +6,7 @@ says so, under their name. The latest text of a role about a section counts; the
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,7 +98,8 @@ def check_text(text: str, field: str, limit: int) -> None:
     """
     if not text.strip() or len(text) > limit:
         raise InvalidInputError(f"`{field}` needs 1 to {limit} characters of text", field=field, rule="text")
-    if any(not char.isprintable() and char != "\n" for char in text):
+    # spaces that do not break are what word processors write, and French
+    if any(not char.isprintable() and char != "\n" and unicodedata.category(char) != "Zs" for char in text):
         raise InvalidInputError(
             f"`{field}` holds a control character; plain words and line breaks only", field=field, rule="text"
         )

@@ -98,10 +98,15 @@ def find_proxies(
     with threadpool_limits(1):
         for k in range(FOLDS):
             seen, held = fold != k, fold == k
-            fit = _fit(x[seen], y[seen])
-            whole[held] = fit(x[held])
+            # trees cannot be grown on a feature of which no row has a value; such a one tells nothing
+            told = np.isfinite(x[seen]).any(axis=0)
+            if not told.any():
+                return NotEvaluable("no feature has a value in the rows that are looked at")
+            full = np.where(told, x, np.float32(0.0))
+            fit = _fit(full[seen], y[seen])
+            whole[held] = fit(full[held])
             for feature in range(x.shape[1]):
-                mixed = x[held].copy()
+                mixed = full[held].copy()
                 mixed[:, feature] = mixed[shuffles[k], feature]
                 without[feature, held] = fit(mixed)
     areas = [discrimination.auc(y == name, whole[:, place]) for place, name in enumerate(names)]
@@ -141,7 +146,8 @@ def _folds(y: Codes) -> Codes:
 
 
 def _alone(values: npt.NDArray[np.float32], member: npt.NDArray[np.bool_], fold: Codes) -> float:
-    edges = np.unique(np.nanquantile(values, np.arange(1, BINS) / BINS)) if np.isfinite(values).any() else np.empty(0)
+    there = values[np.isfinite(values)]
+    edges = np.unique(np.quantile(there, np.arange(1, BINS) / BINS)) if there.size else np.empty(0)
     place = np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left"))
     told = np.zeros(values.size)
     for k in range(FOLDS):

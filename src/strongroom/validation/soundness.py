@@ -236,11 +236,13 @@ def scorecard(rows: Rows, outcome: npt.NDArray[np.int64], bins: int = 5) -> Scor
     return NotEvaluable("the benchmark scorecard did not settle")
 
 
-def stressed(predict: Predict, rows: Rows, made: Sequence[Effect], names: Sequence[str], deviations: float) -> float:
+def stressed(
+    predict: Predict, rows: Rows, made: Sequence[Effect], names: Sequence[str], deviations: float
+) -> float | NotEvaluable:
     """Mean score when every feature moves against the applicant by so many standard deviations, less the mean now.
 
     Each feature moves in the direction in which its effect rises over the sample, and no further than the sample's own
-    extremes, so that the model is not asked about what it never saw.
+    extremes, so that the model is not asked about what it never saw. Not evaluable where a score is not finite.
     """
     rows = some(rows)
     moved = rows.copy()
@@ -252,7 +254,10 @@ def stressed(predict: Predict, rows: Rows, made: Sequence[Effect], names: Sequen
         shift = sign * deviations * float(column[there].std())
         low, high = float(column[there].min()), float(column[there].max())
         moved[there, place] = np.clip(column[there] + shift, low, high)
-    return float(predict(moved).astype(np.float64).mean() - predict(rows).astype(np.float64).mean())
+    before, after = (predict(part).astype(np.float64) for part in (rows, moved))
+    if not np.isfinite(before).all() or not np.isfinite(after).all():
+        return NotEvaluable("the model gives no finite score for some rows of the sample")
+    return float(after.mean() - before.mean())
 
 
 def _places(column: npt.NDArray[Any], edges: Floats) -> npt.NDArray[np.intp]:

@@ -13,10 +13,15 @@ import pyarrow.parquet as pq
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import Feature, InputContract, ModelContract, bound
 from strongroom.registry.kinds import CONTRACTS
+from strongroom.vocabulary import is_plain
 
 Rows = npt.NDArray[np.float32]
 PERIODS_LIMIT = 1_000_000
 """Periods of a time series lie between this and its negative."""
+LARGEST = 1e18
+"""No outcome, amount or weight of a sample lies beyond this or its negative: sums of squares of them stay finite."""
+LABEL_LIMIT = 64
+"""Characters of a group's name at most: it stands in sentences and tables of the report."""
 
 
 def read_table(data: bytes, what: str) -> pa.Table:
@@ -49,14 +54,16 @@ def numbers(table: pa.Table, column: str, what: str) -> npt.NDArray[np.float64]:
     values = table.column(column)
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
         raise InvalidInputError(f"column `{column}` of the {what} sample is not numeric", field=column, rule="type")
-    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy().astype(np.float64)
+    # whole numbers beyond 2**53 are rounded, not refused: what a feature may be says the contract
+    array: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     return array
 
 
 def feature_rows(table: pa.Table, contract: InputContract, what: str) -> Rows:
     """The features in the contract's order, float32, shape [rows, features]; missing is NaN."""
     columns = [numbers(table, feature.name, what) for feature in contract.features]
-    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which no contract lets in
+        return np.ascontiguousarray(np.column_stack(columns), dtype=np.float32)
 
 
 def outcomes(table: pa.Table, column: str, what: str) -> npt.NDArray[np.int64]:
@@ -82,7 +89,7 @@ def outcome_column(table: pa.Table, contract: ModelContract, what: str) -> npt.N
         return outcomes(table, column, what)
     values = numbers(table, column, what)
     low, high = contract.outcome_range
-    if not (np.isfinite(values) & (values >= low) & (values <= high)).all():
+    if not ((np.abs(values) <= LARGEST) & (values >= low) & (values <= high)).all():
         raise InvalidInputError(
             f"outcome `{column}` of the {what} sample is not a number within the contract's range in every row",
             field=column, rule="outcome",
@@ -106,7 +113,7 @@ def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[
                 found[name] = numbers(table, column, what)
             continue
         values = numbers(table, column, what)
-        sound = np.isfinite(values)
+        sound = np.abs(values) <= LARGEST
         if name == "exposure":
             sound &= values > 0.0
         elif name in ("limit", "amount"):
@@ -127,10 +134,21 @@ def sample_columns(table: pa.Table, contract: ModelContract, what: str) -> dict[
 
 
 def labels(table: pa.Table, column: str, what: str) -> list[str]:
-    """A column of groups as text; missing is a group of its own."""
+    """A column of groups as text; missing is a group of its own.
+
+    Raises:
+        InvalidInputError: absent, or a group's name is too long, or holds what would turn or hide the words around it.
+    """
     if table.column_names.count(column) != 1:
         raise InvalidInputError(f"the {what} sample needs one column `{column}`", field=column, rule="column")
-    return ["missing" if value is None else str(value) for value in table.column(column).to_pylist()]
+    found = ["missing" if value is None else str(value) for value in table.column(column).to_pylist()]
+    if not all(len(name) <= LABEL_LIMIT and is_plain(name) for name in set(found)):
+        raise InvalidInputError(
+            f"a group of `{column}` in the {what} sample has a name of more than {LABEL_LIMIT} characters or with "
+            "control characters; give groups short plain names",
+            field=column, rule="label",
+        )  # fmt: skip
+    return found
 
 
 def outside(rows: Rows, contract: InputContract) -> npt.NDArray[np.bool_]:
