@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,6 +100,26 @@ def test_findings_words_and_the_report_of_a_released_model(bank: Bank) -> None:
     assert again["sha256"] == drawn["sha256"], "what was signed since is left out"
     assert b"Not for limits." in page.read_bytes()
     assert bank.refused("audrey", "report", this, "--as-of", "2999-01-01T00:00:00+00:00")["error"] == "invalid-input"
+    with closing(sqlite3.connect(bank.room / "room.db")) as books:
+        change, first = "UPDATE versions SET document = ? WHERE manifest = ?", bank.steps["first"]
+        ((kept,),) = books.execute("SELECT document FROM versions WHERE manifest = ?", [first])
+        books.execute(change, [_without_findings(kept), first])
+        books.commit()
+        lost = bank.refused("audrey", "report", this, code=4)
+        found = bank.run("audrey", "fsck", code=4)
+        books.execute(change, [kept, first])
+        books.commit()
+    assert "the books no longer have it" in lost["message"]
+    (told,) = (one for one in found["checked"] if one["what"] == "words and findings")
+    assert len(told["findings"]) == 3, "raised, accepted, closed"
+
+
+def _without_findings(document: bytes | str) -> bytes | str:
+    """A version as somebody with the database in hand would like it."""
+    told = json.loads(document)
+    told["papers"] = [paper for paper in told["papers"] if paper["kind"] != "finding"]
+    made = json.dumps(told)
+    return made if isinstance(document, str) else made.encode()
 
 
 def test_a_new_policy_is_tried_on_what_answers(bank: Bank) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from strongroom.access.people import PeopleRegister
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
+from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
 from strongroom.compliance import actions as compliance
 from strongroom.encoding import canonical
@@ -36,6 +37,7 @@ from strongroom.wiring.founding import GOVERNANCE_SEED
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.records import NodeRecords, node_store
+from strongroom.wiring.reporting import lost_papers
 from strongroom.wiring.upkeep import dropped_by_retention
 
 
@@ -245,6 +247,7 @@ def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
         Checked("governance log", tuple(_log_findings(room))),
         Checked("outbox", tuple(f"{one.what}: act {one.act_id}" for one in room.office.fsck())),
         Checked("sealed files", tuple(_blob_findings(room, versions))),
+        Checked("words and findings", tuple(_paper_findings(room, versions))),
         Checked("people register", tuple(_register_findings(room))),
         Checked("signed requests", tuple(_request_findings(room))),
     ]
@@ -286,6 +289,19 @@ def _blob_findings(room: ControlPlane, versions: Sequence[Version]) -> list[str]
             except StrongroomError as error:
                 findings.append(f"{version.ref}: {error.message}")
     return findings
+
+
+def _paper_findings(room: ControlPlane, versions: Sequence[Version]) -> Iterator[str]:
+    """What people signed about versions: there, signed, following one from another, and all that the log knows of."""
+    register = room.means().register
+    for version in versions:
+        try:
+            sections_of(version, room.vault.blobs, register)
+            findings_of(version, room.vault.blobs, register)
+        except StrongroomError as error:
+            yield f"{version.ref}: {error.message}"
+    for version, lost in lost_papers((Entry.decode(logged.entry) for logged in room.log.entries()), versions):
+        yield f"{version.ref}: {lost}"
 
 
 def _register_findings(room: ControlPlane) -> list[str]:

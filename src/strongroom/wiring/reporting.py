@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from strongroom.approval import papers
@@ -162,6 +163,28 @@ def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Do
     )
 
 
+def lost_papers(entries: Iterable[Entry], versions: Sequence[Version]) -> Iterator[tuple[Version, str]]:
+    """What people said of versions and the log knows of, and the room's books no longer hold: words and findings.
+
+    Args:
+        entries: of the governance log.
+        versions: of the registry.
+
+    Yields:
+        The version, and the lost statement in words.
+    """
+    held = {(str(one.ref.name), str(one.ref.manifest)): one for one in versions}
+    for entry in entries:
+        if entry.verb not in ("write", "finding") or entry.outcome != "done":
+            continue
+        version = held.get((entry.on.id, str(entry.facts.get("manifest", ""))))
+        statement = str(entry.facts.get("statement", ""))
+        if version is not None and statement not in {paper.statement for paper in version.papers}:
+            what = entry.facts.get("finding", entry.facts.get("section", ""))
+            signed = f"`{entry.who}` signed statement {statement[:12]} (`{what}`)"
+            yield version, f"{signed}, and the books no longer have it"
+
+
 def _events(desk: AtDesk, version: Version) -> list[Event]:
     found = []
     for logged in desk.room.log.entries():
@@ -169,6 +192,8 @@ def _events(desk: AtDesk, version: Version) -> list[Event]:
             entry = Entry.decode(logged.entry)
         except InvalidInputError as error:
             raise TamperedError(f"entry {logged.ref.index} of the governance log does not read") from error
+        for _, lost in lost_papers([entry], [version]):
+            raise TamperedError(f"entry {logged.ref.index} of the governance log: {lost}; run `strongroom fsck`")
         if entry.on.kind != "Model" or entry.on.id != version.ref.name or entry.verb not in CHANGES:
             continue
         about = str(entry.facts.get("manifest", ""))
