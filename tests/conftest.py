@@ -1,10 +1,13 @@
-"""What holds for every test: key files and homes are made at a cost that a thousand of them can bear."""
+"""What holds for every test: what costs little once and much a thousand times is done once, or at the least cost."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
+import typer.main
+import typer.testing
 
 from strongroom.adapters import homes
 from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, Kdf
@@ -27,3 +30,12 @@ def shipped_costs(_cheap_passphrases: None, monkeypatch: pytest.MonkeyPatch) -> 
     """Passphrases cost what they cost people."""
     monkeypatch.setitem(PROFILES, "default", SHIPPED[0])
     monkeypatch.setattr(homes, "PBKDF2_ITERATIONS", SHIPPED[1])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_tree_of_commands() -> Iterator[None]:
+    """Typer's runner builds the whole tree of commands again for each call, which takes longer than most commands do.
+    A process of its own, as in life, builds it once; tests/journeys/test_command_form.py starts some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command))
+        yield
