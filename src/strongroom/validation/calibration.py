@@ -251,7 +251,8 @@ def calibration_line(outcome: npt.ArrayLike, probability: npt.ArrayLike, clip: f
     if isinstance(fitted, NotEvaluable):
         return fitted
     if isinstance(level, NotEvaluable):
-        return level
+        # a slope was found, so the classes are not separated
+        return NotEvaluable("the intercept at slope 1 cannot be found: predictions lie too near 0 or 1")
     beta, covariance = fitted
     errors = np.sqrt(np.diag(covariance))
     away = beta - np.array([0.0, 1.0])

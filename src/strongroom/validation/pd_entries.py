@@ -125,7 +125,8 @@ PD_ENTRIES = (
         formula="logistic regression of the outcome on the logit of the PD by Newton's method; Wald test that "
         "intercept is 0 and slope is 1",
         source="Cox 1958; Van Calster et al. 2019",
-        edge_cases="one outcome class, equal predictions, or predictions that separate the classes: not evaluable; "
+        edge_cases="one outcome class, equal predictions, or predictions that separate the classes or lie "
+        "too near 0 and 1: not evaluable; "
         "p of 0 or 1 is clipped, and how many were is shown",
     ),
     Entry(
