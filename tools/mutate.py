@@ -1,7 +1,7 @@
 """Change the verification code in one place at a time and demand that its tests notice.
 
     python -m tools.mutate                 every target that is done, and the page
-    python -m tools.mutate ledger/proof.py one target, printed, the page left alone
+    python -m tools.mutate ledger/proof.py one target, and its part of the page; the others' stays as it was
 
 Each mutant runs in a process of its own against a copy of the sources. A survivor without a reason in
 `tools/mutation_reasons.toml`, and a reason without a survivor, fail the run. See docs/adr/0033-mutation-testing.md.
@@ -10,11 +10,15 @@ Each mutant runs in a process of its own against a copy of the sources. A surviv
 from __future__ import annotations
 
 import ast
+import compileall
 import copy
+import math
+import multiprocessing
 import os
 import queue
+import re
+import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +26,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,11 +34,23 @@ PACKAGE = Path("src/strongroom")
 PAGE = ROOT / "docs/reference/mutation.md"
 REASONS = ROOT / "tools/mutation_reasons.toml"
 JOBS = 2
+MEMORY_BYTES = 4 << 30
+# wall time: only a test that waits for ever runs into it, for one that computes for ever is out of processor time first
+PATIENCE_S = 600
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([
+    "pytest", "_pytest.doctest", "anyio.pytest_plugin", "xdist.plugin", "pytest_cov.plugin", "hypothesis.strategies",
+    "hypothesis.extra.numpy", "numpy", "scipy.stats", "scipy.optimize", "sklearn.metrics", "pymerkle", "msgspec",
+    "cryptography.x509", "httpx", "pyarrow", "structlog",
+])  # fmt: skip
 # a target and the fast tests that cover it; what is not here has not been done
 TARGETS = {
     "ledger/proof.py": ("tests/ledger/test_proof.py",),
     "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
     "access/authorisation.py": ("tests/access/test_authorisation.py",),
+    "serving/release_checks.py": (
+        "tests/serving/test_release_checks.py", "tests/serving/test_release_signatures.py",
+    ),
     "validation/stability.py": ("tests/validation/test_statistics_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
@@ -132,17 +149,47 @@ def mutants_of(source: str) -> list[Mutant]:
     return found
 
 
-def _passes(tree: Path, tests: tuple[str, ...], timeout_s: float) -> bool:
-    """Whether the tests pass against the sources in `tree`. Running out of time is failing."""
-    command = [
-        sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", "not slow",
-        "--hypothesis-seed=0", "-o", f"pythonpath={tree / 'src'} .", *tests,
-    ]  # fmt: skip
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "examples")}
+def _judge(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection) -> None:
+    """Run the tests against the sources in `tree` and answer (they pass, processor seconds); in a forked process."""
+    import hypothesis
+    import pytest
+
+    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    os.chdir(ROOT)
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silence, stream)
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    # an example that an earlier mutant left would make a kill that a clean run does not repeat
+    hypothesis.settings.register_profile("mutate", database=None)
+    hypothesis.settings.load_profile("mutate")
+    code = pytest.main([
+        "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", "not slow", "--hypothesis-seed=0",
+        "-o", f"pythonpath={tree / 'src'} .", *tests,
+    ])  # fmt: skip
+    answer.send((code == pytest.ExitCode.OK, time.process_time()))
+
+
+def _passes(tree: Path, tests: tuple[str, ...], limit_s: float) -> tuple[bool, float]:
+    """Whether the tests pass against the sources in `tree`, and the processor seconds they took.
+
+    Each run is a process of its own, forked from one that has loaded third-party packages and nothing of ours.
+    Running out of processor time, of memory or of patience is failing.
+    """
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_judge, args=(tree, tests, math.ceil(limit_s), theirs))
+    process.start()
+    theirs.close()
     try:
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=timeout_s).returncode == 0  # noqa: S603
-    except subprocess.TimeoutExpired:
-        return False
+        return ours.recv() if ours.poll(PATIENCE_S) else (False, limit_s)
+    except EOFError:
+        return False, limit_s
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
 
 
 def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]]:
@@ -158,15 +205,19 @@ def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]
         for job in range(JOBS):
             tree = Path(folder) / str(job)
             shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
+            # compiled once; what is changed stays uncompiled, for a file is known by its second and its size
+            compileall.compile_dir(tree / "src", quiet=1)
+            for stale in (tree / PACKAGE / target).parent.glob(f"__pycache__/{Path(target).stem}.*"):
+                stale.unlink()
             trees.put(tree)
         tree = Path(folder) / "0"
         place = tree / PACKAGE / target
-        began = time.monotonic()
-        if not _passes(tree, tests, 600):
+        passed, took_s = _passes(tree, tests, 600)
+        if not passed:
             raise RuntimeError(f"the tests of {target} fail without a mutant; mend them first")
-        timeout_s = 30 + 10 * (time.monotonic() - began)
+        limit_s = 2 + 3 * took_s
         place.write_text("raise ImportError\n")
-        if _passes(tree, tests, timeout_s):
+        if _passes(tree, tests, limit_s)[0]:
             raise RuntimeError(f"the tests of {target} do not load it from the copy")
         place.write_text(text)
 
@@ -174,7 +225,7 @@ def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]
             tree = trees.get()
             try:
                 (tree / PACKAGE / target).write_text(mutant.source)
-                return _passes(tree, tests, timeout_s)
+                return _passes(tree, tests, limit_s)[0]
             finally:
                 trees.put(tree)
 
@@ -213,8 +264,18 @@ def page_of(results: dict[str, tuple[int, list[Mutant]]], reasons: dict[str, dic
     return "\n".join(lines) + "\n"
 
 
+def results_on_page(reasons: dict[str, dict[tuple[str, str], str]]) -> dict[str, tuple[int, list[Mutant]]]:
+    """What the last runs found, by target."""
+    found = {}
+    for target, count in re.findall(r"^\| `([^`]+)` \| (\d+) \|", PAGE.read_text(), re.M):
+        mutants = mutants_of((ROOT / PACKAGE / target).read_text())
+        found[target] = int(count), [mutant for mutant in mutants if mutant.key in reasons.get(target, {})]
+    return found
+
+
 def main(only: list[str]) -> int:
-    reasons, results, wrong = read_reasons(), {}, 0
+    reasons, wrong = read_reasons(), 0
+    results = results_on_page(reasons)
     for target in only or TARGETS:
         results[target] = count, alive = survivors_of(target, TARGETS[target])
         known = reasons.get(target, {})
@@ -226,8 +287,8 @@ def main(only: list[str]) -> int:
         for key in known.keys() - {mutant.key for mutant in alive}:
             wrong += 1
             print(f"  has a reason and does not survive: in {key[0]}: {key[1]}", flush=True)
-    if not wrong and not only:
-        PAGE.write_text(page_of(results, reasons))
+    if not wrong:
+        PAGE.write_text(page_of({target: results[target] for target in TARGETS if target in results}, reasons))
     return 1 if wrong else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tools import mutate
@@ -52,13 +53,21 @@ def test_each_kind_of_change_is_made() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_fail_the_run(
-    known: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    known: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    page = tmp_path / "page.md"
+    before = PAGE.read_text()
+    page.write_text(before)
+    monkeypatch.setattr(mutate, "PAGE", page)
     target = next(iter(TARGETS))
     lone = Mutant(1, "f", "a -> b", "")
     others = [Mutant(2, *key, "") for key in read_reasons().get(target, {})]
     monkeypatch.setattr(mutate, "survivors_of", lambda *_: (9, others if known else [lone]))
     assert mutate.main([target]) == (0 if known else 1)
+    # a good run renews its own row and leaves the others; any other run leaves the page
+    rows, old = (re.findall(r"^\| `.+$", text, re.M) for text in (page.read_text(), before))
+    assert rows[1:] == old[1:]
+    assert rows[0].startswith(f"| `{target}` | 9 | ") if known else page.read_text() == before
     said = capsys.readouterr().out
     assert ("survives without a reason: line 1, f: a -> b" in said) is not known
     assert ("has a reason and does not survive" in said) is (not known and bool(others))
