@@ -51,7 +51,7 @@ def loans() -> Any:
 
 @cache
 def hardened(**more: Any) -> Any:
-    from strongroom.adapters.hardening import STUDY as FULL
+    from strongroom.validation.hardening import STUDY as FULL
 
     parameters = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.2, "n_jobs": 1, "random_state": 0}
     study = msgspec.structs.replace(FULL, **STUDY)
@@ -79,8 +79,8 @@ def test_monotone_constraints_are_proven_and_fewer_applicants_turn_their_decisio
 
 
 def test_the_contract_takes_the_figures_along_and_the_report_shows_both() -> None:
+    from strongroom.validation.before_after import word_of_the_author
     from strongroom.validation.catalogue import Basis, answer
-    from strongroom.validation.robustness import before_and_after
     from strongroom.vocabulary import digest_of
     from tests.validation.worked import contract
 
@@ -88,9 +88,9 @@ def test_the_contract_takes_the_figures_along_and_the_report_shows_both() -> Non
     assert wish.before["robustness.monotone"] == "2"
     stated = msgspec.structs.replace(contract(("income", "debt", "spare"), "t", "m"), robustness=wish)
     now = answer("robustness.monotone", 0, "", Basis("validation", digest_of(b"x"), 10))
-    (table,) = before_and_after(stated, [now])
+    (table,) = word_of_the_author(stated, [now])
     assert ("Declared monotone features without proof", "2", "0", "lower") in table.rows
-    assert before_and_after(contract(("a",), "t", "m"), [now]) == ()
+    assert word_of_the_author(contract(("a",), "t", "m"), [now]) == ()
 
 
 def test_rounded_scores_are_served_rounded_and_a_band_goes_to_a_person(tmp_path: Any) -> None:

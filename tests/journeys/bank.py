@@ -373,5 +373,52 @@ def contract(parent: str | None = None) -> dict[str, Any]:
             {"decision": "refer", "below": "0.5"},
             {"decision": "decline"},
         ],
+        # the second version's graph is altered afterwards and no forest any more
+        **({} if parent else {"explanation": explanation()}),
         "lineage": lineage,
     }
+
+
+LETTERS: Mapping[str, tuple[str, str, str, str]] = {
+    "en": ("Your application", "We could not approve your application. The principal reasons are:",
+           "You may ask us within 60 days for a person to look at the decision again.", "Reference"),
+    "de": ("Ihr Antrag", "Wir konnten Ihren Antrag nicht annehmen. Die wichtigsten Gründe sind:",
+           "Sie können innerhalb von 60 Tagen verlangen, dass ein Mensch die Entscheidung überprüft.", "Aktenzeichen"),
+    "fr": ("Votre demande", "Nous n'avons pas pu accepter votre demande. Les motifs principaux sont\u00a0:",
+           "Vous pouvez demander, dans un délai de 60 jours, qu'une personne réexamine la décision.", "Référence"),
+}  # fmt: skip
+REASONS: Mapping[str, tuple[str, str, str]] = {
+    "R01": ("Your credit line", "Ihr Kreditrahmen", "Votre ligne de crédit"),
+    "R02": ("Late payments in the last six months", "Verspätete Zahlungen in den letzten sechs Monaten",
+            "Retards de paiement au cours des six derniers mois"),
+    "R03": ("What you owed on your statements", "Ihre Rechnungsbeträge", "Le montant de vos relevés"),
+    "R04": ("What you paid each month", "Ihre monatlichen Zahlungen", "Vos paiements mensuels"),
+}  # fmt: skip
+
+
+def explanation() -> dict[str, Any]:
+    """Reason codes with every answer, and letters of them in three languages."""
+    starts = {"R02": ("PAY_", "EDUCATION"), "R03": ("BILL_AMT",), "R04": ("PAY_AMT",)}
+    code = {name: next((c for c in ("R03", "R04", "R02") if name.startswith(starts[c])), "R01") for name in FEATURES}
+    rows = samples()[1][list(FEATURES)].head(8).astype("float64")
+    return {
+        "v": 2,
+        "method": "interventional",
+        "code_map": "2026-11",
+        "always": True,
+        "reference": [[repr(value) for value in row] for row in rows.to_numpy().tolist()],
+        "groups": [
+            {"code": name, "features": [one for one in FEATURES if code[one] == name]} for name in sorted(REASONS)
+        ],
+        "letters": {
+            "version": "2026-11",
+            "decisions": ["decline"],
+            "texts": [
+                {
+                    "language": language, "subject": subject, "opening": opening, "closing": closing,
+                    "reference": reference, "reasons": {name: words[place] for name, words in REASONS.items()},
+                }
+                for place, (language, (subject, opening, closing, reference)) in enumerate(LETTERS.items())
+            ],
+        },
+    }  # fmt: skip

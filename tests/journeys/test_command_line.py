@@ -27,7 +27,18 @@ from strongroom.vocabulary import micros
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
 from tests.journeys import challenger
-from tests.journeys.bank import HELD_OUT, MODEL, REFERENCE, ROLES, SOURCE, Bank, applicants, each_key_derived_once
+from tests.journeys.bank import (
+    HELD_OUT,
+    LETTERS,
+    MODEL,
+    REASONS,
+    REFERENCE,
+    ROLES,
+    SOURCE,
+    Bank,
+    applicants,
+    each_key_derived_once,
+)
 from tests.journeys.drill import elsewhere, load
 
 REFUSED, TAMPERED, UNAVAILABLE = (EXIT_CODES[name] for name in ("refused", "tampered", "unavailable"))
@@ -554,11 +565,38 @@ def test_decisions_replay_bit_for_bit(bank: Bank) -> None:
     assert bank.refused("ann", "replay", asked[0]["decision_id"])["error"] == "not-permitted"
 
 
-def test_no_letter_is_written_without_approved_texts(bank: Bank) -> None:
-    decision = bank.steps["scored"][5]["decision_id"]
-    refused = bank.refused("audrey", "letter", decision, "--language", "de")
-    assert "have a new version approved" in refused["message"]
-    assert bank.refused("ann", "letter", decision, "--language", "de")["error"] == "not-permitted"
+def test_a_declined_applicant_gets_the_recorded_reasons_in_each_approved_language(bank: Bank) -> None:
+    declined = [one for one in bank.steps["scored"] if one["decision"] == "decline"]
+    assert declined, "some of fifty are declined"
+    decision = declined[0]["decision_id"]
+    bank.wait_for(lambda: bank.try_("audrey", "letter", decision, "--language", "en").exit_code == 0)
+    for place, (language, (subject, opening, rights, reference)) in enumerate(LETTERS.items()):
+        told = bank.run("audrey", "letter", decision, "--language", language)
+        assert 0 < len(told["codes"]) <= 4
+        reasons = [f"{n}. {REASONS[code][place]}" for n, code in enumerate(told["codes"], 1)]
+        lines = [subject, "", opening, "", *reasons, "", rights, "", f"{reference}: {decision}", ""]
+        assert told == {
+            "decision_id": decision, "decision": "decline", "language": language, "texts": "2026-11",
+            "code_map": "2026-11", "codes": told["codes"], "letter": "\n".join(lines),
+        }  # fmt: skip
+        # for people: the letter as it is sent, nothing spelled out and nothing around it
+        printed = bank.try_("audrey", "letter", decision, "--language", language)
+        assert printed.stdout == told["letter"]
+        to = bank.folder / "work" / f"letter-{language}.txt"
+        saved = bank.run("audrey", "letter", decision, "--language", language, "--to", to)
+        assert saved["file"] == str(to)
+        assert "letter" not in saved
+        assert to.read_text(encoding="utf-8") == told["letter"]
+
+
+def test_no_letter_is_written_in_another_language_nor_before_a_person_decided(bank: Bank) -> None:
+    by = {one["decision"]: one["decision_id"] for one in bank.steps["scored"]}
+    refused = bank.refused("audrey", "letter", by["decline"], "--language", "it")
+    assert "it has de, en, fr; have the texts approved" in refused["message"]
+    assert "needs no letter" in bank.refused("audrey", "letter", by["accept"], "--language", "de")["message"]
+    assert "tell of decline alone" in bank.refused("audrey", "letter", by["refer"], "--language", "de")["message"]
+    assert bank.refused("audrey", "letter", "0" * 32, "--language", "de")["error"] == "not-found"
+    assert bank.refused("ann", "letter", by["decline"], "--language", "de")["error"] == "not-permitted"
 
 
 def test_outcomes_are_posted_and_joined(bank: Bank) -> None:

@@ -26,6 +26,7 @@ CODES = {"R1": "R01", "R2": "R02", "R3": "R02", "M3": "M02"}
 def letters() -> Letters:
     block = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.S)[0]
     found = tomllib.loads(block)["explanation"]["letters"]
+    del found["decisions"]  # the recorded decision of these tests is `refer`
     for text in found["texts"]:
         text["reasons"] = {code: text["reasons"][word] + f" ({code})" for code, word in CODES.items()}
     return msgspec.convert(found, Letters)
@@ -93,6 +94,41 @@ def test_where_low_scores_are_adverse_the_last_decision_is_the_favourable_one() 
     with pytest.raises(InvalidInputError, match="needs no letter"):
         write_letter(glad, turned, "en")
     assert write_letter(msgspec.structs.replace(answer, decision=release.cut_offs[0].decision), turned, "en").text
+
+
+def test_a_letter_of_refusal_is_not_written_while_a_person_still_looks() -> None:
+    answer, release = recorded()
+    other = release.cut_offs[1].decision if len(release.cut_offs) > 2 else "refer"
+    said = msgspec.structs.replace(answer, decision=other)
+    assert write_letter(said, release, "en").decision == other, "left out, every decision but the favourable one"
+    wish = release.explanation
+    narrow = msgspec.structs.replace(
+        release,
+        explanation=msgspec.structs.replace(wish, letters=msgspec.structs.replace(letters(), decisions=("decline",))),
+    )
+    with pytest.raises(InvalidInputError, match="tell of decline alone"):
+        write_letter(said, narrow, "en")
+    assert write_letter(msgspec.structs.replace(answer, decision="decline"), narrow, "en").text
+
+
+def test_the_decisions_of_letters_are_decisions_against_the_applicant() -> None:
+    given = msgspec.structs.replace(letters(), decisions=("decline", "refer"))
+    given.demand_decisions(["accept", "refer", "decline"], "accept")
+    for decisions in (("accept",), ("nonsense",)):
+        with pytest.raises(InvalidInputError, match="are of refer, decline"):
+            msgspec.structs.replace(given, decisions=decisions).demand_decisions(
+                ["accept", "refer", "decline"], "accept"
+            )
+    for decisions in ((), ("decline", "decline")):
+        with pytest.raises(InvalidInputError):
+            msgspec.structs.replace(given, decisions=decisions)
+
+
+def test_spaces_that_do_not_break_are_text() -> None:
+    given = msgspec.to_builtins(letters())
+    given["texts"][2]["opening"] = "Les motifs principaux sont\u00a0:"
+    given["texts"][2]["reasons"]["R1"] = "Plus de 10\u202f000\u00a0euros"
+    assert msgspec.convert(given, Letters).texts[2].opening.endswith("\u00a0:")
 
 
 @pytest.mark.parametrize("change", [{"codes": ("R9",)}, {"code_map": "2020-01"}])

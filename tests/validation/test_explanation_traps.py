@@ -15,7 +15,7 @@ import pytest
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation import reasons
+from strongroom.validation import reasons, reasons_shown
 from strongroom.validation.artifact import open_model
 from strongroom.validation.attribution import contributions
 from strongroom.validation.catalogue import Basis
@@ -82,7 +82,7 @@ def battery_tests(limit: int = 3000) -> tuple[dict[str, Any], Any]:
     contract, model, rows, scores = worked()
     predict, _, _ = open_model(contract, model)
     basis = Basis("validation", digest_of(b"rows"), limit)
-    tests, charts = reasons.explanation_tests(contract, model, predict, rows[:limit], scores[:limit], basis)
+    tests, _, charts = reasons.explanation_tests(contract, model, predict, rows[:limit], scores[:limit], basis)
     return {test.rule: test for test in tests}, charts
 
 
@@ -229,7 +229,11 @@ def test_faithfulness() -> None:
     tests, charts = battery_tests()
     assert float(tests["explanation.additivity"].figure) < 1e-6
     assert float(tests["explanation.faithfulness"].figure) > 0.9
-    assert [chart.title for chart in charts] == ["Weight of the groups", "Deletion curve"]
+    titles = [chart.title for chart in charts]
+    assert titles[:2] == ["Weight of the groups", "How often a code is told"]
+    assert titles[-1] == "Deletion curve"
+    assert all(title.startswith("What ") for title in titles[2:-1])
+    assert len(titles) == 6
     contract, model, rows, scores = worked()
     predict, _, _ = open_model(contract, model)
     chosen = rows[np.argsort(-scores)[:60]]
@@ -264,3 +268,36 @@ def test_the_battery_and_its_report_tell_them() -> None:
     assert "Explanations" in page
     assert "<title>Deletion curve</title>" in page
     assert "<title>Weight of the groups</title>" in page
+    assert "Groups behind the codes" in page
+
+
+def test_what_the_codes_say_of_a_whole_sample_is_counted_by_hand() -> None:
+    contract, _, _, _ = worked()
+    weights = np.array([[2.0, -1.0, 0.5], [1.0, 3.0, -0.5], [4.0, -2.0, 0.0]])
+    principal = [(0, 2), (1, 0), (0,)]
+    table = reasons_shown.groups_told(contract, ("a", "b", "c"), weights, principal)
+    assert [row[0] for row in table.rows] == ["a", "b", "c"]
+    assert [float(text or "nan") for text in table.rows[1][2:]] == pytest.approx([2.0, 0.0, 1 / 3, 1 / 3])
+    assert [float(text or "nan") for text in table.rows[0][4:]] == pytest.approx([2 / 3, 1.0])
+    chart = reasons_shown.told_chart(("a", "b", "c"), principal, 3)
+    assert [float(y) for _, y in chart.series[0].points] == pytest.approx([1.0, 1 / 3, 1 / 3])
+    assert chart.words.endswith("a, b, c.")
+
+
+def test_a_course_is_a_mean_over_people_and_small_parts_are_not_told() -> None:
+    contract, _, _, _ = worked()
+    width = len(contract.input.features)
+    rows = np.zeros((200, width), np.float32)
+    rows[:, 0] = np.repeat(np.arange(20), 10)
+    rows[195:, 0] = 1000.0
+    rows[:5, 0] = np.nan
+    values = np.zeros((200, width))
+    values[:, 0] = -2.0 * np.nan_to_num(rows[:, 0])
+    (chart,) = reasons_shown.courses(contract, rows, values, "low")
+    points = [(float(x), float(y)) for x, y in chart.series[0].points]
+    assert all(y == pytest.approx(2 * x, rel=1e-3) for x, y in points)
+    assert len(points) <= reasons_shown.PARTS
+    assert points == sorted(points)
+    few = reasons_shown._course(np.arange(9.0), np.arange(9.0))
+    assert few == ()
+    assert reasons_shown._course(np.full(3, np.nan), np.zeros(3)) == ()

@@ -28,6 +28,7 @@ from strongroom.validation.policy import FraudTerms, ValidationPolicy
 from strongroom.validation.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
+from strongroom.vocabulary import digest_of
 
 CARDS = Path(__file__).parents[3] / "shared" / "data" / "card_fraud_ulb_1722.csv"
 
@@ -138,6 +139,28 @@ def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never
     assert result(found, "fairness.air").n < result(found, "fairness.false-alarms").n == len(rows)
     with pytest.raises(InvalidInputError):
         battery({**changes, "validation.parquet": as_bytes(rows.assign(sex=1))})
+
+
+@pytest.mark.slow
+def test_a_hardened_fraud_model_is_measured_beside_its_former_one() -> None:
+    from strongroom.registry.hardening import Hardening
+
+    inputs = worked()[1]
+    contract = parse_as(inputs["contract.json"], ModelContract)
+    told = Hardening(package=digest_of(b"former"), model="before/model.onnx", measures=("monotone",))
+    policy = ValidationPolicy.decode(inputs["policy.json"])
+    small = msgspec.structs.replace(policy.robustness, rows=200, attacked=10, calls=100, answers=(100,))
+    found = battery(
+        {
+            "contract.json": canonical(msgspec.structs.replace(contract, hardening=told)),
+            "policy.json": msgspec.structs.replace(policy, robustness=small).encode(),
+            "former.json": inputs["contract.json"],
+            "former.onnx": inputs["model.onnx"],
+        }
+    )
+    (table,) = [one for one in found.tables if one.title == "Before and after hardening"]
+    assert all(row[1] == row[2] for row in table.rows), "it is the same model twice"
+    assert found.former.artifact_sha256 == digest_of(inputs["model.onnx"])
 
 
 def test_frauds_that_hide_in_a_corner_are_a_weak_spot() -> None:

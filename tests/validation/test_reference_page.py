@@ -21,6 +21,7 @@ BATTERIES = (
     ),
     *("forecast.py", "forecast_soundness.py"),
     "pd_lifetime.py",
+    "changes.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

@@ -242,7 +242,7 @@ def test_a_contract_that_declares_nothing_is_told_so_and_a_policy_without_sizes_
 
 
 def test_a_sample_that_the_gateway_would_refuse_has_no_answers_and_no_errors() -> None:
-    from strongroom.validation import robustness
+    from strongroom.validation import bench, robustness
     from strongroom.validation.artifact import open_model
     from strongroom.validation.catalogue import Basis
     from strongroom.validation.scored import Scored
@@ -268,7 +268,7 @@ def test_a_sample_that_the_gateway_would_refuse_has_no_answers_and_no_errors() -
     rows = np.full((50, width), 9e9, np.float32)
     outcome = np.arange(50) % 2
     sample = Scored(Basis("validation", digest_of(b"x"), 50), rows, predict(rows), outcome)
-    found, tables, charts = robustness.measured(robustness.Subject(Asked(), study, sample, sample))
+    found, tables, charts = robustness.measured(bench.Subject(Asked(), study, sample, sample))
     told = {test.rule: test for test in found}
     for rule in ("robustness.noise", "robustness.near", "robustness.missing", "robustness.change"):
         assert told[rule].figure is None

@@ -214,7 +214,7 @@ class Client:
         answer = self._infer(name, contract, rows, features, subjects, receipts)
         parameters = answer["parameters"]
         first = int(parameters["decision_id"], 16)
-        columns: dict[str, Any] = {output["name"]: output["data"] for output in answer["outputs"]}
+        columns: dict[str, Any] = {output["name"]: _by_row(output, len(rows)) for output in answer["outputs"]}
         columns["decision_id"] = [f"{(first + row) % 2**128:032x}" for row in range(len(rows))]
         if "instead_of" in parameters:
             columns["instead_of"] = parameters["instead_of"]
@@ -307,6 +307,15 @@ def _error(status: int, document: Any) -> StrongroomError:
     details["status"] = status
     family = HaltedError if said.get("code") == HaltedError.code else _FAMILIES.get(status, RefusedError)
     return family(message, **details)
+
+
+def _by_row(output: Mapping[str, Any], rows: int) -> list[Any]:
+    """An output's data, one item a row: of several values a row, such as reason codes, a list without the padding."""
+    data, shape = output["data"], output["shape"]
+    if len(shape) < 2 or (shape[1] == 1 and output["datatype"] != "BYTES"):
+        return list(data)
+    width = int(shape[1])
+    return [[one for one in data[row * width : (row + 1) * width] if one != ""] for row in range(rows)]
 
 
 def _subjects(frame: pd.DataFrame, given: Sequence[str] | None) -> list[str]:

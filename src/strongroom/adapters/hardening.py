@@ -21,7 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from strongroom.errors import InvalidInputError, UnavailableError
-from strongroom.registry.contract import CutOff, ModelContract, bound
+from strongroom.registry.contract import ModelContract
+from strongroom.validation import measures as measures_of
+from strongroom.validation.forests import forest_of
+from strongroom.validation.hardening import STUDY
 from strongroom.validation.policy import RobustnessStudy
 from strongroom.vocabulary import digest_of
 
@@ -31,18 +34,6 @@ if TYPE_CHECKING:
 Measure = Literal["monotone", "adversarial"]
 Rows = npt.NDArray[np.float32]
 
-STUDY: Final = RobustnessStudy(
-    seed=1,
-    rows=5000,
-    noise="0.05",
-    near="0.02",
-    missing="0.1",
-    attacked=50,
-    steps=2000,
-    calls=1000,
-    answers=(250, 1000),
-)
-"""The sizes of the house's default policy."""
 LEVEL: Final = 0.95
 
 
@@ -122,26 +113,31 @@ def harden(
         raise InvalidInputError("1 to 50 rounds, 1 attacked row or more, 1 to 6 decimals", field="rounds", rule="range")
     names = [feature.name for feature in stated.input.features]
     x, y = _rows(development, names), development[outcome].to_numpy(np.int64)
-    before = _train(parameters, x, y)
-    slopes = {"increasing": 1, "decreasing": -1}
+    before = measures_of.train(parameters, x, y)
     held: dict[str, Any] = dict(parameters)
     if "monotone" in measures:
-        held["monotone_constraints"] = tuple(slopes.get(wish.monotone.get(name, ""), 0) for name in names)
-    model, added = _train(held, x, y), 0
+        held = measures_of.constrained(stated, held)
+    model, added = measures_of.train(held, x, y), 0
     if "adversarial" in measures:
-        model, added = _adversarial(stated, held, x, y, rounds, attacked, study)
-    after, artifact = _scorer(model), model
+        model, added = measures_of.adversarial(
+            stated, held, x, y, lambda trained: forest_of(stated, bytes(trained.get_booster().save_raw("ubj"))),
+            rounds=rounds, attacked=attacked, steps=study.steps, seed=study.seed,
+        )  # fmt: skip
+    after, artifact = measures_of.scorer(model), model
     if decimals is not None:
         artifact, after = _rounded(model, len(names), decimals)
     samples = ((x, y), (_rows(held_out, names), held_out[outcome].to_numpy(np.int64)))
     old, new = (
-        _measured(stated, before, _scorer(before), samples, study),
+        _measured(stated, before, measures_of.scorer(before), samples, study),
         _measured(stated, model, after, samples, study),
     )
     made = {**contract, "robustness": {**contract["robustness"], "before": {rule: old[rule][1] for rule in sorted(old)
                                                                            if old[rule][1] is not None}}}  # fmt: skip
     if band is not None:
-        made["cut_offs"] = _band(stated.cut_offs, band, refer_to)
+        made["cut_offs"] = [
+            {name: text for name, text in msgspec.to_builtins(cut).items() if text is not None}
+            for cut in measures_of.banded(stated.cut_offs, band, refer_to)
+        ]
     table = tuple((title, _number(figure), _number(new[rule][1]), side) for rule, (title, figure, side) in old.items())
 
     def predict(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -169,6 +165,7 @@ def _measured(
 ) -> dict[str, tuple[str, str | None, str]]:
     """Title, figure and better side of each test, by its rule."""
     from strongroom.validation import pd, robustness
+    from strongroom.validation.bench import Subject
     from strongroom.validation.catalogue import Basis
     from strongroom.validation.scored import Scored
 
@@ -177,7 +174,7 @@ def _measured(
         for role, (rows, outcome) in zip(("development", "validation"), samples, strict=True)
     )
     bench = _Bench(contract, bytes(model.get_booster().save_raw("ubj")), scorer)
-    found, _, _ = robustness.measured(robustness.Subject(bench, study, development, held_out))
+    found, _, _ = robustness.measured(Subject(bench, study, development, held_out))
     ranked = pd.discrimination_tests(development, held_out, LEVEL)
     return {
         test.rule: (test.title, test.figure, test.better)
@@ -185,104 +182,22 @@ def _measured(
     }
 
 
-def _adversarial(
-    contract: ModelContract,
-    parameters: Mapping[str, Any],
-    x: Rows,
-    y: npt.NDArray[np.int64],
-    rounds: int,
-    attacked: int,
-    study: RobustnessStudy,
-) -> tuple[Any, int]:
-    """Train, change rows as an applicant would, train again with these and the outcome that they had."""
-    try:
-        from strongroom.validation import forest_bounds
-    except ImportError as error:
-        raise UnavailableError("adversarial training needs dtai-veritas; install strongroom[validation]") from error
-    from strongroom.validation.forests import forest_of
-    from strongroom.validation.tables import outside
-
-    wish, cuts = contract.robustness, [bound(cut.below) or 0.0 for cut in contract.cut_offs[:-1]]
-    if isinstance(wish, msgspec.UnsetType) or not cuts:
-        raise InvalidInputError("adversarial training needs a cut-off", field="cut_offs", rule="given")
-    random, good = np.random.default_rng(study.seed), ~outside(x, contract.input)
-    rows, outcomes, model, added = x, y, _train(parameters, x, y), 0
-    for _ in range(rounds):
-        scores = _scorer(model)(x).astype(np.float64)
-        refused = random.permutation(np.flatnonzero(good & (scores >= cuts[0])))[:attacked]
-        forest = forest_of(contract, bytes(model.get_booster().save_raw("ubj")))
-        encoded = forest_bounds.Encoded.of(forest, contract.input)
-        made, kept = [], []
-        for place in refused:
-            cut = max(c for c in cuts if c <= scores[place])
-            change = forest_bounds.smallest_change(encoded, x[place], cut, wish.actions, wish.limit, study.steps)
-            if change.row is not None:
-                made.append(change.row)
-                kept.append(y[place])
-        if not made:
-            break
-        added += len(made)
-        rows, outcomes = np.vstack([rows, *made]), np.concatenate([outcomes, kept])
-        model = _train(parameters, rows, outcomes)
-    return model, added
-
-
-def _train(parameters: Mapping[str, Any], x: Rows, y: npt.NDArray[np.int64]) -> Any:
-    try:
-        from xgboost import XGBClassifier
-    except ImportError as error:
-        raise UnavailableError("hardening needs XGBoost; install strongroom[package]") from error
-    return XGBClassifier(**parameters).fit(x, y)
-
-
-def _scorer(model: Any) -> Callable[[Rows], Rows]:
-    return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], np.float32)
-
-
 def _rounded(model: Any, width: int, decimals: int) -> tuple[bytes, Callable[[Rows], Rows]]:
-    """The model as ONNX with three more steps: times a power of ten, rounded, divided."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise UnavailableError("rounding needs onnx; install strongroom[package]") from error
-    from strongroom.adapters.packaging import OPSET, convert_booster
-
-    graph = onnx.load_from_string(convert_booster(model, width))
-    if not any(known.domain == "" for known in graph.opset_import):
-        graph.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    name, inner = "probabilities", "unrounded"
-    for node in graph.graph.node:
-        node.output[:] = [inner if out == name else out for out in node.output]
-    power = onnx.helper.make_tensor("power", onnx.TensorProto.FLOAT, [], [10.0**decimals])
-    graph.graph.initializer.append(power)
-    graph.graph.node.extend([
-        onnx.helper.make_node("Mul", [inner, "power"], ["raised"]),
-        onnx.helper.make_node("Round", ["raised"], ["whole"]),
-        onnx.helper.make_node("Div", ["whole", "power"], [name]),
-    ])  # fmt: skip
-    onnx.checker.check_model(graph)
-    artifact = graph.SerializeToString()
+    """The model as ONNX whose probabilities are rounded, and its scores."""
+    from strongroom.adapters.packaging import convert_booster
     from strongroom.validation.artifact import open_session
 
+    try:
+        artifact = measures_of.rounded(convert_booster(model, width), "probabilities", decimals)
+    except ImportError as error:
+        raise UnavailableError("rounding needs onnx; install strongroom[package]") from error
     session = open_session(artifact)
     tensor = session.get_inputs()[0].name
 
     def scored(rows: Rows) -> Rows:
-        return np.ascontiguousarray(session.run([name], {tensor: rows})[0][:, 1], np.float32)
+        return np.ascontiguousarray(session.run(["probabilities"], {tensor: rows})[0][:, 1], np.float32)
 
     return artifact, scored
-
-
-def _band(cut_offs: Sequence[CutOff], half: float, refer_to: str) -> list[dict[str, Any]]:
-    """Cut-offs with a band around each that is referred."""
-    edges = [(bound(cut.below) or 0.0, cut.decision) for cut in cut_offs[:-1]]
-    made: list[dict[str, Any]] = []
-    for cut, decision in edges:
-        low, high = cut - half, cut + half
-        if not half > 0 or (made and low <= float(made[-1]["below"])):
-            raise InvalidInputError("a band is above 0 wide, and two bands do not meet", field="band", rule="range")
-        made += [{"decision": decision, "below": f"{low:.10g}"}, {"decision": refer_to, "below": f"{high:.10g}"}]
-    return [*made, {"decision": cut_offs[-1].decision}]
 
 
 def _stated(contract: Mapping[str, Any]) -> ModelContract:

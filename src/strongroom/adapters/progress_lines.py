@@ -8,7 +8,7 @@ from typing import Final
 
 LINES_LIMIT: Final = 200
 LINE_BYTES: Final = 200
-_LINE: Final = re.compile(rb"([a-z]{1,16} battery: [a-z0-9 ,:.%-]{1,100})\Z")
+_LINE: Final = re.compile(rb"((?:[a-z]{1,16} battery|hardening): [a-z0-9 ,:.%-]{1,100})\Z")
 
 
 class ProgressLines:

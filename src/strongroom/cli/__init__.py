@@ -11,6 +11,7 @@ from strongroom import __version__
 from strongroom.cli import (
     deploying,
     granting,
+    hardening,
     judgement,
     models,
     planning,
@@ -38,7 +39,15 @@ app = typer.Typer(
 
 SECTIONS: dict[str, list[Callable[..., None]]] = {
     "The room": [rooms.init, rooms.timestamp],
-    "A model's way in": [models.package, models.convert, models.submit, models.sample, models.scan, models.validate],
+    "A model's way in": [
+        models.package,
+        models.convert,
+        hardening.harden,
+        models.submit,
+        models.sample,
+        models.scan,
+        models.validate,
+    ],
     "Judgement": [
         reporting.write,
         reporting.report,

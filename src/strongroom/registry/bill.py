@@ -51,6 +51,9 @@ def bill_of_materials(version: Version, outcome: str, licences: Mapping[str, str
     ]
     if not isinstance(contract.source, UnsetType):
         properties.append({"name": "strongroom:converted-from", "value": contract.source.format})
+    if not isinstance(contract.hardening, UnsetType):
+        properties.append({"name": "strongroom:hardened-from", "value": contract.hardening.package})
+        properties.append({"name": "strongroom:hardened-by", "value": ", ".join(contract.hardening.measures)})
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": model,

@@ -88,6 +88,7 @@ def model_card(version: Version, changes: Sequence[PointerChange] = (), figures:
             ("what", "value"),
             [
                 ("code", contract.lineage.code_commit),
+                *_hardened(contract),
                 *((f"data `{name}`", value) for name, value in sorted(contract.lineage.data.items())),
                 *((f"parameter `{name}`", value) for name, value in sorted(contract.lineage.parameters.items())),
                 *((f"package `{name}`", value) for name, value in sorted(contract.lineage.environment.items())),
@@ -116,6 +117,13 @@ def model_card(version: Version, changes: Sequence[PointerChange] = (), figures:
         else "Never live.",
     ]
     return f"---\n{_front_matter(version, figures)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _hardened(contract: ModelContract) -> list[tuple[str, str]]:
+    told = contract.hardening
+    if isinstance(told, UnsetType):
+        return []
+    return [("hardened from package", f"`{told.package}`"), ("hardened by", ", ".join(told.measures))]
 
 
 def _front_matter(version: Version, figures: Sequence[Figure]) -> str:

@@ -14,6 +14,8 @@ import msgspec
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation
 from strongroom.registry.guard import GuardWish
+from strongroom.registry.hardening import KINDS as HARDENED_KINDS
+from strongroom.registry.hardening import Hardening
 from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinition, check_outcome
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.series import SeriesContract, check_series
@@ -153,7 +155,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says what the battery proves and
     attacks. `conditions` are features that may lawfully explain a difference between groups: the fairness tests also
     compare people who are alike in them.
-    `series` says what a forecast is of.
+    `series` says what a forecast is of. `hardening` says from which package this one was made.
     """
 
     v: Literal[1]
@@ -182,6 +184,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     conditions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     series: SeriesContract | msgspec.UnsetType = msgspec.UNSET
     source: Source | msgspec.UnsetType = msgspec.UNSET
+    hardening: Hardening | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:
@@ -264,6 +267,9 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if not isinstance(self.explanation, msgspec.UnsetType):
             self.explanation.demand_features(tuple(feature.name for feature in self.input.features))
+            if not isinstance(self.explanation.letters, msgspec.UnsetType) and self.cut_offs:
+                names = [cut.decision for cut in self.cut_offs]
+                self.explanation.letters.demand_decisions(names, names[0 if self.explanation.adverse == "high" else -1])
             if self.explanation.method == "path-dependent" and self.engine != "xgboost":
                 raise InvalidInputError(
                     "path-dependent values need the training weights in the model file, which only `xgboost` keeps; "
@@ -273,6 +279,17 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 )
         if not isinstance(self.robustness, msgspec.UnsetType):
             self.robustness.demand_features({feature.name: feature.type for feature in self.input.features})
+        if not isinstance(self.hardening, msgspec.UnsetType):
+            if self.kind not in HARDENED_KINDS:
+                raise InvalidInputError(
+                    f"a hardened model is of kind {', '.join(HARDENED_KINDS)}", field="hardening", rule="kind"
+                )
+            if isinstance(self.hardening.referred, str) and self.hardening.referred not in {
+                cut.decision for cut in self.cut_offs
+            }:
+                raise InvalidInputError(
+                    "the band of `hardening` is one of the decisions", field="hardening", rule="referred"
+                )
         check_outcome(self.kind, self.output.unit, self.outcome)
         check_series(self.kind, self.series, self.input.features)
         low, high = self.outcome_range

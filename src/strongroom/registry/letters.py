@@ -6,7 +6,7 @@ A text is plain: no placeholder, no markup, no expression. What a letter says is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,8 @@ from strongroom.errors import InvalidInputError
 
 LANGUAGES_LIMIT: Final = 32
 TEXT_LIMIT: Final = 2000
+HARD_SPACES: Final = "\u00a0\u202f"
+"""No-break spaces, which French sets before a colon."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z")
 
 
@@ -52,10 +54,13 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         version: of the texts, as the bank numbers it.
         texts: one for each language.
+        decisions: what the letter tells of, such as `decline`; for any other decision none is written. Left out: every
+            decision but the favourable one.
     """
 
     version: str
     texts: tuple[LetterText, ...]
+    decisions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         languages = [text.language for text in self.texts]
@@ -63,6 +68,24 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise _wrong(f"letters have 1 to {LANGUAGES_LIMIT} languages, each once", "languages")
         if not (0 < len(self.version) <= 32 and self.version.isprintable()):
             raise _wrong("the version of the texts has 1 to 32 printable characters", "version")
+        if not isinstance(self.decisions, msgspec.UnsetType) and (
+            not self.decisions or len(set(self.decisions)) != len(self.decisions)
+        ):
+            raise _wrong("`decisions` of the letters names one decision or more, each once", "decisions")
+
+    def demand_decisions(self, decisions: Sequence[str], favourable: str) -> None:
+        """Hold `decisions` against the cut-offs.
+
+        Raises:
+            InvalidInputError: it names what is no decision, or the favourable one.
+        """
+        told = () if isinstance(self.decisions, msgspec.UnsetType) else self.decisions
+        if strange := sorted(set(told) - (set(decisions) - {favourable})):
+            raise _wrong(
+                f"`{strange[0][:40]}` of the letters is no decision against the applicant; `decisions` are of "
+                f"{', '.join(one for one in decisions if one != favourable) or 'none'}",
+                "decisions",
+            )
 
     def demand_codes(self, codes: Iterable[str]) -> None:
         """Hold every language against the codes that an answer may carry.
@@ -96,6 +119,8 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def _demand(text: str, language: str, *, lines: bool) -> None:
     plain = text.replace("\n", " ") if lines else text
+    for space in HARD_SPACES:
+        plain = plain.replace(space, " ")
     if not (0 < len(text.strip()) <= TEXT_LIMIT and plain.isprintable()):
         what = "printable characters and line ends" if lines else "printable characters in one line"
         raise _wrong(f"a text of the letter in `{language}` has 1 to {TEXT_LIMIT} {what}", "text")

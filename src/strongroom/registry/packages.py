@@ -3,7 +3,8 @@
 The model is ONNX, or XGBoost's UBJSON where `model.toml` says that its native library runs it.
 
 A model that was converted from a saved one has that beside it, and the statement of its conversion, where `model.toml`
-has a `[source]`. Source files are the one role without a form: nothing but a job in the sandbox reads them.
+has a `[source]`. Source files are the one role without a form: nothing but a job in the sandbox reads them. A hardened
+model has the one that it was made from beside it, below `before/`, where `model.toml` has a `[hardening]`.
 
 An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
 nothing of that kind gets in under another role than `source`, which nobody opens. Deeper checks
@@ -20,6 +21,8 @@ import msgspec
 
 from strongroom.errors import InvalidInputError, TooLargeError, UnsafeArtifactError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
+from strongroom.registry.former import read_former
+from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE, SOURCE_LIMIT
 from strongroom.registry.toml import FILE, read_contract
 from strongroom.sealing.manifest import Manifest, build_manifest, check_path
@@ -39,6 +42,8 @@ _SUFFIX: Final = {
     "validation": ".parquet",
     "source": "",
     "conversion": ".json",
+    "former-contract": ".toml",
+    "former-manifest": ".json",
 }
 _MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L"}
 """What every writer puts first: ONNX its field 1, ir_version; XGBoost an object with a key of 64-bit length. Pickles,
@@ -90,7 +95,8 @@ def read_package(files: Mapping[str, bytes]) -> Package:
             "file and Parquet samples may be in it"
         )
     for path, role in roles.items():
-        check_file(path, role, files[path], contract.engine)
+        check_file(path, role, files[path], contract.engine if role == "model" else _engine_of(path))
+    read_former(contract, files)
     return Package(contract, build_manifest(files, roles), files)
 
 
@@ -109,7 +115,14 @@ def roles_of(contract: ModelContract) -> dict[str, str]:
     if not isinstance(contract.source, msgspec.UnsetType):
         roles |= dict.fromkeys(contract.source.files, "source")
         roles[CONVERSION_FILE] = "conversion"
+    if not isinstance(contract.hardening, msgspec.UnsetType):
+        roles |= {contract.hardening.model: "former-model", CONTRACT: "former-contract", MANIFEST: "former-manifest"}
     return roles
+
+
+def _engine_of(path: str) -> RuntimeName:
+    """What runs a former model, by its suffix; its own contract says the same, or `read_former` refuses."""
+    return "xgboost" if path.endswith(MODEL_SUFFIX["xgboost"]) else "onnxruntime"
 
 
 def check_size(files: Mapping[str, bytes]) -> None:
@@ -127,12 +140,13 @@ def check_file(path: str, role: str, content: bytes, engine: RuntimeName = "onnx
         UnsafeArtifactError: wrong suffix or first bytes.
         TooLargeError: larger than its role allows.
     """
-    suffix = MODEL_SUFFIX[engine] if role == "model" else _SUFFIX[role]
+    is_model = role in ("model", "former-model")
+    suffix = MODEL_SUFFIX[engine] if is_model else _SUFFIX[role]
     if not path.endswith(suffix):
         raise UnsafeArtifactError(f"the file of role `{role}` ends in {suffix}")
-    if len(content) > {"model": MODEL_LIMIT, "source": SOURCE_LIMIT}.get(role, SAMPLE_LIMIT):
+    if len(content) > (MODEL_LIMIT if is_model else {"source": SOURCE_LIMIT}.get(role, SAMPLE_LIMIT)):
         raise TooLargeError(f"the file of role `{role}` is too large", field=role, rule="size")
-    if role == "model" and not content.startswith(_MODEL_START[engine]):
+    if is_model and not content.startswith(_MODEL_START[engine]):
         if engine == "xgboost":
             raise UnsafeArtifactError("the model file is not XGBoost's UBJSON; save it as `.ubj`")
         raise UnsafeArtifactError("the model file is not ONNX: it does not begin with an ir_version")

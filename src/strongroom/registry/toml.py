@@ -14,6 +14,7 @@ import msgspec
 
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE
 from strongroom.sealing.manifest import check_path
 from strongroom.vocabulary import parse_digest
@@ -22,7 +23,7 @@ FILE: Final = "model.toml"
 SIZE_LIMIT = 256 * 1024
 KEY_PARTS_LIMIT = 16
 _DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on", "cost", "budget", "tolerance"})
-_AS_TEXT: Final = (("lineage", "parameters"), ("lineage", "environment"))
+_AS_TEXT: Final = (("lineage", "parameters"), ("lineage", "environment"), ("hardening", "choices"))
 
 
 def read_contract(data: bytes) -> ModelContract:
@@ -63,6 +64,8 @@ def _check(contract: ModelContract) -> None:
     paths += [samples.protected] if samples.protected is not None else []
     if not isinstance(contract.source, msgspec.UnsetType):
         paths += [*contract.source.files, CONVERSION_FILE]
+    if not isinstance(contract.hardening, msgspec.UnsetType):
+        paths += [contract.hardening.model, CONTRACT, MANIFEST]
     for path in paths:
         check_path(path)
     if len({path.casefold() for path in paths}) != len(paths):

@@ -64,6 +64,13 @@ def write_letter(answer: Answer, release: Release, language: str) -> Letter:
     favourable = release.cut_offs[0 if wish.adverse == "high" else -1].decision
     if answer.decision == favourable:
         raise _refused(f"decision {answer.decision_id} is `{favourable}`, which needs no letter of reasons", "decision")
+    letters = wish.letters
+    if not isinstance(letters.decisions, msgspec.UnsetType) and answer.decision not in letters.decisions:
+        raise _refused(
+            f"decision {answer.decision_id} is `{answer.decision}`, and the approved letters tell of "
+            f"{', '.join(letters.decisions)} alone; wait for what is decided in the end",
+            "decision",
+        )
     if isinstance(told, msgspec.UnsetType):
         raise _refused(
             f"decision {answer.decision_id} was recorded without reason codes; ask with `explain`, or release with "

@@ -152,11 +152,21 @@ def _development(d: Dossier) -> Iterable[Block]:
         (
             Fact("Training code", line.code_commit, True),
             Fact("Replaces", line.parent or "nothing: the first version", True),
+            *_hardened(d),
             *(Fact(f"Data {name}", digest, True) for name, digest in sorted(line.data.items())),
             *(Fact(f"Parameter {name}", value) for name, value in sorted(line.parameters.items())),
             *(Fact(f"Package {name}", value) for name, value in sorted(line.environment.items())),
         )
     )
+
+
+def _hardened(d: Dossier) -> Iterable[Fact]:
+    told = d.contract.hardening
+    if isinstance(told, UnsetType):
+        return
+    choices = "".join(f", {name} {text}" for name, text in sorted(told.choices.items()))
+    yield Fact("Hardened from package", told.package, True)
+    yield Fact("Hardened by", ", ".join(told.measures) + choices)
 
 
 def _fairness(d: Dossier) -> Iterable[Block]:

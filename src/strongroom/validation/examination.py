@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,15 +25,35 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import Kind
 from strongroom.validation.artifact import Predict, open_model
 from strongroom.validation.catalogue import Basis
+from strongroom.validation.former_files import FORMER_CONTRACT, former_input
 from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
-from strongroom.validation.results import BatteryResults, ProfileProof, SampleRef, TestResult
+from strongroom.validation.results import BatteryResults, FormerRef, ProfileProof, SampleRef, TestResult
 from strongroom.validation.scored import Scored
 from strongroom.validation.tables import Rows, feature_rows, labels, numbers, outcome_column, read_table, sample_columns
 from strongroom.vocabulary import Digest, digest_of, parse_digest
 
 SIDE_BY_SIDE: Final = 2
 """Parts of a battery that run at a time: more threads wait for the interpreter, and each holds arrays of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The model that a hardened one was made from, held to what the hardened one's contract declares."""
+
+    contract: ModelContract
+    model: bytes
+    level: float
+    _predict: Predict
+    _job: Examination
+
+    def predict(self, rows: Rows, /) -> Rows:
+        """What the former artifact answers, in the batches of the hardened one's numeric profile."""
+        return score(self._predict, rows, self._job.proof.profile)
+
+    def say(self, what: str, /) -> None:
+        """As the examination."""
+        self._job.say(f"before hardening, {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +140,28 @@ class Examination:
         """What the source model answered on the reference sample, shape [rows]."""
         return numbers(read_table(self._inputs["predictions.parquet"], "predictions"), "prediction", "predictions")
 
+    def former(self) -> Former | None:
+        """The former model of a hardened one, None for any other.
+
+        Raises:
+            InvalidInputError: the runtime does not accept it.
+        """
+        if isinstance(self.contract.hardening, msgspec.UnsetType):
+            return None
+        contract = parse_as(self._inputs[FORMER_CONTRACT], ModelContract)
+        contract = msgspec.structs.replace(contract, robustness=self.contract.robustness)
+        model = self._inputs[former_input(contract)]
+        predict, _, _ = open_model(contract, model)
+        return Former(contract, model, self.level, predict, self)
+
+    def _former_ref(self) -> FormerRef | msgspec.UnsetType:
+        told = self.contract.hardening
+        if isinstance(told, msgspec.UnsetType):
+            return msgspec.UNSET
+        contract = self._inputs[FORMER_CONTRACT]
+        model = self._inputs[former_input(parse_as(contract, ModelContract))]
+        return FormerRef(package=told.package, contract_sha256=digest_of(contract), artifact_sha256=digest_of(model))
+
     def protected_sample(self, reference: Scored, validation: Scored) -> Scored:
         """The sample whose rows the protected attributes belong to: the validation sample where there are such."""
         return validation if "validation-protected.parquet" in self._inputs else reference
@@ -182,6 +225,7 @@ class Examination:
             verdict=verdict,
             reasons=reasons,
             numeric=self.proof,
+            former=self._former_ref(),
             tools={
                 "numpy": np.__version__,
                 contract.engine: self._version,

@@ -13,9 +13,10 @@ import msgspec
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
-from strongroom.registry.contract import bound
+from strongroom.registry.contract import ModelContract, bound
 from strongroom.validation.bins import Floor
 from strongroom.validation.catalogue import better_of
+from strongroom.validation.explanation_terms import ExplanationTerms
 from strongroom.validation.licences import LicenceRules
 from strongroom.validation.results import Role, TestResult, Verdict
 from strongroom.validation.sections import TITLES, WRITERS, SectionKey
@@ -313,6 +314,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     fraud: FraudTerms | msgspec.UnsetType = msgspec.UNSET
     scenarios: tuple[Scenario, ...] | msgspec.UnsetType = msgspec.UNSET
     robustness: RobustnessStudy | msgspec.UnsetType = msgspec.UNSET
+    explanation: ExplanationTerms | msgspec.UnsetType = msgspec.UNSET
     findings: FindingsRule | msgspec.UnsetType = msgspec.UNSET
     local: tuple[LocalRules, ...] | msgspec.UnsetType = msgspec.UNSET
     tiering: Tiering | msgspec.UnsetType = msgspec.UNSET
@@ -327,6 +329,11 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     def finding_rule(self) -> FindingsRule:
         """How findings bear on approval and release."""
         return DEFAULT_FINDINGS if isinstance(self.findings, msgspec.UnsetType) else self.findings
+
+    def objections(self, contract: ModelContract) -> tuple[str, ...]:
+        """What the policy has against the contract's reason codes, their method or their reference."""
+        terms = self.explanation
+        return () if isinstance(terms, msgspec.UnsetType) else terms.objections(contract)
 
     @property
     def local_rules(self) -> tuple[LocalRules, ...]:

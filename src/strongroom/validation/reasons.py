@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.explanation import Explanation
+from strongroom.validation import reasons_shown
 from strongroom.validation.attribution import contributions
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.forests import Forest, forest_of
-from strongroom.validation.results import Chart, NotEvaluable, Series, TestResult, decimal
+from strongroom.validation.results import Chart, NotEvaluable, Series, Table, TestResult, decimal
 
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -169,8 +170,9 @@ def faithfulness(
 
 def explanation_tests(
     contract: ModelContract, model: bytes, predict: Callable[[Rows], Rows], rows: Rows, scores: Rows, basis: Basis
-) -> tuple[list[TestResult], tuple[Chart, ...]]:
-    """All tests of the reason codes, on rows whose decision is not the favourable one; nothing where none are asked.
+) -> tuple[list[TestResult], tuple[Table, ...], tuple[Chart, ...]]:
+    """All tests of the reason codes, with the tables and charts beside them, on rows whose decision is not the
+    favourable one; nothing where none are asked.
 
     Args:
         model: bytes of the model file.
@@ -179,12 +181,12 @@ def explanation_tests(
     """
     wish = contract.explanation
     if isinstance(wish, msgspec.UnsetType):
-        return [], ()
+        return [], (), ()
     names = [feature.name for feature in contract.input.features]
     forest, ranking = forest_of(contract, model), Ranking.of(wish, names)
     places = np.flatnonzero(_unfavoured(contract, wish, scores) & np.isfinite(scores))
     if not len(places):
-        return [answer(rule, NotEvaluable("no applicant has a reason to be told"), "", basis) for rule in RULES], ()
+        return [answer(rule, NotEvaluable("no applicant has a reason to be told"), "", basis) for rule in RULES], (), ()
     places = places[np.unique(np.linspace(0, len(places) - 1, ROWS).round().astype(np.int64))]
     chosen = rows[places]
     made = contributions(wish, forest)
@@ -205,7 +207,13 @@ def explanation_tests(
         _noise(contract, made.values, ranking, chosen, principal, basis),
     ]
     test, charts = _faithful(predict, chosen, ranking, principal, basis)
-    return [*found, test], (_weights(ranking, weights), *charts)
+    shown = (
+        _weights(ranking, weights),
+        reasons_shown.told_chart(ranking.codes, principal, len(chosen)),
+        *reasons_shown.courses(contract, chosen, values, wish.adverse),
+    )
+    tables = (reasons_shown.groups_told(contract, ranking.codes, weights, principal),)
+    return [*found, test], tables, (*shown, *charts)
 
 
 def _unfavoured(contract: ModelContract, wish: Explanation, scores: Rows) -> npt.NDArray[np.bool_]:

@@ -18,6 +18,7 @@ JUDGING = frozenset(
         "effective_until_us",
         "batteries",
         "drift",
+        "explanation",
         "findings",
         "local",
         "tiering",
@@ -66,6 +67,7 @@ def rejudge(dossier: Dossier, policy: bytes) -> Rejudged:
     rules = {rule.test: rule for rule in battery.rules}
     verdict, reasons = conclude(battery, [judge(test, rules.get(test.rule)) for test in results.tests])
     blocked = [
+        *new.objections(contract),
         *blocking(dossier.findings, new.finding_rule, dossier.as_of_us),
         *lacking(replace(dossier, policy=new)),
     ]

@@ -314,10 +314,19 @@ class Chart(_Document, frozen=True, kw_only=True):
     series: tuple[Series, ...]
 
 
+class FormerRef(_Document, frozen=True, kw_only=True):
+    """The model before hardening, beside which a hardened one was measured: its package's manifest, and its files."""
+
+    package: Digest
+    contract_sha256: Digest
+    artifact_sha256: Digest
+
+
 class BatteryResults(_Document, frozen=True, kw_only=True):
     """Everything that a battery found, version 1. Signed by digest; the report is a pure function of it.
 
     `grades`, `air` and `plots` are those of PD models. Other kinds bring `tables` and `charts`, absent where unused.
+    `former` names the model that a hardened one was made from.
     """
 
     v: Literal[1]
@@ -345,6 +354,7 @@ class BatteryResults(_Document, frozen=True, kw_only=True):
     charts: tuple[Chart, ...] | msgspec.UnsetType = msgspec.UNSET
     numeric: ProfileProof
     tools: dict[str, str]
+    former: FormerRef | msgspec.UnsetType = msgspec.UNSET
 
     def encode(self) -> bytes:
         """Canonical bytes (format 1)."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import UnsetType
+
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
 from strongroom.encoding import canonical, parse_as
@@ -13,11 +15,13 @@ from strongroom.errors import ConflictError, EvidenceError, InvalidInputError, S
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.registry.actions import Vault, open_sample, open_version
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.former import read_former
 from strongroom.registry.ports import Door, RegistryBooks
 from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
+from strongroom.validation.former_files import FORMER_CONTRACT, former_files, former_input
 from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
@@ -90,7 +94,8 @@ def validate(
         isa: instruction-set class of this machine.
 
     Raises:
-        EvidenceError: a gate is not passed, or the policy has no battery for this kind and tier. In the first case the
+        EvidenceError: a gate is not passed, or the policy has no battery for this kind and tier, or does not take the
+            explanation that the contract asks for. In the first case the
             act stands in the log with its signed evidence (`details["evidence"]`, `["report"]`) and the version stays
             where it was.
         ExpiredError: the policy is not in force.
@@ -106,6 +111,8 @@ def validate(
             raise ConflictError(f"version {ref} has no validation sample; the validator registers one first")
         rules = ValidationPolicy.decode(policy).in_force(micros(at))
         rules.battery(version.contract.kind, version.contract.tier, version.contract.jurisdictions)
+        if objections := rules.objections(version.contract):
+            raise EvidenceError(f"version {ref} is not validated: {objections[0]}")
         model, _ = open_version(version, people=people, vault=vault)
         inputs = job_inputs(version.contract, model.files, open_sample(version, vault=vault), policy)
         outcome = examine(ref, version.contract, inputs, sandbox=sandbox, isa=isa)
@@ -174,6 +181,9 @@ def job_inputs(
         "predictions.parquet": package[named.predictions],
         "validation.parquet": sample[VALIDATION_FILE],
     }
+    former = read_former(contract, package)
+    if former is not None:
+        inputs |= former_files(former.contract, canonical(former.contract), former.model)
     if named.protected is not None:
         inputs["protected.parquet"] = package[named.protected]
     if PROTECTED_FILE in sample:
@@ -236,6 +246,9 @@ def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], 
         "policy.json": found.policy_sha256,
         **{f"{sample.role}.parquet": sample.sha256 for sample in found.samples},
     }
+    if not isinstance(found.former, UnsetType) and FORMER_CONTRACT in inputs:
+        former = parse_as(inputs[FORMER_CONTRACT], ModelContract)
+        named |= {FORMER_CONTRACT: found.former.contract_sha256, former_input(former): found.former.artifact_sha256}
     if named != {name: digest_of(data) for name, data in inputs.items()}:
         raise SandboxError("the results name other inputs than were given", reason="output")
     battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import conceptual, equity_battery, every_kind, fraud, robustness
+from strongroom.validation import before_after, conceptual, equity_battery, every_kind, fraud, robustness
 from strongroom.validation.examination import Examination
 
 
@@ -40,6 +40,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += fraud.data_tests(development, validation)
     found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
     tests += found
+    stressed += before_after.measured_by(job, (development, validation))
     quality = conceptual.data_quality_tests(development, validation, contract)
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
@@ -47,7 +48,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
     tests += fair.tests
-    stressed += robustness.before_and_after(contract, tests)
+    stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference), psi=shifts, air=fair.air,
         tables=(*tables, *stressed, *quality.tables, *sense.tables, *fair.tables),

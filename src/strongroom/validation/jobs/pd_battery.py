@@ -3,7 +3,7 @@
 Inputs: `model.onnx` or `model.ubj`, `contract.json`, `policy.json`, `profile.json` (of the profile job),
 `development.parquet`, `reference.parquet`, `predictions.parquet`, `validation.parquet`; where the contract names
 protected attributes also `protected.parquet` (of the reference sample) or `validation-protected.parquet` (of the
-validation sample, preferred), row for row.
+validation sample, preferred), row for row; of a hardened model `former.json`, and `former.onnx` or `former.ubj`.
 Output: `results.json` (BatteryResults, canonical).
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import UNSET
 
 from strongroom.validation import (
+    before_after,
     conceptual,
     equity_battery,
     every_kind,
@@ -51,6 +52,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
         hardness = begin(None, robustness.robustness_tests, job, development, validation)
+        beside = begin(None, before_after.measured_by, job, (development, validation))
         explained = begin(
             "explanations" if contract.explanation is not UNSET else None, reasons.explanation_tests,
             contract, job.model, job.predict, validation.rows, validation.scores, validation.basis,
@@ -73,19 +75,20 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += every_kind.implementation_tests(source, reference, validation, contract, tolerance)
         tests += every_kind.data_tests(development, validation, contract)
         tests.append(pd.defaults_test(validation))
-    found, charts = explained.result()
+    found, told, charts = explained.result()
     tests += found
     found, stressed, pictures, tools = hardness.result()
+    stressed += beside.result()
     tests += found
     quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
     tests += fair.tests
-    stressed += robustness.before_and_after(contract, tests)
+    stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
-        tables=(*(tables or ()), *sheets, *stressed, *quality.tables, *sense.tables, *fair.tables),
+        tables=(*(tables or ()), *sheets, *told, *stressed, *quality.tables, *sense.tables, *fair.tables),
         charts=(*curves, *charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
     )  # fmt: skip

@@ -16,8 +16,10 @@ from typing import Any, Final
 import msgspec
 
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import InvalidInputError
+from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
+from strongroom.registry.former import read_former
+from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE, FOLDER
 from strongroom.validation.booster_scan import scan_booster
 from strongroom.validation.conversion import read_statement
@@ -99,6 +101,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             continue
         if not _familiar(path, data, contract, findings):
             continue
+        if path == _former_model(contract):
+            _scan_former(path, data, files, contract, findings)
         if path == contract.samples.model:
             refuse = _refusal(findings, path)
             if contract.engine == "xgboost":
@@ -131,6 +135,29 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
 
 def _refusal(findings: _Findings, path: str) -> Any:
     return lambda rule, message: findings.add(rule, path, message)
+
+
+def _former_model(contract: ModelContract) -> str | None:
+    return None if isinstance(contract.hardening, msgspec.UnsetType) else contract.hardening.model
+
+
+def _scan_former(
+    path: str, data: bytes, files: Mapping[str, bytes], contract: ModelContract, findings: _Findings
+) -> None:
+    """The model before hardening runs in the battery, so it is held to the same rules, by its own contract."""
+    try:
+        former = read_former(contract, files)
+    except (StrongroomError, KeyError) as error:
+        message = error.message if isinstance(error, StrongroomError) else "a file of the former package is missing"
+        findings.add("former", path, plain(message))
+        return
+    if former is None:
+        return
+    about, refuse = former.contract, _refusal(findings, path)
+    if about.engine == "xgboost":
+        scan_booster(data, about.input, about.output, BOOSTER_RULES, refuse)
+    else:
+        scan_model(data, about.input, about.output, RULES, refuse)
 
 
 def _sources(contract: ModelContract) -> tuple[str, ...]:
@@ -185,7 +212,9 @@ def _expected(contract: ModelContract) -> list[str]:
     samples = contract.samples
     named = [samples.model, samples.development, samples.reference, samples.predictions, samples.protected]
     converted = [*_sources(contract), CONVERSION_FILE] if _sources(contract) else []
-    return ["model.toml", *(path for path in named if path is not None), *converted]
+    former = _former_model(contract)
+    hardened = [] if former is None else [former, CONTRACT, MANIFEST]
+    return ["model.toml", *(path for path in named if path is not None), *converted, *hardened]
 
 
 def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findings) -> bool:
@@ -198,6 +227,8 @@ def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findin
     if len(data) > RULES.file_bytes:
         findings.add("file-size", path, f"the file has more than {RULES.file_bytes} bytes")
         return False
+    if path == _former_model(contract):
+        return True
     suffix = MODEL_SUFFIX[contract.engine]
     if lower.endswith(suffix):
         if path != contract.samples.model:
