@@ -33,6 +33,7 @@ from strongroom.validation.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.scored import Scored
 from strongroom.validation.validating import job_inputs
+from tests.validation.drawn import drawn_twice
 
 
 @cache
@@ -286,3 +287,11 @@ def test_a_series_belongs_to_a_forecast_alone_and_older_contracts_keep_their_byt
         msgspec.structs.replace(
             stated, kind="lgd", input=msgspec.structs.replace(stated.input, features=(feature,))
         )  # fmt: skip
+
+
+def test_its_report_comes_out_the_same_on_screen_and_in_print_though_it_failed() -> None:
+    found, inputs = worked()
+    page = drawn_twice(inputs["contract.json"], found.encode())
+    assert "Not passed" in page
+    assert "Coverage by horizon" in page
+    assert "nothing is decided by it alone" in page

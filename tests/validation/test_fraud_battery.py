@@ -29,6 +29,7 @@ from strongroom.validation.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
 from strongroom.vocabulary import digest_of
+from tests.validation.drawn import drawn_twice
 
 CARDS = Path(__file__).parents[3] / "shared" / "data" / "card_fraud_ulb_1722.csv"
 
@@ -229,3 +230,10 @@ def test_real_card_payments_give_the_figures_that_are_known(tmp_path: Path) -> N
     assert 0.7 < float(result(found, "discrimination.average-precision").figure or 0) < 0.9
     assert 0.95 < float(result(found, "discrimination.auc").figure or 0) < 0.995
     assert result(found, "data.time-order").figure == "0"
+
+
+def test_its_report_comes_out_the_same_on_screen_and_in_print() -> None:
+    found, inputs = worked()
+    page = drawn_twice(inputs["contract.json"], found.encode())
+    assert "Cost by threshold" in page
+    assert "No capital formula asks for a model of this kind" in page

@@ -26,6 +26,7 @@ from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, pro
 from strongroom.validation.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
+from tests.validation.drawn import drawn_twice
 from tests.validation.worked import POLICY
 
 MANIFEST = {"manifest": "ab" * 32}
@@ -109,8 +110,11 @@ def test_results_and_report_are_the_same_bytes_every_time(name: str, folders: Pa
     assert "<title>Calibration by bucket</title>" in page
     assert "Adverse impact" not in page
     assert "Default rate" not in page
-    for test in battery(name, folders).tests:
+    for test in BatteryResults.decode(first).tests:
         assert escape(test.title) in page
+    whole = drawn_twice(prepared(name, folders)[1]["contract.json"], first)
+    assert "Expected loss at PD 1%" in whole
+    assert "<title>Reliability by segment</title>" in whole
 
 
 def test_estimates_that_are_too_low_are_found(folders: Path) -> None:

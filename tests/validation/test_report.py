@@ -18,15 +18,18 @@ import pytest
 from strongroom.adapters.typst_pdf import print_report
 from strongroom.encoding import canonical
 from strongroom.errors import EvidenceError
-from strongroom.validation.blocks import Report, Words
+from strongroom.planning.impact import capital_impact
+from strongroom.registry.contract import Lineage
+from strongroom.validation import table_drawing
+from strongroom.validation.blocks import Grid, Items, Note, Report, Verdicts, Words
 from strongroom.validation.chapters import draw_up, lacking
-from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms
+from strongroom.validation.dossier import Before, Decision, Dossier, Event, Opinion, ReviewFinding, Terms
 from strongroom.validation.findings import FindingStep, Raised, SignedStep, read_findings
 from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.rejudging import rejudge
-from strongroom.validation.report_page import page_of
-from strongroom.validation.results import BatteryResults
+from strongroom.validation.report_page import page_of, ticked
+from strongroom.validation.results import BatteryResults, Column, Table
 from strongroom.validation.sections import TITLES
 from strongroom.vocabulary import KeyId, ModelRef, PersonId, digest_of
 from tests.validation.test_pd_battery import sound
@@ -129,7 +132,7 @@ def test_the_same_dossier_gives_the_same_bytes_here_and_in_another_process(tmp_p
         "import hashlib, sys, msgspec\n"
         "from strongroom.adapters.typst_pdf import print_report\n"
         "from strongroom.validation.blocks import Report\n"
-        "from strongroom.validation.report_page import page_of\n"
+        "from strongroom.validation.report_page import page_of, ticked\n"
         "report = msgspec.json.decode(open(sys.argv[1], 'rb').read(), type=Report)\n"
         "print(*(hashlib.sha256(made(report)).hexdigest() for made in (page_of, print_report)))\n"
     )
@@ -202,3 +205,134 @@ def test_stored_results_are_judged_by_another_policy_without_a_new_run() -> None
     assert rejudge(calm, canonical(policy)).after == "fail"
     with pytest.raises(EvidenceError, match="never validated"):
         rejudge(replace(calm, results=None), POLICY_BYTES)
+
+
+def grids(report: Report, section: str) -> dict[str, Grid]:
+    found = next(one for one in report.sections if one.key == section)
+    return {block.title: block for block in found.blocks if isinstance(block, Grid)}
+
+
+def test_what_nobody_asked_for_and_no_test_answered_stands_once_with_its_reason() -> None:
+    report = draw_up(dossier())
+    found = BatteryResults.decode(results())
+    silent = [one for one in found.tests if one.verdict == "not-evaluable" and one.role == "information"]
+    assert silent
+    tables = [block for section in report.sections for block in section.blocks if isinstance(block, Verdicts)]
+    lines = [line.title for block in tables for line in block.lines]
+    assert len(lines) == len(found.tests) - len(silent)
+    rows = grids(report, "limitations")["What could not be evaluated"].rows
+    for one in silent:
+        (row,) = (row for row in rows if one.title in row[1].split("; "))
+        assert (one.reason or "?").lower() in row[0].lower()
+    assert len({row[0] for row in rows}) == len(rows), "tests with one reason stand together"
+
+
+def test_a_gate_without_an_answer_stays_in_the_table_and_leads_the_points_to_look_at() -> None:
+    found = BatteryResults.decode(results())
+    mute = msgspec.structs.replace(
+        found.tests[0], figure=None, interval=None, role="gate", verdict="not-evaluable", reason="one outcome class",
+        sentence="Not evaluable: one outcome class.", amber="0.7", fail="0.65",
+    )  # fmt: skip
+    report = draw_up(dossier(results=msgspec.structs.replace(found, tests=(mute, *found.tests[1:]))))
+    opinion = next(section for section in report.sections if section.key == "opinion")
+    (points,) = (block for block in opinion.blocks if isinstance(block, Items))
+    assert (points.rows[0].mark, points.rows[0].head) == ("not-evaluable", mute.title)
+    outcomes = next(section for section in report.sections if section.key == "outcomes")
+    assert mute.title in [line.title for b in outcomes.blocks if isinstance(b, Verdicts) for line in b.lines]
+    assert grids(report, "limitations")["What could not be evaluated"].rows[0][2] == "gate"
+
+
+def test_the_section_on_capital_fills_itself_and_then_the_policy_is_content() -> None:
+    policy = demanding({"section": "capital"})
+    found = BatteryResults.decode(results())
+    assert len(lacking(dossier(policy=policy))) == 1
+    filled = dossier(policy=policy, capital=capital_impact(package("xgboost").contract, found))
+    assert lacking(filled) == ()
+    assert "Risk weight by grade" in grids(draw_up(filled), "capital")
+
+
+def test_what_changed_since_the_version_before_is_told_side_by_side() -> None:
+    contract, found = package("xgboost").contract, BatteryResults.decode(results())
+    old = msgspec.structs.replace(
+        contract, tier=3, lineage=msgspec.structs.replace(contract.lineage, code_commit="earlier"),
+        input=msgspec.structs.replace(contract.input, features=contract.input.features[1:]),
+    )  # fmt: skip
+    weaker = msgspec.structs.replace(
+        found, tests=tuple(msgspec.structs.replace(one, figure="0.5") if one.rule == "discrimination.auc" else one
+                           for one in found.tests)
+    )  # fmt: skip
+    before = Before(ModelRef(contract.name, digest_of(b"old")), old, weaker)
+    assert isinstance(contract.lineage, Lineage)
+    told = grids(draw_up(dossier(before=before)), "history")
+    rows = {row[0]: row[1:] for row in told["What changed in the contract"].rows}
+    assert rows["Tier"] == ("3", str(contract.tier))
+    assert rows["Training code"] == ("earlier", contract.lineage.code_commit)
+    assert rows["Features added"] == ("", contract.input.features[0].name)
+    assert "Owner" not in rows
+    figures = {row[0]: row[1:] for row in told["What changed in the figures that decide"].rows}
+    assert figures["Area under the ROC curve"][0].startswith("0.500")
+    assert figures["Area under the ROC curve"][1].startswith("0.7")
+    same = draw_up(dossier(before=replace(before, contract=contract)))
+    history = next(section for section in same.sections if section.key == "history")
+    assert any(isinstance(block, Note) and "promises the same" in block.text for block in history.blocks)
+
+
+def test_backticks_set_code_and_open_no_door() -> None:
+    assert str(ticked("name it as `year` here")) == "name it as <code>year</code> here"
+    assert str(ticked("`<b>`&")) == "<code>&lt;b&gt;</code>&amp;"
+    assert str(ticked("one ` alone <i>")) == "one ` alone &lt;i&gt;"
+
+
+def test_the_migration_matrix_and_weak_segments_are_drawn_from_their_tables() -> None:
+    counts = (("1", "90", "10"), ("2", "0", "0"))
+    heads = tuple(Column(name=name, unit="count") for name in ("from grade", "1", "2"))
+    table = Table(section="stability", title="Migration matrix", caption="", columns=heads, rows=counts)
+    drawn = str(table_drawing.matrix(table).svg)
+    assert drawn.count("<rect") == 4
+    assert ">90%</text>" in drawn
+    assert ">10%</text>" in drawn
+    columns = tuple(Column(name=name, unit="text") for name in ("segment", "rows", "observed", "expected", "p-value"))
+    rows = (("a<b above 2 and c up to 1", "1200", "0.1", "0.3", "0.2"),)
+    weak = table_drawing.segments(
+        Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=rows), "PD"
+    )
+    assert weak is not None
+    assert "a&lt;b above 2" in weak.svg
+    assert "(1,200)" in weak.svg
+    none = Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=())
+    assert table_drawing.segments(none, "PD") is None
+
+
+PAIRS = [
+    ("--ink", "--paper", 4.5), ("--ink", "--wash", 4.5), ("--soft", "--paper", 4.5), ("--soft", "--wash", 4.5),
+    ("--blue", "--paper", 4.5), ("--blue", "--wash", 4.5), ("--good", "#e9f5ed", 4.5), ("--warn", "#fdf3dc", 4.5),
+    ("--warn", "--paper", 4.5), ("--bad", "--paper", 4.5), ("--ink", "#fdf1f0", 4.5), ("#fff", "--bad", 4.5),
+    ("svg .bar", "--paper", 3.0), ("svg .chance", "--paper", 3.0), ("svg .curve", "--paper", 3.0),
+    ("svg .bar.off", "--paper", 3.0), ("svg .cut", "--paper", 3.0), ("svg .tick", "--paper", 4.5),
+]  # fmt: skip
+"""Text on ground: 4.5; marks of pictures: 3 (WCAG 2.2, 1.4.3 and 1.4.11)."""
+
+
+@pytest.mark.parametrize(("text", "ground", "least"), PAIRS)
+def test_colours_can_be_told_from_their_ground(text: str, ground: str, least: float) -> None:
+    style = (Path(table_drawing.__file__).parent / "pages" / "report.css").read_text()
+
+    def colour(name: str) -> str:
+        if name.startswith("--"):
+            found = re.search(rf"{name}:(#[0-9a-f]{{3,6}})", style)
+        elif name.startswith("svg"):
+            found = re.search(rf"^{re.escape(name)}\{{[^}}]*?(?:fill|stroke):(#[0-9a-f]{{6}})", style, re.M)
+        else:
+            return name
+        assert found, name
+        return found[1]
+
+    def luminance(name: str) -> float:
+        digits = colour(name)[1:]
+        digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(text), luminance(ground)), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= least

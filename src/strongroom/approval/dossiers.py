@@ -11,18 +11,31 @@ import msgspec
 
 from strongroom.approval.evidence import SKEW_US, author_of
 from strongroom.approval.four_eyes import voice_of
-from strongroom.approval.means import Means, proposed
+from strongroom.approval.means import Capital, Means, proposed
 from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
 from strongroom.approval.statements import Approval, Review
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, NotFoundError, TamperedError
+from strongroom.registry.bill import bill_of_materials
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.samples import SampleStatement
 from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, REVIEW, SAMPLE, SCAN, VALIDATION
 from strongroom.validation.chapters import lacking
-from strongroom.validation.dossier import Decision, Dossier, Event, Opinion, ReviewFinding, Terms, gaps, tier_gap
+from strongroom.validation.dossier import (
+    Before,
+    Decision,
+    Dossier,
+    Event,
+    Opinion,
+    ReviewFinding,
+    Terms,
+    VersionLine,
+    gaps,
+    tier_gap,
+)
 from strongroom.validation.findings import SEVERITIES, Finding, blocking
 from strongroom.validation.human_text import current
 from strongroom.validation.policy import FindingsRule, ValidationPolicy
@@ -41,6 +54,9 @@ def gather(
     events: Sequence[Event] = (),
     origin: str = "",
     command: str = "",
+    failed: Digest | None = None,
+    versions: Sequence[Version] = (),
+    capital: Capital | None = None,
 ) -> Dossier:
     """The dossier of a version as it stood at a moment.
 
@@ -53,6 +69,9 @@ def gather(
         events: of the governance log, about the model.
         origin: of that log.
         command: that draws the report again.
+        failed: the latest validation that was not passed, for a version that no other was found for.
+        versions: of the model, all of them.
+        capital: draws up what results come to in capital.
 
     Raises:
         TamperedError, NotAuthenticatedError, EvidenceError: something signed does not hold.
@@ -63,11 +82,16 @@ def gather(
     author_key = author_of(blobs.get(version.bundle), version.ref, manifest, register)
     scan = _stated(version, "scan", SCAN, "scanner", ScanPredicate, means, at_us)
     validation = _stated(version, "validation", VALIDATION, "validation-service", ValidationPredicate, means, at_us)
+    proof = version.evidence.get("validation") if validation else failed
+    if validation is None and failed is not None:
+        validation = _by_service(failed, version, VALIDATION, "validation-service", ValidationPredicate, means, at_us)
     results = None
     if validation is not None:
         results = blobs.get(validation.results)
         if digest_of(results) != validation.results or digest_of(policy) != validation.policy_sha256:
             raise TamperedError(f"the results of {version.ref}, or their policy, are not those that were signed")
+    found_results = BatteryResults.decode(results) if results is not None else None
+    before = _before(version, versions, means, at_us)
     opinion = _opinion(version, means, at_us)
     sample = None
     if version.sample is not None and micros(version.sample.registered_at) <= at_us:
@@ -77,7 +101,7 @@ def gather(
     found = findings_of(version, blobs, register, at_us)
     evidence = {"submission": version.bundle}
     evidence |= {"scan": version.evidence["scan"]} if scan else {}
-    evidence |= {"validation": version.evidence["validation"]} if validation else {}
+    evidence |= {"validation": proof} if validation and proof else {}
     evidence |= {"review": version.evidence["review"]} if opinion else {}
     return Dossier(
         ref=version.ref,
@@ -89,11 +113,12 @@ def gather(
         policy=ValidationPolicy.decode(policy),
         policy_sha256=digest_of(policy),
         policy_signer=policy_signer,
-        results=BatteryResults.decode(results) if results is not None else None,
+        results=found_results,
         results_sha256=digest_of(results) if results is not None else None,
         validation=validation,
         scan=scan,
         sample=sample,
+        bill_sha256=_bill(version, scan),
         evidence=tuple(evidence.items()),
         texts=current(texts),
         findings=found,
@@ -103,6 +128,13 @@ def gather(
         terms=_terms(version, means) if decisions else None,
         origin=origin,
         events=tuple(event for event in events if event.at_us <= at_us),
+        versions=tuple(
+            VersionLine(one.ref.manifest, one.author, micros(one.submitted_at), one.contract.lineage.parent)
+            for one in sorted(versions, key=lambda one: (one.submitted_at, one.ref.manifest))
+            if micros(one.submitted_at) <= at_us
+        ),
+        before=before,
+        capital=() if capital is None else capital(version.contract, found_results, before.results if before else None),
         command=command,
     )
 
@@ -191,7 +223,7 @@ def _judged_now(version: Version, means: Means, at: datetime, policy: Validation
     """The dossier with its figures judged by whatever judged them, and its sections by the policy in force."""
     predicate = _stated(version, "validation", VALIDATION, "validation-service", ValidationPredicate, means, micros(at))
     judged = means.validation if predicate is None else policy_bytes(predicate.policy_sha256, means)
-    return replace(gather(version, means, at, policy=judged), policy=policy)
+    return replace(gather(version, means, at, policy=judged, capital=means.capital), policy=policy)
 
 
 def policy_bytes(digest: Digest, means: Means) -> bytes:
@@ -218,12 +250,38 @@ def _stated(
 ) -> T | None:
     if kind not in version.evidence:
         return None
-    envelope = means.blobs.get(version.evidence[kind])
-    found, key = means.register.statement(envelope, version.ref, predicate_type, shape)
+    return _by_service(version.evidence[kind], version, predicate_type, role, shape, means, at_us)
+
+
+def _by_service(
+    statement: Digest, version: Version, predicate_type: str, role: str, shape: type[T], means: Means, at_us: int
+) -> T | None:
+    """What a service said of a version in a signed statement; None where it said so later."""
+    found, key = means.register.statement(means.blobs.get(statement), version.ref, predicate_type, shape)
     if found.at_us > at_us:
         return None
     voice_of(means.register.people, key, found.at_us, role)
     return found
+
+
+def _bill(version: Version, scan: ScanPredicate | None) -> Digest:
+    """The bill of materials by its digest: as the scan signed it; of older scans, as the record gives it."""
+    if scan is not None and not isinstance(scan.bill, msgspec.UnsetType):
+        return scan.bill
+    return digest_of(bill_of_materials(version, CONTRACTS[version.contract.kind].outcome))
+
+
+def _before(version: Version, versions: Sequence[Version], means: Means, at_us: int) -> Before | None:
+    """The version that this one replaces, if it is among those of the model, with the figures that were signed."""
+    parent = version.contract.lineage.parent
+    for one in versions:
+        if one.ref.manifest == parent and one.ref != version.ref:
+            said = _stated(one, "validation", VALIDATION, "validation-service", ValidationPredicate, means, at_us)
+            data = None if said is None else means.blobs.get(said.results)
+            if said is not None and data is not None and digest_of(data) != said.results:
+                raise TamperedError(f"the results of {one.ref} are not those that were signed")
+            return Before(one.ref, one.contract, None if data is None else BatteryResults.decode(data))
+    return None
 
 
 def _opinion(version: Version, means: Means, at_us: int) -> Opinion | None:

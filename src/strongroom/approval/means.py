@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from strongroom.approval.evidence import Register
 from strongroom.approval.policy_signature import demand_policy_signature
@@ -13,8 +14,19 @@ from strongroom.approval.role_metadata import RoleMetadata, model_role, read_sig
 from strongroom.approval.trust_policy import TrustPolicy, read_trust_policy
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError
+from strongroom.registry.contract import ModelContract
 from strongroom.sealing.ports import Blobs
+from strongroom.validation.blocks import Block
+from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import ModelRef
+
+
+class Capital(Protocol):
+    """What a battery's results come to in capital, as blocks of the report. The formulas live in a room above."""
+
+    def __call__(
+        self, contract: ModelContract, results: BatteryResults | None, before: BatteryResults | None = None, /
+    ) -> tuple[Block, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Means:
         blobs: the room's own blobs: evidence and diagrams lie here by digest from the first day.
         engine: runs the diagram.
         governance: the governance log's head.
+        capital: draws up a report's section on capital; none: the section holds people's words alone.
     """
 
     people: bytes
@@ -42,6 +55,7 @@ class Means:
     engine: ProcessEngine
     governance: GovernanceHead
     validation_signature: bytes | None = None
+    capital: Capital | None = None
 
     @property
     def register(self) -> Register:

@@ -104,7 +104,7 @@ def report(
     """
     from strongroom.validation.chapters import draw_up
     from strongroom.validation.report_page import page_of
-    from strongroom.vocabulary import digest_of
+    from strongroom.vocabulary import digest_of, instant
     from strongroom.wiring import reporting
 
     moment = moment_of(as_of, "as_of") if as_of is not None else None
@@ -128,7 +128,7 @@ def report(
         as_json,
         {
             "model": str(dossier.ref),
-            "as_of": drawn.as_of,
+            "as_of": instant(dossier.as_of_us).isoformat(),
             "verdict": drawn.state,
             "policy": dossier.policy_sha256,
             "sections": {section.key: len(section.blocks) for section in drawn.sections},

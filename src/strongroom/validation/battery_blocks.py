@@ -7,10 +7,29 @@ from collections.abc import Mapping
 from msgspec import UnsetType
 
 from strongroom.validation import drawing, report
-from strongroom.validation.blocks import Block, Fact, Facts, Grid, Item, Items, Plot, Plots, VerdictLine, Verdicts
-from strongroom.validation.results import BatteryResults, TestResult
-from strongroom.validation.sections import SectionKey, place_of
+from strongroom.validation.blocks import (
+    Block,
+    Fact,
+    Facts,
+    Grid,
+    Item,
+    Items,
+    Note,
+    Plot,
+    Plots,
+    VerdictLine,
+    Verdicts,
+)
+from strongroom.validation.results import PURPOSES_TITLE, BatteryResults, TestResult
+from strongroom.validation.sections import TITLES, SectionKey, place_of
 
+LIMITS = list(TITLES).index("limitations") + 1
+WEIGHTS = {"gate": "gate", "advisory": "advisory", "information": "for information"}
+SAMPLES = {
+    "predictions": "answers of the source model on the reference sample",
+    "protected": "protected attributes, reference sample",
+    "validation-protected": "protected attributes, validation sample",
+}
 DASH = "–"  # noqa: RUF001  # an en dash for 'none' is what a reader expects
 
 
@@ -22,9 +41,15 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
     sections = list(dict.fromkeys(test.section for test in results.tests))
     for section in sections:
         tests = [test for test in results.tests if test.section == section]
+        told = [test for test in tests if not _unanswered(test)]
         place = found.setdefault(place_of(section), [])
-        caption = f"{section.capitalize()}. Intervals at {level}."
-        place.append(Verdicts(caption, tuple(map(verdict_line, tests))))
+        rest = len(tests) - len(told)
+        silent = f"{rest} test{'s' if rest != 1 else ''} without an answer: see section {LIMITS}." if rest else ""
+        if told:
+            caption = f"Intervals at {level}. {silent}".strip()
+            place.append(Verdicts(report.SECTIONS[section], caption, tuple(map(verdict_line, told))))
+        else:
+            place.append(Note(f"{report.SECTIONS[section]}: {silent}"))
         if pictures.get(section):
             place.append(Plots(tuple(plot(picture) for picture in pictures[section])))
         if section == "calibration" and results.grades:
@@ -32,6 +57,8 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
         if section == "fairness" and results.air:
             place.append(_groups(results, level))
     for table in () if isinstance(results.tables, UnsetType) else results.tables:
+        if table.title == PURPOSES_TITLE:
+            continue  # the contract says so itself, in the sections on data and privacy
         found.setdefault(place_of(table.section), []).append(_table(report.sheet_of(table)))
     found.setdefault("data", []).insert(0, _samples(results))
     found.setdefault("parity", []).append(_numeric(results))
@@ -42,24 +69,43 @@ def attention(results: BatteryResults) -> Items | None:
     """What failed, warns, or could not be evaluated although the policy asks for it."""
     rows = [
         Item(
-            test.verdict, line.verdict, f"{test.title} is {line.figure}; the policy asks {line.asked}. {test.sentence}"
+            test.verdict,
+            line.verdict,
+            f"{test.sentence} The policy asks {line.asked}."
+            if test.figure is None
+            else f"{line.figure}; the policy asks {line.asked}. {test.sentence}",
+            test.title,
         )
+        for verdict in ("fail", "not-evaluable", "amber")
         for test in results.tests
-        if test.verdict in ("fail", "amber", "not-evaluable") and test.role != "information"
+        if test.verdict == verdict and test.role != "information"
         for line in [report.line_of(test)]
     ]
     rows += [Item("fail", "missing", reason) for reason in results.reasons if "no test answered" in reason]
     return Items(tuple(rows)) if rows else None
 
 
-def not_evaluable(results: BatteryResults) -> Items | None:
-    """Every test without an answer, and why."""
-    rows = tuple(
-        Item("not-evaluable", test.role, f"{test.title} ({test.id}): {test.reason}")
-        for test in results.tests
-        if test.verdict == "not-evaluable"
-    )
-    return Items(rows) if rows else None
+def not_evaluable(results: BatteryResults) -> Grid | None:
+    """Every test without an answer, and why; tests with one reason stand together, those that weigh most first."""
+    silent: dict[tuple[str, str], list[str]] = {}
+    for role in WEIGHTS:
+        for test in results.tests:
+            if test.verdict == "not-evaluable" and test.role == role:
+                silent.setdefault((role, test.reason or ""), []).append(test.title)
+    rows = tuple((_sentence(why), "; ".join(titles), WEIGHTS[role]) for (role, why), titles in silent.items())
+    if not rows:
+        return None
+    caption = "A gate without an answer fails the battery; an advisory test without one warns."
+    return Grid("What could not be evaluated", caption, ("Why", "Tests", "Policy"), (False,) * 3, rows)
+
+
+def _unanswered(test: TestResult) -> bool:
+    """No answer, and nobody asked for one: it stands among the limits alone."""
+    return test.verdict == "not-evaluable" and test.role == "information"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:].rstrip(".") + "." if words else ""
 
 
 def verdict_line(test: TestResult) -> VerdictLine:
@@ -85,6 +131,7 @@ def plot(picture: drawing.Picture) -> Plot:
 
 def _table(sheet: report.Sheet) -> Grid:
     heads, right = tuple(zip(*sheet.heads, strict=True)) or ((), ())
+    heads = tuple(head if head.startswith("p-") else head[:1].upper() + head[1:] for head in heads)
     return Grid(sheet.title, sheet.caption, heads, right, sheet.rows)
 
 
@@ -95,7 +142,14 @@ def _samples(results: BatteryResults) -> Grid:
         counted = [DASH, DASH]
         if sample.defaults is not None:
             counted = [report.number(sample.defaults), f"{100 * sample.defaults / sample.rows:.2f}%"]
-        rows.append((sample.role, report.number(sample.rows), *(counted if events else []), sample.sha256))
+        rows.append(
+            (
+                SAMPLES.get(sample.role, sample.role),
+                report.number(sample.rows),
+                *(counted if events else []),
+                sample.sha256,
+            )
+        )
     heads = ("Sample", "Rows", *(events or ()), "SHA-256")
     right = (False, True, *((True, True) if events else ()), False)
     return Grid("Samples", "The validator, not the author, chose the validation sample.", heads, right, tuple(rows))
@@ -120,7 +174,7 @@ def _groups(results: BatteryResults, level: str) -> Grid:
     rows = []
     for a in results.air:
         if a.suppressed:
-            rows.append((a.attribute, a.group, "suppressed", "", "", "", ""))
+            rows.append((a.attribute, a.group, "not shown", "", "", "", ""))
             continue
         ratio = "reference" if a.reference else f"{float(a.ratio):.3f}" if a.ratio is not None else DASH
         interval = f"{float(a.interval[0]):.3f} to {float(a.interval[1]):.3f}" if a.interval else DASH
@@ -128,7 +182,8 @@ def _groups(results: BatteryResults, level: str) -> Grid:
             (
                 a.attribute,
                 a.group,
-                report.number(a.n),
+                # shown without rows and share, it does not give a smaller one away
+                report.number(a.n) if a.rate is not None else DASH,
                 report.percent(a.rate),
                 ratio,
                 interval,
@@ -146,8 +201,8 @@ def _numeric(results: BatteryResults) -> Facts:
     sizes = f"{len(proof.sizes)} batch sizes" if proof.sizes else "no batch"
     return Facts(
         (
-            Fact("Numeric profile", f"{profile.mode}, up to {report.number(profile.max_batch)} rows"),
-            Fact("Meaning", report.MODES[profile.mode]),
+            Fact("Numeric profile", f"{profile.mode}, up to {report.number(profile.max_batch)} rows in a batch"),
+            Fact("What it means", report.MODES[profile.mode]),
             Fact("Runtime", f"{profile.runtime} {profile.version}, {profile.provider}, one thread, {profile.isa}"),
             Fact(
                 "Proof",
@@ -155,9 +210,10 @@ def _numeric(results: BatteryResults) -> Facts:
                 f"over {sizes}",
             ),
             Fact(
-                "Differing bits",
-                f"alone {report.number(proof.differ_alone)}, padded {report.number(proof.differ_padded)}, "
-                f"layout {report.number(proof.differ_layout)}, second session {report.number(proof.differ_session)}",
+                "Answers with other bits",
+                f"{report.number(proof.differ_alone)} against the row alone, {report.number(proof.differ_padded)} "
+                f"padded, {report.number(proof.differ_layout)} in another layout, "
+                f"{report.number(proof.differ_session)} in a second session",
             ),
         )
     )

@@ -28,7 +28,7 @@ class Words(_Block, frozen=True, tag="words"):
 
 
 class Note(_Block, frozen=True, tag="note"):
-    """A sentence or two of the house's own."""
+    """A sentence or two of the house's own. Here and in tables, names and commands stand between backticks."""
 
     text: str
 
@@ -74,6 +74,7 @@ class VerdictLine(msgspec.Struct, frozen=True):
 class Verdicts(_Block, frozen=True, tag="verdicts"):
     """Tests with figure, interval, what the policy asks, verdict and source."""
 
+    title: str
     caption: str
     lines: tuple[VerdictLine, ...]
 
@@ -93,11 +94,12 @@ class Plots(_Block, frozen=True, tag="plots"):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One point of a list; `mark` is a verdict or severity, with its word."""
+    """One point of a list; `mark` is a verdict or severity, with its word, and `head` what it is about."""
 
     mark: str
     word: str
     text: str
+    head: str = ""
 
 
 class Items(_Block, frozen=True, tag="items"):

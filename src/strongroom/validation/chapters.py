@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import UnsetType
 
-from strongroom.registry.contract import Feature
-from strongroom.validation import battery_blocks, report
-from strongroom.validation.blocks import Block, Fact, Facts, Grid, Item, Items, Note, Report, ReportSection, Words
+from strongroom.registry.contract import CutOff, Feature, ModelContract
+from strongroom.validation import battery_blocks, proof_chapters, report
+from strongroom.validation.blocks import Block, Fact, Facts, Grid, Note, Report, ReportSection, Words
 from strongroom.validation.dossier import Dossier, gaps, tier_gap
 from strongroom.validation.human_text import Signed
 from strongroom.validation.kinds import KINDS
-from strongroom.validation.scan import ScanPredicate
+from strongroom.validation.proof_chapters import when
 from strongroom.validation.sections import TITLES, SectionKey
-from strongroom.vocabulary import instant, rfc3339
 
+PARAMETERS = {
+    "lgd": "LGD of exposures that are not in default",
+    "elbe": "best estimate of the expected loss of exposures in default (ELBE)",
+    "lgd-in-default": "LGD of exposures in default",
+    "ccf": "credit conversion factor (CCF)",
+}
+MISSING = {"refuse": "refused", "nan": "allowed"}
 HEADLINES: Mapping[str, tuple[str, str]] = {
     "open": ("Not validated yet", "No battery has passed the gates of the policy for this version."),
     **report.BANNERS,
@@ -51,7 +57,7 @@ def draw_up(dossier: Dossier) -> Report:
         headline=headline,
         summary=summary,
         tally=tuple((report.number(count), report.VERDICTS[name]) for name, count in counts.items() if count),
-        as_of=_when(dossier.as_of_us),
+        as_of=when(dossier.as_of_us),
         sections=tuple(
             ReportSection(number, key, title, blocks[key], tuple(missing.get(key, ())))
             for number, (key, title) in enumerate(TITLES.items(), 1)
@@ -73,7 +79,7 @@ def _identity(d: Dossier) -> Iterable[Block]:
         Fact("Tier", str(c.tier)),
         Fact("Owner", c.owner),
         Fact("Product and process", f"{c.product}, {c.process}"),
-        Fact("Author", f"{d.author}, submitted {_when(d.submitted_us)}"),
+        Fact("Author", f"{d.author}, submitted {when(d.submitted_us)}"),
     ]
     for text in d.texts:
         if isinstance(text.said.materiality, str):
@@ -98,9 +104,20 @@ def _use(d: Dossier) -> Iterable[Block]:
             Fact("Jurisdictions", ", ".join(c.jurisdictions)),
             Fact("Environments", ", ".join(c.environments)),
             Fact("Output", f"{c.output.name} ({c.output.unit}), {c.output.minimum} to {c.output.maximum}"),
+            *_outcome(c),
         )
     )
     yield Note("The gateway refuses every other purpose, jurisdiction and environment.")
+
+
+def _outcome(c: ModelContract) -> Iterable[Fact]:
+    if isinstance(c.outcome, UnsetType):
+        return
+    yield Fact("Outcome", f"{c.outcome.meaning}; {c.outcome.window}")
+    if isinstance(c.outcome.parameter, str):
+        yield Fact("Regulatory parameter", PARAMETERS[c.outcome.parameter])
+    if c.downturn_add_on:
+        yield Fact("Downturn", f"the model's output and {c.downturn_add_on:g} on top")
 
 
 def _opinion(d: Dossier) -> Iterable[Block]:
@@ -109,7 +126,7 @@ def _opinion(d: Dossier) -> Iterable[Block]:
         yield Facts(
             (
                 Fact("Opinion", d.opinion.opinion),
-                Fact("Validator", f"{d.opinion.person}, {_when(d.opinion.at_us)}; {again}"),
+                Fact("Validator", f"{d.opinion.person}, {when(d.opinion.at_us)}; {again}"),
             )
         )
     conditions = [(one.person, text) for one in d.decisions for text in one.conditions]
@@ -125,7 +142,7 @@ def _data(d: Dossier) -> Iterable[Block]:
     if d.sample is not None:
         source = f"{d.sample.source} (chosen by {d.sample.person}, {report.number(d.sample.rows)} rows)"
         yield Facts((Fact("Validation sample", source), Fact("Sample (manifest)", d.sample.manifest, True)))
-    rows = tuple((f.name, f.type, f.unit, _range(f), f.missing, f.purpose) for f in d.contract.input.features)
+    rows = tuple((f.name, f.type, f.unit, _range(f), MISSING[f.missing], f.purpose) for f in d.contract.input.features)
     heads = ("Feature", "Type", "Unit", "Range", "Missing", "Needed for")
     yield Grid("Features", "The gateway refuses rows outside this contract.", heads, (False,) * 6, rows)
 
@@ -135,12 +152,18 @@ def _method(d: Dossier) -> Iterable[Block]:
     model = d.scan.result.model if d.scan else None
     booster = d.scan.result.booster if d.scan else None
     if model is not None:
-        operators = ", ".join(f"{name} {count}" for name, count in sorted(model.operators.items()))
-        rows.append(Fact("Model file", f"{model.nodes} node{'s' if model.nodes != 1 else ''}: {operators}"))
+        operators = ", ".join(
+            f"{name.removeprefix('ai.onnx.ml.').removeprefix('ai.onnx.')}{f' ({count} times)' if count > 1 else ''}"
+            for name, count in sorted(model.operators.items())
+        )
+        rows.append(
+            Fact("Model file", f"ONNX graph of {model.nodes} node{'s' if model.nodes != 1 else ''}: {operators}")
+        )
     if booster is not None and not isinstance(booster, UnsetType):
-        trees = f"{report.number(booster.trees)} trees of depth {booster.depth} at most, {booster.objective}"
+        trees = f"XGBoost, {report.number(booster.trees)} trees of depth {booster.depth} at most, {booster.objective}"
         rows.append(Fact("Model file", trees))
     rows.append(Fact("Features", report.number(len(d.contract.input.features))))
+    rows += _declared(d.contract)
     if d.contract.description:
         rows.append(Fact("Author's description", d.contract.description))
     yield Facts(tuple(rows))
@@ -148,16 +171,21 @@ def _method(d: Dossier) -> Iterable[Block]:
 
 def _development(d: Dossier) -> Iterable[Block]:
     line = d.contract.lineage
+    packages = ", ".join(f"{name} {value}" for name, value in sorted(line.environment.items()))
+    converted = () if isinstance(d.contract.source, UnsetType) else (Fact("Converted from", d.contract.source.format),)
     yield Facts(
         (
-            Fact("Training code", line.code_commit, True),
-            Fact("Replaces", line.parent or "nothing: the first version", True),
+            Fact("Training code", line.code_commit, line.code_commit != "unversioned"),
+            Fact("Replaces", line.parent or "nothing: the first version", line.parent is not None),
+            *converted,
             *_hardened(d),
-            *(Fact(f"Data {name}", digest, True) for name, digest in sorted(line.data.items())),
-            *(Fact(f"Parameter {name}", value) for name, value in sorted(line.parameters.items())),
-            *(Fact(f"Package {name}", value) for name, value in sorted(line.environment.items())),
+            *(Fact(f"Data: {name}", digest, True) for name, digest in sorted(line.data.items())),
+            *((Fact("Packages", packages),) if packages else ()),
         )
     )
+    if line.parameters:
+        rows = tuple(sorted(line.parameters.items()))
+        yield Grid("Parameters of the training", "", ("Parameter", "Value"), (False, False), rows)
 
 
 def _hardened(d: Dossier) -> Iterable[Fact]:
@@ -171,8 +199,12 @@ def _hardened(d: Dossier) -> Iterable[Fact]:
 
 def _fairness(d: Dossier) -> Iterable[Block]:
     c = d.contract
-    kept = ", ".join(c.protected) if c.protected else "none was given"
-    rows = [Fact("Protected attributes", f"{kept}; no features, for tests only")]
+    kept = (
+        f"{', '.join(c.protected)}; for tests only, the model never sees them"
+        if c.protected
+        else "none in the package, so nothing is known of groups"
+    )
+    rows = [Fact("Protected attributes", kept)]
     if not isinstance(c.explanation, UnsetType):
         e = c.explanation
         rows += [
@@ -184,8 +216,12 @@ def _fairness(d: Dossier) -> Iterable[Block]:
 
 
 def _oversight(d: Dossier) -> Iterable[Block]:
-    rows = tuple((cut.decision, f"below {cut.below}" if cut.below else "all above") for cut in d.contract.cut_offs)
-    yield Grid("Decisions", "What the gateway decides by itself.", ("Decision", "Score"), (False, False), rows)
+    if d.contract.cut_offs:
+        heads = ("Decision", d.contract.output.name)
+        rows = tuple(_decisions(d.contract.cut_offs))
+        yield Grid("Decisions", "What the gateway decides by itself.", heads, (False, False), rows)
+    else:
+        yield Note("The model estimates; nothing is decided by it alone.")
     if d.terms is not None:
         t = d.terms
         yield Facts(
@@ -198,167 +234,23 @@ def _oversight(d: Dossier) -> Iterable[Block]:
     yield Note("One named person halts the model at once; two lift the halt.")
 
 
-def _security(d: Dossier) -> Iterable[Block]:
-    if d.scan is None:
-        return
-    result = d.scan.result
-    yield Facts(
-        (
-            Fact("Scan", f"{d.scan.verdict}, {_when(d.scan.at_us)}, isolation {d.scan.isolation}"),
-            Fact("Rules", result.rules_sha256, True),
-            Fact("Tools", ", ".join(f"{name} {version}" for name, version in sorted(result.tools.items()))),
-            Fact("Author's signature", f"OpenSSF model signature by {d.author}, key {d.author_key[:16]}"),
-            *_supply(d.scan),
-        )
-    )
-    if result.findings:
-        marks = {"refuse": ("fail", "refused"), "note": ("information", "note")}
-        yield Items(
-            tuple(
-                Item(*marks[one.severity], f"{one.file or 'package'}: {one.message} ({one.rule})")
-                for one in result.findings
-            )
-        )
-    files = tuple((one.path, one.role, one.sha256) for one in d.scan.files)
-    if not isinstance(result.licences, UnsetType) and result.licences.packages:
-        packages = tuple(
-            (one.package, one.wanted or DASH, one.expression or "not known", LICENCE_WORDS[one.told_by], one.standing)
-            for one in result.licences.packages
-        )
-        caption = "Packages that the model was made with or asks for; judged by the licence rules of the policy."
-        heads = ("Package", "Version", "Licence (SPDX)", "Told by", "Policy")
-        yield Grid("Licences", caption, heads, (False,) * 5, packages)
-    yield Grid("Files", "Every file of the package was looked at.", ("Path", "Role", "SHA-256"), (False,) * 3, files)
-
-
-LICENCE_WORDS: Mapping[str, str] = {
-    "metadata": "its metadata",
-    "words": "its metadata, in words",
-    "house": "the policy",
-    "nobody": "nobody",
-}
-
-
-def _supply(scan: ScanPredicate) -> Iterable[Fact]:
-    if not isinstance(scan.bill, UnsetType):
-        yield Fact("Bill of materials", scan.bill, True)
-    if not isinstance(scan.result.unpacked, UnsetType):
-        one = scan.result.unpacked
-        what = f"{report.number(one.unpacked_bytes)} bytes of {report.number(one.parts)} compressed parts"
-        yield Fact("Saved model", f"{what} were searched for secrets")
-
-
-def _limitations(d: Dossier) -> Iterable[Block]:
-    if d.results:
-        points = battery_blocks.not_evaluable(d.results)
-        if points:
-            yield Note("What could not be evaluated; a gate without an answer fails the battery.")
-            yield points
+def _decisions(cut_offs: Sequence[CutOff]) -> Iterable[tuple[str, str]]:
+    low = None
+    for cut in cut_offs:
+        if cut.below is None:
+            yield cut.decision, "all" if low is None else f"{low} and above"
         else:
-            yield Note("Every test of the battery gave an answer.")
-    if not isinstance(d.contract.guard, UnsetType):
-        yield Note("An input guard watches for rows unlike the reference sample.")
+            yield cut.decision, f"below {cut.below}" if low is None else f"from {low} to below {cut.below}"
+        low = cut.below
 
 
-def _findings(d: Dossier) -> Iterable[Block]:
-    rows = []
-    for finding in d.findings:
-        raised = finding.raised
-        late = ", overdue" if finding.overdue(d.as_of_us) else ""
-        rows.append(
-            (
-                finding.name,
-                raised.severity,
-                f"{raised.text} To do: {raised.remediation}",
-                raised.owner,
-                _when(raised.due_us)[:10],
-                finding.settled_by(d.as_of_us) + late,
-            )
-        )
-    heads = ("Finding", "Severity", "What", "Owner", "Due", "State")
-    if rows:
-        yield Grid("Register", "Each step is signed by who took it.", heads, (False,) * 6, tuple(rows))
-    else:
-        yield Note("No finding was entered in the register.")
-    known = {finding.name for finding in d.findings}
-    lines = [one for one in (d.opinion.findings if d.opinion else ()) if one.name not in known]
-    if lines:
-        yield Grid(
-            "In the validator's review",
-            "",
-            ("Finding", "Severity", "What", "State"),
-            (False,) * 4,
-            tuple((one.name, one.severity, one.text, one.status) for one in lines),
-        )
-
-
-def _monitoring(d: Dossier) -> Iterable[Block]:
-    rows = []
-    if d.validation is not None:
-        m = d.validation.monitors
-        rows += [
-            Fact("Watched", f"the score and {report.number(len(m.features))} features, population stability (PSI)"),
-            Fact("Alert", f"PSI above {m.psi_alert}, from {report.number(m.min_rows)} rows on"),
-        ]
-    if d.terms is not None:
-        rows += [
-            Fact("Next review due", _when(d.terms.review_due_us)[:10]),
-            Fact("Stages", f"{', '.join(d.terms.stages)}; canary up to {d.terms.max_canary_percent} %"),
-        ]
-    if rows:
-        yield Facts(tuple(rows))
-
-
-def _history(d: Dossier) -> Iterable[Block]:
-    rows = tuple((str(e.index), _when(e.at_us), e.verb, e.who, e.outcome, e.about) for e in d.events)
-    if rows:
-        heads = ("Entry", "When", "What", "Who", "Outcome", "About")
-        caption = f"Entries of the governance log {d.origin} about the model; reading is left out."
-        yield Grid("Log", caption, heads, (True, *[False] * 5), rows)
-
-
-def _privacy(d: Dossier) -> Iterable[Block]:
-    grounds: dict[str, int] = {}
-    for feature in d.contract.input.features:
-        grounds[feature.legal_basis] = grounds.get(feature.legal_basis, 0) + 1
-    rows = tuple((basis, report.number(count)) for basis, count in sorted(grounds.items()))
-    yield Grid(
-        "Legal bases", "As the contract states them, feature by feature.", ("Basis", "Features"), (False, True), rows
-    )
-    yield Note("Inputs of applicants are encrypted under a key for each; destroying it erases the applicant.")
-
-
-def _independence(d: Dossier) -> Iterable[Block]:
-    rows = [("author", d.author, d.author_key[:16], _when(d.submitted_us))]
-    if d.sample is not None:
-        rows.append(("chose the sample", d.sample.person, DASH, _when(d.sample.at_us)))
-    if d.opinion is not None:
-        rows.append(("validator", d.opinion.person, d.opinion.key[:16], _when(d.opinion.at_us)))
-    rows += [("approver", one.person, one.key[:16], _when(one.at_us)) for one in d.decisions]
-    caption = "Author, validator and two approvers are four persons with four keys; the gateway checks it again."
-    yield Grid("Who did what", caption, ("Part", "Person", "Key", "When"), (False,) * 4, tuple(rows))
-
-
-def _approvals(d: Dossier) -> Iterable[Block]:
-    if d.decisions:
-        rows = tuple((one.person, one.decision, _when(one.at_us), one.envelope) for one in d.decisions)
-        yield Grid("Decisions", "", ("Approver", "Decision", "When", "Signed statement"), (False,) * 4, rows)
-    else:
-        yield Note("Nobody has approved this version yet.")
-    facts = [Fact(kind, digest, True) for kind, digest in d.evidence]
-    if d.terms is not None:
-        facts.append(Fact("release document", d.terms.release, True))
-    yield Facts(tuple(facts))
-    again = [Fact("This report", d.command, True)]
-    if d.results is not None:
-        tools = ", ".join(f"{name} {version}" for name, version in sorted(d.results.tools.items()))
-        again += [
-            Fact("The results", f"strongroom validate {d.contract.name}@{d.ref.manifest[:16]}", True),
-            Fact("Tools", tools),
-            Fact("Results to compare", d.results_sha256 or "", True),
-        ]
-    yield Note("How to repeat it: the same signed inputs give the same bytes, of the results and of this report.")
-    yield Facts(tuple(again))
+def _declared(c: ModelContract) -> Iterable[Fact]:
+    """What the author declared of the model's shape, which the battery proves or attacks."""
+    if isinstance(c.robustness, UnsetType):
+        return
+    told = c.robustness.monotone
+    if told:
+        yield Fact("Declared monotone", ", ".join(f"{name} ({way})" for name, way in told.items()))
 
 
 def _nothing(_: Dossier) -> Iterable[Block]:
@@ -374,23 +266,22 @@ CHAPTERS: Mapping[SectionKey, Callable[[Dossier], Iterable[Block]]] = {
     "development": _development,
     "fairness": _fairness,
     "oversight": _oversight,
-    "security": _security,
-    "limitations": _limitations,
-    "findings": _findings,
-    "monitoring": _monitoring,
-    "history": _history,
-    "privacy": _privacy,
-    "independence": _independence,
-    "approvals": _approvals,
+    "security": proof_chapters.security,
+    "limitations": proof_chapters.limitations,
+    "findings": proof_chapters.findings,
+    "monitoring": proof_chapters.monitoring,
+    "history": proof_chapters.history,
+    "privacy": proof_chapters.privacy,
+    "independence": proof_chapters.independence,
+    "approvals": proof_chapters.approvals,
+    "capital": lambda d: d.capital,
 }
 """What the records say of each section; sections that are not here have a machine's tests and people's words alone."""
-
-DASH = battery_blocks.DASH
 
 
 def _words(text: Signed) -> Words:
     said = text.said
-    return Words(f"{said.person}, {said.role}", _when(said.at_us), text.envelope, said.paragraphs)
+    return Words(f"{said.person}, {said.role}", when(said.at_us), text.envelope, said.paragraphs)
 
 
 def _kind(d: Dossier) -> str:
@@ -401,8 +292,12 @@ def _kind(d: Dossier) -> str:
 def _range(feature: Feature) -> str:
     if feature.allowed is not None:
         return "one of " + ", ".join(map(str, feature.allowed))
-    return f"{feature.minimum or 'no bound'} to {feature.maximum or 'no bound'}"
+    low, high = (_number(end) for end in (feature.minimum, feature.maximum))
+    if low is None or high is None:
+        return "any number" if low is high else f"{low} and above" if high is None else f"up to {high}"
+    return f"{low} to {high}"
 
 
-def _when(at_us: int) -> str:
-    return rfc3339(instant(at_us - at_us % 1_000_000))
+def _number(text: str | None) -> str | None:
+    """A bound as people write it; the contract keeps every digit."""
+    return None if text is None else f"{float(text):,.10g}"

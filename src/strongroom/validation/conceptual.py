@@ -12,7 +12,17 @@ from strongroom.registry.kinds import CONTRACTS
 from strongroom.validation import data_quality, soundness, traffic
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.discrimination import auc, paired
-from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
+from strongroom.validation.results import (
+    PURPOSES_TITLE,
+    SEGMENTS_TITLE,
+    Chart,
+    Column,
+    NotEvaluable,
+    Series,
+    Table,
+    TestResult,
+    decimal,
+)
 from strongroom.validation.scored import Scored
 from strongroom.validation.soundness import Predict
 from strongroom.validation.tables import Rows
@@ -96,7 +106,7 @@ def data_quality_tests(development: Scored, validation: Scored, contract: ModelC
     found.append(answer("data.special-categories", len(hints), sentence, basis))
     tables.append(
         Table(
-            section="data", title="Purpose and legal basis",
+            section="data", title=PURPOSES_TITLE,
             caption="As the contract states them for each feature; the answer for the whole is the owner's.",
             columns=tuple(Column(name=n, unit="text") for n in ("feature", "unit", "purpose", "legal basis")),
             rows=tuple((f.name, f.unit, f.purpose, f.legal_basis) for f in features),
@@ -183,7 +193,7 @@ def effect_tests(
                     section="sensitivity", title=f"Effect of {effect.name}",
                     words=f"How the mean score moves along {effect.name}, from {effect.effect[0]:.3g} at its lowest "
                     f"value to {effect.effect[-1]:.3g} at its highest.",
-                    x=effect.name, y=f"{contract.output.name}, moved by",
+                    x=effect.name, y=f"change of {contract.output.name}",
                     series=(Series(name="", form="line", style="curve", points=points),),
                 )
             )  # fmt: skip
@@ -228,7 +238,7 @@ def weak_spot_tests(validation: Scored, contract: ModelContract, least: int) -> 
         f"{words[1]} and {worst.expected:.4g} {words[2]}."
     )
     table = Table(
-        section="sensitivity", title="Weakest segments",
+        section="sensitivity", title=SEGMENTS_TITLE,
         caption=f"{caption}; p-values after Holm's adjustment for every segment.",
         columns=(Column(name="segment", unit="text"), Column(name="rows", unit="count"),
                  Column(name="observed", unit=UNIT), Column(name="expected", unit=UNIT),

@@ -12,6 +12,7 @@ from msgspec import UnsetType
 
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import SampleStatement
+from strongroom.validation.blocks import Block
 from strongroom.validation.findings import Finding
 from strongroom.validation.human_text import Signed
 from strongroom.validation.policy import SectionDemand, ValidationPolicy
@@ -89,6 +90,25 @@ class Event:
     about: str
 
 
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """A version of the model, as its submission has it."""
+
+    manifest: Digest
+    author: PersonId
+    submitted_us: int
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The version that this one replaces, with its signed results where it was validated by then."""
+
+    ref: ModelRef
+    contract: ModelContract
+    results: BatteryResults | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dossier:
     """Everything that is known of a version at a moment.
@@ -103,11 +123,15 @@ class Dossier:
         results, results_sha256: of the battery, once there is one.
         validation, scan: what the machines signed.
         sample: what the validator signed of the sample.
+        bill_sha256: digest of the bill of materials.
         evidence: types and digests of the signed statements.
         texts: the words of people that count now.
         findings: of the register.
         opinion, decisions, terms: of people, once there are.
         origin, events: of the governance log.
+        versions: of the model up to the moment, oldest first.
+        before: the version that this one replaces, where the room has it.
+        capital: what the results come to in capital, drawn up by whoever knows the formulas.
         command: that draws this very report again.
     """
 
@@ -125,6 +149,7 @@ class Dossier:
     validation: ValidationPredicate | None = None
     scan: ScanPredicate | None = None
     sample: SampleStatement | None = None
+    bill_sha256: Digest | None = None
     evidence: tuple[tuple[str, Digest], ...] = ()
     texts: tuple[Signed, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -133,6 +158,9 @@ class Dossier:
     terms: Terms | None = None
     origin: str = ""
     events: tuple[Event, ...] = ()
+    versions: tuple[VersionLine, ...] = ()
+    before: Before | None = None
+    capital: tuple[Block, ...] = ()
     command: str = ""
 
     @property

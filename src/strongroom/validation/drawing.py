@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 from strongroom.validation.results import AirRow, Chart, GradeRow, Histogram, PsiRow
 
 WIDTH, HEIGHT = 460, 340
+MOST_TICKS = 12
+"""Whole numbers on an axis that each get a tick; a figure of two digits takes about a thirtieth of the width."""
 LEFT, RIGHT, TOP, BOTTOM = 58, 26, 16, 46
 
 
@@ -26,7 +28,7 @@ class Picture(NamedTuple):
     svg: Markup
 
 
-class _Canvas:
+class Canvas:
     """Plot area with axes; x and y are given in data units."""
 
     def __init__(
@@ -110,8 +112,8 @@ class _Canvas:
 def roc(points: Sequence[tuple[str, str]], area: str) -> Picture:
     """The ROC curve with the diagonal of chance."""
     curve = [(float(x), float(y)) for x, y in points]
-    canvas = _Canvas("ROC curve", f"Area under the curve {area}; 0.5 is chance, 1 is perfect.", (0, 1), (0, 1))
-    ticks = _percent(0.0, 1.0)
+    canvas = Canvas("ROC curve", f"Area under the curve {area}; 0.5 is chance, 1 is perfect.", (0, 1), (0, 1))
+    ticks = percent_ticks(0.0, 1.0)
     canvas.grid_x(ticks)
     canvas.grid_y(ticks)
     canvas.line([(0, 0), (1, 1)], "chance")
@@ -128,9 +130,9 @@ def distributions(scores: Histogram) -> Picture:
     top = max(*others, *defaults, 1e-9) * 1.08
     low, high = float(scores.low), float(scores.high)
     words = "Share of each outcome class per band of PD; the further apart, the better the model separates."
-    canvas = _Canvas("Scores by outcome", words, (low, high), (0, top))
-    canvas.grid_x(_percent(low, high))
-    canvas.grid_y(_percent(0.0, top))
+    canvas = Canvas("Scores by outcome", words, (low, high), (0, top))
+    canvas.grid_x(percent_ticks(low, high))
+    canvas.grid_y(percent_ticks(0.0, top))
     step = (high - low) / len(others)
     for shares, kind in ((others, "others"), (defaults, "defaults")):
         outline = [(low, 0.0)]
@@ -148,9 +150,10 @@ def calibration(grades: Sequence[GradeRow], level: str) -> Picture:
     top = (
         max([0.01, *(float(g.interval[1]) for g in rows if g.interval), *(float(g.mean_pd or 0) for g in rows)]) * 1.06
     )
-    words = f"For each grade the default rate with its {level} Jeffreys interval, and the mean PD that the model gave."
-    canvas = _Canvas("Calibration by grade", words, (0.4, len(grades) + 0.6), (0, top))
-    canvas.grid_y(_percent(0.0, top))
+    words = f"For each grade the default rate with its {level} Jeffreys interval, and the mean PD that the model gave: "
+    words += "open where it lies inside, filled where it does not."
+    canvas = Canvas("Calibration by grade", words, (0.4, len(grades) + 0.6), (0, top))
+    canvas.grid_y(percent_ticks(0.0, top))
     canvas.grid_x([(g.grade, str(g.grade)) for g in grades], lines=False)
     for g in rows:
         low, high = (float(end) for end in g.interval or ("0", "0"))
@@ -181,9 +184,12 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
     named = [(series.style, series.name) for series in told.series if series.name]
     # room above the marks for the key, a line of it about a twentieth of the height
     y = (y[0], y[1] + 0.07 * len(named) * (y[1] - y[0]))
-    canvas = _Canvas(told.title, told.words, x, y)
-    canvas.grid_x(below or (_percent if "x" in told.percent else _ticks)(*x))
-    canvas.grid_y((_percent if "y" in told.percent else _ticks)(*y))
+    beside = (percent_ticks if "y" in told.percent else figure_ticks)(*y)
+    # the axis' name stands left of its figures, however long these are
+    canvas = Canvas(told.title, told.words, x, y, left=max(LEFT, 36 + 6 * max(len(text) for _, text in beside)))
+    whole = _whole(xs) if "x" not in told.percent else None
+    canvas.grid_x(below or whole or (percent_ticks if "x" in told.percent else figure_ticks)(*x))
+    canvas.grid_y(beside)
     for series in told.series:
         marks = [(float(a), float(b)) for a, b in series.points]
         if series.form == "line":
@@ -209,6 +215,16 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
     return canvas.done()
 
 
+def _whole(values: Sequence[float]) -> list[tuple[float, str]] | None:
+    """A tick for each of a few whole numbers, such as grades or buckets; None for anything else."""
+    found = sorted(set(values))
+    if len(found) > MOST_TICKS or any(value != int(value) for value in found):
+        return None
+    if not found or found[-1] - found[0] >= MOST_TICKS:
+        return None
+    return [(value, f"{int(value)}") for value in found]
+
+
 def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
@@ -223,8 +239,10 @@ def stability(rows: Sequence[PsiRow], amber: str | None, fail: str | None) -> Pi
     top = max([float(r.psi) for r in ranked] + [c * 1.05 for c in cuts[:1]] + [1e-6])
     cuts = [c for c in cuts if c <= top]
     words = "Population stability index of the score and of each feature; the tick marks what chance alone would reach."
-    canvas = _Canvas("Population stability", words, (0, top), (0, len(ranked)), height, left=170)
-    canvas.grid_x(_ticks(0.0, top))
+    if cuts:
+        words += " The policy warns beyond the dotted line, where bars are orange."
+    canvas = Canvas("Population stability", words, (0, top), (0, len(ranked)), height, left=170)
+    canvas.grid_x(figure_ticks(0.0, top))
     for place, row in enumerate(ranked):
         y = len(ranked) - place - 0.5
         a, b = canvas.px(0), canvas.px(min(float(row.psi), top))
@@ -248,9 +266,12 @@ def impact(rows: Sequence[AirRow], amber: str | None, fail: str | None) -> Pictu
     height = TOP + BOTTOM + 26 * max(1, len(shown))
     ends = [float(end) for r in shown for end in r.interval or ()] + [0.75, 1.05]
     low, high = max(0.0, min(ends) - 0.02), max(ends) + 0.02
-    words = "Ratio of favourable decisions of each group to the group with most of them; 1 is parity."
-    canvas = _Canvas("Adverse impact ratio", words, (low, high), (0, max(1, len(shown))), height, left=150)
-    canvas.grid_x(_ticks(low, high))
+    words = (
+        "Ratio of favourable decisions of each group to the group with most of them, with its interval; 1 (dashed) is "
+        "parity, dotted lines are the policy's cut-offs."
+    )
+    canvas = Canvas("Adverse impact ratio", words, (low, high), (0, max(1, len(shown))), height, left=150)
+    canvas.grid_x(figure_ticks(low, high))
     canvas.line([(1, 0), (1, max(1, len(shown)))], "chance")
     for cut in (c for c in (amber, fail) if c):
         canvas.line([(float(cut), 0), (float(cut), max(1, len(shown)))], "cut")
@@ -281,11 +302,13 @@ def _round_ticks(low: float, high: float) -> list[float]:
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+def figure_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round figures of an axis, with their text."""
     places = max(0, -math.floor(math.log10(_step(high - low)) + 1e-9))
-    return [(value, f"{value:.{places}f}") for value in _round_ticks(low, high)]
+    return [(value, f"{value:,.{places}f}") for value in _round_ticks(low, high)]
 
 
-def _percent(low: float, high: float) -> list[tuple[float, str]]:
+def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round shares of an axis, written in percent."""
     places = max(0, -math.floor(math.log10(_step(high - low)) + 1e-9) - 2)
     return [(value, f"{value * 100:.{places}f}%") for value in _round_ticks(low, high)]

@@ -190,9 +190,9 @@ def alternative_tests(
         f"None of {found.tried} ways, alike for everybody, raises the lowest ratio of {_ratio(now):.3f} within the "
         "accepted losses."
         if best == now
-        else f"{_way(best, names)}, alike for everybody: the lowest ratio is {_ratio(best):.3f} instead of "
-        f"{_ratio(now):.3f}, the AUC {best.auc:.3f} instead of {now.auc:.3f}, the profit {best.profit:.4f} a row "
-        f"instead of {now.profit:.4f}."
+        else f"To {_way(best, names)}, alike for everybody, would change this: the lowest ratio is {_ratio(best):.3f} "
+        f"instead of {_ratio(now):.3f}, the AUC {best.auc:.3f} instead of {now.auc:.3f}, the profit "
+        f"{best.profit:.4f} a row instead of {now.profit:.4f}."
     )
     details: Figures = [
         ("lowest ratio now", _ratio(now)), ("lowest ratio then", _ratio(best)),
@@ -235,7 +235,11 @@ def alternative_tests(
 
 def _way(way: Alternative, names: Sequence[str]) -> str:
     cut = f"accept below {way.cut_off:.3g}"
-    return cut if way.feature is None else f"{cut}, {names[way.feature]} with {1.0 - way.blend:.0%} of its say"
+    if way.feature is None:
+        return cut
+    if way.blend >= 1.0:
+        return f"{cut}, without {names[way.feature]}"
+    return f"{cut}, {names[way.feature]} with {1.0 - way.blend:.0%} of its weight"
 
 
 def _ratio(way: Alternative) -> float:

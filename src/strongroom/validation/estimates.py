@@ -13,7 +13,16 @@ from strongroom.validation import losses, ordering
 from strongroom.validation.bins import quantile_edges
 from strongroom.validation.calibration import holm
 from strongroom.validation.catalogue import Basis, answer
-from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
+from strongroom.validation.results import (
+    BUCKETS_TITLE,
+    Chart,
+    Column,
+    NotEvaluable,
+    Series,
+    Table,
+    TestResult,
+    decimal,
+)
 from strongroom.validation.scored import Scored
 
 Floats = npt.NDArray[np.float64]
@@ -198,7 +207,7 @@ def _bucket_table(parts: Sequence[losses.Bucket], parameter: str, name: str, lev
     )  # fmt: skip
     return Table(
         section="calibration",
-        title="Buckets of the estimate on the validation sample",
+        title=BUCKETS_TITLE,
         caption="Edges are those of the development sample; intervals are of the realised mean; p not adjusted.",
         columns=tuple(Column(name=head, unit=unit) for head, unit in heads),
         rows=tuple(rows),

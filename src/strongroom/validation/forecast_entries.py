@@ -82,7 +82,7 @@ FORECAST_ENTRIES: Final = (
         unit="p-value",
         better="lower",
         formula="the same against the latest known value of the same season",
-        source="as for the naive forecast",
+        source="Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997",
         edge_cases="as for the naive forecast",
     ),
     Entry(

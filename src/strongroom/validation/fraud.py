@@ -20,6 +20,8 @@ from strongroom.validation.results import Chart, Column, NotEvaluable, Series, T
 from strongroom.validation.scored import Scored
 
 POINTS = 1000
+SHOWN_COST = 1.5
+"""Cost over the cost without a model, up to which the curve is drawn."""
 """Points of a curve in a picture."""
 
 
@@ -194,16 +196,18 @@ def _precision_recall(table: detection.Steps, area: detection.AveragePrecision) 
 
 
 def _cost_curve(now: detection.Costs, threshold: float, chosen: float, without: float) -> Chart:
-    inside = np.isfinite(now.threshold)
+    # far above the cost without a model nobody would choose: such points would press the rest to the ground
+    inside = np.isfinite(now.threshold) & (now.cost <= SHOWN_COST * without)
     x, y = now.threshold[inside], now.cost[inside] / without
-    ends = ("0.0", decimal(max(float(y.max()), 1.0)))
+    ends = ("0.0", decimal(max(float(y.max(initial=0.0)), 1.0)))
     marks: list[tuple[str, float, Literal["cut", "chance"]]] = [
         ("the contract's", threshold, "cut"), ("chosen by cost", chosen, "chance"),
     ]  # fmt: skip
     return Chart(
         section="cost",
         title="Cost by threshold",
-        words="Cost of false alarms and missed frauds at each threshold, as a share of the cost without a model; "
+        words="Cost of false alarms and missed frauds at each threshold, as a share of the cost without a model "
+        f"(thresholds that cost more than {SHOWN_COST:g} times as much are left out); "
         "upright lines mark the contract's threshold and the one that was cheapest on the reference sample.",
         x="threshold", y="cost over cost without a model",
         series=(

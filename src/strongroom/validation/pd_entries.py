@@ -206,7 +206,7 @@ PD_ENTRIES = (
         better="lower",
         formula="the same for each feature, missing values as a bin of their own where there are any; the largest is "
         "judged",
-        source="as for the score",
+        source="Siddiqi 2006 (0.10 and 0.25 are a convention); Yurdakul and Naranjo 2020",
         edge_cases="a constant feature is left out; no feature with two bins: not evaluable",
     ),
     Entry(

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.validation import calibration, discrimination, migration
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.grading import Scale
-from strongroom.validation.results import Column, NotEvaluable, Table, TestResult
+from strongroom.validation.results import MATRIX_TITLE, Column, NotEvaluable, Table, TestResult
 
 Floats = npt.NDArray[np.float64]
 
@@ -229,7 +229,7 @@ def _matrix(counts: Floats) -> Table:
     grades = range(1, len(counts) + 1)
     return Table(
         section="stability",
-        title="Migration matrix",
+        title=MATRIX_TITLE,
         caption="Obligors by their grade a year before (rows) and now (columns); grade 1 has the lowest PD.",
         columns=(Column(name="from grade", unit="text"), *(Column(name=str(k), unit="count") for k in grades)),
         rows=tuple((str(k), *(str(int(n)) for n in counts[k - 1])) for k in grades),

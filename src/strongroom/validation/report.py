@@ -13,9 +13,16 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import UnsetType
 
-from strongroom.validation import drawing
+from strongroom.validation import drawing, table_drawing
 from strongroom.validation.kinds import KINDS
-from strongroom.validation.results import BatteryResults, Section, Table, TestResult
+from strongroom.validation.results import (
+    MATRIX_TITLE,
+    SEGMENTS_TITLE,
+    BatteryResults,
+    Section,
+    Table,
+    TestResult,
+)
 from strongroom.vocabulary import digest_of
 
 SECTIONS: dict[Section, str] = {
@@ -60,6 +67,10 @@ MODES = {
 
 SMALL = ("share of exposure", "credit conversion factor")
 """Units of outputs: a distance between two models is far below what a figure of theirs is written in."""
+
+
+SHORT = ("pd", "lgd", "ead")
+"""Kinds that people call by their letters."""
 
 
 class Line(NamedTuple):
@@ -148,6 +159,14 @@ def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
     }
     for chart in charts:
         pictures.setdefault(chart.section, []).append(drawing.chart(chart))
+    for table in () if isinstance(results.tables, UnsetType) else results.tables:
+        drawn = None
+        if table.title == MATRIX_TITLE and table.rows:
+            drawn = table_drawing.matrix(table)
+        elif table.title == SEGMENTS_TITLE:
+            drawn = table_drawing.segments(table, results.kind.upper() if results.kind in SHORT else "score")
+        if drawn is not None:
+            pictures.setdefault(table.section, []).insert(0, drawn)
     return pictures
 
 
@@ -186,6 +205,8 @@ def shown(test: TestResult | None) -> str:
     """A figure as people write it, by its unit; the full figure stands in results.json."""
     if test is None or test.figure is None:
         return "–"  # noqa: RUF001  # an en dash for 'none' is what a reader expects
+    if test.section == "implementation" and 0.0 < abs(float(test.figure)) < 0.0005:
+        return f"{float(test.figure):.1e}"
     return _by_unit(test.figure, test.unit)
 
 

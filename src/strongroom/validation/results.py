@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -35,6 +35,12 @@ Section = Literal[
     "robustness",
     "sensitivity",
 ]
+
+BUCKETS_TITLE: Final = "Buckets of the estimate on the validation sample"
+MATRIX_TITLE: Final = "Migration matrix"
+PURPOSES_TITLE: Final = "Purpose and legal basis"
+SEGMENTS_TITLE: Final = "Weakest segments"
+"""Tables that the report looks up by their title, to draw them or to leave out what it says elsewhere."""
 
 T = TypeVar("T")
 

@@ -191,7 +191,7 @@ def _extraction(subject: Subject) -> tuple[TestResult, Charts]:
         ),
     )  # fmt: skip
     told = answer(rule, last.r_squared, sentence, Basis(basis.role, basis.sha256, last.n), details=details)
-    return told, (curve,)
+    return told, (curve,) if len(made) > 1 else ()
 
 
 def _membership(subject: Subject) -> TestResult:

@@ -141,7 +141,7 @@ def labels(table: pa.Table, column: str, what: str) -> list[str]:
     """
     if table.column_names.count(column) != 1:
         raise InvalidInputError(f"the {what} sample needs one column `{column}`", field=column, rule="column")
-    found = ["missing" if value is None else str(value) for value in table.column(column).to_pylist()]
+    found = ["missing" if value is None else _label(value) for value in table.column(column).to_pylist()]
     if not all(len(name) <= LABEL_LIMIT and is_plain(name) for name in set(found)):
         raise InvalidInputError(
             f"a group of `{column}` in the {what} sample has a name of more than {LABEL_LIMIT} characters or with "
@@ -149,6 +149,11 @@ def labels(table: pa.Table, column: str, what: str) -> list[str]:
             field=column, rule="label",
         )  # fmt: skip
     return found
+
+
+def _label(value: object) -> str:
+    """A code that a table keeps as a float is a whole number to people: 2, not 2.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def outside(rows: Rows, contract: InputContract) -> npt.NDArray[np.bool_]:

@@ -33,6 +33,9 @@ from strongroom.ledger.trust import read_trust
 from strongroom.office.door import Office
 from strongroom.office.entries import REQUEST, Entry
 from strongroom.registry.actions import Vault
+from strongroom.registry.contract import ModelContract
+from strongroom.validation.blocks import Block
+from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
 from strongroom.wiring.founding import GOVERNANCE_SEED, RECORD_KEY, open_repository
 from strongroom.wiring.room_keys import peppers
@@ -198,6 +201,7 @@ class ControlPlane:
             blobs=self.vault.blobs,
             engine=self.engine,
             governance=self.log,
+            capital=_capital,
         )
 
     def authenticate(self, signed: SignedRequest, body: bytes) -> tuple[Principal, PersonRequest]:
@@ -280,3 +284,12 @@ def open_governance(layout: Layout, settings: RoomSettings, keys: KeyFile) -> Fi
     if not (layout.governance / "shard.json").exists():
         return FileShard.create(layout.governance, key.name, key, segment_bytes=GOVERNANCE_SEGMENT_BYTES)
     return FileShard.open(layout.governance, key, segment_bytes=GOVERNANCE_SEGMENT_BYTES)
+
+
+def _capital(
+    contract: ModelContract, results: BatteryResults | None, before: BatteryResults | None = None, /
+) -> tuple[Block, ...]:
+    """What results come to in capital; the formulas are loaded when somebody asks, which few commands do."""
+    from strongroom.planning.impact import capital_impact
+
+    return capital_impact(contract, results, before)

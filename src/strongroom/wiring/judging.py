@@ -78,7 +78,7 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         trust=room.document(paths.TRUST_PATH),
         tier=version.contract.tier,
     )
-    rerun = _run_again(desk, version)
+    rerun = run_again(desk, version, room.means().judging)
     if rerun != papers.results:
         raise EvidenceError(
             f"the battery, run again, gives other results for version {ref} than those signed; reject it, "
@@ -89,12 +89,12 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
     return approval.review(room.office, who, at, ref=ref, envelope=envelope, means=room.means())
 
 
-def _run_again(desk: AtDesk, version: Version) -> bytes:
-    """The battery's results on the validator's own machine: whoever holds the service's key could sign any figures."""
+def run_again(desk: AtDesk, version: Version, policy: bytes) -> bytes:
+    """The battery's results on one's own machine: whoever holds the service's key could sign any figures."""
     room = desk.room
     model, _ = open_version(version, people=room.register, vault=room.vault)
     sample = open_sample(version, vault=room.vault)
-    inputs = validating.job_inputs(version.contract, model.files, sample, room.means().judging)
+    inputs = validating.job_inputs(version.contract, model.files, sample, policy)
     return validating.examine(version.ref, version.contract, inputs, sandbox=desk.sandbox, isa=isa_class()).results
 
 

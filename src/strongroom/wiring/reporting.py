@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from strongroom.approval import papers
 from strongroom.approval.dossiers import gather, policy_bytes, review_findings
 from strongroom.approval.papers import findings_of, sign_section, sign_step
-from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
+from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.office.acts import Act, Resource
 from strongroom.office.entries import Entry
 from strongroom.registry.versions import Version
@@ -17,8 +17,8 @@ from strongroom.validation.findings import Accepted, Closed, Finding, FindingSte
 from strongroom.validation.human_text import SectionText
 from strongroom.validation.results import ValidationPredicate
 from strongroom.validation.sections import SectionKey
-from strongroom.vocabulary import ModelRef, PersonId, digest_of, instant, micros
-from strongroom.wiring.judging import validation_of, version_of
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, instant, micros, parse_digest
+from strongroom.wiring.judging import run_again, validation_of, version_of
 from strongroom.wiring.person import AtDesk
 
 CHANGES = frozenset(
@@ -141,25 +141,33 @@ def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Do
     who = desk.ask("show", "Model", ref.name)
     with room.office.open(Act(who, "show", Resource("Model", ref.name), now)) as books:
         version = books.versions.get(ref)
+        versions = books.versions.of_model(ref.name)
         books.note(manifest=ref.manifest, as_of_us=micros(moment))
     means = room.means()
     policy = means.validation
+    entries = _entries(desk, version)
+    failed, judged_by = _failed(entries, moment)
     if "validation" in version.evidence:
-        predicate: ValidationPredicate = validation_of(desk, version)
+        passed: ValidationPredicate = validation_of(desk, version)
+        judged_by = passed.policy_sha256 if passed.at_us <= micros(moment) else judged_by
+    if judged_by is not None:
         try:
-            policy = policy_bytes(predicate.policy_sha256, means)
+            policy = policy_bytes(judged_by, means)
         except NotFoundError:
-            policy = room.policy_published(predicate.policy_sha256)
+            policy = room.policy_published(judged_by)
     return gather(
         version,
         means,
         moment,
         policy=policy,
         policy_signer=room.policy_signer(policy),
-        events=_events(desk, version),
+        events=_events(entries),
         origin=room.settings.governance_origin,
         command=f"strongroom report {ref.name}@{ref.manifest[:16]} --as-of {instant(micros(moment)).isoformat()} "
         "--html report.html --pdf report.pdf",
+        failed=failed,
+        versions=versions,
+        capital=means.capital,
     )
 
 
@@ -185,7 +193,34 @@ def lost_papers(entries: Iterable[Entry], versions: Sequence[Version]) -> Iterat
             yield version, f"{signed}, and the books no longer have it"
 
 
-def _events(desk: AtDesk, version: Version) -> list[Event]:
+def rerun(desk: AtDesk, ref: ModelRef) -> tuple[Digest, Digest]:
+    """Run the battery of a validated version again, under the policy that judged it; nothing changes.
+
+    Returns:
+        digests of the results that were signed, and of those that came now.
+
+    Raises:
+        ConflictError: it was never validated, or has no sample.
+        NotFoundError: no such version.
+        TamperedError, EvidenceError, SandboxError, UnavailableError: as when it was validated.
+    """
+    room = desk.room
+    who = desk.ask("show", "Model", ref.name)
+    with room.office.open(Act(who, "show", Resource("Model", ref.name), room.clock())) as books:
+        version = books.versions.get(ref)
+        books.note(manifest=ref.manifest)
+    dossier = dossier_of(desk, ref)
+    if dossier.results_sha256 is None or version.sample is None:
+        raise ConflictError(f"version {ref} was never validated; ask for `strongroom validate` without `--again`")
+    try:
+        policy = policy_bytes(dossier.policy_sha256, room.means())
+    except NotFoundError:
+        policy = room.policy_published(dossier.policy_sha256)
+    return dossier.results_sha256, digest_of(run_again(desk, version, policy))
+
+
+def _entries(desk: AtDesk, version: Version) -> list[tuple[int, Entry]]:
+    """Entries of the governance log that changed something about the version, or about its model as a whole."""
     found = []
     for logged in desk.room.log.entries():
         try:
@@ -196,14 +231,36 @@ def _events(desk: AtDesk, version: Version) -> list[Event]:
             raise TamperedError(f"entry {logged.ref.index} of the governance log: {lost}; run `strongroom fsck`")
         if entry.on.kind != "Model" or entry.on.id != version.ref.name or entry.verb not in CHANGES:
             continue
-        about = str(entry.facts.get("manifest", ""))
-        if about not in ("", version.ref.manifest):
+        if str(entry.facts.get("manifest", "")) in ("", version.ref.manifest):
+            found.append((logged.ref.index, entry))
+    return found
+
+
+def _failed(entries: Sequence[tuple[int, Entry]], moment: datetime) -> tuple[Digest | None, Digest | None]:
+    """Statement and policy of the latest validation up to a moment that was not passed; the log alone keeps them."""
+    for _, entry in reversed(entries):
+        facts = entry.facts
+        if entry.verb == "validate" and "verdict" in facts and entry.at_us <= micros(moment):
+            if facts["verdict"] == "pass":
+                break
+            return parse_digest(str(facts["evidence"])), parse_digest(str(facts["policy"]))
+    return None, None
+
+
+def _events(entries: Sequence[tuple[int, Entry]]) -> list[Event]:
+    found: list[Event] = []
+    asked: set[tuple[str, str]] = set()
+    for index, entry in entries:
+        request = str(entry.facts.get("request", ""))
+        # what moves the case stands in an entry of its own, under the request that asked for both
+        if request and "case" in entry.facts and (entry.verb, request) in asked:
             continue
+        asked.add((entry.verb, request))
         words = entry.reason or ", ".join(
             str(entry.facts[name]) for name in ("section", "finding", "step", "verdict", "phase", "reason")
             if name in entry.facts
         )  # fmt: skip
-        found.append(Event(logged.ref.index, entry.verb, entry.who, entry.at_us, entry.outcome, words[:160]))
+        found.append(Event(index, entry.verb, entry.who, entry.at_us, entry.outcome, words[:160]))
     return found
 
 
