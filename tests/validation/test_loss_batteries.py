@@ -130,9 +130,17 @@ def test_elbe_is_read_on_both_sides(folders: Path) -> None:
     changes = sample_with("lgd", folders, lgd=lambda rows: rows["lgd"] - 0.06)
     one_sided = battery("lgd", folders, changes)
     assert figure(one_sided, "calibration.t-test/lgd") > 0.99
-    changes["contract.json"] = canonical(msgspec.structs.replace(contract, outcome=outcome))
+    changes |= sample_with(
+        "lgd", folders, lgd=lambda rows: rows["lgd"] - 0.06, age=lambda rows: np.arange(len(rows)) % 40
+    )
+    named = msgspec.structs.replace(outcome, months_in_default="age")
+    changes["contract.json"] = canonical(msgspec.structs.replace(contract, outcome=named))
     both = battery("lgd", folders, changes)
     assert result(both, "calibration.t-test/elbe").verdict == "fail"
+    # and at each age of the default, in a table of its own
+    assert figure(both, "calibration.time-in-default") < 0.05
+    assert "Time in default on the validation sample" in render(both.encode()).decode()
+    assert result(one_sided, "calibration.time-in-default").verdict == "not-evaluable"
 
 
 def test_the_downturn_is_held_against_its_own_estimate(folders: Path) -> None:

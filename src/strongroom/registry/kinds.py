@@ -71,6 +71,7 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         parameters=("lgd", "elbe", "lgd-in-default"),
         columns=("exposure",),
         allowed_columns=("downturn",),
+        optional_columns=("months_in_default",),
     ),
     "ead": KindContract(
         title="exposure at default",
@@ -115,6 +116,8 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             lifetime PD).
         cohort: column with the number of the cohort, for example the year of origination (a lifetime PD).
         stage: column with the IFRS 9 stage at the reporting date before, 1 or 2 (PD).
+        months_in_default: column with the months since the default at the date of the estimate, 0 or more (ELBE and
+            LGD in default).
         downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
             output is the downturn estimate itself.
         year: column with the year of the observation, a whole number (PD).
@@ -144,6 +147,7 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     previous_grade: str | msgspec.UnsetType = msgspec.UNSET
     grade: str | msgspec.UnsetType = msgspec.UNSET
     champion: str | msgspec.UnsetType = msgspec.UNSET
+    months_in_default: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         for name, text in (("meaning", self.meaning), ("window", self.window)):
@@ -168,7 +172,7 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 COLUMNS: Final = (
     *("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion"),
     *("amount", "time", "weight", "origin"),
-    *("period", "cohort", "stage"),
+    *("period", "cohort", "stage", "months_in_default"),
 )
 
 

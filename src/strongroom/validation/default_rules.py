@@ -151,7 +151,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
         *ROBUSTNESS,
     ),
-    "lgd": _ESTIMATES,
+    "lgd": (*_ESTIMATES, information("calibration.time-in-default")),
     "ead": (
         *_ESTIMATES,
         gate("calibration.ead-t-test", "0.05", "0.01"),

@@ -76,7 +76,7 @@ def height_tests(
 ) -> tuple[list[TestResult], tuple[Table, ...], tuple[Chart, ...]]:
     """Are the estimates as high as what came: on the whole, by bucket, in the downturn."""
     basis, came, told = validation.basis, validation.outcome, validation.estimate
-    parameter = _parameter(contract)
+    parameter = parameter_of(contract)
     name = NAMES[parameter]
     whole = losses.t_test(came, told, level)
     if isinstance(whole, NotEvaluable):
@@ -90,7 +90,7 @@ def height_tests(
             ("mean difference", whole.mean_difference), ("lower end", whole.interval[0]),
             ("upper end", whole.interval[1]), ("T", whole.statistic), ("degrees of freedom", whole.n - 1),
         ]  # fmt: skip
-        p = _p(whole, parameter)
+        p = p_value_of(whole, parameter)
         found = [answer("calibration.t-test", p, sentence, basis, suffix=parameter, details=details)]
     parts = losses.buckets(came, told, bucket_edges(development.estimate), level)
     if isinstance(parts, NotEvaluable):
@@ -101,14 +101,14 @@ def height_tests(
         missing = NotEvaluable("no bucket has two rows that differ")
         found.append(answer("calibration.buckets", missing, "", basis))
     else:
-        adjusted = holm([_p(test, parameter) for _, test in tested])
+        adjusted = holm([p_value_of(test, parameter) for _, test in tested])
         worst = min(range(len(adjusted)), key=lambda i: (adjusted[i], i))
         place, test = tested[worst]
         sentence = f"Of {len(tested)} buckets with a test, number {place + 1} is the worst."
         found.append(
             answer(
                 "calibration.buckets", adjusted[worst], sentence, basis,
-                details=[("bucket", place + 1), ("unadjusted p", _p(test, parameter))],
+                details=[("bucket", place + 1), ("unadjusted p", p_value_of(test, parameter))],
             )
         )  # fmt: skip
     return (
@@ -198,7 +198,7 @@ def _bucket_table(parts: Sequence[losses.Bucket], parameter: str, name: str, lev
                 None if part.estimated is None else decimal(part.estimated),
                 None if part.realised is None else decimal(part.realised),
                 *(None if end is None else decimal(end + (part.estimated or 0.0)) for end in ends),
-                None if test is None else decimal(_p(test, parameter)),
+                None if test is None else decimal(p_value_of(test, parameter)),
             )
         )
     heads = (
@@ -267,12 +267,12 @@ def _histogram(came: Floats, told: Floats, name: str) -> Chart:
     )
 
 
-def _parameter(contract: ModelContract) -> str:
+def parameter_of(contract: ModelContract) -> str:
     told = contract.outcome
     return str(getattr(told, "parameter", "lgd"))
 
 
-def _p(test: losses.TTest, parameter: str) -> float:
+def p_value_of(test: losses.TTest, parameter: str) -> float:
     return test.two_sided if parameter == "elbe" else test.upper
 
 

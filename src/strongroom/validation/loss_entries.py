@@ -77,6 +77,19 @@ LOSS_ENTRIES: Final = (
         edge_cases="a bucket without a test is left out and shown; none with a test: not evaluable",
     ),
     Entry(
+        rule="calibration.time-in-default",
+        title="t-test by time in default, worst age",
+        section="calibration",
+        unit="p-value",
+        better="higher",
+        formula="the t-test at each age of the default: the day itself, over 0 to 12, to 24, to 36, to 60 months, and "
+        "over; ELBE two-sided, LGD in default one-sided; the smallest p after Holm's adjustment for the ages tested",
+        source=f"{ECB}, sections 2.7.2.1 and 2.8.2.1 at the dates of reference; Holm 1979 (ages and adjustment are "
+        "house policy)",
+        edge_cases="another parameter than ELBE or LGD in default, no column of months, or a negative one: not "
+        "evaluable; rows without months are left out and counted; an age without a test is left out and shown",
+    ),
+    Entry(
         rule="calibration.shortfall",
         title="Loss shortfall",
         section="calibration",

@@ -150,7 +150,7 @@ class Bucket:
     """Rows whose estimates lie together. `test` says why there is none; means are None in an empty bucket.
 
     Attributes:
-        upper: largest estimate of the bucket, or None for the last.
+        upper: largest estimate of the bucket (or of what is cut instead), or None for the last.
     """
 
     upper: float | None
@@ -161,20 +161,24 @@ class Bucket:
 
 
 def buckets(
-    realised: npt.ArrayLike, estimated: npt.ArrayLike, edges: Sequence[float], level: float = 0.95
-) -> tuple[Bucket, ...] | NotEvaluable:
-    """Realised beside estimated in buckets of the estimate.
+    realised: npt.ArrayLike, estimated: npt.ArrayLike, edges: Sequence[float], level: float = 0.95,
+    by: npt.ArrayLike | None = None,
+) -> tuple[Bucket, ...] | NotEvaluable:  # fmt: skip
+    """Realised beside estimated in buckets of the estimate, or of another number of each row.
 
     Args:
         realised, estimated: shape [rows].
         edges: inner edges, ascending; an estimate x is in bucket `sum(x > edge)`.
         level: of each bucket's interval.
+        by: what is cut by the edges instead of the estimate. Shape [rows].
     """
     pair = _pair(realised, estimated)
     if isinstance(pair, NotEvaluable):
         return pair
     came, told = pair
-    place = np.searchsorted(np.asarray(edges, dtype=np.float64), told, side="left")
+    place = np.searchsorted(
+        np.asarray(edges, dtype=np.float64), told if by is None else np.asarray(by, dtype=np.float64), side="left"
+    )
     found = []
     for number in range(len(edges) + 1):
         mine = place == number

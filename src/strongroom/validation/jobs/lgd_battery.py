@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import conceptual, equity_battery, estimates, every_kind
+from strongroom.validation import conceptual, equity_battery, estimates, every_kind, time_in_default
 from strongroom.validation.examination import Examination
 
 
@@ -26,8 +26,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("order and height of the estimates")
     tests = estimates.order_tests(development, validation, level)
     found, tables, charts = estimates.height_tests(development, validation, contract, level)
+    aged, ages = time_in_default.time_tests(validation, contract, level)
     exposure = validation.columns["exposure"]
-    tests += found + estimates.amount_tests(validation.outcome, validation.estimate, exposure, validation.basis)
+    tests += found + aged + estimates.amount_tests(validation.outcome, validation.estimate, exposure, validation.basis)
     job.say("stability, implementation, data")
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tolerance = float(policy.parity_tolerance)
@@ -42,6 +43,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
+        tables=(*tables, *ages, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
         tools=dict(fair.tools),
     )  # fmt: skip
