@@ -22,6 +22,7 @@ BATTERIES = (
     *("forecast.py", "forecast_soundness.py"),
     "pd_lifetime.py",
     "changes.py",
+    "time_in_default.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"
