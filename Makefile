@@ -46,7 +46,7 @@ demo: setup-demo ## a model's whole life on real data, then what was proven
 	$(BIN)/python -m demo
 
 test: setup ## the whole suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(if $(SLOW),,-m "not slow") $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
 
 test-slow: setup ## what takes minutes and runs alone: the main job as a test, a thousand kills, rotations under load
 	$(BIN)/python -m pytest -m "slow and not study" $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -12,7 +13,25 @@ import typer.testing
 from strongroom.adapters import homes
 from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, Kdf
 
+TESTS = Path(__file__).parent
+LONG = (
+    "journeys/test_command_line.py", "docs/test_tutorial.py", "validation/test_validate_verb.py",
+    "web/test_witnessing.py", "rotation/test_shared_keys.py", "journeys/test_calling_systems.py",
+    "faults/test_gateway_durability.py", "faults/test_starved_node.py", "web/test_explained_node.py",
+    "web/test_score_file.py", "journeys/test_custodians.py", "journeys/test_loss_model.py", "web/test_node.py",
+    "second_verifier/test_agreement.py", "web/test_slow_model.py",
+)  # fmt: skip
+"""What takes longest, longest first. Each is handed out whole, and one that began last would leave the other workers
+idle until it ends; which they are costs nothing but time, so the list need not be exact."""
 SHIPPED: tuple[Kdf, int] = (PROFILES["default"], homes.PBKDF2_ITERATIONS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long modules first where several workers share the suite (`--no-loadscope-reorder` keeps what stands here); the
+    rest, and the tests of each, stay in the random order that pytest-randomly gave them."""
+    if hasattr(config, "workerinput"):
+        place = {TESTS / name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)
