@@ -103,6 +103,14 @@ def test_onnx_bytes_need_predictions_of_their_source(tmp_path: Path) -> None:
         ({"predictions": [0.1]}, "one finite prediction"),
         ({"contract": {**contract(), "tier": "two"}}, "contract does not hold"),
         ({"contract": {**contract(), "colour": "red"}}, "contract does not hold"),
+        ({"contract": {**contract(), "tier": 5}}, "tier: invalid enum value 5; it is one of 1, 2, 3"),
+        ({"contract": {**contract(), "kind": "pdx"}}, "it is one of pd, lgd, ead, fraud, forecast"),
+        (
+            {"contract": {**contract(), "cut_offs": [{"decision": "a", "below": 0.2}]}},
+            "numbers in a contract are texts",
+        ),
+        ({"reference": REFERENCE.assign(age="old")}, "`age` of a sample does not hold numbers"),
+        ({"development": DEVELOPMENT.iloc[:0]}, "a sample has no rows"),
         ({"contract": {"name": "x"}}, "input.features"),
     ],
 )

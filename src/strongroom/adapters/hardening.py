@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from strongroom.errors import InvalidInputError, UnavailableError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.toml import complaint
 from strongroom.validation import measures as measures_of
 from strongroom.validation.forests import forest_of
 from strongroom.validation.hardening import STUDY
@@ -217,7 +218,8 @@ def _stated(contract: Mapping[str, Any]) -> ModelContract:
     try:
         return msgspec.convert(document, ModelContract)
     except msgspec.ValidationError as error:
-        raise InvalidInputError(f"the contract does not hold: {error}", field="contract", rule="schema") from error
+        place, what = complaint(error)
+        raise InvalidInputError(f"the contract does not hold: {place}: {what}", field=place, rule="schema") from error
 
 
 def _rows(frame: pd.DataFrame, names: Sequence[str]) -> Rows:

@@ -22,6 +22,7 @@ from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifac
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
 from strongroom.registry.kinds import COLUMNS, CONTRACTS
 from strongroom.registry.packages import Package, read_package
+from strongroom.registry.toml import complaint
 from strongroom.validation.boosters import OUTPUT
 from strongroom.vocabulary import digest_of
 
@@ -127,7 +128,8 @@ def package(
     try:
         stated = msgspec.convert(document, ModelContract)
     except msgspec.ValidationError as error:
-        raise InvalidInputError(f"the contract does not hold: {error}", field="contract", rule="schema") from error
+        place, what = complaint(error)
+        raise InvalidInputError(f"the contract does not hold: {place}: {what}", field=place, rule="schema") from error
     files |= beside or {}
     files["model.toml"] = write_contract(stated)
     checked = read_package(files)
@@ -166,7 +168,8 @@ def _convert(model: Any, rows: pd.DataFrame) -> tuple[bytes, str | None]:
     except ImportError as error:
         raise UnavailableError(f"`{error.name}` is not installed; install strongroom[package]") from error
     raise UnsafeArtifactError(
-        f"a model of `{origin}` is not converted; give an XGBoost or scikit-learn classifier, or the bytes of ONNX"
+        f"a model of `{origin}` is not converted; give an XGBoost or scikit-learn classifier, or the bytes of ONNX; "
+        "saved models of other kinds come in by `strongroom convert`"
     )
 
 
@@ -257,6 +260,15 @@ def _rows(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise InvalidInputError(f"the sample lacks feature `{missing[0]}`", field=missing[0], rule="column")
+    if frame.empty:
+        raise InvalidInputError("a sample has no rows", rule="rows")
+    for name in names:
+        try:
+            frame[name].astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"feature `{name}` of a sample does not hold numbers; encode it first", field=name, rule="type"
+            ) from error
     return frame[list(names)].astype(np.float32)
 
 

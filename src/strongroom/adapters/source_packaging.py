@@ -27,6 +27,7 @@ from strongroom.registry.source import (
     Source,
     SourceFormat,
 )
+from strongroom.registry.toml import complaint
 from strongroom.validation.conversion import ConversionOrder, ConversionPredicate, convert_source
 from strongroom.validation.ports import Sandbox
 
@@ -75,7 +76,8 @@ def package_source(
         cuts = msgspec.convert(contract.get("cut_offs", ()), tuple[CutOff, ...])
         stated = Source(format=form, files=tuple(sorted(files)), tolerance=tolerance)
     except msgspec.ValidationError as error:
-        raise InvalidInputError(f"the contract does not hold: {error}", field="contract", rule="schema") from error
+        place, what = complaint(error)
+        raise InvalidInputError(f"the contract does not hold: {place}: {what}", field=place, rule="schema") from error
     order = ConversionOrder(
         format=form,
         runtime=runtime,

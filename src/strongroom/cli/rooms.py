@@ -32,7 +32,7 @@ class Ending(StrEnum):
 
 
 people = typer.Typer(no_args_is_help=True, help="Keep the people register: who is who, with which key, in which role.")
-policy = typer.Typer(no_args_is_help=True, help="Check the policies.")
+policy = typer.Typer(no_args_is_help=True, help="Check policies, try and sign new ones, tell a model's tier.")
 
 
 @command

@@ -13,13 +13,16 @@ from typing import Any, Final
 import msgspec
 
 from strongroom.errors import InvalidInputError, TooLargeError
-from strongroom.registry.contract import ModelContract
+from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
 from strongroom.registry.hardening import CONTRACT, MANIFEST
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.source import CONVERSION_FILE
 from strongroom.sealing.manifest import check_path
 from strongroom.vocabulary import parse_digest
 
 FILE: Final = "model.toml"
+CHOICES: Final = {"kind": tuple(CONTRACTS), "tier": (1, 2, 3), "runtime": tuple(MODEL_SUFFIX)}
+"""What the words at a place may be, for whoever chose another one."""
 SIZE_LIMIT = 256 * 1024
 KEY_PARTS_LIMIT = 16
 _DECIMAL: Final = frozenset({"minimum", "maximum", "below", "downturn_add_on", "cost", "budget", "tolerance"})
@@ -49,11 +52,22 @@ def read_contract(data: bytes) -> ModelContract:
     try:
         contract = msgspec.convert(plain, ModelContract)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at ")
-        place = where.strip("`").removeprefix("$").lstrip(".") or FILE
-        raise InvalidInputError(f"{FILE}, {place}: {what.lower()}", field=place, rule="schema") from error
+        place, what = complaint(error)
+        raise InvalidInputError(f"{FILE}, {place}: {what}", field=place, rule="schema") from error
     _check(contract)
     return contract
+
+
+def complaint(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Where a contract breaks its form, and how, with what would be right."""
+    what, _, where = str(error).partition(" - at ")
+    place = where.strip("`").removeprefix("$").lstrip(".") or FILE
+    what = what.lower()
+    if place in CHOICES and "enum value" in what:
+        what += f"; it is one of {', '.join(map(str, CHOICES[place]))}"
+    elif "`str" in what and ("`float`" in what or "`int`" in what):
+        what += '; numbers in a contract are texts, such as "0.2"'
+    return place, what
 
 
 def _check(contract: ModelContract) -> None:
