@@ -24,6 +24,7 @@ from strongroom.cli.output import EXIT_CODES
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.encoding import canonical
 from strongroom.vocabulary import micros
+from strongroom.wiring import control
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
 from tests.journeys import challenger
@@ -405,6 +406,25 @@ def test_a_canary_beyond_the_plan_is_refused(bank: Bank) -> None:
     assert said["error"] == "not-permitted"
     assert said["entry"], "a refusal within the plan is on the record too"
     assert bank.refused("omar", "release", this, "--stage", "somewhere")["error"] == "invalid-input"
+
+
+def test_a_halt_does_not_wait_for_a_battery(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another command has the room open, whoever may halt gets a signed file that stops a gateway at once."""
+    monkeypatch.setattr(control, "ROOM_WAIT_S", 0.0)
+    file, words = bank.folder / "halt-apart.json", ("halt", MODEL, "--reason", "scores look wrong")
+    with ControlPlane.open(bank.room, bank.secret("room").read_bytes()):
+        assert "with --file you get the signed halt at once" in bank.refused("paul", *words)["message"]
+        told = bank.run("paul", *words, "--file", file)
+        assert bank.refused("paul", "halt", "pd-others", *words[2:], "--file", file)["error"] == "not-found"
+    assert told == {"model": MODEL, "halt": None, "published": False}
+    shutil.copy(file, bank.node / "halt")
+    bank.wait_for(lambda: not _answers(bank))
+    assert bank.refused("omar", *words, "--signed", file)["error"] == "not-permitted", "not his halt, nor his role"
+    assert bank.run("paul", *words, "--signed", file)["published"] is True
+    for who, free in (("paul", False), ("petra", True)):
+        assert bank.run(who, "lift", MODEL, "--reason", "cause found")["free"] is free
+    bank.wait_for(lambda: _answers(bank))
+    assert bank.refused("paul", *words, "--signed", file)["error"] == "conflict", "it was lifted, and stops nothing"
 
 
 def test_one_person_halts_and_two_lift(bank: Bank) -> None:

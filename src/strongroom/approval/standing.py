@@ -181,12 +181,15 @@ def halt(
 
     Raises:
         NotPermittedError: the policies, or someone else's signature.
+        ConflictError: this very halt was published before: what lifted it would lift it again.
         TamperedError, NotAuthenticatedError: the signature.
     """
     with door.open(Act(by, "halt", Resource("Model", model), at)) as books:
         payload, key_id = means.register.open(envelope)
         ref, found = read_statement(payload, HALT, Halt)
         _check_voice(found, ref, model, key_id, by, means.policy.halter_roles, means)
+        if halt_id(payload) in open_halts(model, means):
+            raise ConflictError(f"this halt of `{model}` was published before; sign a new one")
         means.publisher.publish_halts(model, [*means.publisher.halts(model), envelope], at)
         _change(books, model, by.id, at, found.reason, halted=True)
         books.note(halt=halt_id(payload), reason=found.reason, key_id=key_id, manifest=ref.manifest)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.context import (
+    ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
@@ -16,8 +17,10 @@ from strongroom.cli.context import (
     RoomPassphrase,
     at_desk,
     find_version,
+    passphrase,
 )
 from strongroom.cli.output import Json, ask_to_sign, command, save, tell
+from strongroom.errors import ConflictError
 
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
 
@@ -214,6 +217,10 @@ def halt(
     file: Annotated[
         Path | None, typer.Option(help="Also write the signed halt here; dropped into a node's halt/ it works at once.")
     ] = None,
+    signed: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Publish this halt, signed while the room was busy."),
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
@@ -222,13 +229,41 @@ def halt(
 
     Example: strongroom halt pd-cards --reason "scores look wrong" --room credit --home ~/paul
     """
+    from strongroom.adapters.shard_files import LOCKED
     from strongroom.wiring import releasing
 
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        name, envelope = releasing.halt(desk, find_version(desk.room, model).ref, reason)
+    given = None if signed is None else signed.read_bytes()
+    try:
+        with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+            name, envelope = releasing.halt(desk, find_version(desk.room, model).ref, reason, given)
+    except ConflictError as error:
+        # a battery has the room open for minutes, and a halt must not wait for it
+        if error.details.get("rule") != LOCKED or signed is not None:
+            raise
+        if file is None:
+            more = "; with --file you get the signed halt at once, for the halt/ folders of gateways"
+            raise ConflictError(error.message + more, **error.details) from error
+        of_room = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
+        of_home = passphrase(passphrase_file, f"home `{home.name}`")
+        save(file, releasing.halt_apart(room, of_room, home, of_home, model, reason))
+        tell(
+            as_json,
+            {"model": model.partition("@")[0], "halt": None, "published": False},
+            [
+                "another command has the room open, so nothing is published yet",
+                f"now: copy `{file}` into the halt/ folder of each gateway; it works there at once",
+                f"then: strongroom halt {model} --signed {file} --reason ..., so that it is on the record and can be "
+                "lifted",
+            ],
+        )
+        return
     if file is not None:
         save(file, envelope)
-    tell(as_json, {"model": model.partition("@")[0], "halt": name}, [f"halted; the halt is called {name[:12]}"])
+    tell(
+        as_json,
+        {"model": model.partition("@")[0], "halt": name, "published": True},
+        [f"halted; the halt is called {name[:12]}"],
+    )
 
 
 @command

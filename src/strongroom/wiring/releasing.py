@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,8 @@ from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, Signing, TokenSubject
 from strongroom.access.issuers import Issuer
 from strongroom.adapters.database import SqlBooks
+from strongroom.adapters.homes import Home
+from strongroom.adapters.keyring import KeyFile
 from strongroom.approval import actions as approval
 from strongroom.approval import standing
 from strongroom.approval.cases import Case
@@ -27,7 +30,10 @@ from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, R
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import PointerChange
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros, parse_name
+from strongroom.wiring.control import now
+from strongroom.wiring.founding import open_repository
 from strongroom.wiring.person import AtDesk
+from strongroom.wiring.settings import Layout
 
 Whose = Literal["system", "unit", "model"]
 ROTATION_OVERLAP = timedelta(days=7)
@@ -129,16 +135,49 @@ def rollback(desk: AtDesk, model: str, reason: str) -> PointerChange:
     )
 
 
-def halt(desk: AtDesk, ref: ModelRef, reason: str) -> tuple[Digest, bytes]:
+def halt(desk: AtDesk, ref: ModelRef, reason: str, signed: bytes | None = None) -> tuple[Digest, bytes]:
     """Stop all versions of a model.
+
+    Args:
+        desk: of whoever halts.
+        ref: the version that gave the reason.
+        reason: in words.
+        signed: a halt that `halt_apart` signed before; it is published as it is.
 
     Returns:
         The halt's name, and its envelope: dropped into a gateway's `halt/` folder it works there at once.
     """
     room, at = desk.room, desk.room.clock()
-    envelope = sign_halt(ref, desk.home, desk.person, micros(at), reason)
+    envelope = signed or sign_halt(ref, desk.home, desk.person, micros(at), reason)
     who = desk.ask("halt", "Model", ref.name, envelope)
     return standing.halt(room.office, who, at, model=ref.name, envelope=envelope, means=room.means()), envelope
+
+
+def halt_apart(folder: Path, of_room: bytes, home: Path, of_home: bytes, model: str, reason: str) -> bytes:
+    """A signed halt while somebody else has the room open, for the `halt/` folders of gateways.
+
+    Only what is published is read. Nothing is published by this, and nothing goes on the record.
+
+    Args:
+        folder, home: of the room and of the person.
+        of_room, of_home: passphrases.
+        model: name, or name and digits of a version; without digits it is the one that answers.
+        reason: in words.
+
+    Raises:
+        NotFoundError: no such version is released.
+    """
+    layout = Layout(folder)
+    layout.read()
+    repository = open_repository(layout, KeyFile.open(layout.keyring, of_room))
+    name, _, digits = model.partition("@")
+    pointer = repository.pointer(name)
+    answers = digits or (pointer.champion or pointer.challenger if pointer else None)
+    found = [one for one in repository.releases(name) if answers and one.manifest.startswith(answers)]
+    if not found:
+        raise NotFoundError(f"no released version fits `{model[:80]}`, so there is nothing to halt")
+    person = Home.open(home, of_home)
+    return sign_halt(ModelRef(name, found[-1].manifest), person, person.person, micros(now()), reason)
 
 
 def lift(desk: AtDesk, ref: ModelRef, reason: str, halt_name: Digest | None = None) -> bool:
