@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import date
 from importlib.resources import files
 from typing import Any
@@ -12,41 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.planning.classes import RETAIL
 from strongroom.planning.outlook import Outlook, losses_ahead
 from strongroom.planning.plan import Groups, Tally
-from strongroom.planning.portfolio import Part
-from strongroom.planning.repayments import ANNUITY, BULLET
+from strongroom.planning.repayments import BULLET
 from strongroom.planning.rules import in_force, read_rules
 from strongroom.planning.scenario import Document, read_scenario
 from strongroom.planning.weighing import weigh
-from tests.planning.house import SCENARIO
+from tests.planning.house import SCENARIO, part
 
 EU = in_force(
     read_rules(files("strongroom").joinpath("policies", "capital.json").read_bytes()), "EU", date(2026, 6, 30)
 )
 PLAIN = read_scenario(SCENARIO.replace("prepayment_rate = 0.05", "prepayment_rate = 0.0").encode())
 NAN = float("nan")
-
-
-def part(**columns: Any) -> Part:
-    """Loans of other retail at 2% PD, 45% LGD and 1000 for three years; what is named is changed."""
-    rows = max((len(values) for values in columns.values()), default=1)
-    usual: dict[str, Any] = {
-        "classes": RETAIL, "drawn": 1000.0, "limit": 1000.0, "commitments": 1, "standardised": False, "turnover_m": NAN,
-        "large_financial": False, "maturity_years": 2.5, "collateral": 0, "collateral_share": 0.0,
-        "subordinated": False, "ratings": 6, "ltv": NAN, "defaulted": False, "days_past_due": 0.0, "elbe": NAN,
-        "provisions": 0.0, "origination_pd": NAN, "eir": 0.06, "months": 36.0, "amortisation": ANNUITY, "pd": 0.02,
-        "lgd": 0.45, "ead": NAN,
-    }  # fmt: skip
-    codes = {"classes", "commitments", "collateral", "ratings", "amortisation"}
-    flags = {"standardised", "large_financial", "subordinated", "defaulted"}
-    found = {}
-    for name, value in {**usual, **columns}.items():
-        kind = np.int8 if name in codes else bool if name in flags else np.float64
-        found[name] = np.broadcast_to(np.asarray(value, kind), (rows,)).copy()
-    assert {"first_row", *found} == {field.name for field in fields(Part)}
-    return Part(first_row=0, **found)
 
 
 def ahead(document: Document = PLAIN, **columns: Any) -> Outlook:
