@@ -21,7 +21,7 @@ from strongroom.adapters.memory_office import MemoryDesk, MemoryNonces
 from strongroom.approval.cases import Case
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError
-from strongroom.monitoring.outcomes import Outcome
+from strongroom.monitoring.outcomes import Outcome, Realised
 from strongroom.office.acts import EntryRef
 from strongroom.office.ports import Pending
 from strongroom.registry.versions import PointerChange, Sample, Sealed, Version
@@ -292,6 +292,28 @@ def test_outcomes_are_entered_once(desk):
         assert shelf.forget([outcome(1).decision_id, outcome(3).decision_id, "f" * 32]) == 3
         assert list(shelf.of_model("pd-cards")) == [outcome(2)]
         assert list(shelf.of_model("other")) == []
+
+
+def amount(number, value="0.25"):
+    return Realised(decision_id=f"{number:032x}", realised=value, observed_at_us=number)
+
+
+def test_realised_amounts_are_entered_once_beside_events_and_forgotten_with_them(desk):
+    with desk.begin() as transaction:
+        shelf = transaction.books.outcomes
+        shelf.add("pd-cards", [outcome(1)])
+        shelf.add_realised("lgd", [amount(2, "-0.1"), amount(1)])
+        shelf.add_realised("lgd", [amount(2, "-0.1"), amount(3)])
+        with pytest.raises(ConflictError):
+            shelf.add_realised("lgd", [amount(4), amount(1, "0.5")])
+        transaction.commit()
+    with desk.begin() as transaction:
+        shelf = transaction.books.outcomes
+        assert list(shelf.realised_of("lgd")) == [amount(1), amount(2, "-0.1"), amount(3)]
+        assert list(shelf.of_model("lgd")) == list(shelf.realised_of("pd-cards")) == []
+        assert shelf.forget([amount(1).decision_id, amount(3).decision_id]) == 3
+        assert list(shelf.realised_of("lgd")) == [amount(2, "-0.1")]
+        assert list(shelf.of_model("pd-cards")) == []
 
 
 def test_many_outcomes_are_taken_at_once(desk):

@@ -85,8 +85,24 @@ def test_it_is_approved_and_answers_without_a_decision(bank: Bank) -> None:
     assert proven["decision_id"] == kept.stem
     ids = [one["decision_id"] for one in answers[:2]]
     posted = bank.folder / "work" / "outcomes.csv"
-    posted.write_text(f"decision_id,outcome,observed_at\n{ids[0]},1,2099-01-01T00:00:00+00:00\n")
-    assert "numbers" in bank.refused("omar", "outcomes", LOSS, posted)["message"]
+
+    def write(amounts: list[float]) -> None:
+        rows = [f"{one['decision_id']},{amount!r},2099-01-01T00:00:00+00:00"
+                for one, amount in zip(answers, amounts, strict=True)]  # fmt: skip
+        posted.write_text("\n".join(["decision_id,outcome,observed_at", *rows]) + "\n")
+
+    came = [one["lgd"] + 0.2 + 0.01 * (place % 5) for place, one in enumerate(answers)]
+    write(came)
+    assert bank.run("omar", "outcomes", LOSS, posted)["posted"] == 40
+    write([amount + 0.5 for amount in came])
+    assert "another amount" in bank.refused("omar", "outcomes", LOSS, posted)["message"]
     bank.wait_for(lambda: bank.try_("audrey", "replay", *ids).exit_code == 0)
+    watched = bank.run("omar", "monitor", LOSS, "--alert")
+    assert (watched["outcomes"]["rows"], watched["outcomes"]["waiting"]) == (40, 0)
+    newest = watched["outcomes"]["windows"][-1]
+    assert newest["rows"] == 40
+    assert newest["figures"]["bias"]["value"] == pytest.approx(0.22, abs=1e-5)
+    assert newest["figures"]["bias"]["standing"] == "too-few", "the room's policy wants 100 of them before an alert"
+    assert newest["figures"]["gauc"]["standing"] in ("too-few", "not-evaluable")
     replayed = bank.run("audrey", "replay", *ids)
     assert [one["score"] for one in replayed] == pytest.approx([one["lgd"] for one in answers[:2]], abs=1e-9)

@@ -12,7 +12,7 @@ from strongroom.adapters import database_tables as tables
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, TamperedError
-from strongroom.monitoring.outcomes import Outcome
+from strongroom.monitoring.outcomes import Outcome, Realised
 
 _PIECE = 500
 
@@ -95,12 +95,40 @@ class SqlOutcomes:
             for row in self._connection.execute(query)
         ]
 
+    def add_realised(self, model: str, amounts: Sequence[Realised]) -> None:
+        known: dict[str, str] = {}
+        table = tables.realised
+        ids = [one.decision_id for one in amounts]
+        for start in range(0, len(ids), _PIECE):
+            query = select(table.c.decision_id, table.c.amount).where(
+                table.c.model == model, table.c.decision_id.in_(ids[start : start + _PIECE])
+            )
+            known.update((row.decision_id, row.amount) for row in self._connection.execute(query))
+        for one in amounts:
+            if known.get(one.decision_id, one.realised) != one.realised:
+                raise ConflictError(f"decision `{one.decision_id}` has another amount already")
+        new = [
+            {"model": model, "decision_id": one.decision_id, "amount": one.realised, "observed_us": one.observed_at_us}
+            for one in amounts
+            if one.decision_id not in known
+        ]
+        if new:
+            self._connection.execute(insert(table), new)
+
+    def realised_of(self, model: str) -> Sequence[Realised]:
+        table = tables.realised
+        query = select(table).where(table.c.model == model).order_by(table.c.decision_id)
+        return [
+            Realised(decision_id=row.decision_id, realised=row.amount, observed_at_us=row.observed_us)
+            for row in self._connection.execute(query)
+        ]
+
     def forget(self, decision_ids: Sequence[str]) -> int:
-        table = tables.outcomes
         gone = 0
-        for start in range(0, len(decision_ids), _PIECE):
-            piece = list(decision_ids[start : start + _PIECE])
-            gone += self._connection.execute(delete(table).where(table.c.decision_id.in_(piece))).rowcount
+        for table in (tables.outcomes, tables.realised):
+            for start in range(0, len(decision_ids), _PIECE):
+                piece = list(decision_ids[start : start + _PIECE])
+                gone += self._connection.execute(delete(table).where(table.c.decision_id.in_(piece))).rowcount
         return gone
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that makes exactly these tables; a test holds both together."""
 
 metadata = MetaData(
@@ -94,5 +94,14 @@ outcomes = Table(
     Column("model", String(63), primary_key=True),
     Column("decision_id", String(32), primary_key=True),
     Column("outcome", Integer, nullable=False),
+    Column("observed_us", BigInteger, nullable=False),
+)
+
+realised = Table(
+    "realised",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("decision_id", String(32), primary_key=True),
+    Column("amount", String(40), nullable=False),
     Column("observed_us", BigInteger, nullable=False),
 )

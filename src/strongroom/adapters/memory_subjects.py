@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.errors import ConflictError
-from strongroom.monitoring.outcomes import Outcome
+from strongroom.monitoring.outcomes import Outcome, Realised
 
 
 class MemoryErasures:
@@ -32,6 +32,7 @@ class MemoryOutcomes:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], Outcome] = {}
+        self._amounts: dict[tuple[str, str], Realised] = {}
 
     def add(self, model: str, outcomes: Sequence[Outcome]) -> None:
         for one in outcomes:
@@ -44,9 +45,21 @@ class MemoryOutcomes:
     def of_model(self, model: str) -> Sequence[Outcome]:
         return [row for (name, _), row in sorted(self._rows.items()) if name == model]
 
+    def add_realised(self, model: str, amounts: Sequence[Realised]) -> None:
+        for one in amounts:
+            known = self._amounts.get((model, one.decision_id))
+            if known is not None and known.realised != one.realised:
+                raise ConflictError(f"decision `{one.decision_id}` has another amount already")
+        for one in amounts:
+            self._amounts.setdefault((model, one.decision_id), one)
+
+    def realised_of(self, model: str) -> Sequence[Realised]:
+        return [row for (name, _), row in sorted(self._amounts.items()) if name == model]
+
     def forget(self, decision_ids: Sequence[str]) -> int:
-        wanted = set(decision_ids)
-        gone = [key for key in self._rows if key[1] in wanted]
-        for key in gone:
-            del self._rows[key]
-        return len(gone)
+        wanted, gone = set(decision_ids), 0
+        for shelf in (self._rows, self._amounts):
+            for key in [key for key in shelf if key[1] in wanted]:
+                del shelf[key]
+                gone += 1
+        return gone

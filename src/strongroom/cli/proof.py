@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -184,7 +184,7 @@ def outcomes(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="CSV or Parquet: decision_id, outcome (0 or 1), observed_at.",
+            help="CSV or Parquet: decision_id, outcome (0 or 1; an amount where the kind estimates one), observed_at.",
             show_default=False,
         ),
     ],
@@ -194,19 +194,18 @@ def outcomes(
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Post what became of past decisions.
+    """Post what became of past decisions: 0 or 1, or the realised amount of an LGD, EAD or forecast model.
 
     Example: strongroom outcomes pd-cards outcomes.csv --room credit --home ~/omar
     """
+    import numpy as np
     import pandas as pd
 
-    from strongroom.monitoring.outcomes import Outcome
+    from strongroom.monitoring.outcomes import Outcome, Realised
     from strongroom.vocabulary import micros
     from strongroom.wiring import proving
 
     frame = read_frame(file, "decision_id", "outcome", "observed_at")
-    if not frame["outcome"].isin([0, 1]).all():
-        raise InvalidInputError("an outcome is 0 or 1", field="outcome", rule="choice")
     try:
         times = pd.to_datetime(frame["observed_at"], utc=True)
     except ValueError as error:
@@ -215,13 +214,26 @@ def outcomes(
         ) from error
     if times.isna().any():
         raise InvalidInputError("observed_at is missing in a row", field="observed_at", rule="time")
-    posted = [
-        Outcome(decision_id=str(one), outcome=1 if int(what) else 0, observed_at_us=micros(when.to_pydatetime()))
-        for one, what, when in zip(frame["decision_id"], frame["outcome"], times, strict=True)
-    ]
+    name, seen = model.partition("@")[0], [micros(when.to_pydatetime()) for when in times]
+    rows = list(zip(map(str, frame["decision_id"]), frame["outcome"], seen, strict=True))
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        entry = proving.post_outcomes(desk, model.partition("@")[0], posted)
-    tell(as_json, {"posted": len(posted), "entry": str(entry)}, [f"{len(posted)} outcomes posted"])
+        if proving.outcome_type(desk.room, name) == "event":
+            if not frame["outcome"].isin([0, 1]).all():
+                raise InvalidInputError("an outcome is 0 or 1", field="outcome", rule="choice")
+            entry = proving.post_outcomes(
+                desk, name,
+                [Outcome(decision_id=one, outcome=1 if int(what) else 0, observed_at_us=at) for one, what, at in rows],
+            )  # fmt: skip
+        else:
+            amounts = pd.to_numeric(frame["outcome"], errors="coerce").astype(float)
+            if not np.isfinite(amounts).all():
+                raise InvalidInputError("an amount is a finite number", field="outcome", rule="number")
+            entry = proving.post_realised(
+                desk, name,
+                [Realised(decision_id=one, realised=repr(float(amount)), observed_at_us=at)
+                 for (one, _, at), amount in zip(rows, amounts, strict=True)],
+            )  # fmt: skip
+    tell(as_json, {"posted": len(rows), "entry": str(entry)}, [f"{len(rows)} outcomes posted"])
 
 
 @command
@@ -231,13 +243,18 @@ def monitor(
     room: RoomOption,
     home: HomeOption,
     since: Annotated[str | None, typer.Option(help="Only decisions from this time on (ISO 8601).")] = None,
-    alert: Annotated[bool, typer.Option("--alert", help="Record an alert for every column beyond its limit.")] = False,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Record an alert for every column or figure beyond its limit.")
+    ] = False,
     node_passphrase: NodePassphrase = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
     """Drift of the live version, counted from the ledger, and performance where outcomes are known.
+
+    Models of losses, exposures and forecasts: bias, error, order or coverage of realised amounts by window of time,
+    against the limits of the validation policy.
 
     Example: strongroom monitor pd-cards --alert --node gw-1 --room credit --home ~/omar
     """
@@ -253,8 +270,14 @@ def monitor(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
         report = proving.read_drift(desk, records, name, since_us)
         raised = proving.raise_alerts(desk, report) if alert else []
-        joined = proving.read_outcomes(desk, records, name)
-    facts = proving.drift_facts(report, joined, raised)
+        known: Any
+        if proving.outcome_type(desk.room, name) == "number":
+            joined, rule, windows = proving.watch_amounts(desk, records, name)
+            known = proving.amount_facts(joined, rule, windows)
+            raised = [*raised, *(proving.raise_amount_alerts(desk, name, windows) if alert else [])]
+        else:
+            known = proving.read_outcomes(desk, records, name)
+    facts = proving.drift_facts(report, known, raised)
     if as_json:
         tell(True, facts)
         return
@@ -263,7 +286,20 @@ def monitor(
         ["column", "PSI", "by chance below", "limit", "verdict"],
         [(row["column"], row["psi"], row["by_chance"], row["limit"], row["verdict"]) for row in facts["drift"]],
     )
-    tell(False, facts, [f"outcomes: {facts['outcomes']}", *(f"alert: {line}" for line in facts["alerts"])])
+    amounts = facts["outcomes"] if "windows" in facts["outcomes"] else None
+    if amounts is not None:
+        table(
+            f"realised amounts by window of {amounts['window_days']} days, oldest first",
+            ["decisions", "figure", "value", "error", "limit", "standing"],
+            [
+                (window["rows"], figure, found.get("value", found.get("reason")), found.get("error"),
+                 found.get("limit"), found["standing"])
+                for window in amounts["windows"]
+                for figure, found in window["figures"].items()
+            ],
+        )  # fmt: skip
+    told = f"{amounts['rows']} amounts, {amounts['waiting']} decisions wait" if amounts else facts["outcomes"]
+    tell(False, facts, [f"outcomes: {told}", *(f"alert: {line}" for line in facts["alerts"])])
 
 
 @command

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
 from strongroom.access.principals import Principal
 from strongroom.approval.release import Release
 from strongroom.errors import ConflictError, NotFoundError
-from strongroom.monitoring.alerts import Alert, alerts_of
-from strongroom.monitoring.outcomes import Joined, OutcomeBatch, by_id, join
+from strongroom.monitoring.alerts import Alert, alerts_of, amount_alerts
+from strongroom.monitoring.outcomes import Joined, OutcomeBatch, RealisedBatch, by_id, join
 from strongroom.monitoring.ports import DecisionReader, Door, MonitoringBooks
 from strongroom.monitoring.psi import Drift, DriftCounter
+from strongroom.monitoring.realised import Realisations, Window, join_realised
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.registry.kinds import OutcomeType
 from strongroom.vocabulary import Clock, Digest, ModelRef, digest_of, micros
@@ -61,12 +64,61 @@ def post_outcomes(
     with office.open(act) as books:
         if takes != "event":
             raise ConflictError(
-                f"outcomes of `{batch.model}` are numbers, and only events (0 or 1) can be posted; bring them in the "
-                "validation sample of the next version"
+                f"outcomes of `{batch.model}` are numbers, not events (0 or 1); post realised amounts in the unit of "
+                "its output"
             )
         books.outcomes.add(batch.model, batch.outcomes)
         books.note(outcomes=len(batch.outcomes), events=sum(one.outcome for one in batch.outcomes))
     return books.receipt
+
+
+def post_realised(
+    office: Door[MonitoringBooks],
+    who: Principal,
+    batch: RealisedBatch,
+    clock: Clock,
+    takes: OutcomeType,
+    between: tuple[float, float] = (-math.inf, math.inf),
+) -> EntryRef:
+    """Enter what estimates came to.
+
+    Args:
+        office: the door.
+        who: posts.
+        batch: amounts in the unit of the model's output.
+        clock: for the entry.
+        takes: what an outcome of the model is, by its kind.
+        between: the contract's bounds of an outcome, both included.
+
+    Raises:
+        NotPermittedError: the caller may not for this model.
+        ConflictError: a decision has another amount already, the model's outcomes are events, or an amount is one that
+            the contract calls impossible.
+    """
+    act = Act(who, "outcomes", _model(batch.model), clock())
+    with office.open(act) as books:
+        if takes != "number":
+            raise ConflictError(f"outcomes of `{batch.model}` are events; post 0 or 1")
+        if any(not between[0] <= one.value <= between[1] for one in batch.realised):
+            raise ConflictError(
+                f"an amount lies outside {between[0]:g} to {between[1]:g}, the contract's bounds of an outcome; "
+                "correct it, or the contract of the next version"
+            )
+        books.outcomes.add_realised(batch.model, batch.realised)
+        books.note(amounts=len(batch.realised))
+    return books.receipt
+
+
+def read_realised(
+    office: Door[MonitoringBooks], reader: DecisionReader, who: Principal, model: str, clock: Clock
+) -> Realisations:
+    """Decisions of a model beside their realised amounts; recorded, because it reads people's decisions."""
+    with office.open(Act(who, "monitor", _model(model), clock())) as books:
+        joined = join_realised(
+            reader.decided(model), {one.decision_id: one for one in books.outcomes.realised_of(model)}
+        )
+        books.note(what="amounts", rows=len(joined.amounts))
+    return joined
 
 
 def read_outcomes(
@@ -139,8 +191,26 @@ def raise_alerts(
         NotPermittedError: not the monitor's own service or someone on duty.
     """
     at = clock()
+    return _record(office, who, alerts_of(report.ref, report.release, report.drifts, report.window_us, micros(at)), at)
+
+
+def raise_amount_alerts(
+    office: Door[MonitoringBooks], who: Principal, model: str, output: str, windows: Sequence[Window], clock: Clock
+) -> Sequence[tuple[Alert, EntryRef]]:
+    """Record one alert for each figure of the newest window that is beyond its limit by more than chance.
+
+    Raises:
+        NotPermittedError: not the monitor's own service or someone on duty.
+    """
+    at = clock()
+    return _record(office, who, amount_alerts(model, output, windows, micros(at)), at)
+
+
+def _record(
+    office: Door[MonitoringBooks], who: Principal, alerts: Sequence[Alert], at: datetime
+) -> Sequence[tuple[Alert, EntryRef]]:
     recorded = []
-    for alert in alerts_of(report.ref, report.release, report.drifts, report.window_us, micros(at)):
+    for alert in alerts:
         with office.open(Act(who, "alert", _model(alert.model), at)) as books:
             books.note(
                 monitor=alert.monitor,

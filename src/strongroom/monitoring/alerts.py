@@ -9,18 +9,22 @@ import msgspec
 
 from strongroom.encoding import canonical
 from strongroom.monitoring.psi import Drift
+from strongroom.monitoring.realised import ONE_SIDED, Figure, Window
 from strongroom.vocabulary import Digest, ModelRef
+
+MonitorName = Literal["psi", "bias", "mae", "gauc", "wape", "pinball", "coverage"]
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Version 1. Figures are decimal strings (format 1 has no floats).
 
     Attributes:
-        monitor: what was watched; `psi` so far.
+        monitor: what was watched: `psi`, or a figure of realised amounts.
         column: the feature, or the score's name.
         value: of the figure, with its standard `error`.
         limit: that the approved policy sets.
-        by_chance: what two samples of one population reach in 5 % of cases.
+        by_chance: what two samples of one population reach in 5 % of cases; of realised amounts, how far chance alone
+            moves the figure beyond what it is, one-sided, in 5 % of cases.
         rows: live rows behind the figure.
         from_us, until_us: the window that was looked at.
         raised_us: when.
@@ -30,7 +34,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     model: str
     manifest: Digest
     release: Digest
-    monitor: Literal["psi"]
+    monitor: MonitorName
     column: str
     value: str
     error: str
@@ -80,3 +84,37 @@ def alerts_of(
             )
         )
     return alerts
+
+
+def amount_alerts(model: str, output: str, windows: Sequence[Window], now_us: int) -> list[Alert]:
+    """One alert for each figure of the newest window that is beyond its limit by more than chance.
+
+    Args:
+        model: that was watched.
+        output: name of its output.
+        windows: oldest first.
+        now_us: when the alert is raised.
+    """
+    last = windows[-1] if windows else None
+    if last is None or last.version is None:
+        return []
+    manifest, release = last.version
+    return [
+        Alert(
+            model=model,
+            manifest=manifest,
+            release=release,
+            monitor=msgspec.convert(name, MonitorName),
+            column=output,
+            value=repr(figure.value),
+            error=repr(figure.error),
+            limit=repr(figure.limit),
+            by_chance=repr(ONE_SIDED * figure.error),
+            rows=figure.n,
+            from_us=last.from_us,
+            until_us=last.until_us,
+            raised_us=now_us,
+        )
+        for name, figure in last.figures.items()
+        if isinstance(figure, Figure) and figure.standing == "alert"
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from strongroom.encoding import parse_as
 from strongroom.errors import ConflictError, InvalidInputError
+from strongroom.registry.contract import bound
 from strongroom.vocabulary import Digest
 
 BATCH_LIMIT: Final = 100_000
@@ -60,6 +61,59 @@ class OutcomeBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             InvalidInputError: not canonical, not a batch, or too large.
         """
         return parse_as(data, OutcomeBatch, BATCH_LIMIT_BYTES)
+
+
+class Realised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one estimate came to.
+
+    Attributes:
+        decision_id: 32 hexadecimal digits.
+        realised: decimal string, in the unit of the model's output: the loss, factor or value that came.
+        observed_at_us: when it was certain.
+    """
+
+    decision_id: str
+    realised: str
+    observed_at_us: int
+
+    def __post_init__(self) -> None:
+        if len(self.decision_id) != 32 or not _HEX.issuperset(self.decision_id):
+            raise InvalidInputError("a decision id is 32 lower-case hexadecimal digits", field="decision_id", rule="id")
+        if not 0 <= self.observed_at_us < 2**53:
+            raise InvalidInputError("an instant is microseconds since 1970", field="observed_at_us", rule="range")
+        if self.realised != repr(bound(self.realised)):
+            raise InvalidInputError(
+                "a realised amount is the shortest decimal text of a finite number, such as 0.25",
+                field="realised", rule="decimal",
+            )  # fmt: skip
+
+    @property
+    def value(self) -> float:
+        """The amount."""
+        return bound(self.realised) or 0.0
+
+
+class RealisedBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Version 1 of what is posted for a model whose outcomes are numbers; canonical JSON."""
+
+    v: Literal[1] = 1
+    model: str
+    realised: tuple[Realised, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.realised) <= BATCH_LIMIT:
+            raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} amounts", field="realised", rule="count")
+        if len({one.decision_id for one in self.realised}) != len(self.realised):
+            raise InvalidInputError("a decision stands twice in the batch", field="realised", rule="unique")
+
+    @staticmethod
+    def decode(data: bytes) -> RealisedBatch:
+        """Read a batch.
+
+        Raises:
+            InvalidInputError: not canonical, not a batch, or too large.
+        """
+        return parse_as(data, RealisedBatch, BATCH_LIMIT_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from strongroom.monitoring.outcomes import Decided, Outcome
+from strongroom.monitoring.outcomes import Decided, Outcome, Realised
 from strongroom.monitoring.trials import Trial
 from strongroom.office.acts import Act, EntryRef
 from strongroom.office.ports import Notes
@@ -50,8 +50,18 @@ class Outcomes(Protocol):
     def of_model(self, model: str) -> Sequence[Outcome]:
         """All of them, by decision id."""
 
+    def add_realised(self, model: str, amounts: Sequence[Realised]) -> None:
+        """Enter realised amounts; the same again changes nothing.
+
+        Raises:
+            ConflictError: a decision has another amount already.
+        """
+
+    def realised_of(self, model: str) -> Sequence[Realised]:
+        """All amounts, by decision id."""
+
     def forget(self, decision_ids: Sequence[str]) -> int:
-        """Delete, for retention or with an erased subject; returns how many there were."""
+        """Delete outcomes and amounts, for retention or with an erased subject; returns how many there were."""
 
 
 class MonitoringBooks(Notes, Protocol):

@@ -25,7 +25,8 @@ class ValidatedKind:
         battery: the sandbox job.
         sections: of the report, in its order.
         rules: the default policy's, by tier.
-        monitors: what is watched live: `psi` of features and output; `outcomes` that callers post, 0 or 1.
+        monitors: what is watched live: `psi` of features and output; `outcomes` that callers post, 0 or 1; realised
+            `amounts`, where the outcome is a number.
     """
 
     contract: KindContract
@@ -42,7 +43,7 @@ def _kind(kind: Kind, sections: tuple[Section, ...]) -> ValidatedKind:
         battery=f"strongroom.validation.jobs.{kind}_battery",
         sections=sections,
         rules=RULES[kind],
-        monitors=("psi", "outcomes") if contract.outcome == "event" else ("psi",),
+        monitors=("psi", "outcomes" if contract.outcome == "event" else "amounts"),
     )
 
 

@@ -6,8 +6,8 @@ Silence means no: a gate that no test answered, or that could not be evaluated, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -258,6 +258,51 @@ class FraudTerms(_Part, frozen=True, kw_only=True):
             raise InvalidInputError("2 to 100 windows are compared, by 1 fraud or more", field="fraud", rule="range")
 
 
+class OutcomeWatch(_Part, frozen=True, kw_only=True):
+    """How realised amounts of a kind whose outcomes are numbers are watched, once they come in.
+
+    Attributes:
+        kind: of the models; `lgd`, `ead` or `forecast`.
+        window_days: length of a window, by the time of the decision.
+        windows: how many are shown, the newest of which raises alerts.
+        min_rows: a window with fewer is shown and raises none.
+        limits: by figure, decimal strings in the figure's unit: `bias` (its size), `mae`, `wape`, `pinball` and
+            `coverage` (distance from the promise) not above it, `gauc` not below it. A figure without a limit is shown.
+    """
+
+    kind: str
+    window_days: int
+    windows: int
+    min_rows: int
+    limits: dict[str, str]
+
+    def __post_init__(self) -> None:
+        allowed = WATCHED.get(self.kind)
+        if allowed is None:
+            raise InvalidInputError(
+                f"realised amounts are watched of {', '.join(sorted(WATCHED))}", field="outcomes", rule="kind"
+            )
+        if unknown := sorted(set(self.limits) - set(allowed)):
+            raise InvalidInputError(
+                f"kind `{self.kind}` has no figure `{unknown[0][:40]}`; it has {', '.join(allowed)}",
+                field="outcomes", rule="figure",
+            )  # fmt: skip
+        if any((bound(limit) or 0.0) < 0.0 for limit in self.limits.values()):
+            raise InvalidInputError("a limit is 0 or more", field="outcomes", rule="range")
+        if not (1 <= self.window_days <= 3660 and 1 <= self.windows <= 120 and self.min_rows >= 2):
+            raise InvalidInputError(
+                "1 to 120 windows of 1 to 3660 days are watched, by 2 rows or more", field="outcomes", rule="range"
+            )
+
+
+WATCHED: Final[Mapping[str, tuple[str, ...]]] = {
+    "lgd": ("bias", "mae", "gauc"),
+    "ead": ("bias", "mae", "gauc"),
+    "forecast": ("bias", "wape", "pinball", "coverage"),
+}
+"""Figures of realised amounts, by kind."""
+
+
 class RobustnessStudy(_Part, frozen=True, kw_only=True):
     """How large the robustness tests are; without it they are not run.
 
@@ -319,11 +364,18 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     local: tuple[LocalRules, ...] | msgspec.UnsetType = msgspec.UNSET
     tiering: Tiering | msgspec.UnsetType = msgspec.UNSET
     licences: LicenceRules | msgspec.UnsetType = msgspec.UNSET
+    outcomes: tuple[OutcomeWatch, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def correlation(self) -> float | None:
         """Of the asset values of obligors, for the binomial test with correlated defaults; None where none is set."""
         return None if isinstance(self.asset_correlation, msgspec.UnsetType) else bound(self.asset_correlation)
+
+    def watched(self, kind: str) -> OutcomeWatch:
+        """How realised amounts of a kind are watched; where the policy says nothing, shown by year and not judged."""
+        named = () if isinstance(self.outcomes, msgspec.UnsetType) else self.outcomes
+        plain = OutcomeWatch(kind=kind, window_days=365, windows=4, min_rows=100, limits={})
+        return next((one for one in named if one.kind == kind), plain)
 
     @property
     def finding_rule(self) -> FindingsRule:
@@ -348,6 +400,10 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
                 raise InvalidInputError(
                     "there are two scenarios or more, with weights that sum to 1", field="scenarios", rule="weights"
                 )
+        if not isinstance(self.outcomes, msgspec.UnsetType):
+            kinds = [one.kind for one in self.outcomes]
+            if not kinds or len(set(kinds)) != len(kinds):
+                raise InvalidInputError("amounts of a kind are watched in one way", field="outcomes", rule="unique")
         Floor.parse(self.psi_floor)
         if not 0.5 < (bound(self.confidence) or 0.0) < 1.0:
             raise InvalidInputError("the confidence level lies between 0.5 and 1", field="confidence", rule="range")

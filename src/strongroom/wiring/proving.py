@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
+from strongroom.approval.trust_policy import VALIDATION_PATH
 from strongroom.compliance import actions as compliance
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, NotFoundError, StrongroomError, UnavailableError
@@ -21,16 +23,20 @@ from strongroom.ledger.fsck import Finding, fsck
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring import actions as monitoring
 from strongroom.monitoring.alerts import Alert
-from strongroom.monitoring.outcomes import Joined, Outcome, OutcomeBatch
+from strongroom.monitoring.outcomes import Joined, Outcome, OutcomeBatch, Realised, RealisedBatch
 from strongroom.monitoring.performance import performance
+from strongroom.monitoring.realised import Figure, Realisations, Window, watch
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.office.ports import LoggedEntry
-from strongroom.registry.kinds import CONTRACTS
+from strongroom.registry.contract import ModelContract
+from strongroom.registry.kinds import CONTRACTS, OutcomeType
 from strongroom.registry.versions import Version
 from strongroom.serving.letter import Letter, write_letter
 from strongroom.serving.receipt import LEAF_TYPES, make_receipt
 from strongroom.serving.replay import Replayed
+from strongroom.validation.policy import OutcomeWatch, ValidationPolicy
+from strongroom.validation.results import NotEvaluable
 from strongroom.vocabulary import Digest, digest_of
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.founding import GOVERNANCE_SEED
@@ -97,11 +103,85 @@ def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> Entr
     """Enter what became of decisions."""
     room = desk.room
     batch = OutcomeBatch(model=model, outcomes=tuple(outcomes))
-    with room.desk.begin() as transaction:
-        versions = transaction.books.versions.of_model(model)
-    numbered = any(CONTRACTS[version.contract.kind].outcome == "number" for version in versions)
     who = desk.ask("outcomes", "Model", model)
-    return monitoring.post_outcomes(room.office, who, batch, room.clock, "number" if numbered else "event")
+    return monitoring.post_outcomes(room.office, who, batch, room.clock, outcome_type(room, model))
+
+
+def post_realised(desk: AtDesk, model: str, amounts: Sequence[Realised]) -> EntryRef:
+    """Enter what estimates came to."""
+    room = desk.room
+    batch = RealisedBatch(model=model, realised=tuple(amounts))
+    ranges = [contract.outcome_range for contract in _contracts(room, model)]
+    widest = (min((low for low, _ in ranges), default=-math.inf), max((high for _, high in ranges), default=math.inf))
+    who = desk.ask("outcomes", "Model", model)
+    return monitoring.post_realised(room.office, who, batch, room.clock, outcome_type(room, model), widest)
+
+
+def outcome_type(room: ControlPlane, model: str) -> OutcomeType:
+    """What an outcome of a model is, by the kind of its versions."""
+    numbered = any(CONTRACTS[contract.kind].outcome == "number" for contract in _contracts(room, model))
+    return "number" if numbered else "event"
+
+
+def _contracts(room: ControlPlane, model: str) -> list[ModelContract]:
+    with room.desk.begin() as transaction:
+        return [version.contract for version in transaction.books.versions.of_model(model)]
+
+
+def watch_amounts(desk: AtDesk, node: NodeRecords, model: str) -> tuple[Realisations, OutcomeWatch, tuple[Window, ...]]:
+    """Realised amounts of a model by window of time, judged by the policy in force.
+
+    Raises:
+        NotFoundError: the room has no version of the model.
+    """
+    room = desk.room
+    contracts = _contracts(room, model)
+    if not contracts:
+        raise NotFoundError(f"no version of `{model}` is in this room")
+    rule = ValidationPolicy.decode(room.document(VALIDATION_PATH)).watched(contracts[-1].kind)
+    who = desk.ask("monitor", "Model", model)
+    joined = monitoring.read_realised(room.office, node, who, model, room.clock)
+    return joined, rule, watch(joined, contracts[-1], rule)
+
+
+def raise_amount_alerts(desk: AtDesk, model: str, windows: Sequence[Window]) -> Sequence[tuple[Alert, EntryRef]]:
+    """Record an alert for every figure of the newest window that is beyond its limit by more than chance."""
+    room = desk.room
+    output = _contracts(room, model)[-1].output.name
+    who = desk.ask("alert", "Model", model)
+    return monitoring.raise_amount_alerts(room.office, who, model, output, windows, room.clock)
+
+
+def amount_facts(joined: Realisations, rule: OutcomeWatch, windows: Sequence[Window]) -> dict[str, Any]:
+    """Realised amounts as one plain document."""
+    return {
+        "rows": len(joined.amounts),
+        "waiting": joined.waiting,
+        "unknown": joined.unknown,
+        "window_days": rule.window_days,
+        "min_rows": rule.min_rows,
+        "windows": [
+            {
+                "from_us": window.from_us,
+                "until_us": window.until_us,
+                "rows": window.rows,
+                "figures": {name: _figure_facts(figure) for name, figure in window.figures.items()},
+            }
+            for window in windows
+        ],
+    }
+
+
+def _figure_facts(figure: Figure | NotEvaluable) -> dict[str, Any]:
+    if isinstance(figure, NotEvaluable):
+        return {"standing": "not-evaluable", "reason": figure.reason}
+    return {
+        "value": round(figure.value, 6),
+        "error": round(figure.error, 6),
+        "n": figure.n,
+        "limit": figure.limit,
+        "standing": figure.standing,
+    }
 
 
 def read_outcomes(desk: AtDesk, node: NodeRecords, model: str) -> Joined:
@@ -129,10 +209,12 @@ def raise_alerts(desk: AtDesk, report: monitoring.DriftReport) -> Sequence[tuple
 
 
 def drift_facts(
-    report: monitoring.DriftReport, joined: Joined, raised: Sequence[tuple[Alert, EntryRef]]
+    report: monitoring.DriftReport,
+    outcomes: Joined | dict[str, Any],
+    raised: Sequence[tuple[Alert, EntryRef]],
 ) -> dict[str, Any]:
-    """A drift report, performance and alerts as one plain document."""
-    found = performance(joined)
+    """A drift report, performance and alerts as one plain document; `outcomes` are events, or `amount_facts`."""
+    known = outcomes if isinstance(outcomes, dict) else msgspec.to_builtins(performance(outcomes))
     return {
         "model": str(report.ref),
         "rows": report.rows,
@@ -147,8 +229,11 @@ def drift_facts(
             }
             for one in report.drifts
         ],
-        "outcomes": msgspec.to_builtins(found),
-        "alerts": [f"{alert.column}: PSI {alert.value}, entry {entry}" for alert, entry in raised],
+        "outcomes": known,
+        "alerts": [
+            f"{alert.column}: {'PSI' if alert.monitor == 'psi' else alert.monitor} {alert.value}, entry {entry}"
+            for alert, entry in raised
+        ],
     }
 
 
