@@ -27,6 +27,13 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 _JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?\Z")
 _TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+_EU_MEMBERS = frozenset(
+    {
+        *("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"),
+        *("IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"),
+    }
+)
+"""Since 2020-02-01."""
 NAME_LIMIT = 63
 
 
@@ -44,6 +51,12 @@ def parse_digest(text: str) -> Digest:
     if not _DIGEST.match(text):
         raise InvalidInputError("a digest is 64 lower-case hexadecimal digits", rule="digest")
     return Digest(text)
+
+
+def lies_in(place: str, area: str) -> bool:
+    """Whether a jurisdiction is another one or a part of it: `US-NY` lies in `US`, `DE` and `DE-BY` in `EU`."""
+    country = place.partition("-")[0]
+    return area in (place, country) or (area == "EU" and country in _EU_MEMBERS)
 
 
 def is_plain(text: str) -> bool:

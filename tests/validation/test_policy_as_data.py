@@ -55,6 +55,19 @@ def test_a_jurisdiction_tightens_and_never_relaxes() -> None:
     assert more.battery("pd", 2, ["EU"]) == policy().battery("pd", 2)
 
 
+@pytest.mark.parametrize(
+    ("place", "listed", "bound"),
+    [
+        ("US", "US-NY", True), ("EU", "DE", True), ("EU", "DE-BY", True), ("DE", "DE-BY", True), ("EU", "EU", True),
+        ("US-NY", "US", False), ("DE", "EU", False), ("EU", "GB", False), ("EU", "US-NY", False), ("US", "DE", False),
+    ],
+)  # fmt: skip
+def test_whoever_lists_the_smaller_place_does_not_escape_the_larger(place: str, listed: str, bound: bool) -> None:
+    held = policy(local=[local(rule("discrimination.auc", "gate", "0.9", "0.85"), place=place)])
+    (found,) = (one for one in held.battery("pd", 1, [listed]).rules if one.test == "discrimination.auc")
+    assert (found.fail == "0.85") is bound
+
+
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_of_two_cut_offs_the_stricter_holds(one: float, two: float) -> None:
     made = policy(local=[local(rule("discrimination.ks", "gate", str(one), str(two)))])

@@ -21,7 +21,7 @@ from strongroom.validation.licences import LicenceRules
 from strongroom.validation.results import Role, TestResult, Verdict
 from strongroom.validation.sections import TITLES, WRITERS, SectionKey
 from strongroom.validation.tiering import Tiering
-from strongroom.vocabulary import parse_jurisdiction, parse_name
+from strongroom.vocabulary import lies_in, parse_jurisdiction, parse_name
 
 BatteryVerdict = Literal["pass", "amber", "fail"]
 
@@ -450,8 +450,9 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     def battery(self, kind: str, tier: int, jurisdictions: Sequence[str] = ()) -> Battery:
         """The rules for a kind and tier, with what the model's jurisdictions add.
 
-        A test that several of them judge is held to the strictest: a gate before an advisory, and of every cut-off the
-        one that fewer figures reach.
+        Rules of a country bind its parts, and rules of the European Union its members, whichever of them a contract
+        lists. A test that several of them judge is held to the strictest: a gate before an advisory, and of every
+        cut-off the one that fewer figures reach.
 
         Args:
             kind, tier: of the model.
@@ -463,7 +464,8 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
         for battery in self.batteries:
             if (battery.kind, battery.tier) == (kind, tier):
                 for one in self.local_rules:
-                    if (one.kind, one.tier) == (kind, tier) and one.jurisdiction in jurisdictions:
+                    here = any(lies_in(place, one.jurisdiction) for place in jurisdictions)
+                    if (one.kind, one.tier) == (kind, tier) and here:
                         battery = _tightened(battery, one)
                 return battery
         raise EvidenceError(f"the validation policy `{self.version}` has no battery for kind `{kind}` of tier {tier}")
