@@ -25,6 +25,7 @@ SINCE = {
     ("finding", "Model"),
     ("hold", "Room"),
     ("lift-hold", "Room"),
+    ("replicate", "Model"),
     ("repair", "Node"),
     ("repair", "Room"),
     ("retain", "Node"),
@@ -98,6 +99,7 @@ def test_a_role_that_they_do_not_know_is_none() -> None:
 
 NEW_ACTS = b"""
 action "write", "finding" appliesTo { principal: [Person], resource: [Model], context: Request };
+action "replicate" appliesTo { principal: [Person, Service], resource: [Model], context: Request };
 action "repair" appliesTo { principal: [Person], resource: [Room, Node], context: Request };
 action "retain" appliesTo { principal: [Person], resource: [Node], context: Request };
 action "hold", "lift-hold" appliesTo { principal: [Person], resource: [Room], context: Request };

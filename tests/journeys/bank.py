@@ -157,6 +157,7 @@ class Bank:
         work.mkdir(parents=True)
         development, reference, _, _ = samples()
         (work / "m.txt").write_text(saved_lightgbm(development, trees))
+        (work / "train.py").write_text(TRAINING.replace("TREES", str(trees)))
         development.to_parquet(work / "d.parquet")
         reference.to_parquet(work / "r.parquet")
         (work / "c.toml").write_text(tomli_w.dumps(contract(parent) | {"output": converted_output()}))
@@ -165,6 +166,7 @@ class Bank:
         self.steps[f"convert {name}"] = self.run(
             None, "convert", target, "--source", work / "m.txt", "--format", "lightgbm", "--contract", work / "c.toml",
             "--development", work / "d.parquet", "--reference", work / "r.parquet", "--outcome", OUTCOME,
+            "--training", work / "train.py",
         )  # fmt: skip
         return target
 
@@ -332,6 +334,17 @@ def train(development: pd.DataFrame, reference: pd.DataFrame, trees: int) -> tup
     )
     scores = fitted.predict_proba(reference[list(FEATURES)].to_numpy("float32"))[:, 1]
     return bytes(converted.SerializeToString()), np.asarray(scores, "float64")
+
+
+TRAINING = """
+import lightgbm
+
+def train(development, features, outcome, parameters):
+    fitted = lightgbm.LGBMClassifier(
+        n_estimators=TREES, max_depth=2, learning_rate=0.08, min_child_samples=80, random_state=7, n_jobs=1, verbose=-1
+    )
+    return fitted.fit(development.select(features).to_pandas(), development[outcome].to_numpy())
+"""
 
 
 def saved_lightgbm(development: pd.DataFrame, trees: int) -> str:

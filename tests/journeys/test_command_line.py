@@ -227,9 +227,13 @@ def test_a_saved_model_comes_in_by_conversion(bank: Bank) -> None:
     assert float(told["largest_difference"]) < 1e-6
     assert bank.steps["validate two"]["verdict"] == "pass"
     this = f"{MODEL}@{bank.steps['second'][:16]}"
+    assert bank.refused("audrey", "replicate", this)["error"] == "not-permitted"
+    again = bank.run("vera", "replicate", this)
+    assert again["outcome"] in ("same-bytes", "within-tolerance"), again
     page = bank.folder / "report-converted.html"
     bank.run("audrey", "report", this, "--html", page)
     assert "source/m.txt" in page.read_text()
+    assert "Training repeated: " in page.read_text()
     printed = bank.try_("audrey", "show", this, "--bom").stdout
     assert hashlib.sha256(printed.encode()).hexdigest() in page.read_text(), "the report names the bill by its digest"
     assert "BSD-3-Clause" in page.read_text(), "and the licences that the scan found"

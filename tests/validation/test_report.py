@@ -28,6 +28,7 @@ from strongroom.validation.findings import FindingStep, Raised, SignedStep, read
 from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.rejudging import rejudge
+from strongroom.validation.replication import Compared, ReplicationPredicate
 from strongroom.validation.report_page import page_of, ticked
 from strongroom.validation.results import BatteryResults, Column, Table
 from strongroom.validation.sections import TITLES
@@ -336,3 +337,27 @@ def test_colours_can_be_told_from_their_ground(text: str, ground: str, least: fl
 
     high, low = sorted((luminance(text), luminance(ground)), reverse=True)
     assert (high + 0.05) / (low + 0.05) >= least
+
+
+def test_training_done_again_is_shown_with_its_outcome() -> None:
+    digest = digest_of(b"model")
+    known = {"v": 1, "artifact": digest, "at_us": 7, "script": digest, "data": digest, "tolerance": "1e-06"}
+    alike = Compared(rows=9000, largest="2.0e-07", beyond=0, flips=0)
+    other = Compared(rows=9000, largest="0.3", beyond=4000, flips=12)
+
+    def page(outcome: str | None, reason: str = "", **more: Any) -> str:
+        said = None if outcome is None else ReplicationPredicate(**known, outcome=outcome, reason=reason, **more)
+        return page_of(draw_up(dossier(replication=said))).decode()
+
+    assert "Training was not repeated: the package gives no training script." in page(None)
+    assert "Not evaluable: no script." in page("not-evaluable", "no script")
+    assert "The same bytes came out." in page("same-bytes", replica=digest)
+    near = page("within-tolerance", replica=digest_of(b"x"), compared=alike)
+    assert "on 9,000 rows the answers differ by up to 2.0e-07 (tolerance 1e-06)" in near
+    assert digest_of(b"x") in near
+    far = page("differs", replica=digest_of(b"x"), compared=other)
+    assert "Another model came out" in far
+    assert "4,000 rows beyond it, 12 decisions differ" in far
+    failed = page("failed", "the script failed: <script>")
+    assert "Failed: the script failed" in failed
+    assert "<script>" not in failed

@@ -65,6 +65,79 @@ def source(form: str = "sklearn", files: Any = ("source/m.joblib",), **more: Any
     return "\n".join(["[source]", *lines, ""])
 
 
+def training(script: str = "training/train.py", **more: Any) -> str:
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {"script": script, **more}.items()]
+    return "\n".join(["[training]", *lines, ""])
+
+
+TRAININGS = {
+    "accept": [
+        ("a script", training(), None),
+        ("of a file below a folder", training("training/deep/fit.py"), None),
+        ("the data by digest", training(data=digest("data")), None),
+        ("the widest tolerance", training(tolerance="0.01"), None),
+    ],
+    "reject": [
+        ("no script", "[training]\n", "schema"),
+        ("outside the folder", training("train.py"), "folder"),
+        ("up and out", training("training/../train.py"), "path-segments"),
+        ("another kind of file", training("training/train.sh"), "folder"),
+        ("data by name", training(data="development.parquet"), "digest"),
+        ("no tolerance at all", training(tolerance="0"), "range"),
+        ("half of everything will do", training(tolerance="0.5"), "range"),
+        ("a tolerance that is no number", training(tolerance="small"), "range"),
+        ("an unknown key", training(packages=["evil"]), "schema"),
+    ],
+}
+
+
+def replication(outcome: str = "same-bytes", **changes: Any) -> dict[str, Any]:
+    """A predicate; a change to None takes the field away."""
+    values = {
+        "artifact": digest(MODEL), "at_us": 1_764_000_000_000_000, "data": digest("data"),
+        "isolation": "linux-namespaces", "outcome": outcome, "reason": "", "replica": digest(MODEL),
+        "script": digest("script"), "tolerance": "1e-06", "tools": {"scikit-learn": "1.8.0"}, "v": 1, **changes,
+    }  # fmt: skip
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def compared(**changes: Any) -> dict[str, Any]:
+    return {"beyond": 0, "flips": 0, "largest": "2e-07", "rows": 300, **changes}
+
+
+def replications() -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    other = {"replica": digest("another"), "sample": digest("rows")}
+    bare = dict.fromkeys(("data", "isolation", "replica", "script", "tolerance", "tools"))
+    none = dict.fromkeys(("isolation", "replica", "tools"))
+    return {
+        "accept": [
+            ("the same bytes", replication()),
+            ("other bytes that answer alike", replication("within-tolerance", **other, compared=compared())),
+            ("another model", replication("differs", **other, compared=compared(beyond=3, flips=1))),
+            ("no script", replication("not-evaluable", reason="no script", **bare)),
+            (
+                "a script that fails",
+                replication("failed", reason="it raised", **none),
+            ),
+        ],
+        "reject": [
+            ("the same bytes that are others", replication(replica=digest("another"))),
+            ("alike without figures", replication("within-tolerance", **other)),
+            ("alike, and rows beyond", replication("within-tolerance", **other, compared=compared(beyond=1))),
+            ("another model, and no row beyond", replication("differs", **other, compared=compared())),
+            ("more rows beyond than there are", replication("differs", **other, compared=compared(beyond=301))),
+            ("a distance that is no number", replication("differs", **other, compared=compared(beyond=1, largest="x"))),
+            ("failed without a reason", replication("failed", replica=None)),
+            ("the same bytes, with a reason", replication(reason="because")),
+            ("not evaluable, and yet a model", replication("not-evaluable", reason="no script")),
+            ("no such outcome", replication("passed")),
+            ("a digest that is none", replication(script="abc")),
+            ("an unknown field", replication(note="trust me")),
+            ("another version", replication(v=2)),
+        ],
+    }
+
+
 def vectors() -> dict[str, Any]:
     """The document, the same every time."""
     folder = ("source/MLmodel", "source/model.pkl")
@@ -123,6 +196,14 @@ def vectors() -> dict[str, Any]:
         ("no subject", statement(subject=[]), FILES),
     ]
     return {
+        "training": {
+            what: [{"name": name, "toml": text, **({"rule": rule} if rule else {})} for name, text, rule in listed]
+            for what, listed in TRAININGS.items()
+        },
+        "replication": {
+            what: [{"name": name, "predicate": said} for name, said in listed]
+            for what, listed in replications().items()
+        },
         "model.toml": {
             "accept": [{"name": name, "toml": text, "tolerance": read} for name, text, read in good],
             "reject": [{"name": name, "rule": rule, "toml": text} for name, text, rule in bad],

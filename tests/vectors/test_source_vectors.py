@@ -9,12 +9,15 @@ import msgspec
 import pytest
 
 from strongroom.encoding import canonical
-from strongroom.errors import InvalidInputError
+from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.registry.source import Source
 from strongroom.registry.toml import read_contract
+from strongroom.sealing.statements import REPLICATION, make_statement
+from strongroom.sealing.statements import read_statement as read_statement_of
 from strongroom.validation.conversion import read_statement
 from strongroom.validation.jobs.scan import _conversion, _Findings
-from strongroom.vocabulary import digest_of
+from strongroom.validation.replication import ReplicationPredicate
+from strongroom.vocabulary import ModelRef, digest_of
 from tests.registry.room import package_files
 from tests.validation import packages
 from tests.vectors.make_source import PAGE, vectors
@@ -44,6 +47,28 @@ def test_a_source_is_read_or_refused_with_its_rule(what: str, vector: dict[str, 
     source = read_contract(document).source
     assert not isinstance(source, msgspec.UnsetType)
     assert source.tolerance == vector["tolerance"]
+
+
+@cases("training")
+def test_a_training_is_read_or_refused_with_its_rule(what: str, vector: dict[str, Any]) -> None:
+    document = f"{CONTRACT}\n{vector['toml']}".encode()
+    if what == "reject":
+        with pytest.raises(InvalidInputError) as caught:
+            read_contract(document)
+        assert caught.value.details["rule"] == vector["rule"]
+    else:
+        assert not isinstance(read_contract(document).training, msgspec.UnsetType)
+
+
+@cases("replication")
+def test_an_outcome_of_training_is_taken_or_refused(what: str, vector: dict[str, Any]) -> None:
+    payload = make_statement(ModelRef("pd-cards", digest_of(b"m")), REPLICATION, vector["predicate"])
+    if what == "reject":
+        with pytest.raises(TamperedError):
+            read_statement_of(payload, REPLICATION, ReplicationPredicate)
+    else:
+        _, said = read_statement_of(payload, REPLICATION, ReplicationPredicate)
+        assert canonical(said) == canonical(vector["predicate"])
 
 
 @cases("conversion.json")

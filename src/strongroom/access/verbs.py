@@ -47,6 +47,7 @@ class Verb(StrEnum):
     REGISTER_SAMPLE = "register-sample"
     SCAN = "scan"
     VALIDATE = "validate"
+    REPLICATE = "replicate"
     WRITE = "write"
     FINDING = "finding"
     REVIEW = "review"
@@ -106,6 +107,7 @@ VERBS: Mapping[Verb, VerbRule] = MappingProxyType(
         Verb.REGISTER_SAMPLE: VerbRule(("Model", "Case"), "register the validation sample"),
         Verb.SCAN: VerbRule(("Model", "Case"), "look for unsafe content"),
         Verb.VALIDATE: VerbRule(("Model", "Case"), "run the battery in the sandbox"),
+        Verb.REPLICATE: VerbRule(("Model",), "train a model again from its own script, in the sandbox"),
         Verb.WRITE: VerbRule(("Model",), "sign words for a section of the model's report"),
         Verb.FINDING: VerbRule(("Model",), "raise, accept or close a finding"),
         Verb.REVIEW: VerbRule(("Model", "Case"), "sign the independent validator's judgement"),

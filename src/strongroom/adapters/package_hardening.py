@@ -133,6 +133,7 @@ def _stated(order: HardeningOrder, decided: ModelContract, former: Package, made
         lineage=lineage,
         robustness=wish,
         source=msgspec.UNSET,
+        training=msgspec.UNSET,
         hardening=Hardening(
             package=former.manifest.digest,
             model=f"{FOLDER}model{MODEL_SUFFIX[decided.engine]}",

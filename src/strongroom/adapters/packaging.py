@@ -23,6 +23,7 @@ from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeNam
 from strongroom.registry.kinds import COLUMNS, CONTRACTS
 from strongroom.registry.packages import Package, read_package
 from strongroom.registry.toml import complaint
+from strongroom.registry.training import SCRIPT_FILE
 from strongroom.validation.boosters import OUTPUT
 from strongroom.vocabulary import digest_of
 
@@ -54,6 +55,7 @@ def package(
     predictions: npt.ArrayLike | None = None,
     runtime: RuntimeName = "onnxruntime",
     beside: Mapping[str, bytes] | None = None,
+    training: bytes | None = None,
 ) -> Package:
     """Write a package: `model.toml`, the model file, the samples, and the source model's predictions.
 
@@ -72,6 +74,8 @@ def package(
         predictions: of the source model on `reference`, shape [rows]; needed for bytes, else computed.
         runtime: what will run it. `xgboost` keeps an XGBoost model as it is, for XGBoost's own library: quicker on
             many rows, slower on one, and other bits than its ONNX.
+        training: the training script, so that others can train the model again (`strongroom replicate`);
+            `contract["training"]` may state the digest of the data and a tolerance.
         beside: the files of `contract["source"]` and the statement of the conversion, by path (`strongroom convert`).
 
     Returns:
@@ -117,6 +121,9 @@ def package(
     if runtime == "xgboost":
         output.setdefault("column", 0)
         plain["runtime"] = runtime
+    if training is not None:
+        files[SCRIPT_FILE] = training
+        plain["training"] = {**plain.get("training", {}), "script": SCRIPT_FILE}
     document = {
         **plain,
         "v": 1,

@@ -47,13 +47,14 @@ def package_source(
     sandbox: Sandbox,
     runtime: RuntimeName = "onnxruntime",
     tolerance: str = TOLERANCE,
+    training: bytes | None = None,
 ) -> tuple[Package, ConversionPredicate]:
     """Convert a saved model in the sandbox and write the package: model, samples, source, statement of the conversion.
 
     Args:
         source: the saved model: one file, or an MLflow folder.
         form: what it is; see `registry.source`.
-        folder, contract, outcome, development, reference, runtime: as of `packaging.package`.
+        folder, contract, outcome, development, reference, runtime, training: as of `packaging.package`.
         sandbox: where the saved model is loaded.
         tolerance: largest difference of a prediction that is taken as rounding; decimal string.
 
@@ -101,6 +102,7 @@ def package_source(
         reference=reference,
         predictions=answers.column("prediction").to_numpy(),
         runtime=runtime,
+        training=training,
         beside={**files, CONVERSION_FILE: made.statement("model" + MODEL_SUFFIX[runtime])},
     )
     return written, made.predicate

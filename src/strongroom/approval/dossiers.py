@@ -22,7 +22,7 @@ from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.samples import SampleStatement
 from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
-from strongroom.sealing.statements import APPROVAL, REVIEW, SAMPLE, SCAN, VALIDATION
+from strongroom.sealing.statements import APPROVAL, REPLICATION, REVIEW, SAMPLE, SCAN, VALIDATION
 from strongroom.validation.chapters import lacking
 from strongroom.validation.dossier import (
     Before,
@@ -39,6 +39,7 @@ from strongroom.validation.dossier import (
 from strongroom.validation.findings import SEVERITIES, Finding, blocking
 from strongroom.validation.human_text import current
 from strongroom.validation.policy import FindingsRule, ValidationPolicy
+from strongroom.validation.replication import ReplicationPredicate
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
@@ -85,6 +86,7 @@ def gather(
     proof = version.evidence.get("validation") if validation else failed
     if validation is None and failed is not None:
         validation = _by_service(failed, version, VALIDATION, "validation-service", ValidationPredicate, means, at_us)
+    repeated = [said for said in replications_of(version, means) if said.at_us <= at_us]
     results = None
     if validation is not None:
         results = blobs.get(validation.results)
@@ -117,6 +119,7 @@ def gather(
         results_sha256=digest_of(results) if results is not None else None,
         validation=validation,
         scan=scan,
+        replication=repeated[-1] if repeated else None,
         sample=sample,
         bill_sha256=_bill(version, scan),
         evidence=tuple(evidence.items()),
@@ -282,6 +285,43 @@ def _before(version: Version, versions: Sequence[Version], means: Means, at_us: 
                 raise TamperedError(f"the results of {one.ref} are not those that were signed")
             return Before(one.ref, one.contract, None if data is None else BatteryResults.decode(data))
     return None
+
+
+def replications_of(version: Version, means: Means) -> tuple[ReplicationPredicate, ...]:
+    """What came of training a version again, oldest first, every signature verified.
+
+    Raises:
+        TamperedError, NotAuthenticatedError, EvidenceError: one does not hold.
+        NotFoundError: one is gone.
+    """
+    found = []
+    for digest in version.papers_of("replication"):
+        envelope = means.blobs.get(digest)
+        said, key = means.register.statement(envelope, version.ref, REPLICATION, ReplicationPredicate)
+        voice_of(means.register.people, key, said.at_us, "validation-service")
+        found.append(said)
+    return tuple(found)
+
+
+def stored_bill(version: Version, means: Means) -> bytes | None:
+    """The bill of materials as the scan stored it; None before a scan, or where the scan is from before bills.
+
+    Raises:
+        TamperedError, NotAuthenticatedError, EvidenceError: the scan's statement does not hold, or the bill is not the
+            one that it names.
+        NotFoundError: it is gone.
+    """
+    if "scan" not in version.evidence:
+        return None
+    envelope = means.blobs.get(version.evidence["scan"])
+    found, key = means.register.statement(envelope, version.ref, SCAN, ScanPredicate)
+    voice_of(means.register.people, key, found.at_us, "scanner")
+    if isinstance(found.bill, msgspec.UnsetType):
+        return None
+    stored = means.blobs.get(found.bill)
+    if digest_of(stored) != found.bill:
+        raise TamperedError(f"the bill of materials of {version.ref} is not the one that was signed")
+    return stored
 
 
 def _opinion(version: Version, means: Means, at_us: int) -> Opinion | None:

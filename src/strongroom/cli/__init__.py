@@ -47,6 +47,7 @@ SECTIONS: dict[str, list[Callable[..., None]]] = {
         models.sample,
         models.scan,
         models.validate,
+        models.replicate,
     ],
     "Judgement": [
         reporting.write,

@@ -1,4 +1,4 @@
-"""Commands on a model's way in: package, convert, submit, sample, scan, validate, show, history, unseal."""
+"""Commands on a model's way in: package, convert, submit, sample, scan, validate, replicate, show, history, unseal."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ def package(
     runtime: Annotated[
         Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost takes a .ubj file.")
     ] = "onnxruntime",
+    training: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Script that trains the model again, Python.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a trained model and its samples into a package folder.
@@ -76,6 +79,7 @@ def package(
         reference=read_frame(reference),
         predictions=read_frame(predictions, "prediction")["prediction"].to_numpy(),
         runtime=runtime,
+        training=None if training is None else training.read_bytes(),
     )
     tell(
         as_json,
@@ -109,6 +113,9 @@ def convert(
         Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost keeps XGBoost as it is.")
     ] = "onnxruntime",
     tolerance: Annotated[str, typer.Option(help="Largest difference of a prediction taken as rounding.")] = "1e-05",
+    training: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Script that trains the model again, Python.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Convert a saved model inside the sandbox, prove that it answers the same, and write the package.
@@ -130,6 +137,7 @@ def convert(
         sandbox=LinuxSandbox(),
         runtime=runtime,
         tolerance=tolerance,
+        training=None if training is None else training.read_bytes(),
     )
     figures = found.figures
     tell(
@@ -303,6 +311,40 @@ def validate(
             f"validation of {validated.ref}: {validated.predicate.verdict}, evidence {validated.evidence[:12]}",
             *(f"  warning: {warning}" for warning in validated.predicate.warnings),
         ],
+    )
+
+
+@command
+def replicate(
+    model: ModelArgument,
+    room: RoomOption,
+    home: HomeOption,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Train a scanned version again from its own script, in the sandbox, and compare; the report shows the outcome.
+
+    Example: strongroom replicate pd-cards --room credit --home ~/vera
+    """
+    from strongroom.validation.training_chapter import replication_words
+    from strongroom.wiring import submitting
+
+    with (
+        at_desk(room, room_passphrase, home, passphrase_file) as desk,
+        console.status("training again in the sandbox ..."),
+    ):
+        done = submitting.replicate(desk, find_version(desk.room, model).ref)
+    tell(
+        as_json,
+        {
+            "model": str(done.ref),
+            "outcome": done.predicate.outcome,
+            "reason": done.predicate.reason,
+            "statement": done.statement,
+            "entry": str(done.entry),
+        },
+        [f"training of {done.ref}: {replication_words(done.predicate)}", f"  statement {done.statement[:12]}"],
     )
 
 

@@ -20,6 +20,7 @@ from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinit
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.series import SeriesContract, check_series
 from strongroom.registry.source import Source
+from strongroom.registry.training import Training
 from strongroom.vocabulary import is_plain, parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
@@ -185,6 +186,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     series: SeriesContract | msgspec.UnsetType = msgspec.UNSET
     source: Source | msgspec.UnsetType = msgspec.UNSET
     hardening: Hardening | msgspec.UnsetType = msgspec.UNSET
+    training: Training | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:

@@ -4,7 +4,8 @@ The model is ONNX, or XGBoost's UBJSON where `model.toml` says that its native l
 
 A model that was converted from a saved one has that beside it, and the statement of its conversion, where `model.toml`
 has a `[source]`. Source files are the one role without a form: nothing but a job in the sandbox reads them. A hardened
-model has the one that it was made from beside it, below `before/`, where `model.toml` has a `[hardening]`.
+model has the one that it was made from beside it, below `before/`, where `model.toml` has a `[hardening]`. Where it
+has a `[training]`, the script is there, which nothing but a job in the sandbox runs.
 
 An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
 nothing of that kind gets in under another role than `source`, which nobody opens. Deeper checks
@@ -25,6 +26,7 @@ from strongroom.registry.former import read_former
 from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE, SOURCE_LIMIT
 from strongroom.registry.toml import FILE, read_contract
+from strongroom.registry.training import SCRIPT_LIMIT, SUFFIX
 from strongroom.sealing.manifest import Manifest, build_manifest, check_path
 from strongroom.vocabulary import ModelRef
 
@@ -44,6 +46,7 @@ _SUFFIX: Final = {
     "conversion": ".json",
     "former-contract": ".toml",
     "former-manifest": ".json",
+    "training": SUFFIX,
 }
 _MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L"}
 """What every writer puts first: ONNX its field 1, ir_version; XGBoost an object with a key of 64-bit length. Pickles,
@@ -117,6 +120,8 @@ def roles_of(contract: ModelContract) -> dict[str, str]:
         roles[CONVERSION_FILE] = "conversion"
     if not isinstance(contract.hardening, msgspec.UnsetType):
         roles |= {contract.hardening.model: "former-model", CONTRACT: "former-contract", MANIFEST: "former-manifest"}
+    if not isinstance(contract.training, msgspec.UnsetType):
+        roles[contract.training.script] = "training"
     return roles
 
 
@@ -144,7 +149,8 @@ def check_file(path: str, role: str, content: bytes, engine: RuntimeName = "onnx
     suffix = MODEL_SUFFIX[engine] if is_model else _SUFFIX[role]
     if not path.endswith(suffix):
         raise UnsafeArtifactError(f"the file of role `{role}` ends in {suffix}")
-    if len(content) > (MODEL_LIMIT if is_model else {"source": SOURCE_LIMIT}.get(role, SAMPLE_LIMIT)):
+    limits = {"source": SOURCE_LIMIT, "training": SCRIPT_LIMIT}
+    if len(content) > (MODEL_LIMIT if is_model else limits.get(role, SAMPLE_LIMIT)):
         raise TooLargeError(f"the file of role `{role}` is too large", field=role, rule="size")
     if is_model and not content.startswith(_MODEL_START[engine]):
         if engine == "xgboost":

@@ -80,6 +80,8 @@ def _check(contract: ModelContract) -> None:
         paths += [*contract.source.files, CONVERSION_FILE]
     if not isinstance(contract.hardening, msgspec.UnsetType):
         paths += [contract.hardening.model, CONTRACT, MANIFEST]
+    if not isinstance(contract.training, msgspec.UnsetType):
+        paths += [contract.training.script]
     for path in paths:
         check_path(path)
     if len({path.casefold() for path in paths}) != len(paths):

@@ -31,6 +31,9 @@ NEXT: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
 )
 
 
+PaperKind = Literal["section", "finding", "replication"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The validation sample that an independent validator registered for one version.
@@ -50,14 +53,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A signed statement of a person about a version that is no step of its way: words for its report, a finding.
+    """A signed statement about a version that is no step of its way: a person's words for its report, a step of a
+    finding, or what came of training it again.
 
     Attributes:
-        kind: `section` or `finding`.
+        kind: `section`, `finding` or `replication`.
         statement: digest of the signed statement.
     """
 
-    kind: Literal["section", "finding"]
+    kind: PaperKind
     statement: Digest
 
 
@@ -75,7 +79,7 @@ class Version:
         state: how far it has come.
         sample: the validation sample, once registered.
         evidence: digests of signed statements by type (`scan`, `validation`, `review`), the latest of each.
-        papers: what people signed about it besides, in the order in which the room took it in; only ever added to.
+        papers: what was signed about it besides, in the order in which the room took it in; only ever added to.
     """
 
     ref: ModelRef
@@ -130,7 +134,7 @@ class Version:
             raise ConflictError(f"version {self.ref} is {self.state}; nothing is added to it any more")
         return replace(self, papers=(*self.papers, paper))
 
-    def papers_of(self, kind: Literal["section", "finding"]) -> tuple[Digest, ...]:
+    def papers_of(self, kind: PaperKind) -> tuple[Digest, ...]:
         """Digests of the statements of one kind, oldest first."""
         return tuple(paper.statement for paper in self.papers if paper.kind == kind)
 

@@ -24,6 +24,7 @@ APPROVAL: Final = "urn:strongroom:predicate:approval:v1"
 HALT: Final = "urn:strongroom:predicate:halt:v1"
 LIFT: Final = "urn:strongroom:predicate:lift:v1"
 SECTION: Final = "urn:strongroom:predicate:section:v1"
+REPLICATION: Final = "urn:strongroom:predicate:replication:v1"
 FINDING: Final = "urn:strongroom:predicate:finding:v1"
 STATEMENT_LIMIT = 8 * 1024 * 1024
 

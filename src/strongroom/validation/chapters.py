@@ -14,6 +14,7 @@ from strongroom.validation.human_text import Signed
 from strongroom.validation.kinds import KINDS
 from strongroom.validation.proof_chapters import when
 from strongroom.validation.sections import TITLES, SectionKey
+from strongroom.validation.training_chapter import replication
 
 PARAMETERS = {
     "lgd": "LGD of exposures that are not in default",
@@ -186,6 +187,7 @@ def _development(d: Dossier) -> Iterable[Block]:
     if line.parameters:
         rows = tuple(sorted(line.parameters.items()))
         yield Grid("Parameters of the training", "", ("Parameter", "Value"), (False, False), rows)
+    yield from replication(d)
 
 
 def _hardened(d: Dossier) -> Iterable[Fact]:

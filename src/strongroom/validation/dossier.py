@@ -16,6 +16,7 @@ from strongroom.validation.blocks import Block
 from strongroom.validation.findings import Finding
 from strongroom.validation.human_text import Signed
 from strongroom.validation.policy import SectionDemand, ValidationPolicy
+from strongroom.validation.replication import ReplicationPredicate
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scan import ScanPredicate
 from strongroom.validation.sections import TITLES, SectionKey
@@ -122,6 +123,7 @@ class Dossier:
         policy_signer: the person of the risk function who signed the policy; None where the custodians alone did.
         results, results_sha256: of the battery, once there is one.
         validation, scan: what the machines signed.
+        replication: what came of training it again, the latest.
         sample: what the validator signed of the sample.
         bill_sha256: digest of the bill of materials.
         evidence: types and digests of the signed statements.
@@ -148,6 +150,7 @@ class Dossier:
     results_sha256: Digest | None = None
     validation: ValidationPredicate | None = None
     scan: ScanPredicate | None = None
+    replication: ReplicationPredicate | None = None
     sample: SampleStatement | None = None
     bill_sha256: Digest | None = None
     evidence: tuple[tuple[str, Digest], ...] = ()

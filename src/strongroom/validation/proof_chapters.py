@@ -27,6 +27,7 @@ VERBS = {
     "submit": "submitted",
     "scan": "scanned",
     "validate": "validated",
+    "replicate": "trained again",
     "write": "words signed",
     "review": "reviewed",
     "approve": "approved",

@@ -13,6 +13,7 @@ import msgspec
 from strongroom.access.people import PeopleRegister
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
+from strongroom.approval.dossiers import replications_of, stored_bill
 from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import VALIDATION_PATH
@@ -377,12 +378,16 @@ def _blob_findings(room: ControlPlane, versions: Sequence[Version]) -> list[str]
 
 
 def _paper_findings(room: ControlPlane, versions: Sequence[Version]) -> Iterator[str]:
-    """What people signed about versions: there, signed, following one from another, and all that the log knows of."""
-    register = room.means().register
+    """What was signed about versions besides evidence: there, signed, following one from another, and all that the log
+    knows of."""
+    means = room.means()
+    register = means.register
     for version in versions:
         try:
             sections_of(version, room.vault.blobs, register)
             findings_of(version, room.vault.blobs, register)
+            replications_of(version, means)
+            stored_bill(version, means)
         except StrongroomError as error:
             yield f"{version.ref}: {error.message}"
     for version, lost in lost_papers((Entry.decode(logged.entry) for logged in room.log.entries()), versions):

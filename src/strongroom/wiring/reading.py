@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from msgspec import UnsetType
-
 from strongroom.adapters.package_folder import write_folder
 from strongroom.adapters.safe_files import replace_atomically
-from strongroom.approval.four_eyes import voice_of
-from strongroom.errors import TamperedError
+from strongroom.approval.dossiers import stored_bill
 from strongroom.registry import actions as registry
 from strongroom.registry.bill import bill_of_materials
 from strongroom.registry.card import Figure, model_card
@@ -19,9 +16,7 @@ from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.versions import PointerChange, Version
 from strongroom.sealing.model_signature import key_hint
 from strongroom.sealing.signers import keys_of
-from strongroom.sealing.statements import SCAN
 from strongroom.validation.results import BatteryResults
-from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import ModelRef, digest_of, micros
 from strongroom.wiring.judging import validation_of, version_of
 from strongroom.wiring.person import AtDesk
@@ -67,16 +62,9 @@ def bill(desk: AtDesk, version: Version) -> bytes:
     Raises:
         TamperedError, NotAuthenticatedError: the scan's statement does not hold, or the bill is not the one it names.
     """
-    means = desk.room.means()
-    if "scan" in version.evidence:
-        envelope = desk.room.vault.blobs.get(version.evidence["scan"])
-        found, key = means.register.statement(envelope, version.ref, SCAN, ScanPredicate)
-        voice_of(means.register.people, key, found.at_us, "scanner")
-        if not isinstance(found.bill, UnsetType):
-            stored = desk.room.vault.blobs.get(found.bill)
-            if digest_of(stored) != found.bill:
-                raise TamperedError(f"the bill of materials of {version.ref} is not the one that was signed")
-            return stored
+    stored = stored_bill(version, desk.room.means())
+    if stored is not None:
+        return stored
     return bill_of_materials(version, CONTRACTS[version.contract.kind].outcome)
 
 

@@ -27,6 +27,7 @@ CHANGES = frozenset(
         "register-sample",
         "scan",
         "validate",
+        "replicate",
         "write",
         "finding",
         "review",
@@ -172,7 +173,7 @@ def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Do
 
 
 def lost_papers(entries: Iterable[Entry], versions: Sequence[Version]) -> Iterator[tuple[Version, str]]:
-    """What people said of versions and the log knows of, and the room's books no longer hold: words and findings.
+    """What the log knows of and the room's books no longer hold: words, findings, and training done again.
 
     Args:
         entries: of the governance log.
@@ -183,12 +184,12 @@ def lost_papers(entries: Iterable[Entry], versions: Sequence[Version]) -> Iterat
     """
     held = {(str(one.ref.name), str(one.ref.manifest)): one for one in versions}
     for entry in entries:
-        if entry.verb not in ("write", "finding") or entry.outcome != "done":
+        if entry.verb not in ("write", "finding", "replicate") or entry.outcome != "done":
             continue
         version = held.get((entry.on.id, str(entry.facts.get("manifest", ""))))
         statement = str(entry.facts.get("statement", ""))
         if version is not None and statement not in {paper.statement for paper in version.papers}:
-            what = entry.facts.get("finding", entry.facts.get("section", ""))
+            what = next((entry.facts[key] for key in ("finding", "section", "outcome") if key in entry.facts), "")
             signed = f"`{entry.who}` signed statement {statement[:12]} (`{what}`)"
             yield version, f"{signed}, and the books no longer have it"
 

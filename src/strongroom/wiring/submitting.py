@@ -20,7 +20,7 @@ from strongroom.registry.samples import VALIDATION_FILE, sign_sample
 from strongroom.registry.versions import Version
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import SCAN, VALIDATION
-from strongroom.validation import scanning, validating
+from strongroom.validation import replicating, scanning, validating
 from strongroom.validation.results import ValidationPredicate
 from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import ModelRef, digest_of, micros
@@ -159,3 +159,18 @@ def validate(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None
     )
     approval.follow(room.office, who, room.clock(), ref=ref, kind="validate", means=room.means())
     return validated
+
+
+def replicate(desk: AtDesk, ref: ModelRef) -> replicating.Replicated:
+    """Have the validation service train a version again from its own script."""
+    room, who = desk.room, desk.ask("replicate", "Model", ref.name)
+    return replicating.replicate(
+        room.office,
+        who,
+        room.clock(),
+        ref=ref,
+        people=room.register,
+        vault=room.vault,
+        sandbox=desk.sandbox,
+        signer=room.keys.signer("validation-service"),
+    )

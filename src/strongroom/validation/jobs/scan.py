@@ -164,6 +164,11 @@ def _sources(contract: ModelContract) -> tuple[str, ...]:
     return () if isinstance(contract.source, msgspec.UnsetType) else contract.source.files
 
 
+def _script(contract: ModelContract) -> str | None:
+    """The one program that a package may hold; it is read as text here."""
+    return None if isinstance(contract.training, msgspec.UnsetType) else contract.training.script
+
+
 def _conversion(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> None:
     """The statement is of these files: of this model, made from this source, to this tolerance."""
     if not _sources(contract) or CONVERSION_FILE not in files:
@@ -211,6 +216,7 @@ def _licences(
 def _expected(contract: ModelContract) -> list[str]:
     samples = contract.samples
     named = [samples.model, samples.development, samples.reference, samples.predictions, samples.protected]
+    named.append(_script(contract))
     converted = [*_sources(contract), CONVERSION_FILE] if _sources(contract) else []
     former = _former_model(contract)
     hardened = [] if former is None else [former, CONTRACT, MANIFEST]
@@ -241,7 +247,7 @@ def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findin
         if path not in _expected(contract):
             findings.add("foreign-file", path, "the contract names no such sample")
         return path in _expected(contract)
-    if not lower.endswith(TEXT_SUFFIXES):
+    if path != _script(contract) and not lower.endswith(TEXT_SUFFIXES):
         findings.add("foreign-file", path, "a package holds one model, Parquet, and text (.json .md .toml .txt) only")
         return False
     if len(data) > RULES.text_bytes:
