@@ -158,6 +158,19 @@ def _rows(some: Part, places: Any) -> Part:
     return Part(first_row=0, **{name: values[places] for name, values in columns.items()})
 
 
+def test_the_united_kingdom_counts_sales_in_pounds() -> None:
+    sales = [4.4, 44.0, 44.1, 440.0, 440.1]
+    eu, uk = (weighed(name, classes=[CORPORATE] * 5, turnover_m=sales, lgd=[0.9] * 5) for name in ("EU", "UK"))
+    assert eu.supervisory.tolist() == [False] * 5
+    assert uk.supervisory.tolist() == [False, False, False, False, True]
+    # 4.4 and 44 are the ends of the adjustment there, and not here
+    ends = weighed("EU", classes=[CORPORATE] * 2, turnover_m=[5.0, 50.0], lgd=[0.9] * 2)
+    assert uk.rwa[:2].tolist() == ends.rwa.tolist()
+    assert uk.rwa[1] == uk.rwa[2] == uk.rwa[3]
+    assert eu.rwa[1] < eu.rwa[3]
+    assert (uk.standardised_rwa / 1000.0).tolist() == [0.85, 0.85, 1.0, 1.0, 1.0]
+
+
 def test_transactors_and_revolvers_differ_by_floor_and_by_standardised_weight() -> None:
     names = {name: code for code, name in enumerate(CLASSES)}
     kinds = [names["qrre-revolver"], names["qrre-transactor"], RETAIL]

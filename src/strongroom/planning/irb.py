@@ -41,15 +41,20 @@ class Weights(NamedTuple):
     weight: Floats
 
 
-def correlation(classes: Codes, pd: Floats, turnover_m: Floats, large_financial: Flags) -> Floats:
+def correlation(
+    classes: Codes, pd: Floats, turnover_m: Floats, large_financial: Flags,
+    sme: tuple[float, float] = (SME_FROM_M, SME_TO_M),
+) -> Floats:  # fmt: skip
     """Asset correlation R.
 
     Args:
         classes: codes of `classes.CLASSES`.
         pd: fraction.
-        turnover_m: annual sales in EUR m, NaN where not known; below 50 the corporate correlation falls by up to
-            0.04.
+        turnover_m: annual sales in EUR m (in the currency of `sme`), NaN where not known; below 50 the corporate
+            correlation falls by up to 0.04.
         large_financial: large or unregulated financial institutions, whose correlation is 1.25 times as high.
+
+        sme: sales between which the adjustment runs.
 
     Source: CRE31.5 (sovereign, bank, corporate), CRE31.7 (financial institutions), CRE31.8 (SME), CRE31.14
     (mortgages), CRE31.15 (QRRE), CRE31.16 (other retail).
@@ -60,8 +65,9 @@ def correlation(classes: Codes, pd: Floats, turnover_m: Floats, large_financial:
     # expm1 keeps the digits that 1 - exp would lose at small PD
     share = np.expm1(-decay * pd) / np.expm1(-decay)
     found = low * share + high * (1.0 - share)
-    size = np.clip(np.where(np.isnan(turnover_m), SME_TO_M, turnover_m), SME_FROM_M, SME_TO_M)
-    smaller = 0.04 * (1.0 - (size - SME_FROM_M) / (SME_TO_M - SME_FROM_M))
+    begin, end = sme
+    size = np.clip(np.where(np.isnan(turnover_m), end, turnover_m), begin, end)
+    smaller = 0.04 * (1.0 - (size - begin) / (end - begin))
     found -= np.where(classes == 2, smaller, 0.0)
     found *= np.where(large_financial & ~is_retail(classes), LARGE_FINANCIAL, 1.0)
     found[classes == MORTGAGE] = 0.15
@@ -86,8 +92,9 @@ def maturity_adjustment(classes: Codes, pd: Floats, maturity_years: Floats) -> F
 
 
 def weigh(
-    classes: Codes, pd: Floats, lgd: Floats, maturity_years: Floats, turnover_m: Floats, large_financial: Flags
-) -> Weights:
+    classes: Codes, pd: Floats, lgd: Floats, maturity_years: Floats, turnover_m: Floats, large_financial: Flags,
+    sme: tuple[float, float] = (SME_FROM_M, SME_TO_M),
+) -> Weights:  # fmt: skip
     """Capital requirement and risk weight of exposures that are not in default.
 
     Args:
@@ -97,13 +104,14 @@ def weigh(
         maturity_years: effective maturity, see `maturity_adjustment`.
         turnover_m: see `correlation`.
         large_financial: see `correlation`.
+        sme: see `correlation`.
 
     Source: CRE31.4 to CRE31.16.
     """
     inside = (pd > 0.0) & (pd < 1.0)
     # the formula has limits at both ends and no value: it is taken in the middle and the ends are put in
     safe = np.where(inside, pd, 0.5)
-    r = correlation(classes, safe, turnover_m, large_financial)
+    r = correlation(classes, safe, turnover_m, large_financial, sme)
     longer = maturity_adjustment(classes, safe, maturity_years)
     stressed = ndtr((ndtri(safe) + np.sqrt(r) * _QUANTILE) / np.sqrt(1.0 - r))
     capital = np.where(inside, np.maximum(lgd * (stressed - safe) * longer, 0.0), 0.0)

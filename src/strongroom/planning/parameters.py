@@ -53,10 +53,12 @@ def floored_lgd(rules: Rules, classes: Codes, lgd: Floats, collateral: Codes, sh
     return Floored(np.maximum(lgd, floor), np.asarray(lgd < floor))
 
 
-def own_lgd_allowed(classes: Codes, turnover_m: Floats, large_financial: Flags) -> Flags:
+def own_lgd_allowed(
+    classes: Codes, turnover_m: Floats, large_financial: Flags, large_m: float = LARGE_CORPORATE_M
+) -> Flags:
     """Where own estimates of LGD and EAD may be used: not for banks, financials and large corporates (CRE30.34)."""
     with np.errstate(invalid="ignore"):
-        large = (classes == CORPORATE) & (turnover_m > LARGE_CORPORATE_M)
+        large = (classes == CORPORATE) & (turnover_m > large_m)
     return np.asarray(~((classes == INSTITUTION) | large | (large_financial & (classes == CORPORATE))))
 
 

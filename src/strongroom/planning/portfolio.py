@@ -56,7 +56,7 @@ COLUMNS: Final = (
     Column("limit", "number", "limit; the drawn amount where missing"),
     Column("commitment", "choice", "kind of the undrawn part", default=1, choices=COMMITMENTS),
     Column("approach", "choice", "what the bank may use for it", default=0, choices=("irb", "standardised")),
-    Column("turnover_m", "number", "annual sales of the obligor's group in EUR m; not known where missing"),
+    Column("turnover_m", "number", "annual sales of the obligor's group in EUR m (UK: GBP m); not known where missing"),
     Column("large_financial", "flag", "large or unregulated financial institution", default=0),
     Column("maturity_years", "number", "effective maturity M", high=100.0, default=2.5),
     Column("collateral", "choice", "kind of collateral", default=0, choices=COLLATERAL),

@@ -19,8 +19,8 @@ LIMITATIONS: Final = (
     "Credit risk only, as the portfolio has it: no securitisation, equity, specialised lending, counterparty or "
     "dilution risk, and no guarantees other than collateral shares.",
     "Rules are research and no legal advice; only rows with evidence `text-seen` have been held against the text.",
-    "Limits of sales (SME, large corporates) are Basel's in millions of euros; the United Kingdom's are in pounds (4.4 "
-    "to 44, and 440), and its mortgage commitments convert at 50%, which is not told apart here.",
+    "Annual sales are in millions of euros, under the rules of the United Kingdom in pounds; its commitments to "
+    "mortgages convert at 50%, which is not told apart here.",
     "No supporting factors (CRR Articles 501, 501a), no transitional weights for unrated corporates or cancellable "
     "commitments, no currency mismatch, no national minimum weights.",
     "IFRS 9 uses the PD, LGD and EAD of the models without regulatory floors; whether a downturn LGD or a "

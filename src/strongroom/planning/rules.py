@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ FLAT: Final = ("qrre-revolver", "qrre-transactor", "other-retail")
 Table = Literal[
     "output-floor", "output-floor-cap", "pd-floor", "lgd-floor", "supervisory-lgd", "standardised",
     "standardised-default", "mortgage-by-ltv", "mortgage-split", "conversion", "irb", "risk-weight-floor",
+    "sales",
 ]  # fmt: skip
 Evidence = Literal["text-seen", "project-facts", "secondary", "own-knowledge"]
 
@@ -40,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         table: what it is.
         of: exposure class, or empty.
         where: collateral, rating, bound of loan to value, kind of commitment, or empty.
-        value: percent; of `irb`, 0 where no model may weigh the class.
+        value: percent; of `irb`, 0 where no model may weigh the class; of `sales`, millions of the regime's currency.
         regimes: labels such as `EU`.
         begins: first day.
         until: first day on which it no longer holds.
@@ -85,6 +86,15 @@ class MortgageSplit:
     rest: float
 
 
+class Sales(NamedTuple):
+    """Annual sales in millions of the regime's currency: where the adjustment for small companies begins and ends, and
+    above which own estimates of LGD and EAD are not allowed."""
+
+    sme_from_m: float
+    sme_to_m: float
+    large_m: float
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What holds in a regime on a day; fractions, NaN where there is nothing.
@@ -101,6 +111,7 @@ class Rules:
         conversion: shape [commitments].
         modelled: where a model may weigh at all, shape [classes].
         weight_floor: of a model's risk weight, not in default; shape [classes], 0 where none.
+        sales: of corporates.
         sources: of every row that holds, for the document.
         unchecked: how many of the rows that hold nobody has held against the text: all but `text-seen`.
     """
@@ -119,6 +130,7 @@ class Rules:
     conversion: Floats
     modelled: Flags
     weight_floor: Floats
+    sales: Sales
     sources: tuple[str, ...]
     unchecked: int
 
@@ -216,6 +228,7 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
         conversion=np.array([demanded("conversion", "", kind) for kind in COMMITMENTS]),
         modelled=np.array([percent("irb", name) != 0.0 for name in CLASSES]),
         weight_floor=np.array([np.nan_to_num(percent("risk-weight-floor", name), nan=0.0) for name in CLASSES]),
+        sales=Sales(*(100.0 * demanded("sales", "corporate", where) for where in ("sme-from", "sme-to", "large"))),
         sources=tuple(sorted({row.source for row in seen.values()})),
         unchecked=sum(row.evidence != "text-seen" for row in seen.values()),
     )

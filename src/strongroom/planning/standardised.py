@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from strongroom.planning.classes import CORPORATE, MORTGAGE, Codes, Flags, Floats
-from strongroom.planning.irb import SME_TO_M
 from strongroom.planning.rules import RATINGS, Rules
 
 PROVIDED: Final = 0.2
@@ -42,13 +41,14 @@ def weights(
         rules: in force.
         classes: codes.
         ratings: codes of `rules.RATINGS`.
-        turnover_m: annual sales in EUR m, NaN where not known; an unrated corporate of at most 50 is an SME.
+        turnover_m: annual sales in EUR m, NaN where not known; an unrated corporate of at most `sales.sme_to_m` is an
+            SME.
         ltv: loan to value, a fraction, NaN where not known.
         defaulted: whether in default.
         provided: specific provisions as a share of the amount.
     """
     with np.errstate(invalid="ignore"):
-        smaller = (classes == CORPORATE) & (ratings == _UNRATED) & (turnover_m <= SME_TO_M)
+        smaller = (classes == CORPORATE) & (ratings == _UNRATED) & (turnover_m <= rules.sales.sme_to_m)
     found = rules.weights[classes, np.where(smaller, _UNRATED_SME, ratings)]
     mortgages = classes == MORTGAGE
     found = np.where(mortgages, mortgage_weights(rules, ltv), found)

@@ -76,7 +76,7 @@ def weigh(part: Part, rules: Rules) -> Weighed:
     """
     classes = part.classes
     pd = floored_pd(rules, classes, part.pd)
-    own = own_lgd_allowed(classes, part.turnover_m, part.large_financial)
+    own = own_lgd_allowed(classes, part.turnover_m, part.large_financial, rules.sales.large_m)
     given = floored_lgd(rules, classes, part.lgd, part.collateral, part.collateral_share)
     ruled = supervisory_lgd(
         rules, classes, part.collateral, part.collateral_share, part.subordinated, part.large_financial
@@ -98,8 +98,9 @@ def weigh(part: Part, rules: Rules) -> Weighed:
     ).astype(np.int8)  # fmt: skip
     modelled = reason == IRB
     living = irb.weigh(
-        classes, np.nan_to_num(pd.value, nan=0.5), lgd, part.maturity_years, part.turnover_m, part.large_financial
-    )
+        classes, np.nan_to_num(pd.value, nan=0.5), lgd, part.maturity_years, part.turnover_m, part.large_financial,
+        rules.sales[:2],
+    )  # fmt: skip
     dead = irb.weigh_defaulted(lgd, elbe)
     share = np.minimum(part.provisions / np.maximum(converted, 1e-9), 1.0)
     general = weights(rules, classes, part.ratings, part.turnover_m, part.ltv, part.defaulted, share)
@@ -142,7 +143,7 @@ def stressed_rwa(part: Part, weighed: Weighed, rules: Rules, pd: Floats, lgd: Fl
     severity = np.where(weighed.supervisory, weighed.lgd, own)
     found = irb.weigh(
         part.classes, np.nan_to_num(floored, nan=0.5), severity, part.maturity_years, part.turnover_m,
-        part.large_financial,
+        part.large_financial, rules.sales[:2],
     )  # fmt: skip
     living = (weighed.reason == IRB) & ~part.defaulted
     weight = np.maximum(found.weight, rules.weight_floor[part.classes])
