@@ -6,8 +6,14 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
+import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from examples import loss_models, loss_samples
 
@@ -55,6 +61,53 @@ def test_it_is_validated_by_the_battery_of_its_kind(bank: Bank) -> None:
     card = bank.run("audrey", "show", LOSS, "--card")["card"]
     assert "Nothing is decided by it alone" in card
     assert "share of the exposure at default that was lost" in card
+
+
+@pytest.mark.slow
+def test_the_commands_that_the_report_prints_give_the_same_again(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = bank.run("audrey", "report", LOSS, "--html", "once.html", "--pdf", "once.pdf")
+    page = (tmp_path / "once.html").read_text()
+    assert "Risk weight and expected loss" in page
+    report, again, bill = (
+        shlex.split(re.search(rf"<code>strongroom ({verb} [^<]*)</code>", page)[1])  # type: ignore[index]  # they are
+        for verb in ("report", "validate", "show")
+    )
+    assert bank.run("vera", *report)["sha256"] == told["sha256"], "page and print, by another person"
+    assert (tmp_path / "report.pdf").read_bytes() == (tmp_path / "once.pdf").read_bytes()
+    state = bank.run("audrey", "show", LOSS)["state"]
+    came = bank.run("vera", *again)
+    assert came["same"]
+    assert came["results"] in page
+    assert bank.run("audrey", "show", LOSS)["state"] == state, "nothing moved"
+    bank.refused("vera", *again, "--report", "again.html")
+    assert hashlib.sha256(bank.try_("audrey", *bill).stdout.encode()).hexdigest() in page
+
+
+@pytest.mark.slow
+def test_a_validation_that_was_not_passed_is_reported_with_its_figures(bank: Bank) -> None:
+    low = loss_models.drawn_lgd(3000, 2)
+    low = replace(low, contract={**low.contract, "name": "lgd-low"})
+    folder = bank.folder / "low"
+    low.write(folder)
+    worse = pd.read_parquet(folder / "sample" / "validation.parquet")
+    worse.assign(lgd=(worse["lgd"] + 0.2).clip(upper=1.5)).to_parquet(folder / "worse.parquet")
+    bank.run("ann", "submit", folder / "package")
+    bank.run("vera", "sample", "lgd-low", "--validation", folder / "worse.parquet", "--source", "a bad year")
+    bank.run("omar", "scan", "lgd-low")
+    before = bank.run("audrey", "report", "lgd-low")
+    assert before["verdict"] == "open"
+    refused = bank.refused("omar", "validate", "lgd-low")
+    drawn = bank.run("audrey", "report", "lgd-low", "--html", folder / "low.html")
+    page = (folder / "low.html").read_text()
+    assert drawn["verdict"] == "fail"
+    assert "Not passed" in page
+    assert refused["details"]["results"] in page
+    assert "t-test of realised against estimated" in page
+    assert bank.run("vera", "validate", "lgd-low", "--again")["results"] == refused["details"]["results"]
+    assert bank.run("audrey", "report", "lgd-low", "--as-of", before["as_of"])["verdict"] == "open", "not known then"
 
 
 @pytest.mark.slow

@@ -39,6 +39,9 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
     level = f"{float(results.confidence):.0%}"
     pictures = report.pictures_of(results)
     sections = list(dict.fromkeys(test.section for test in results.tests))
+    tables = () if isinstance(results.tables, UnsetType) else results.tables
+    # the contract says so itself, in the sections on data and privacy
+    tables = tuple(table for table in tables if table.title != PURPOSES_TITLE)
     for section in sections:
         tests = [test for test in results.tests if test.section == section]
         told = [test for test in tests if not _unanswered(test)]
@@ -56,10 +59,10 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
             place.append(_grades(results, level))
         if section == "fairness" and results.air:
             place.append(_groups(results, level))
-    for table in () if isinstance(results.tables, UnsetType) else results.tables:
-        if table.title == PURPOSES_TITLE:
-            continue  # the contract says so itself, in the sections on data and privacy
-        found.setdefault(place_of(table.section), []).append(_table(report.sheet_of(table)))
+        place += [_table(report.sheet_of(table)) for table in tables if table.section == section]
+    for table in tables:
+        if table.section not in sections:
+            found.setdefault(place_of(table.section), []).append(_table(report.sheet_of(table)))
     found.setdefault("data", []).insert(0, _samples(results))
     found.setdefault("parity", []).append(_numeric(results))
     return {key: tuple(blocks) for key, blocks in found.items()}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from strongroom.validation.results import AirRow, Chart, GradeRow, Histogram, PsiRow
+from strongroom.validation.results import AirRow, Chart, GradeRow, Histogram, PsiRow, Series
 
 WIDTH, HEIGHT = 460, 340
 MOST_TICKS = 12
@@ -180,7 +180,11 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
     points = [(float(x), float(y)) for series in told.series for x, y in series.points]
     ends = [float(text) for series in told.series for text in (*series.low, *series.high)]
     xs, ys = [x for x, _ in points], [y for _, y in points] + ends
-    x, y = _span(xs), _span([*ys, 0.0] if any(series.form == "bars" for series in told.series) else ys)
+    bars = any(series.form == "bars" for series in told.series)
+    # a bar is 0.4 steps wide on either side of its point
+    half = 0.4 * _step_of(told.series) if bars else 0.0
+    x = _span([*xs, min(xs, default=0.0) - half, max(xs, default=0.0) + half] if bars else xs)
+    y = _span([*ys, 0.0] if bars else ys)
     named = [(series.style, series.name) for series in told.series if series.name]
     # room above the marks for the key, a line of it about a twentieth of the height
     y = (y[0], y[1] + 0.07 * len(named) * (y[1] - y[0]))
@@ -201,7 +205,6 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
             )
             canvas.area([*lows, *reversed(highs)], series.style)
         elif series.form == "bars":
-            half = 0.4 * min((b[0] - a[0] for a, b in pairwise(marks)), default=(x[1] - x[0]) / 2)
             for a, b in marks:
                 canvas.area([(a - half, 0.0), (a - half, b), (a + half, b), (a + half, 0.0)], series.style)
         else:
@@ -210,9 +213,15 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
                     canvas.line([(a, float(low)), (a, float(high))], "whisker")
                 (canvas.diamond if series.style == "pd" else canvas.dot)(a, b, series.style)
     if named:
-        canvas.key(named, LEFT + 16, 32)
+        canvas.key(named, canvas.left + 16, 32)
     canvas.labels(told.x, told.y)
     return canvas.done()
+
+
+def _step_of(series: Sequence[Series]) -> float:
+    """The smallest step in x of any bars; 1 for a single one."""
+    steps = (float(b[0]) - float(a[0]) for one in series if one.form == "bars" for a, b in pairwise(one.points))
+    return min(steps, default=1.0)
 
 
 def _whole(values: Sequence[float]) -> list[tuple[float, str]] | None:

@@ -19,6 +19,7 @@ from strongroom.validation.results import (
     MATRIX_TITLE,
     SEGMENTS_TITLE,
     BatteryResults,
+    Chart,
     Section,
     Table,
     TestResult,
@@ -158,7 +159,7 @@ def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
         "fairness": [drawing.impact(results.air, *ratios)] if results.air else [],
     }
     for chart in charts:
-        pictures.setdefault(chart.section, []).append(drawing.chart(chart))
+        pictures.setdefault(chart.section, []).append(drawing.chart(chart, _ranked(chart)))
     for table in () if isinstance(results.tables, UnsetType) else results.tables:
         drawn = None
         if table.title == MATRIX_TITLE and table.rows:
@@ -168,6 +169,16 @@ def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
         if drawn is not None:
             pictures.setdefault(table.section, []).insert(0, drawn)
     return pictures
+
+
+def _ranked(chart: Chart) -> list[tuple[float, str]]:
+    """Ticks of a chart by rank whose words name the ranks in their order; none otherwise."""
+    _, told, names = chart.words.partition("by rank: ")
+    listed = names.rstrip(".").split(", ") if told else []
+    points = {point[0] for series in chart.series for point in series.points}
+    if chart.x != "rank" or len(listed) != len(points) or len(listed) > drawing.MOST_TICKS:
+        return []
+    return [(float(place), name) for place, name in enumerate(listed, 1)]
 
 
 def events_of(results: BatteryResults) -> tuple[str, str] | None:
