@@ -58,6 +58,7 @@ def test_it_is_validated_by_the_battery_of_its_kind(bank: Bank) -> None:
     assert len(drawn["sections"]) == 20
     assert "Loss shortfall" in whole.read_text()
     assert "Default rate" not in whole.read_text()
+    assert "alert where bias is above 0.05 or gauc is below 0.55 beyond chance, from 100 on" in whole.read_text()
     card = bank.run("audrey", "show", LOSS, "--card")["card"]
     assert "Nothing is decided by it alone" in card
     assert "share of the exposure at default that was lost" in card

@@ -42,7 +42,9 @@ def worked() -> tuple[BatteryResults, dict[str, bytes]]:
         files = read_folder(out / "package")
         contract = read_package(files).contract
         sample = {VALIDATION_FILE: (out / "validation.parquet").read_bytes()}
-        inputs = job_inputs(contract, files, sample, POLICY.read_bytes())
+        policy = ValidationPolicy.decode(POLICY.read_bytes())
+        study = msgspec.structs.replace(policy.robustness, rows=400, answers=(30,), attacked=10)
+        inputs = job_inputs(contract, files, sample, msgspec.structs.replace(policy, robustness=study).encode())
     return found, inputs | {"profile.json": profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]}
 
 

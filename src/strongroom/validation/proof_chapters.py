@@ -10,6 +10,7 @@ from strongroom.validation import battery_blocks, predecessor, report
 from strongroom.validation.blocks import Block, Fact, Facts, Grid, Item, Items, Note
 from strongroom.validation.dossier import Dossier
 from strongroom.validation.kinds import KINDS
+from strongroom.validation.policy import WATCHED
 from strongroom.vocabulary import instant
 
 LICENCE_WORDS = {
@@ -151,6 +152,8 @@ def monitoring(d: Dossier) -> Iterable[Block]:
         ]
         if known and "outcomes" in known.monitors:
             rows.append(Fact("Outcomes", "held against the scores by default rate and AUC, once callers post them"))
+        if known and "amounts" in known.monitors:
+            rows.append(Fact("Realised amounts", _amounts(d)))
         guard = d.contract.guard
         if not isinstance(guard, UnsetType):
             does = zip(("marked", "decided by a person", "refused"), guard.quantiles, strict=True)
@@ -174,6 +177,17 @@ def monitoring(d: Dossier) -> Iterable[Block]:
         heads = ("Monitor", "Bins", "Reference rows", "Missing")
         caption = "Distributions of the reference sample that the gateway carries; they are signed with the release."
         yield Grid("Monitors", caption, heads, (False, True, True, True), tuple(lines))
+
+
+def _amounts(d: Dossier) -> str:
+    """How the policy has realised amounts watched, in words."""
+    rule = d.policy.watched(d.contract.kind)
+    words = f"{', '.join(WATCHED[rule.kind])} by window of {rule.window_days} days, once they are posted"
+    ways = {"gauc": "below", "coverage": "away from its promise by more than"}
+    asked = [f"{name} is {ways.get(name, 'above')} {limit}" for name, limit in sorted(rule.limits.items())]
+    if not asked:
+        return f"{words}; the policy has no limits for them"
+    return f"{words}; alert where {' or '.join(asked)} beyond chance, from {report.number(rule.min_rows)} on"
 
 
 def history(d: Dossier) -> Iterable[Block]:
