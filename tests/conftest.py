@@ -16,7 +16,8 @@ from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, Kd
 TESTS = Path(__file__).parent
 LONG = (
     "journeys/test_command_line.py", "docs/test_tutorial.py", "validation/test_validate_verb.py",
-    "web/test_witnessing.py", "rotation/test_shared_keys.py", "journeys/test_calling_systems.py",
+    "attacks/test_plaintext_model_on_disk.py", "web/test_witnessing.py", "rotation/test_shared_keys.py",
+    "journeys/test_calling_systems.py",
     "faults/test_gateway_durability.py", "faults/test_starved_node.py", "web/test_explained_node.py",
     "web/test_score_file.py", "journeys/test_custodians.py", "journeys/test_loss_model.py", "web/test_node.py",
     "second_verifier/test_agreement.py", "web/test_slow_model.py",

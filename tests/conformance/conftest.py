@@ -44,7 +44,7 @@ class Target:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         given = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        found = self.pool.request(method, self.url + path, body=body, headers=given, decode_content=False, timeout=10)
+        found = self.pool.request(method, self.url + path, body=body, headers=given, decode_content=False, timeout=60)
         return Answer(found.status, {name.lower(): value for name, value in found.headers.items()}, found.data)
 
     def get(self, path: str) -> Answer:

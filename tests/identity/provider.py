@@ -57,7 +57,7 @@ class Provider:
 
     def token(self, client: str = "loans-client", certificate: bytes | None = None, resource: str = AUDIENCE) -> str:
         """An access token by the client-credentials grant."""
-        connection = http.client.HTTPConnection(urlsplit(self.issuer).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.issuer).netloc, timeout=60)
         secret = base64.b64encode(f"{client}:correct-horse-battery-staple-000".encode()).decode()
         headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/x-www-form-urlencoded"}
         if certificate is not None:
@@ -74,4 +74,4 @@ class Provider:
     def stop(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)

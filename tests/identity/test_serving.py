@@ -37,7 +37,7 @@ def provider() -> Iterator[Provider]:
 
 def ask(node: Node, token: str) -> int:
     assert node.supervisor is not None
-    connection = http.client.HTTPConnection("127.0.0.1", node.supervisor.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", node.supervisor.port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", f"/v2/models/{simulator.MODEL}/infer", json.dumps(question()), headers)

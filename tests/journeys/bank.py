@@ -260,7 +260,7 @@ class Bank:
         if self.gateway is None:
             return 0
         self.gateway.terminate()
-        code = self.gateway.wait(30)
+        code = self.gateway.wait(60)
         self.gateway.communicate()
         self.gateway = None
         return code

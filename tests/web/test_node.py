@@ -23,6 +23,9 @@ from tests import simulator
 from tests.web.gateways import question
 from tests.web.nodes import Node, make
 
+NOBODY = (401, 429)
+"""What somebody unknown is told; the second after five within a second, whichever test they were of."""
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
@@ -85,7 +88,7 @@ def test_metrics_have_an_address_of_their_own_and_nothing_personal(node):
     node.wait_for(complete, 5)
     assert b"subject-of-the-metrics-test" not in text
     assert b"loan-desk" not in text
-    assert node.get("/metrics")[0] == 401
+    assert node.get("/metrics")[0] in NOBODY
     assert node.get("/v2", port)[0] == 404
 
 
@@ -191,8 +194,8 @@ def test_unauthenticated_requests_are_counted_and_the_count_is_published_soon(no
         leaves = (Leaf.decode(stored.leaf) for stored in reader.records(begin))
         return [leaf for leaf in leaves if leaf.type == "refusal" and leaf.release is None]
 
-    for _ in range(3):
-        assert node.get("/v2")[0] == 401
-    # the window of this node is one second; a busy machine may see the three fall into two windows
+    for _ in range(20):
+        assert node.get("/v2")[0] in NOBODY
+    # the window of this node is one second; a busy machine may see them fall into several windows
     node.wait_for(lambda: bool(counts()), 20)
-    assert len(counts()) < 3
+    assert len(counts()) < 20

@@ -39,7 +39,7 @@ class Callers:
 
     def _ask(self, number: int) -> None:
         assert self._node.supervisor is not None
-        connection = http.client.HTTPConnection("127.0.0.1", self._node.supervisor.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._node.supervisor.port, timeout=60)
         headers = {"Authorization": f"Bearer {self._node.key}", "Content-Type": "application/json"}
         body = json.dumps(question(subject=f"s-{number}"))
         try:

@@ -43,7 +43,7 @@ class Here:
 
     def score(self, matrix: Any) -> Any:
         self.asked += 1
-        assert self.may_go.wait(20)
+        assert self.may_go.wait(60)
         if self.error is not None:
             raise self.error
         return self.served.scorer.score(matrix)
@@ -66,7 +66,7 @@ class Watched:
 
     def wait(self, holds: Callable[[dict[str, int]], bool]) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: holds(self.fates), 20), self.fates
+            assert self._changed.wait_for(lambda: holds(self.fates), 60), self.fates
 
 
 class Shadowed:
@@ -206,7 +206,7 @@ def test_rows_outside_its_bounds_are_skipped(shadowed: Shadowed) -> None:
 @pytest.fixture
 def process() -> Iterator[ShadowProcess]:
     release = release_of()
-    made = ShadowProcess(onnx_model(), "x", "probabilities", 4, release.numeric_profile, answer_s=5.0)
+    made = ShadowProcess(onnx_model(), "x", "probabilities", 4, release.numeric_profile, answer_s=60.0)
     yield made
     made.stop()
 

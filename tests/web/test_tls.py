@@ -106,6 +106,6 @@ def test_older_protocols_and_plain_text_are_refused(folder):
         assert ask(run, folder) == ("TLSv1.3", b'"nobody"')
         with pytest.raises((ssl.SSLError, ConnectionError)):
             ask(run, folder, maximum_version=ssl.TLSVersion.TLSv1_2)
-        with socket.create_connection(("127.0.0.1", run.port), timeout=5) as sock:
+        with socket.create_connection(("127.0.0.1", run.port), timeout=60) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             assert not sock.recv(4096).startswith(b"HTTP/1.1")
