@@ -30,6 +30,7 @@ from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
 from strongroom.vocabulary import digest_of
 from tests.validation.drawn import drawn_twice
+from tests.validation.worked import Order
 
 CARDS = Path(__file__).parents[3] / "shared" / "data" / "card_fraud_ulb_1722.csv"
 
@@ -120,7 +121,10 @@ def test_detection_that_fades_is_seen() -> None:
     assert float(result(found, "stability.time").figure or 1) < 1e-6
 
 
-def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never_sees_it() -> None:
+def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = Order(monkeypatch)
     rows = sample("validation")
     genuine = np.flatnonzero(rows["fraud"] == 0)
     other = np.full(len(rows), "a")
@@ -134,6 +138,7 @@ def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never
         "validation-protected.parquet": as_bytes(pd.DataFrame({"sex": other})),
     }
     found = battery(changes)
+    assert order.silent
     unfair = result(found, "fairness.false-alarms")
     assert (unfair.details[0].value, unfair.verdict) == ("b", "amber")
     assert float(unfair.figure or 0) > 10

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from strongroom.encoding import canonical
 from strongroom.registry.contract import (
@@ -25,6 +26,7 @@ from strongroom.registry.contract import (
     OutputContract,
     Samples,
 )  # fmt: skip
+from strongroom.validation import examination
 from strongroom.validation.policy import ValidationPolicy
 
 OUTCOME = "default.payment.next.month"
@@ -49,6 +51,31 @@ def clients() -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
         reader = csv.reader(lines)
         head = tuple(next(reader))
         return head, np.array([[float(cell) for cell in row] for row in reader])
+
+
+class Order:
+    """In which order a battery reads samples and asks the model."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        read, score = examination.read_table, examination.score
+
+        def reading(data: bytes, what: str) -> Any:
+            self.events.append(what)
+            return read(data, what)
+
+        def scoring(*asked: Any) -> Any:
+            self.events.append("model")
+            return score(*asked)
+
+        monkeypatch.setattr(examination, "read_table", reading)
+        monkeypatch.setattr(examination, "score", scoring)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the protected sample was opened, and the model was asked nothing from then on."""
+        opened = "protected" in self.events
+        return opened and "model" not in self.events[self.events.index("protected") :]
 
 
 def parquet(columns: dict[str, npt.ArrayLike]) -> bytes:
