@@ -295,13 +295,13 @@ def test_the_migration_matrix_and_weak_segments_are_drawn_from_their_tables() ->
     columns = tuple(Column(name=name, unit="text") for name in ("segment", "rows", "observed", "expected", "p-value"))
     rows = (("a<b above 2 and c up to 1", "1200", "0.1", "0.3", "0.2"),)
     weak = table_drawing.segments(
-        Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=rows), "PD"
+        Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=rows)
     )
     assert weak is not None
     assert "a&lt;b above 2" in weak.svg
     assert "(1,200)" in weak.svg
     none = Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=())
-    assert table_drawing.segments(none, "PD") is None
+    assert table_drawing.segments(none) is None
 
 
 PAIRS = [

@@ -70,10 +70,6 @@ SMALL = ("share of exposure", "credit conversion factor")
 """Units of outputs: a distance between two models is far below what a figure of theirs is written in."""
 
 
-SHORT = ("pd", "lgd", "ead")
-"""Kinds that people call by their letters."""
-
-
 class Line(NamedTuple):
     """A test as the verdict table shows it."""
 
@@ -165,7 +161,7 @@ def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
         if table.title == MATRIX_TITLE and table.rows:
             drawn = table_drawing.matrix(table)
         elif table.title == SEGMENTS_TITLE:
-            drawn = table_drawing.segments(table, results.kind.upper() if results.kind in SHORT else "score")
+            drawn = table_drawing.segments(table)
         if drawn is not None:
             pictures.setdefault(table.section, []).insert(0, drawn)
     return pictures

@@ -47,12 +47,11 @@ def matrix(table: Table) -> Picture:
     return canvas.done()
 
 
-def segments(table: Table, output: str) -> Picture | None:
+def segments(table: Table) -> Picture | None:
     """What came and what was expected, segment by segment, the most striking first; None without a segment.
 
     Args:
         table: columns segment, rows, observed, expected, p-value.
-        output: what the model gives, for the axis.
     """
     rows = [row for row in table.rows if row[2] is not None and row[3] is not None]
     if not rows:
@@ -61,10 +60,8 @@ def segments(table: Table, output: str) -> Picture | None:
     values = [value for pair in pairs for value in pair]
     room = 0.06 * (max(values) - min(values)) or 0.06 * max(abs(max(values)), 1.0)
     low, high = min(values) - room, max(values) + room
-    words = (
-        "Mean outcome (dot) and mean score (diamond) of the segments where they part most, with their rows. The line "
-    )
-    words += "between them is the gap; section 8 tells whether chance explains it."
+    words = "Observed (dot) and expected (diamond) in the segments where they part most, with their rows. "
+    words += "The p-values of the table tell what chance explains."
     height = TOP + BOTTOM + 34 * len(rows)
     canvas = Canvas("Reliability by segment", words, (low, high), (0, len(rows)), height, left=205)
     shares = min(values) >= 0.0 and max(values) <= 1.0
@@ -78,5 +75,5 @@ def segments(table: Table, output: str) -> Picture | None:
         parts[-1] += f" ({int(row[1] or 0):,})"
         for line, part in enumerate(parts[:2]):
             canvas.text(197, canvas.py(y) + (4 if len(parts) == 1 else 13 * line - 2), part, anchor="end")
-    canvas.labels(f"observed and expected, {output}")
+    canvas.labels("observed and expected")
     return canvas.done()
