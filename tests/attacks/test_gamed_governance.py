@@ -18,7 +18,7 @@ from strongroom.approval.papers import findings_of, sign_section, sign_step
 from strongroom.approval.signing import ReviewPapers, sign_review
 from strongroom.approval.statements import Finding
 from strongroom.encoding import canonical
-from strongroom.errors import EvidenceError, ExpiredError, FourEyesError
+from strongroom.errors import EvidenceError, ExpiredError, FourEyesError, InvalidInputError
 from strongroom.office.acts import Act
 from strongroom.registry.versions import Paper
 from strongroom.validation.findings import DAY_US, Accepted, Closed, FindingStep, Raised
@@ -231,6 +231,20 @@ def test_of_several_raters_the_strictest_holds(room: ControlRoom) -> None:
     rate(room, made, "val", "validator", "high")
     rate(room, made, "abel", "approver", "low")
     with pytest.raises(EvidenceError, match="asks for tier 1"):
+        demand_ready(weak(room, made), room.means, room.at)
+
+
+def test_a_level_that_the_policy_has_not_spoils_no_report(room: ControlRoom) -> None:
+    room.validation_policy = canonical({**json.loads(VALIDATION_POLICY), "tiering": TABLE})
+    made = room.submitted(7)
+    with pytest.raises(InvalidInputError, match="has no materiality `hihg`; it has low, high"):
+        rate(room, made, "val", "validator", "hihg")
+    rate(room, made, "val", "validator", "low")
+    other = [{"name": name, "means": name} for name in ("small", "large")]
+    room.validation_policy = canonical(
+        {**json.loads(VALIDATION_POLICY), "tiering": {**TABLE, "materiality": other, "complexity": other}}
+    )
+    with pytest.raises(EvidenceError, match="materiality low with complexity low asks for tier 1"):
         demand_ready(weak(room, made), room.means, room.at)
 
 

@@ -100,6 +100,9 @@ def test_findings_words_and_the_report_of_a_released_model(bank: Bank) -> None:
     accept = ("findings", "accept", this, "f-2", "--days", "30", "--reason", "small")
     assert bank.refused("paul", *accept)["error"] == "four-eyes"
     assert bank.run("vera", *accept)["status"] == "accepted"
+    after = bank.folder / "report-two.html"
+    bank.run("audrey", "report", f"{MODEL}@{bank.steps['second'][:16]}", "--html", after)
+    assert b"Findings of earlier versions" in after.read_bytes(), "accepted, and not closed"
     close = ("findings", "close", this, "f-2", "--evidence", use, "--reason", "mended")
     assert bank.run("vera", *close)["status"] == "closed"
     assert [one["status"] for one in bank.run("audrey", "findings", "list", this)] == ["closed"]

@@ -361,3 +361,17 @@ def test_training_done_again_is_shown_with_its_outcome() -> None:
     failed = page("failed", "the script failed: <script>")
     assert "Failed: the script failed" in failed
     assert "<script>" not in failed
+
+
+def test_findings_that_earlier_versions_left_and_names_that_others_took_are_shown() -> None:
+    (left,) = dossier().findings
+    review = (ReviewFinding("f-2", "high", "leaks the outcome", "accepted"),)
+    opinion = Opinion(PersonId("vera"), KeyId("b" * 64), AT, "fit", True, review)
+    mild = msgspec.structs.replace(left.raised, severity="low")
+    taken = replace(left, raised=mild, steps=left.steps)
+    page = page_of(draw_up(dossier(inherited=((digest_of(b"old"), left),), findings=(taken,), opinion=opinion)))
+    for words in (b"Findings of earlier versions", digest_of(b"old")[:12].encode(), b"leaks the outcome"):
+        assert words in page
+    assert b"Findings of earlier versions" not in page_of(draw_up(dossier()))
+    entered = draw_up(dossier(findings=(left,), opinion=opinion))
+    assert b"leaks the outcome" not in page_of(entered), "it stands in the register, entered by the reviewer"

@@ -34,15 +34,19 @@ from strongroom.validation.dossier import (
     Terms,
     VersionLine,
     gaps,
+    stands_for,
     tier_gap,
 )
-from strongroom.validation.findings import SEVERITIES, Finding, blocking
+from strongroom.validation.findings import blocking
 from strongroom.validation.human_text import current
 from strongroom.validation.policy import FindingsRule, ValidationPolicy
 from strongroom.validation.replication import ReplicationPredicate
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scan import ScanPredicate
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
+
+TOLD = 5
+"""Reasons at most in one refusal."""
 
 
 def gather(
@@ -101,6 +105,13 @@ def gather(
     decisions = _decisions(version, means, at_us)
     texts = [text for text in sections_of(version, blobs, register) if text.said.at_us <= at_us]
     found = findings_of(version, blobs, register, at_us)
+    inherited = tuple(
+        (one.ref.manifest, finding)
+        for one in versions
+        if one.submitted_at < version.submitted_at
+        for finding in findings_of(one, blobs, register, at_us)
+        if finding.status(at_us) != "closed"
+    )
     evidence = {"submission": version.bundle}
     evidence |= {"scan": version.evidence["scan"]} if scan else {}
     evidence |= {"validation": proof} if validation and proof else {}
@@ -125,6 +136,7 @@ def gather(
         evidence=tuple(evidence.items()),
         texts=current(texts),
         findings=found,
+        inherited=inherited,
         opinion=opinion,
         decisions=decisions,
         # before the first decision the terms are a draft that may change without a trace
@@ -172,8 +184,9 @@ def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence
         reasons += [] if weak is None else [weak]
         reasons += [gap.message for gap in gaps(contract.name, version.author, demanded, texts, frozenset())]
     if reasons:
-        more = f" ({len(reasons) - 1} more: `strongroom report` shows them)" if len(reasons) > 1 else ""
-        raise EvidenceError(f"version {version.ref} is not ready: {reasons[0]}{more}", lacks=len(reasons))
+        more = f"; and {len(reasons) - TOLD} more, which `strongroom report` shows" if len(reasons) > TOLD else ""
+        told = "; also ".join(reasons[:TOLD])
+        raise EvidenceError(f"version {version.ref} is not ready: {told}{more}", lacks=len(reasons))
 
 
 def demand_settled(version: Version, means: Means, at: datetime) -> None:
@@ -199,21 +212,12 @@ def _unsettled(version: Version, means: Means, at: datetime, rule: FindingsRule,
     for one in review.findings if review else ():
         if one.severity not in rule.block or one.status == "closed":
             continue
-        if review and not any(_stands_for(finding, one, review.person) for finding in found):
+        if review and not any(stands_for(finding, one, review.person) for finding in found):
             reasons.append(
                 f"the review's finding `{one.name}`{of} is {one.severity} and stands in no register; enter its words "
                 f"with `strongroom findings add {model} --severity {one.severity}` and settle it there"
             )
     return reasons
-
-
-def _stands_for(finding: Finding, one: ReviewFinding, reviewer: PersonId) -> bool:
-    """Whether a finding of the register is that of the review: no milder, and its name in the reviewer's own hand or
-    its very words. Anybody can take a name."""
-    if SEVERITIES.index(finding.raised.severity) < SEVERITIES.index(one.severity):
-        return False
-    named = finding.name == one.name and finding.steps[0].said.person == reviewer
-    return named or finding.raised.text.split() == one.text.split()
 
 
 def review_findings(version: Version, means: Means, at: datetime) -> frozenset[str]:

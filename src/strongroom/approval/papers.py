@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from strongroom.access.principals import Principal
 from strongroom.approval.evidence import SKEW_US, Register
 from strongroom.approval.four_eyes import voice_of
@@ -45,6 +47,7 @@ def write(
     Raises:
         EvidenceError: the statement is about another version, or its writer does not hold the role it names.
         FourEyesError: the author writes in another role than the author's.
+        InvalidInputError: a rating by levels that the policy does not have.
         NotPermittedError: the policies, or someone else's signature.
         TamperedError, NotAuthenticatedError: the signature.
         ConflictError: it is there already, or the version came to its end.
@@ -55,6 +58,9 @@ def write(
         known = books.versions.get(ref)
         if text.said.person == known.author and text.said.role != "author":
             raise FourEyesError(f"`{known.author}` wrote the model, and writes in its report as its author only")
+        rules = ValidationPolicy.decode(means.validation).tiering
+        if isinstance(text.said.materiality, str) and not isinstance(rules, msgspec.UnsetType):
+            rules.tier(text.said.materiality, str(text.said.complexity))  # refuses levels that the policy has not
         version = known.with_paper(Paper("section", means.blobs.put(envelope)))
         books.versions.save(version)
         books.note(

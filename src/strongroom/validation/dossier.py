@@ -13,7 +13,7 @@ from msgspec import UnsetType
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import SampleStatement
 from strongroom.validation.blocks import Block
-from strongroom.validation.findings import Finding
+from strongroom.validation.findings import SEVERITIES, Finding
 from strongroom.validation.human_text import Signed
 from strongroom.validation.policy import SectionDemand, ValidationPolicy
 from strongroom.validation.replication import ReplicationPredicate
@@ -129,6 +129,7 @@ class Dossier:
         evidence: types and digests of the signed statements.
         texts: the words of people that count now.
         findings: of the register.
+        inherited: findings of earlier versions that nobody has closed, each with the manifest of its version.
         opinion, decisions, terms: of people, once there are.
         origin, events: of the governance log.
         versions: of the model up to the moment, oldest first.
@@ -156,6 +157,7 @@ class Dossier:
     evidence: tuple[tuple[str, Digest], ...] = ()
     texts: tuple[Signed, ...] = ()
     findings: tuple[Finding, ...] = ()
+    inherited: tuple[tuple[Digest, Finding], ...] = ()
     opinion: Opinion | None = None
     decisions: tuple[Decision, ...] = ()
     terms: Terms | None = None
@@ -179,6 +181,15 @@ class Gap:
 
     section: SectionKey
     message: str
+
+
+def stands_for(finding: Finding, one: ReviewFinding, reviewer: PersonId) -> bool:
+    """Whether a finding of the register is that of the review: no milder, and its name in the reviewer's own hand or
+    its very words. Anybody can take a name."""
+    if SEVERITIES.index(finding.raised.severity) < SEVERITIES.index(one.severity):
+        return False
+    named = finding.name == one.name and finding.steps[0].said.person == reviewer
+    return named or finding.raised.text.split() == one.text.split()
 
 
 def gaps(
@@ -223,16 +234,14 @@ def tier_gap(
     """Why the model's tier is weaker than its materiality and complexity ask for, or None.
 
     Ratings are signed with the section `identity`. The strictest that counts holds, and the author's own counts only
-    where it is stricter than the tier: a model that nobody else has rated is of the strictest tier of the table.
-
-    Raises:
-        InvalidInputError: a level that the policy does not know.
+    where it is stricter than the tier: a model that nobody else has rated is of the strictest tier of the table. A
+    rating by levels that the policy no longer has asks for the strictest, too.
     """
     if isinstance(policy.tiering, UnsetType):
         return None
     table, tier = policy.tiering, contract.tier
     rated = [text.said for text in texts if isinstance(text.said.materiality, str)]
-    asked = {said: table.tier(str(said.materiality), str(said.complexity)) for said in rated}
+    asked = {said: table.tier_or_strictest(str(said.materiality), str(said.complexity)) for said in rated}
     if asked and (wanted := min(asked.values())) < tier:
         said = next(one for one in rated if asked[one] == wanted)
         return (

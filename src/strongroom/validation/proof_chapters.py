@@ -8,7 +8,7 @@ from msgspec import UnsetType
 
 from strongroom.validation import battery_blocks, predecessor, report
 from strongroom.validation.blocks import Block, Fact, Facts, Grid, Item, Items, Note
-from strongroom.validation.dossier import Dossier
+from strongroom.validation.dossier import Dossier, stands_for
 from strongroom.validation.kinds import KINDS
 from strongroom.validation.policy import WATCHED
 from strongroom.vocabulary import instant
@@ -128,8 +128,24 @@ def findings(d: Dossier) -> Iterable[Block]:
         yield Grid("Register of findings", "Each step is signed by whoever took it.", heads, (False,) * 7, tuple(rows))
     else:
         yield Note("No finding was entered in the register.")
-    known = {finding.name for finding in d.findings}
-    lines = [one for one in (d.opinion.findings if d.opinion else ()) if one.name not in known]
+    if d.inherited:
+        yield Grid(
+            "Findings of earlier versions",
+            "Nobody has closed them, so they hold up this version too where the policy says so. They are settled where "
+            "they stand.",
+            ("Version", "Finding", "Severity", "What", "Owner", "State"),
+            (False,) * 6,
+            tuple(
+                (of[:12], one.name, one.raised.severity, one.raised.text, one.raised.owner, one.settled_by(d.as_of_us))
+                for of, one in d.inherited
+            ),
+        )
+    said = d.opinion
+    lines = [
+        one
+        for one in (said.findings if said else ())
+        if said and not any(stands_for(finding, one, said.person) for finding in d.findings)
+    ]
     if lines:
         yield Grid(
             "Findings in the validator's review",

@@ -76,6 +76,13 @@ class Tiering(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _place(self.complexity, complexity, "complexity")
         ]
 
+    def tier_or_strictest(self, materiality: str, complexity: str) -> int:
+        """The tier of a model, the strictest one where the table does not know a level."""
+        try:
+            return self.tier(materiality, complexity)
+        except InvalidInputError:
+            return self.strictest
+
     @property
     def strictest(self) -> int:
         """The lowest number in the table."""
