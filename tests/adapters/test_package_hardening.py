@@ -238,8 +238,8 @@ def test_the_scan_looks_at_the_former_model_by_its_own_contract() -> None:
 
 
 @cache
-def examined() -> tuple[dict[str, bytes], Any]:
-    """What the battery was given, and what it found."""
+def examined() -> tuple[dict[str, bytes], Any, bytes]:
+    """What the battery was given, what it found, and the numeric profile."""
     from strongroom.validation.jobs import pd_battery, profile
     from strongroom.validation.policy import ValidationPolicy
     from strongroom.validation.results import BatteryResults
@@ -253,14 +253,28 @@ def examined() -> tuple[dict[str, bytes], Any]:
     inputs = job_inputs(package.contract, package.files, rows, policy.encode())
     inputs["profile.json"] = profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]
     found = BatteryResults.decode(pd_battery.run(inputs, {"manifest": "ab" * 32})["results.json"])
-    del inputs["profile.json"]
-    return inputs, found
+    proof = inputs.pop("profile.json")
+    return inputs, found, proof
+
+
+def test_parts_of_a_battery_that_ask_a_native_model_at_once_get_their_own_answers() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from strongroom.validation.examination import Examination
+
+    inputs, _, proof = examined()
+    job = Examination.begin("pd", {**inputs, "profile.json": proof}, {"manifest": "ab" * 32})
+    rows = np.ascontiguousarray(loans()[["income", "debt", "spare"]].to_numpy(np.float32))
+    parts = [rows[start : start + 7 + start % 5] for start in range(0, 2400, 6)]
+    alone = [job.predict(part).tobytes() for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        assert [told.tobytes() for told in pool.map(job.predict, parts)] == alone
 
 
 def test_the_battery_measures_both_models_itself() -> None:
     from strongroom.validation.report import render
 
-    inputs, found = examined()
+    inputs, found, _ = examined()
     assert {"former.json", "former.ubj"} <= set(inputs)
     (table,) = [one for one in found.tables if one.title == "Before and after hardening"]
     told = {row[0]: row[1:3] for row in table.rows}
@@ -294,7 +308,7 @@ def test_results_about_another_former_model_are_refused() -> None:
     from strongroom.validation import validating
     from strongroom.validation.results import BatteryResults
 
-    inputs, found = examined()
+    inputs, found, _ = examined()
     contract = read_package(hardened()).contract
     ref = ModelRef(contract.name, Digest("ab" * 32))
     validating._check(ref, contract, inputs, found)

@@ -37,6 +37,17 @@ SIDE_BY_SIDE: Final = 2
 """Parts of a battery that run at a time: more threads wait for the interpreter, and each holds arrays of its own."""
 
 
+def one_at_a_time(predict: Predict) -> Predict:
+    """The same model for several threads. A booster of native XGBoost writes every answer into one place: two callers
+    at once read each other's."""
+    alone = ThreadPoolExecutor(1)
+
+    def asked(rows: Rows) -> Rows:
+        return alone.submit(predict, rows).result()
+
+    return asked
+
+
 @dataclass(frozen=True, slots=True)
 class Former:
     """The model that a hardened one was made from, held to what the hardened one's contract declares."""
@@ -102,6 +113,8 @@ class Examination:
         proof = parse_as(inputs["profile.json"], ProfileProof)
         battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
         predict, version, _ = open_model(contract, inputs[contract.model_input])
+        if contract.engine == "xgboost":
+            predict = one_at_a_time(predict)
         return cls(contract, policy, battery, proof, float(policy.confidence), inputs, manifest, predict, version)
 
     def scored(self, role: str) -> Scored:
