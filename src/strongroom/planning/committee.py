@@ -216,7 +216,7 @@ def _ecl(plan: Plan, money: Money) -> tuple[Sheet, ...]:
 
 def _stress_notes(plan: Plan) -> tuple[str, ...]:
     return (
-        f"Paths move PD by the link `{plan.inputs.link}` and LGD by its slope, as the scenario document says. "
+        f"Paths move PD by the {plan.inputs.link} link and LGD by its slope, as the scenario document says. "
         "The balance sheet is static: no income, no tax, no new business.",
     )
 
