@@ -7,6 +7,7 @@ Sources: SPDX specification 2.3, annex D (expressions); PEP 639 (`License-Expres
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -99,14 +100,20 @@ def needed(environment: Mapping[str, str], requirements: bytes | None) -> tuple[
     return found, odd
 
 
+@cache
+def _spdx() -> Any:
+    """The identifiers of SPDX, which take a while to read."""
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
+
+
 class Judge:
     """Reads and judges SPDX expressions by the house's rules."""
 
     def __init__(self, rules: LicenceRules) -> None:
-        from license_expression import get_spdx_licensing
-
         self._rules = rules
-        self._licensing: Any = get_spdx_licensing()
+        self._licensing = _spdx()
 
     def licence(self, name: str, wanted: str) -> Licence:
         """One package, by its normalised name."""
