@@ -24,15 +24,12 @@ LOOKED_FOR = (
     "files that may hold code, operators that may not run, secrets, protected attributes, samples that do not read"
 )
 VERBS = {
-    "register-sample": "sample registered",
-    "submit": "submitted",
-    "scan": "scanned",
-    "validate": "validated",
-    "replicate": "trained again",
-    "write": "words signed",
-    "review": "reviewed",
-    "approve": "approved",
-    "reject": "rejected",
+    "register-sample": "sample",
+    "submit": "submission",
+    "validate": "validation",
+    "write": "words",
+    "approve": "approval",
+    "reject": "rejection",
 }
 
 

@@ -21,6 +21,8 @@ from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, instant
 from strongroom.wiring.judging import run_again, validation_of, version_of
 from strongroom.wiring.person import AtDesk
 
+WORDS_LIMIT = 160
+"""Characters of a reason that an entry shows."""
 CHANGES = frozenset(
     [
         "submit",
@@ -261,13 +263,19 @@ def _events(entries: Sequence[tuple[int, Entry]]) -> list[Event]:
             str(entry.facts[name]) for name in ("section", "finding", "step", "verdict", "phase", "reason")
             if name in entry.facts
         )  # fmt: skip
-        found.append(Event(index, entry.verb, entry.who, entry.at_us, entry.outcome, words[:160]))
+        found.append(Event(index, entry.verb, entry.who, entry.at_us, entry.outcome, _short(words)))
     return found
 
 
 def finding_names(desk: AtDesk, ref: ModelRef) -> frozenset[str]:
     """Names of findings that stand in the register of a version."""
     return frozenset(finding.name for finding in _findings(desk, ref))
+
+
+def _short(words: str) -> str:
+    """The beginning of a long reason; without backticks, of which a cut could leave one alone."""
+    plain = words.replace("`", "")
+    return plain if len(plain) <= WORDS_LIMIT else f"{plain[: WORDS_LIMIT - 1].rstrip()}…"
 
 
 def _findings(desk: AtDesk, ref: ModelRef) -> tuple[Finding, ...]:
