@@ -114,6 +114,12 @@ def test_a_validation_that_was_not_passed_is_reported_with_its_figures(bank: Ban
 @pytest.mark.slow
 def test_it_is_approved_and_answers_without_a_decision(bank: Bank) -> None:
     bank.run("omar", "propose", LOSS, "--days", 365)
+    words = bank.folder / "identity.txt"
+    words.write_text("Enters the capital of a small book.")
+    bank.run(
+        "vera", "write", LOSS, "--section", "identity", "--role", "validator", "--file", words,
+        "--materiality", "low", "--complexity", "high",
+    )  # fmt: skip
     said = bank.run("paul", "approve", LOSS, "--yes")
     assert "cut-offs     estimate" in said["signed"]
     bank.run("petra", "approve", LOSS, "--yes")
