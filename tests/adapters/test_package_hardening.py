@@ -137,6 +137,7 @@ def test_rounding_alone_trains_nothing_and_a_rounded_forest_is_attacked_as_its_f
     assert contract.lineage.parameters == made.former.contract.lineage.parameters
 
 
+@pytest.mark.slow
 def test_hardening_is_the_same_again(former: Path, tmp_path: Path) -> None:
     order = HardeningOrder(measures=("monotone",), study=SMALL)
     first, second = (
