@@ -93,3 +93,19 @@ def test_a_kind_that_decides_nothing_is_served_with_one_word_and_its_own_range()
     scores = np.array([-0.5, 0.2, 1.5, -0.51, 1.51, np.nan], np.float32)
     assert check.good(scores).tolist() == [True, True, True, False, False, False]
     assert check.decide(scores[:3]) == ["estimate"] * 3
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        (),
+        (CutOff(decision="accept", below="0.2"),),
+        (CutOff(decision="refuse"), CutOff(decision="accept", below="0.2")),
+        (CutOff(decision="a", below="0.3"), CutOff(decision="b", below="0.2"), CutOff(decision="c")),
+        (CutOff(decision="a", below="0.2"), CutOff(decision="b", below="0.2"), CutOff(decision="c")),
+    ],
+)
+def test_cut_offs_that_leave_a_score_without_a_decision_are_not_made_ready(cuts: tuple[CutOff, ...]) -> None:
+    output = OutputContract(tensor="p", name="pd", unit="1", minimum="0", maximum="1")
+    with pytest.raises(InvalidInputError, match="no decision to some scores"):
+        OutputCheck(output, cuts)

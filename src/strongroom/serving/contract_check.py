@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import UnavailableError
+from strongroom.errors import InvalidInputError, UnavailableError
 from strongroom.registry.contract import CutOff, InputContract, OutputContract, bound
 
 Matrix = NDArray[np.float32]
@@ -135,9 +135,20 @@ class InputCheck:
 
 
 class OutputCheck:
-    """Takes the score out of what the model returned, and the decision out of the score."""
+    """Takes the score out of what the model returned, and the decision out of the score.
+
+    Raises:
+        InvalidInputError: the cut-offs do not give every score one decision.
+    """
 
     def __init__(self, contract: OutputContract, cut_offs: tuple[CutOff, ...]) -> None:
+        edges = [bound(cut.below) for cut in cut_offs]
+        known = [edge for edge in edges if edge is not None]
+        if edges[-1:] != [None] or len(known) != len(edges) - 1 or known != sorted(set(known)):
+            raise InvalidInputError(
+                "the release's cut-offs give no decision to some scores: they ascend, and the last has no bound",
+                field="cut_offs", rule="order",
+            )  # fmt: skip
         self.contract = contract
         self._low = float(bound(contract.minimum) or 0.0)
         self._high = float(bound(contract.maximum) or 0.0)
