@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.errors import UnavailableError
+from strongroom.errors import InvalidInputError, UnavailableError
 from strongroom.registry.contract import CutOff, InputContract, OutputContract
 from strongroom.serving.contract_check import InputCheck, OutputCheck
 from tests.serving.house import FEATURES, GOOD, feature
