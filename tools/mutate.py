@@ -46,12 +46,15 @@ FORKS.set_forkserver_preload([
 # a target and the fast tests that cover it; what is not here has not been done
 TARGETS = {
     "ledger/proof.py": ("tests/ledger/test_proof.py",),
+    "ledger/tree.py": ("tests/ledger/test_tree.py",),
     "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
     "access/authorisation.py": ("tests/access/test_authorisation.py",),
     "serving/release_checks.py": (
         "tests/serving/test_release_checks.py", "tests/serving/test_release_signatures.py",
     ),
     "validation/stability.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/discrimination.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/migration.py": ("tests/validation/test_statistics_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
         "tests/attacks/test_four_eyes_attacks.py",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.ledger.tree import (
     EMPTY_ROOT,
+    HASH_BYTES,
     Frontier,
     MemoryTree,
     consistency_proof,
@@ -74,10 +75,11 @@ def tree_of(leaves: Sequence[bytes]) -> MemoryTree:
 
 def test_the_empty_root_and_domain_separation() -> None:
     assert Frontier().root() == EMPTY_ROOT == mth([]) == MemoryTree().root()
+    assert len(EMPTY_ROOT) == len(leaf_hash(b"")) == HASH_BYTES
     assert leaf_hash(b"a" * 64) != node_hash(b"a" * 32, b"a" * 32)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 33])
+@pytest.mark.parametrize("size", [*range(1, 18), 31, 33])
 def test_every_proof_equals_the_definition(size: int) -> None:
     leaves = made(size)
     tree = tree_of(leaves)
@@ -208,3 +210,55 @@ def test_proofs_of_what_is_not_there_are_refused() -> None:
         verify_consistency(0, 5, bytes(32), tree.root(), [])
     with pytest.raises(TamperedError):
         verify_consistency(5, 5, tree.root(), bytes(32), [])
+
+
+def test_a_leaf_before_the_first_is_not_the_last() -> None:
+    # in a full tree the path of -1, all ones, is the last leaf's
+    tree = tree_of(made(4))
+    with pytest.raises(TamperedError, match="leaf -1 is not in"):
+        verify_inclusion(leaf_hash(b"leaf 3"), -1, 4, inclusion_proof(tree, 3, 4), tree.root())
+    for level, index in ((0, -1), (0, 4), (2, 1), (3, 0), (4, 0)):
+        with pytest.raises(KeyError):
+            tree.node(level, index)
+
+
+def test_a_root_of_more_levels_than_the_size_has_is_not_climbed_to() -> None:
+    one, other = leaf_hash(b"one"), leaf_hash(b"other")
+    with pytest.raises(TamperedError, match="too long"):
+        verify_inclusion(one, 0, 1, [other], node_hash(other, one))
+    tree = tree_of(made(4))
+    roots = [node_hash(other, tree.root(size)) for size in (3, 4)]
+    with pytest.raises(TamperedError):
+        verify_consistency(3, 4, *roots, [*consistency_proof(tree, 3, 4), other])
+    with pytest.raises(TamperedError):
+        verify_consistency(-1, 1, one, one, [one])
+
+
+def test_a_copy_of_a_frontier_grows_alone() -> None:
+    first = Frontier()
+    first.extend([leaf_hash(leaf) for leaf in made(5)])
+    second = first.copy()
+    second.append(leaf_hash(b"leaf 5"))
+    assert (first.size, first.root()) == (5, mth(made(5)))
+    assert (second.size, second.root()) == (6, mth(made(6)))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (0, 8), (3, 3), (3, 4), (4, 9), (5, 12), (6, 7), (7, 16), (11, 13)])
+def test_a_span_holds_what_its_batch_completed_and_the_left_siblings_and_no_more(start: int, end: int) -> None:
+    hashes = [leaf_hash(leaf) for leaf in made(end)]
+    tree, frontier = tree_of(made(end)), Frontier()
+    frontier.extend(hashes[:start])
+    span = frontier.extend(hashes[start:])
+    for level in range(6):
+        old, new = start >> level, end >> level
+        assert list(span.completed(level)) == [tree.node(level, index) for index in range(old, new)]
+        first = old - 1 if old & 1 else old
+        for index in range(-2, new + 3):
+            if first <= index < new:
+                assert span.node(level, index) == tree.node(level, index)
+            else:
+                with pytest.raises(KeyError):
+                    span.node(level, index)
+    for index in (start - 1, end):
+        with pytest.raises(InvalidInputError, match="is not of the batch"):
+            span.proof(index)

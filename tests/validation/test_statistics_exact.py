@@ -35,7 +35,7 @@ def test_bandwidth_weighs_by_distance() -> None:
 
 def test_no_obligor_has_no_bandwidth() -> None:
     assert reason(migration.weighted_bandwidth([[0, 0], [0, 0]])) == "no obligor is rated at both dates"
-    for wrong in ([[1]], [[1, 2]], [[1, 2], [3]], [1, 2]):
+    for wrong in ([[1]], [[1, 2]], [[1, 2], [3]], [1, 2], [[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4], [5, 6]]):
         with pytest.raises(ValueError, match=r"square|inhomogeneous"):
             migration.weighted_bandwidth(wrong)
 
@@ -52,6 +52,11 @@ def test_migration_statistics_of_one_row() -> None:
     # everybody stayed: the neighbour holds all, so the variance is 0; and further out nobody is
     assert reason(found[3, 2]) == "neither the cell nor its neighbour has a migration"
     assert reason(found[3, 1]) == "neither the cell nor its neighbour has a migration"
+    down = migration.migration_z([[4, 0, 0], [0, 4, 0], [1, 3, 6]])
+    z, p = evaluable(down[3, 2])
+    assert z == pytest.approx((0.6 - 0.3) / math.sqrt((0.3 * 0.7 + 0.6 * 0.4 + 2 * 0.3 * 0.6) / 10))
+    z, p = evaluable(down[3, 1])
+    assert z == pytest.approx((0.3 - 0.1) / math.sqrt((0.1 * 0.9 + 0.3 * 0.7 + 2 * 0.1 * 0.3) / 10))
 
 
 def test_concentration_by_hand() -> None:
@@ -161,6 +166,9 @@ def test_two_scores_on_the_same_rows() -> None:
     assert found.interval(0.9) == pytest.approx((gain - half, gain + half))
     turned = evaluable(discrimination.paired(Y, other, SCORE))
     assert (turned.z, turned.p_value) == (pytest.approx(-found.z), pytest.approx(found.p_value))
+    # two rows in each class are enough: placements [1/2, 1] and [1, 1/2] against perfect ones
+    two = evaluable(discrimination.paired([0, 0, 1, 1], [1, 3, 2, 4], [1, 2, 3, 4]))
+    assert (two.first, two.second, two.variance) == (0.75, 1.0, pytest.approx(2 * 0.125 / 2))
     assert "alike" in reason(discrimination.paired(Y, SCORE, [2 * s for s in SCORE]))
     assert "two rows" in reason(discrimination.paired([0, 0, 1], [1, 2, 3], [3, 2, 1]))
     assert "two rows" in reason(discrimination.paired([0, 1, 1], [1, 2, 3], [3, 2, 1]))

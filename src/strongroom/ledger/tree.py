@@ -41,19 +41,19 @@ class HashReader(Protocol):
 
 
 class Span:
-    """The nodes that one batch completed, and the frontier before it: enough to prove every leaf of the batch.
+    """The nodes that one batch completed, each level's first joined by the left sibling that the frontier held for it:
+    enough to prove every leaf of the batch.
 
     Attributes:
         start: size of the tree before the batch.
         end: size after it.
     """
 
-    __slots__ = ("_before", "_levels", "_right", "end", "start")
+    __slots__ = ("_levels", "_right", "end", "start")
 
-    def __init__(self, start: int, end: int, before: tuple[bytes | None, ...], levels: list[tuple[int, list[bytes]]]):
+    def __init__(self, start: int, end: int, levels: list[tuple[int, list[bytes]]]) -> None:
         self.start = start
         self.end = end
-        self._before = before
         self._levels = levels
         self._right: dict[int, bytes] = {}
 
@@ -67,10 +67,6 @@ class Span:
             first, hashes = self._levels[level]
             if 0 <= index - first < len(hashes):
                 return hashes[index - first]
-        if level < len(self._before) and index == (self.start >> level) - 1:
-            found = self._before[level]
-            if found is not None:
-                return found
         raise KeyError((level, index))
 
     def completed(self, level: int) -> Sequence[bytes]:
@@ -78,7 +74,7 @@ class Span:
         if level >= len(self._levels):
             return ()
         first, hashes = self._levels[level]
-        return hashes[max(0, (self.start >> level) - first) :]
+        return hashes[(self.start >> level) - first :]
 
     def proof(self, index: int) -> list[bytes]:
         """The inclusion proof of a leaf of this batch in the tree of size `end`.
@@ -130,7 +126,7 @@ class Frontier:
 
     def extend(self, hashes: Sequence[bytes]) -> Span:
         """Add leaf hashes, level by level, and return what was completed on the way."""
-        before = tuple(self._edge)
+        before = self._edge
         start, end = self.size, self.size + len(hashes)
         levels: list[tuple[int, list[bytes]]] = []
         first, row = start, list(hashes)
@@ -150,7 +146,7 @@ class Frontier:
             row = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
             first >>= 1
         self._edge, self.size = edge, end
-        return Span(start, end, before, levels)
+        return Span(start, end, levels)
 
     def root(self) -> bytes:
         """The root of the tree of this size; logarithmic time."""
