@@ -55,6 +55,7 @@ TARGETS = {
     "validation/stability.py": ("tests/validation/test_statistics_exact.py",),
     "validation/discrimination.py": ("tests/validation/test_statistics_exact.py",),
     "validation/migration.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/calibration.py": ("tests/validation/test_calibration_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
         "tests/attacks/test_four_eyes_attacks.py",
