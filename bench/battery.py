@@ -26,7 +26,7 @@ from strongroom.adapters.cpu import isa_class
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.encoding import parse_as
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.validating import examine
 from strongroom.vocabulary import ModelRef, digest_of
 

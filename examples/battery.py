@@ -13,7 +13,7 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.validation.jobs import profile
 from strongroom.validation.kinds import validated_kind
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
 

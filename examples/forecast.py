@@ -35,7 +35,7 @@ from xgboost import XGBRegressor
 import strongroom
 from examples.battery import examine, summary
 from strongroom.validation.results import BatteryResults
-from strongroom.validation.walking import naive, rolling_origins
+from strongroom.validation.statistics.walking import naive, rolling_origins
 
 SEASON = 12
 HORIZONS = (1, 2, 3, 6)

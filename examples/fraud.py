@@ -22,8 +22,8 @@ from xgboost import XGBClassifier
 
 import strongroom
 from examples.battery import examine, summary
-from strongroom.validation import detection
 from strongroom.validation.results import BatteryResults, evaluable
+from strongroom.validation.statistics import detection
 
 FALSE_ALARM = 10.0
 GENUINE_SHARE = 0.05

@@ -23,8 +23,8 @@ from xgboost import XGBRegressor
 
 import strongroom
 from examples import loss_samples as samples
-from strongroom.validation import losses, ordering
 from strongroom.validation.results import evaluable
+from strongroom.validation.statistics import losses, ordering
 
 WHY = {"purpose": "bears on what is lost", "legal_basis": "GDPR Art. 6(1)(c)"}
 UNITS = {

@@ -52,10 +52,10 @@ TARGETS = {
     "serving/release_checks.py": (
         "tests/serving/test_release_checks.py", "tests/serving/test_release_signatures.py",
     ),
-    "validation/stability.py": ("tests/validation/test_statistics_exact.py",),
-    "validation/discrimination.py": ("tests/validation/test_statistics_exact.py",),
-    "validation/migration.py": ("tests/validation/test_statistics_exact.py",),
-    "validation/calibration.py": ("tests/validation/test_calibration_exact.py",),
+    "validation/statistics/stability.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/statistics/discrimination.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/statistics/migration.py": ("tests/validation/test_statistics_exact.py",),
+    "validation/statistics/calibration.py": ("tests/validation/test_calibration_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
         "tests/attacks/test_four_eyes_attacks.py",
@@ -63,8 +63,9 @@ TARGETS = {
 }  # fmt: skip
 WANTED = (
     "ledger/proof.py", "ledger/checkpoint.py", "serving/release_checks.py", "access/authorisation.py",
-    "ledger/tree.py", "serving/admission.py", "validation/stability.py", "validation/migration.py",
-    "validation/discrimination.py", "validation/calibration.py",
+    "ledger/tree.py", "serving/admission.py", "validation/statistics/stability.py",
+    "validation/statistics/migration.py", "validation/statistics/discrimination.py",
+    "validation/statistics/calibration.py",
 )  # fmt: skip
 
 SWAPS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {

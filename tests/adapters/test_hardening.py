@@ -51,7 +51,7 @@ def loans() -> Any:
 
 @cache
 def hardened(**more: Any) -> Any:
-    from strongroom.validation.hardening import STUDY as FULL
+    from strongroom.validation.workshop.hardening import STUDY as FULL
 
     parameters = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.2, "n_jobs": 1, "random_state": 0}
     study = msgspec.structs.replace(FULL, **STUDY)
@@ -79,7 +79,7 @@ def test_monotone_constraints_are_proven_and_fewer_applicants_turn_their_decisio
 
 
 def test_the_contract_takes_the_figures_along_and_the_report_shows_both() -> None:
-    from strongroom.validation.before_after import word_of_the_author
+    from strongroom.validation.batteries.before_after import word_of_the_author
     from strongroom.validation.catalogue import Basis, answer
     from strongroom.vocabulary import digest_of
     from tests.validation.worked import contract
@@ -105,7 +105,7 @@ def test_rounded_scores_are_served_rounded_and_a_band_goes_to_a_person(tmp_path:
         made.model, tmp_path / "package", contract=made.contract, outcome="default", development=loans()[:2000],
         reference=loans()[2000:], predictions=made.predict(loans()[2000:]),
     )  # fmt: skip
-    from strongroom.validation.artifact import open_model
+    from strongroom.validation.batteries.artifact import open_model
 
     predict, _, _ = open_model(package.contract, package.files["model.onnx"])
     rows = np.ascontiguousarray(loans()[2000:][["income", "debt", "spare"]].to_numpy(np.float32))

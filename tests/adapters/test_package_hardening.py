@@ -18,7 +18,7 @@ from strongroom.adapters.package_hardening import harden_package
 from strongroom.cli import app
 from strongroom.errors import ConflictError, InvalidInputError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
-from strongroom.validation.hardening import STUDY, HardeningOrder
+from strongroom.validation.workshop.hardening import STUDY, HardeningOrder
 from strongroom.vocabulary import Digest, ModelRef
 from tests.adapters.test_hardening import CONTRACT, loans
 from tests.validation.test_validate_verb import InProcess
@@ -120,7 +120,7 @@ def test_progress_is_shown_and_nothing_else() -> None:
 def test_rounding_alone_trains_nothing_and_a_rounded_forest_is_attacked_as_its_former_is(
     former: Path, tmp_path: Path
 ) -> None:
-    from strongroom.validation.artifact import open_model
+    from strongroom.validation.batteries.artifact import open_model
 
     order = HardeningOrder(measures=("rounding",), decimals=2, study=SMALL)
     made = harden_package(former, tmp_path / "new", order, sandbox=InProcess())
@@ -186,7 +186,7 @@ def hardened() -> dict[str, bytes]:
     from strongroom.adapters.model_toml import write_contract
     from strongroom.adapters.package_hardening import _files as files_of
     from strongroom.adapters.package_hardening import _stated
-    from strongroom.validation.hardening import HardenedModel, Made, demand
+    from strongroom.validation.workshop.hardening import HardenedModel, Made, demand
 
     package = read_package(_files())
     order = HardeningOrder(measures=("band",), band="0.02")
@@ -261,7 +261,7 @@ def examined() -> tuple[dict[str, bytes], Any, bytes]:
 def test_parts_of_a_battery_that_ask_a_native_model_at_once_get_their_own_answers() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from strongroom.validation.examination import Examination
+    from strongroom.validation.batteries.examination import Examination
 
     inputs, _, proof = examined()
     job = Examination.begin("pd", {**inputs, "profile.json": proof}, {"manifest": "ab" * 32})
@@ -273,7 +273,7 @@ def test_parts_of_a_battery_that_ask_a_native_model_at_once_get_their_own_answer
 
 
 def test_the_battery_measures_both_models_itself() -> None:
-    from strongroom.validation.report import render
+    from strongroom.validation.reporting.report import render
 
     inputs, found, _ = examined()
     assert {"former.json", "former.ubj"} <= set(inputs)
@@ -295,7 +295,7 @@ def test_the_battery_measures_both_models_itself() -> None:
 
 
 def test_the_authors_word_gives_way_to_the_former_model() -> None:
-    from strongroom.validation.before_after import word_of_the_author
+    from strongroom.validation.batteries.before_after import word_of_the_author
 
     contract = read_package(hardened()).contract
     wish = msgspec.structs.replace(contract.robustness, before={"robustness.monotone": "99"})

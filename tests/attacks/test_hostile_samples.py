@@ -27,9 +27,9 @@ from strongroom.registry.contract import (
 from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
-from strongroom.validation.tables import labels
+from strongroom.validation.statistics.tables import labels
 from tests.validation.worked import POLICY
 
 Columns = Mapping[str, Any]

@@ -33,8 +33,8 @@ from strongroom.errors import (
     UnavailableError,
     UnsafeArtifactError,
 )
-from strongroom.validation.conversion import ConversionOrder, convert_source
 from strongroom.validation.ports import MIB, Job, JobResult, Limits
+from strongroom.validation.workshop.conversion import ConversionOrder, convert_source
 from tests.attacks.conftest import ALLOWED_TO_SKIP
 from tests.validation.sources import MLMODEL, mlflow_folder
 
@@ -315,7 +315,7 @@ def test_nothing_but_the_job_imports_what_loads() -> None:
     form = re.compile(r"source_loading|jobs\.convert\b|jobs import .*convert")
     found = {file.name for file in SOURCE.rglob("*.py") if form.search(file.read_text())}
     assert found == {"convert.py", "conversion.py", "source.py", "source_graphs.py"}
-    for name in ("validation/conversion.py", "registry/source.py"):  # they name it
+    for name in ("validation/workshop/conversion.py", "registry/source.py"):  # they name it
         lines = (SOURCE / name).read_text().splitlines()
         assert not [line for line in lines if form.search(line) and "import" in line]
     code = (
@@ -332,8 +332,8 @@ def scanned(source: bytes) -> list[Any]:
 
     from strongroom.encoding import canonical, parse_as
     from strongroom.registry.source import Source
-    from strongroom.validation.scan import ScanResult
-    from strongroom.validation.scanning import ENTRY, LIMITS
+    from strongroom.validation.scans.scan import ScanResult
+    from strongroom.validation.scans.scanning import ENTRY, LIMITS
     from tests.validation import packages
 
     contract = msgspec.structs.replace(packages.contract(), source=Source(format="sklearn", files=("source/m.joblib",)))

@@ -16,7 +16,7 @@ from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.errors import UnavailableError
 from strongroom.registry.packages import read_package
 from strongroom.validation.ports import MIB, Limits
-from strongroom.validation.replication import ReplicationPredicate, replicate_training
+from strongroom.validation.workshop.replication import ReplicationPredicate, replicate_training
 from tests.attacks.conftest import ALLOWED_TO_SKIP
 from tests.validation.test_replication import files
 
@@ -146,6 +146,6 @@ def test_nothing_but_the_job_runs_a_script() -> None:
     """Outside the job nobody names the loader, and nobody imports the job."""
     form: Any = re.compile(r"InspectLoader|exec_module|jobs\.replicate\b|jobs import .*replicate\b")
     found = {file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py") if form.search(file.read_text())}
-    assert found == {"validation/jobs/replicate.py", "validation/replication.py"}
+    assert found == {"validation/jobs/replicate.py", "validation/workshop/replication.py"}
     lines = (SOURCE / "validation" / "replication.py").read_text().splitlines()
     assert not [line for line in lines if form.search(line) and "import" in line], "it names the job as text"

@@ -19,11 +19,12 @@ import pytest
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
-from strongroom.validation import examination, validating
+from strongroom.validation import validating
+from strongroom.validation.batteries import examination
 from strongroom.validation.jobs import pd_battery, profile
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.ports import Job, JobResult
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import ModelRef, parse_digest
 from tests.validation.worked import POLICY, package, parquet

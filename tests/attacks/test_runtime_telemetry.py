@@ -33,7 +33,7 @@ def files_after(first: str, home: Path) -> list[str]:
 
 def test_nothing_is_collected_once_strongroom_is_imported(tmp_path: Path) -> None:
     assert files_after("import strongroom", tmp_path / "home") == []
-    assert files_after("import strongroom.validation.artifact", tmp_path / "other") == []
+    assert files_after("import strongroom.validation.batteries.artifact", tmp_path / "other") == []
 
 
 def test_the_vendors_own_switch_is_set_for_child_processes_too() -> None:

@@ -21,7 +21,7 @@ from strongroom.errors import NumericProfileError, UnsafeArtifactError
 from strongroom.registry.contract import ModelContract
 from strongroom.serving.contract_check import OutputCheck
 from strongroom.serving.ports import Runtime, Session
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.statistics.tables import feature_rows, read_table
 from tests.simulator import PROFILE
 from tests.validation.worked import package
 

@@ -20,8 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DATA = (
     "policies/access.cedar", "policies/access.cedarschema", "policies/capital.json", "policies/jurisdictions.json",
     "policies/trust.json", "policies/validation.json", "process/lifecycle.bpmn",
-    "validation/pages/report.html", "validation/pages/report.css", "validation/pages/dossier.html",
-    "validation/pages/dossier.css", "validation/pages/dossier.typ",
+    "validation/reporting/pages/report.html", "validation/reporting/pages/report.css",
+    "validation/reporting/pages/dossier.html", "validation/reporting/pages/dossier.css",
+    "validation/reporting/pages/dossier.typ",
     "planning/pages/committee.typ",
     "monitoring/pages/comparison.html", "monitoring/pages/comparison.css",
     "adapters/migrations/script.py.mako", "py.typed", "verify.py",

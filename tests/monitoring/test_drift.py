@@ -20,7 +20,7 @@ from strongroom.errors import InvalidInputError
 from strongroom.monitoring.alerts import alerts_of
 from strongroom.monitoring.chance import chi2_quantile
 from strongroom.monitoring.psi import DriftCounter, add_counts, compare
-from strongroom.validation.bins import count_bins
+from strongroom.validation.statistics.bins import count_bins
 from strongroom.vocabulary import Digest, ModelRef
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "validation.json").read_text())["vectors"]

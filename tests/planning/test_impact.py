@@ -14,7 +14,7 @@ from scipy.stats import norm
 from strongroom.planning import impact
 from strongroom.planning.classes import CORPORATE, MORTGAGE, RETAIL, REVOLVER
 from strongroom.planning.rules import in_force, read_rules
-from strongroom.validation.blocks import Block, Grid, Note, Plots
+from strongroom.validation.reporting.blocks import Block, Grid, Note, Plots
 from strongroom.validation.results import BUCKETS_TITLE, BatteryResults, Column, GradeRow, Table
 from tests.validation.test_pd_battery import sound
 from tests.validation.worked import package

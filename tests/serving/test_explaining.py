@@ -29,7 +29,7 @@ from strongroom.serving.explaining import demand_explainer
 from strongroom.serving.question import Question
 from strongroom.serving.replay import read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
-from strongroom.validation.forests import read_forest
+from strongroom.validation.trees.forests import read_forest
 from strongroom.web import v2
 from tests.serving.house import FEATURES, GOOD, House, admitted, engine, onnx_model, release_of
 from tests.serving.test_replay import LABELS, Kept, decide, key_of, stored

@@ -20,7 +20,7 @@ from strongroom.serving.decoding import SUBJECT_TENSOR
 from strongroom.serving.guard import FLAG, REFER, REFUSE, GuardCheck
 from strongroom.serving.replay import read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
-from strongroom.validation.guard_fit import fit_guard
+from strongroom.validation.batteries.guard_fit import fit_guard
 from tests.serving.house import FEATURES, GOOD, House, admitted, release_of
 from tests.web.gateways import gateway, question
 

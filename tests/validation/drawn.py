@@ -10,11 +10,11 @@ from strongroom.adapters.typst_pdf import can_print, print_report
 from strongroom.encoding import parse_as
 from strongroom.planning.impact import capital_impact
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.chapters import draw_up
-from strongroom.validation.dossier import Dossier
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.report import render
-from strongroom.validation.report_page import page_of
+from strongroom.validation.reporting.chapters import draw_up
+from strongroom.validation.reporting.dossier import Dossier
+from strongroom.validation.reporting.report import render
+from strongroom.validation.reporting.report_page import page_of
 from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import KeyId, ModelRef, PersonId, digest_of
 from tests.validation.worked import POLICY

@@ -11,12 +11,12 @@ from scipy import stats
 
 from strongroom.registry.contract import CutOff
 from strongroom.validation import results as documents
+from strongroom.validation.batteries.equity import group_tests
+from strongroom.validation.batteries.equity_alarms import alarm_tests
+from strongroom.validation.batteries.protected_groups import WORDS, People, gather
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.equity import group_tests
-from strongroom.validation.equity_alarms import alarm_tests
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.protected_groups import WORDS, People, gather
-from strongroom.validation.scored import Scored
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import POLICY, contract
 

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from strongroom.validation import alternatives
-from strongroom.validation.alternatives import Grouping, mute, search
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import alternatives
+from strongroom.validation.statistics.alternatives import Grouping, mute, search
 
 N = 4000
 LIMITS = {"loss_of_auc": 0.01, "loss_of_profit": 0.05}

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation.artifact import open_session
-from strongroom.validation.attribution import Attribution, contributions
-from strongroom.validation.boosters import open_booster
-from strongroom.validation.branches import BITS, SLOTS, Branches, Nodes
-from strongroom.validation.forests import Forest, Tree, forest_of
-from strongroom.validation.shapley import Shapley
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.batteries.artifact import open_session
+from strongroom.validation.statistics.tables import feature_rows, read_table
+from strongroom.validation.trees.attribution import Attribution, contributions
+from strongroom.validation.trees.boosters import open_booster
+from strongroom.validation.trees.branches import BITS, SLOTS, Branches, Nodes
+from strongroom.validation.trees.forests import Forest, Tree, forest_of
+from strongroom.validation.trees.shapley import Shapley
 from tests.validation.test_shapley import by_definition, margin, random_rows, random_tree
 from tests.validation.worked import package
 

@@ -14,9 +14,9 @@ import xgboost
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.registry.contract import InputContract, OutputContract
-from strongroom.validation import booster_scan
 from strongroom.validation.jobs import scan as job
-from strongroom.validation.scan import BOOSTER_RULES, BoosterFacts, ScanResult, verdict_of
+from strongroom.validation.scans import booster_scan
+from strongroom.validation.scans.scan import BOOSTER_RULES, BoosterFacts, ScanResult, verdict_of
 from tests.validation import packages
 
 INPUTS: InputContract = msgspec.structs.replace(packages.contract().input, tensor="input")

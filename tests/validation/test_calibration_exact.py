@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from strongroom.validation import calibration
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import calibration
 
 
 def reason(found: object) -> str:

@@ -12,8 +12,8 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from strongroom.validation import data_quality, soundness
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics import data_quality, soundness
 
 NAMES = ("income", "age", "noise")
 

@@ -19,9 +19,9 @@ from strongroom.adapters.source_packaging import package_source
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
-from strongroom.validation.conversion import read_statement
 from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.source_graphs import convert
+from strongroom.validation.workshop.conversion import read_statement
 from strongroom.vocabulary import digest_of
 from tests.registry.models import contract
 from tests.validation.sources import DEVELOPMENT, NAMES, REFERENCE, SAVED, mlflow_folder, saved, write

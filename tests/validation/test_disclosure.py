@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from strongroom.validation.disclosure import rounded_down, rounded_up, veil, veil_crossing
+from strongroom.validation.statistics.disclosure import rounded_down, rounded_up, veil, veil_crossing
 
 sizes = st.lists(st.integers(0, 40), min_size=1, max_size=6)
 crossings = st.tuples(st.integers(2, 4), st.integers(2, 4)).flatmap(

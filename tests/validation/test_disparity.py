@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from strongroom.validation import disparity
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import disparity
 
 count = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 stratum = st.tuples(count, count).map(lambda pair: (*pair[0], *pair[1]))
@@ -93,7 +93,7 @@ def test_mean_gaps_turn_their_sign_and_ignore_scale_and_order(one: list[int], tw
 
 
 def test_both_denominators_are_those_of_the_vectors() -> None:
-    from strongroom.validation.fairness import mean_difference
+    from strongroom.validation.statistics.fairness import mean_difference
 
     one, two = [610, 640, 655, 600, 620, 700], [640, 690, 705, 660, 720, 650, 675]
     found = evaluable(disparity.mean_gap(one, two))

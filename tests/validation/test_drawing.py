@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from strongroom.validation.drawing import WIDTH, chart
-from strongroom.validation.report import _ranked
+from strongroom.validation.reporting.drawing import WIDTH, chart
+from strongroom.validation.reporting.report import _ranked
 from strongroom.validation.results import Chart, Series
 
 

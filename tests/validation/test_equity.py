@@ -12,14 +12,14 @@ import pytest
 
 from strongroom.registry.contract import ModelContract
 from strongroom.validation import results as documents
-from strongroom.validation.alternatives import mute
+from strongroom.validation.batteries.equity import SMALL, group_tests
+from strongroom.validation.batteries.equity_search import alternative_tests, crossing_tests, proxy_tests
+from strongroom.validation.batteries.protected_groups import People, gather
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.equity import SMALL, group_tests
-from strongroom.validation.equity_search import alternative_tests, crossing_tests, proxy_tests
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.protected_groups import People, gather
 from strongroom.validation.results import Table
-from strongroom.validation.scored import Scored
+from strongroom.validation.statistics.alternatives import mute
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import POLICY, contract
 

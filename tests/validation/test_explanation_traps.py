@@ -15,16 +15,16 @@ import pytest
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation import reasons, reasons_shown
-from strongroom.validation.artifact import open_model
-from strongroom.validation.attribution import contributions
+from strongroom.validation.batteries import reasons, reasons_shown
+from strongroom.validation.batteries.artifact import open_model
+from strongroom.validation.batteries.reasons import Ranking, agreement, jaccard
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.forests import Forest, Tree, forest_of
 from strongroom.validation.jobs import pd_battery, profile
-from strongroom.validation.reasons import Ranking, agreement, jaccard
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, NotEvaluable, evaluable
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.statistics.tables import feature_rows, read_table
+from strongroom.validation.trees.attribution import contributions
+from strongroom.validation.trees.forests import Forest, Tree, forest_of
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import package
 

@@ -25,13 +25,13 @@ from strongroom.registry.contract import Feature, ModelContract
 from strongroom.registry.packages import read_package
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.registry.series import SeriesContract
-from strongroom.validation import forecast, forecast_soundness
 from strongroom.validation import results as documents
+from strongroom.validation.batteries import forecast, forecast_soundness
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs import forecast_battery, profile
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
-from strongroom.validation.scored import Scored
 from strongroom.validation.validating import job_inputs
 from tests.validation.drawn import drawn_twice
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from strongroom.validation import forecasting, walking
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import forecasting, walking
 
 values = st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1, max_size=30)
 

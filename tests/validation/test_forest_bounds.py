@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from strongroom.registry.contract import Feature, InputContract
 from strongroom.registry.robustness import Action
-from strongroom.validation.forests import Forest, Tree
+from strongroom.validation.trees.forests import Forest, Tree
 from tests.validation.worked import package
 
 bounds: Any = pytest.importorskip(
-    "strongroom.validation.forest_bounds", reason="needs dtai-veritas", exc_type=ImportError
+    "strongroom.validation.trees.forest_bounds", reason="needs dtai-veritas", exc_type=ImportError
 )
 
 STEPS = 4000
@@ -181,7 +181,7 @@ def test_a_search_that_ends_early_leaves_a_bracket_open_and_never_a_wrong_one() 
 
 def test_a_planted_fall_is_found_in_a_model_that_was_trained_to_rise() -> None:
     xgboost = pytest.importorskip("xgboost")
-    from strongroom.validation.forests import read_forest
+    from strongroom.validation.trees.forests import read_forest
 
     random = np.random.default_rng(5)
     x = random.uniform(-4, 4, (2000, 3)).astype(np.float32)
@@ -203,10 +203,10 @@ def test_a_planted_fall_is_found_in_a_model_that_was_trained_to_rise() -> None:
 
 def test_the_served_model_keeps_to_what_is_proven_about_it() -> None:
     """A real forest of 120 trees: every sampled score lies in the range, every found change turns the served score."""
-    from strongroom.validation.artifact import open_model
-    from strongroom.validation.forests import forest_of
+    from strongroom.validation.batteries.artifact import open_model
     from strongroom.validation.jobs.profile import probe_rows
-    from strongroom.validation.tables import feature_rows, read_table
+    from strongroom.validation.statistics.tables import feature_rows, read_table
+    from strongroom.validation.trees.forests import forest_of
 
     made = package("xgboost")
     contract, model = made.contract, made.inputs["model.onnx"]

@@ -25,7 +25,7 @@ from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.validation import results as documents
 from strongroom.validation.jobs import fraud_battery, profile
 from strongroom.validation.policy import FraudTerms, ValidationPolicy
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
 from strongroom.vocabulary import digest_of

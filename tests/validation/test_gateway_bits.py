@@ -9,8 +9,8 @@ import pytest
 
 from strongroom.adapters.runtimes import RUNTIMES
 from strongroom.serving.contract_check import OutputCheck
-from strongroom.validation.artifact import open_model
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.batteries.artifact import open_model
+from strongroom.validation.statistics.tables import feature_rows, read_table
 from tests.validation.worked import package
 
 

@@ -14,9 +14,9 @@ from strongroom.errors import InvalidInputError, SandboxError, UnsafeArtifactErr
 from strongroom.registry.source import Source
 from strongroom.validation.jobs import scan as job
 from strongroom.validation.jobs.licence_reading import Judge, judge, needed
-from strongroom.validation.licences import LicenceRules, normal
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.scan import ScanResult
+from strongroom.validation.scans.licences import LicenceRules, normal
+from strongroom.validation.scans.scan import ScanResult
 from strongroom.vocabulary import Digest, digest_of
 from tests.validation import packages
 from tests.validation.test_scan_verb import Answers, house

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from strongroom.validation import calibration, lifetime
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import calibration, lifetime
 
 
 def panel(

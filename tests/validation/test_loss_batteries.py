@@ -21,9 +21,9 @@ from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
 from strongroom.validation import results as documents
-from strongroom.validation.equity_numbers import residual_gap
+from strongroom.validation.batteries.equity_numbers import residual_gap
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
 from tests.validation.drawn import drawn_twice

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from strongroom.validation import losses, ordering
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import losses, ordering
 
 VECTORS = {
     v["id"]: v for v in json.loads((Path(__file__).parents[1] / "vectors" / "losses.json").read_text())["vectors"]

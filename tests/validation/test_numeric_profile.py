@@ -17,7 +17,7 @@ from strongroom.registry.toml import read_contract
 from strongroom.serving.guard import GuardCheck
 from strongroom.validation.jobs import profile
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.statistics.tables import feature_rows, read_table
 from tests.validation.worked import package
 
 ROWS = np.random.default_rng(1).random((64, 3)).astype(np.float32)

@@ -16,7 +16,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import EvidenceError, InvalidInputError
 from strongroom.validation import results as documents
 from strongroom.validation.jobs import pd_battery, profile
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, NotEvaluable
 from tests.validation.worked import OUTCOME, package, parquet
 
@@ -70,7 +70,7 @@ def test_a_calibrated_model_passes_and_a_linear_one_is_caught() -> None:
 def test_results_and_report_are_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pd_battery.run(inputs(), MANIFEST)["results.json"]
     # one part after the other, or side by side
-    monkeypatch.setattr("strongroom.validation.examination.SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("strongroom.validation.batteries.examination.SIDE_BY_SIDE", 1)
     second = pd_battery.run(inputs(), MANIFEST)["results.json"]
     assert first == second == sound().encode()
     assert render(first) == render(second)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation import pd_lifetime
+from strongroom.validation.batteries import pd_lifetime
+from strongroom.validation.batteries.pd_portfolio import Columns
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.pd_portfolio import Columns
 from strongroom.validation.policy import Scenario, ValidationPolicy
 from strongroom.validation.results import Chart, Table
 from strongroom.validation.results import TestResult as Answer

@@ -12,11 +12,11 @@ import pytest
 from scipy import stats
 
 from strongroom.registry.kinds import CONTRACTS
-from strongroom.validation import pd_portfolio
+from strongroom.validation.batteries import pd_portfolio
+from strongroom.validation.batteries.pd_portfolio import Columns
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.grading import Scale
-from strongroom.validation.pd_portfolio import Columns
 from strongroom.validation.results import TestResult as Result
+from strongroom.validation.statistics.grading import Scale
 from strongroom.vocabulary import digest_of
 
 SCALE = Scale((0.02, 0.05, 0.1, 0.2))

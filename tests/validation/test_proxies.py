@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from strongroom.validation import proxies
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import proxies
 
 N = 1500
 

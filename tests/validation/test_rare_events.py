@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.validation import detection, walking
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import detection, walking
 
 rows = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 50), st.integers(1, 5)), min_size=2, max_size=40

@@ -9,20 +9,27 @@ from strongroom.validation.catalogue import CATALOGUE, ENTRIES, reference_page
 
 ROOT = Path(__file__).parents[2]
 BATTERIES = (
-    *("pd.py", "pd_portfolio.py", "reasons.py", "every_kind.py", "estimates.py", "jobs/ead_battery.py"),
     *(
-        "fraud.py",
-        "robustness.py",
-        "conceptual.py",
-        "equity.py",
-        "equity_alarms.py",
-        "equity_numbers.py",
-        "equity_search.py",
+        "batteries/pd.py",
+        "batteries/pd_portfolio.py",
+        "batteries/reasons.py",
+        "batteries/every_kind.py",
+        "batteries/estimates.py",
+        "jobs/ead_battery.py",
     ),
-    *("forecast.py", "forecast_soundness.py"),
-    "pd_lifetime.py",
-    "changes.py",
-    "time_in_default.py",
+    *(
+        "batteries/fraud.py",
+        "batteries/robustness.py",
+        "batteries/conceptual.py",
+        "batteries/equity.py",
+        "batteries/equity_alarms.py",
+        "batteries/equity_numbers.py",
+        "batteries/equity_search.py",
+    ),
+    *("batteries/forecast.py", "batteries/forecast_soundness.py"),
+    "batteries/pd_lifetime.py",
+    "batteries/changes.py",
+    "batteries/time_in_default.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

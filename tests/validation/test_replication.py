@@ -25,9 +25,9 @@ from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.replicate import _loaded
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.ports import Job, JobResult
-from strongroom.validation.replicating import replicate
-from strongroom.validation.replication import Compared, ReplicationPredicate, replicate_training
-from strongroom.validation.tables import read_table
+from strongroom.validation.statistics.tables import read_table
+from strongroom.validation.workshop.replicating import replicate
+from strongroom.validation.workshop.replication import Compared, ReplicationPredicate, replicate_training
 from strongroom.vocabulary import digest_of
 from tests.registry.models import FEATURES, contract, frame
 from tests.validation.test_scan_verb import ANN, AT, PEOPLE, SERVICE, house

@@ -20,18 +20,18 @@ from strongroom.encoding import canonical
 from strongroom.errors import EvidenceError
 from strongroom.planning.impact import capital_impact
 from strongroom.registry.contract import Lineage
-from strongroom.validation import table_drawing
-from strongroom.validation.blocks import Grid, Items, Note, Report, Verdicts, Words
-from strongroom.validation.chapters import draw_up, lacking
-from strongroom.validation.dossier import Before, Decision, Dossier, Event, Opinion, ReviewFinding, Terms
 from strongroom.validation.findings import FindingStep, Raised, SignedStep, read_findings
 from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.rejudging import rejudge
-from strongroom.validation.replication import Compared, ReplicationPredicate
-from strongroom.validation.report_page import page_of, ticked
+from strongroom.validation.reporting import table_drawing
+from strongroom.validation.reporting.blocks import Grid, Items, Note, Report, Verdicts, Words
+from strongroom.validation.reporting.chapters import draw_up, lacking
+from strongroom.validation.reporting.dossier import Before, Decision, Dossier, Event, Opinion, ReviewFinding, Terms
+from strongroom.validation.reporting.report_page import page_of, ticked
 from strongroom.validation.results import BatteryResults, Column, Table
 from strongroom.validation.sections import TITLES
+from strongroom.validation.workshop.replication import Compared, ReplicationPredicate
 from strongroom.vocabulary import KeyId, ModelRef, PersonId, digest_of
 from tests.validation.test_pd_battery import sound
 from tests.validation.worked import POLICY, package
@@ -132,8 +132,8 @@ def test_the_same_dossier_gives_the_same_bytes_here_and_in_another_process(tmp_p
     code = (
         "import hashlib, sys, msgspec\n"
         "from strongroom.adapters.typst_pdf import print_report\n"
-        "from strongroom.validation.blocks import Report\n"
-        "from strongroom.validation.report_page import page_of, ticked\n"
+        "from strongroom.validation.reporting.blocks import Report\n"
+        "from strongroom.validation.reporting.report_page import page_of, ticked\n"
         "report = msgspec.json.decode(open(sys.argv[1], 'rb').read(), type=Report)\n"
         "print(*(hashlib.sha256(made(report)).hexdigest() for made in (page_of, print_report)))\n"
     )

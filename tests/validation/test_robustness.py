@@ -17,12 +17,12 @@ from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import InputContract
 from strongroom.registry.robustness import Action, Robustness
 from strongroom.registry.toml import read_contract
-from strongroom.validation import exposure, stress
-from strongroom.validation.boundary_attack import Reach, attack
 from strongroom.validation.jobs import pd_battery, profile
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, NotEvaluable
+from strongroom.validation.statistics import exposure, stress
+from strongroom.validation.statistics.boundary_attack import Reach, attack
 from tests.validation.test_forest_bounds import CONTRACT, feature
 from tests.validation.worked import POLICY, package
 
@@ -60,7 +60,7 @@ def test_a_score_at_the_cut_off_is_not_below_it_and_what_has_no_answer_says_why(
 @given(st.integers(0, 10**6), st.floats(0.01, 1))
 @settings(max_examples=20, deadline=None)
 def test_disturbed_rows_are_rows_that_the_gateway_takes(seed: int, share: float) -> None:
-    from strongroom.validation.tables import outside
+    from strongroom.validation.statistics.tables import outside
 
     random = np.random.default_rng(seed)
     rows = np.column_stack(
@@ -155,10 +155,10 @@ def test_the_attack_comes_close_to_the_best_change_of_a_line_and_keeps_to_its_ca
 
 def test_the_attack_never_beats_the_proof() -> None:
     pytest.importorskip("veritas")
-    from strongroom.validation.artifact import open_model
-    from strongroom.validation.forest_bounds import Encoded, smallest_change
-    from strongroom.validation.forests import forest_of
-    from strongroom.validation.tables import feature_rows, read_table
+    from strongroom.validation.batteries.artifact import open_model
+    from strongroom.validation.statistics.tables import feature_rows, read_table
+    from strongroom.validation.trees.forest_bounds import Encoded, smallest_change
+    from strongroom.validation.trees.forests import forest_of
 
     made = package("xgboost")
     contract, model = made.contract, made.inputs["model.onnx"]
@@ -242,10 +242,10 @@ def test_a_contract_that_declares_nothing_is_told_so_and_a_policy_without_sizes_
 
 
 def test_a_sample_that_the_gateway_would_refuse_has_no_answers_and_no_errors() -> None:
-    from strongroom.validation import bench, robustness
-    from strongroom.validation.artifact import open_model
+    from strongroom.validation.batteries import bench, robustness
+    from strongroom.validation.batteries.artifact import open_model
+    from strongroom.validation.batteries.scored import Scored
     from strongroom.validation.catalogue import Basis
-    from strongroom.validation.scored import Scored
     from strongroom.vocabulary import digest_of
 
     made = package("xgboost")

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.validation.jobs import scan as job
-from strongroom.validation.scan import RULES, ScanResult, rules_digest, verdict_of
+from strongroom.validation.scans.scan import RULES, ScanResult, rules_digest, verdict_of
 from tests.validation import packages
 
 

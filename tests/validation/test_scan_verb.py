@@ -28,8 +28,8 @@ from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import SCAN, read_statement
 from strongroom.validation.ports import Job, JobResult
-from strongroom.validation.scan import ScanPredicate
-from strongroom.validation.scanning import Scanned, scan
+from strongroom.validation.scans.scan import ScanPredicate
+from strongroom.validation.scans.scanning import Scanned, scan
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from tests.validation.worked import POLICY, package
 

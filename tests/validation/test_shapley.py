@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation.artifact import open_session
-from strongroom.validation.attribution import Attribution
-from strongroom.validation.boosters import open_booster
-from strongroom.validation.forests import Forest, Tree, forest_of, read_forest
-from strongroom.validation.shapley import Shapley
-from strongroom.validation.tables import feature_rows, read_table
+from strongroom.validation.batteries.artifact import open_session
+from strongroom.validation.statistics.tables import feature_rows, read_table
+from strongroom.validation.trees.attribution import Attribution
+from strongroom.validation.trees.boosters import open_booster
+from strongroom.validation.trees.forests import Forest, Tree, forest_of, read_forest
+from strongroom.validation.trees.shapley import Shapley
 from tests.validation.worked import package
 
 

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation import bins, calibration, discrimination, fairness, grading, migration, parity, stability
 from strongroom.validation.results import NotEvaluable, decimal, evaluable
+from strongroom.validation.statistics import (
+    bins,
+    calibration,
+    discrimination,
+    fairness,
+    grading,
+    migration,
+    parity,
+    stability,
+)
 
 FLOOR = bins.Floor.parse("0.0001")
 scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, max_size=40)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from strongroom.validation import bins, discrimination, migration, stability
 from strongroom.validation.results import NotEvaluable, evaluable
+from strongroom.validation.statistics import bins, discrimination, migration, stability
 
 FLOOR = bins.Floor.parse("0.01")
 

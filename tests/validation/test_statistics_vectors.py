@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation import (
+from strongroom.validation.batteries import reasons
+from strongroom.validation.results import evaluable
+from strongroom.validation.statistics import (
     bins,
     calibration,
     detection,
@@ -21,10 +23,8 @@ from strongroom.validation import (
     lifetime,
     migration,
     parity,
-    reasons,
     stability,
 )
-from strongroom.validation.results import evaluable
 
 VECTORS = {
     v["id"]: v for v in json.loads((Path(__file__).parents[1] / "vectors" / "validation.json").read_text())["vectors"]

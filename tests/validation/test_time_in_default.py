@@ -14,9 +14,9 @@ from scipy import stats
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import OutcomeDefinition, check_outcome
 from strongroom.validation import results
+from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.batteries.time_in_default import time_tests
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.scored import Scored
-from strongroom.validation.time_in_default import time_tests
 from strongroom.vocabulary import digest_of
 
 VECTOR = next(

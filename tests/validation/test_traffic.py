@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.validation import traffic
+from strongroom.validation.batteries import traffic
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.scored import Scored
 from strongroom.vocabulary import digest_of
 
 

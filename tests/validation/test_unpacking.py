@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from strongroom.validation.jobs.scan import _Findings, _packed_secrets
 from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
 from strongroom.validation.ports import MIB
-from strongroom.validation.scan import Finding, UnpackingRules
+from strongroom.validation.scans.scan import Finding, UnpackingRules
 
 KEY = b"AKIA" + b"A2" * 8
 MODEL = pickle.dumps({"w": np.arange(50.0), "note": "token " + KEY.decode()})

@@ -30,7 +30,7 @@ from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import VALIDATION, read_statement
 from strongroom.validation.ports import Job, JobResult, Sandbox
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.validating import Validated, validate
 from strongroom.vocabulary import Digest, ModelRef, PersonId, micros
@@ -140,7 +140,7 @@ def predicate_of(home: House, evidence: Digest) -> ValidationPredicate:
 
 
 def test_a_model_of_native_xgboost_is_validated_with_the_library_that_will_serve_it() -> None:
-    from strongroom.validation.boosters import library_version
+    from strongroom.validation.trees.boosters import library_version
 
     home = house("native")
     predicate = home.validate(LinuxSandbox()).predicate

@@ -26,7 +26,7 @@ from strongroom.registry.contract import (
     OutputContract,
     Samples,
 )  # fmt: skip
-from strongroom.validation import examination
+from strongroom.validation.batteries import examination
 from strongroom.validation.policy import ValidationPolicy
 
 OUTCOME = "default.payment.next.month"

@@ -15,8 +15,8 @@ import numpy as np
 
 from strongroom.encoding import canonical
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation.attribution import contributions
-from strongroom.validation.forests import Forest, Tree
+from strongroom.validation.trees.attribution import contributions
+from strongroom.validation.trees.forests import Forest, Tree
 from strongroom.vocabulary import digest_of
 from tests.validation.test_shapley import random_rows, random_tree
 

@@ -12,7 +12,7 @@ import pytest
 from strongroom.encoding import canonical, parse
 from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation
-from strongroom.validation.attribution import contributions
+from strongroom.validation.trees.attribution import contributions
 from strongroom.vocabulary import digest_of
 from tests.vectors.make_explanations import FEATURES, FILE, forest, make, wish
 

@@ -14,9 +14,9 @@ from strongroom.registry.source import Source
 from strongroom.registry.toml import read_contract
 from strongroom.sealing.statements import REPLICATION, make_statement
 from strongroom.sealing.statements import read_statement as read_statement_of
-from strongroom.validation.conversion import read_statement
 from strongroom.validation.jobs.scan import _conversion, _Findings
-from strongroom.validation.replication import ReplicationPredicate
+from strongroom.validation.workshop.conversion import read_statement
+from strongroom.validation.workshop.replication import ReplicationPredicate
 from strongroom.vocabulary import ModelRef, digest_of
 from tests.registry.room import package_files
 from tests.validation import packages

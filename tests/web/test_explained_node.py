@@ -16,8 +16,8 @@ import pytest
 from strongroom import verify
 from strongroom.approval.release import Release
 from strongroom.errors import NotFoundError
-from strongroom.validation.attribution import contributions
-from strongroom.validation.forests import read_forest
+from strongroom.validation.trees.attribution import contributions
+from strongroom.validation.trees.forests import read_forest
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.records import NodeRecords
 from tests.serving.house import release_of

@@ -291,7 +291,7 @@ HEAVY = frozenset(
 )
 WORKER = HEAVY | {
     "tuf", "securesystemslib", "joserfc", "http_sf", "urllib3", "prometheus_client", "cryptography.x509",
-    "strongroom.validation.attribution",
+    "strongroom.validation.trees.attribution",
 }  # fmt: skip
 """What a worker loads once somebody needs it (tokens, certificates, signed messages, witnesses), or never."""
 SUPERVISOR = HEAVY | {

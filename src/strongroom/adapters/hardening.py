@@ -23,10 +23,10 @@ import numpy.typing as npt
 from strongroom.errors import InvalidInputError, UnavailableError
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.toml import complaint
-from strongroom.validation import measures as measures_of
-from strongroom.validation.forests import forest_of
-from strongroom.validation.hardening import STUDY
 from strongroom.validation.policy import RobustnessStudy
+from strongroom.validation.trees.forests import forest_of
+from strongroom.validation.workshop import measures as measures_of
+from strongroom.validation.workshop.hardening import STUDY
 from strongroom.vocabulary import digest_of
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ def _measured(
     contract: ModelContract, model: Any, scorer: Callable[[Rows], Rows], samples: Any, study: RobustnessStudy
 ) -> dict[str, tuple[str, str | None, str]]:
     """Title, figure and better side of each test, by its rule."""
-    from strongroom.validation import pd, robustness
-    from strongroom.validation.bench import Subject
+    from strongroom.validation.batteries import pd, robustness
+    from strongroom.validation.batteries.bench import Subject
+    from strongroom.validation.batteries.scored import Scored
     from strongroom.validation.catalogue import Basis
-    from strongroom.validation.scored import Scored
 
     development, held_out = (
         Scored(Basis(role, digest_of(rows.tobytes()), len(rows)), rows, scorer(rows), outcome)
@@ -186,7 +186,7 @@ def _measured(
 def _rounded(model: Any, width: int, decimals: int) -> tuple[bytes, Callable[[Rows], Rows]]:
     """The model as ONNX whose probabilities are rounded, and its scores."""
     from strongroom.adapters.packaging import convert_booster
-    from strongroom.validation.artifact import open_session
+    from strongroom.validation.batteries.artifact import open_session
 
     try:
         artifact = measures_of.rounded(convert_booster(model, width), "probabilities", decimals)

@@ -17,8 +17,9 @@ from strongroom.registry.former import manifest_lines
 from strongroom.registry.hardening import CONTRACT, FOLDER, KINDS, MANIFEST, Hardening
 from strongroom.registry.packages import Package, read_package
 from strongroom.registry.toml import FILE
-from strongroom.validation.boosters import INPUT
-from strongroom.validation.hardening import (
+from strongroom.validation.ports import Sandbox
+from strongroom.validation.trees.boosters import INPUT
+from strongroom.validation.workshop.hardening import (
     PARAMETERS,
     Figures,
     HardenedModel,
@@ -27,7 +28,6 @@ from strongroom.validation.hardening import (
     demand,
     harden_model,
 )
-from strongroom.validation.ports import Sandbox
 from strongroom.vocabulary import digest_of
 
 

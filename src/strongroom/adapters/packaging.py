@@ -24,7 +24,7 @@ from strongroom.registry.kinds import COLUMNS, CONTRACTS
 from strongroom.registry.packages import Package, read_package
 from strongroom.registry.toml import complaint
 from strongroom.registry.training import SCRIPT_FILE
-from strongroom.validation.boosters import OUTPUT
+from strongroom.validation.trees.boosters import OUTPUT
 from strongroom.vocabulary import digest_of
 
 if TYPE_CHECKING:

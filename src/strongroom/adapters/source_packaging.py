@@ -28,8 +28,8 @@ from strongroom.registry.source import (
     SourceFormat,
 )
 from strongroom.registry.toml import complaint
-from strongroom.validation.conversion import ConversionOrder, ConversionPredicate, convert_source
 from strongroom.validation.ports import Sandbox
+from strongroom.validation.workshop.conversion import ConversionOrder, ConversionPredicate, convert_source
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ import msgspec
 
 from strongroom.errors import UnavailableError
 from strongroom.planning.committee import Paper
-from strongroom.validation.blocks import Plot, Plots, Report
+from strongroom.validation.reporting.blocks import Plot, Plots, Report
 
-PAGES = files("strongroom") / "validation" / "pages"
+PAGES = files("strongroom") / "validation" / "reporting" / "pages"
 FONT = "text{font-family:'Libertinus Serif'}"
 
 

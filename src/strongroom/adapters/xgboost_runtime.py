@@ -5,7 +5,7 @@ from __future__ import annotations
 from strongroom.adapters.cpu import isa_class
 from strongroom.errors import InvalidInputError, UnsafeArtifactError
 from strongroom.serving.ports import Machine
-from strongroom.validation.boosters import (
+from strongroom.validation.trees.boosters import (
     INPUT,
     OUTPUT,
     PROVIDER,

@@ -23,8 +23,11 @@ from strongroom.registry.samples import SampleStatement
 from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, REPLICATION, REVIEW, SAMPLE, SCAN, VALIDATION
-from strongroom.validation.chapters import lacking
-from strongroom.validation.dossier import (
+from strongroom.validation.findings import blocking
+from strongroom.validation.human_text import current
+from strongroom.validation.policy import FindingsRule, ValidationPolicy
+from strongroom.validation.reporting.chapters import lacking
+from strongroom.validation.reporting.dossier import (
     Before,
     Decision,
     Dossier,
@@ -37,12 +40,9 @@ from strongroom.validation.dossier import (
     stands_for,
     tier_gap,
 )
-from strongroom.validation.findings import blocking
-from strongroom.validation.human_text import current
-from strongroom.validation.policy import FindingsRule, ValidationPolicy
-from strongroom.validation.replication import ReplicationPredicate
 from strongroom.validation.results import BatteryResults, ValidationPredicate
-from strongroom.validation.scan import ScanPredicate
+from strongroom.validation.scans.scan import ScanPredicate
+from strongroom.validation.workshop.replication import ReplicationPredicate
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
 
 TOLD = 5

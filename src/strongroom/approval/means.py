@@ -16,7 +16,7 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError
 from strongroom.registry.contract import ModelContract
 from strongroom.sealing.ports import Blobs
-from strongroom.validation.blocks import Block
+from strongroom.validation.reporting.blocks import Block
 from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import ModelRef
 

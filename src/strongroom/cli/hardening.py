@@ -44,7 +44,7 @@ def harden(
     """
     from strongroom.adapters.package_hardening import harden_package
     from strongroom.adapters.sandbox_linux import LinuxSandbox
-    from strongroom.validation.hardening import HardeningOrder
+    from strongroom.validation.workshop.hardening import HardeningOrder
 
     asked: list[tuple[Measure, bool]] = [
         ("monotone", monotone), ("adversarial", adversarial), ("rounding", decimals > 0), ("band", band > 0),

@@ -327,7 +327,7 @@ def replicate(
 
     Example: strongroom replicate pd-cards --room credit --home ~/vera
     """
-    from strongroom.validation.training_chapter import replication_words
+    from strongroom.validation.reporting.training_chapter import replication_words
     from strongroom.wiring import submitting
 
     with (

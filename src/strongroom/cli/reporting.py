@@ -102,8 +102,8 @@ def report(
 
     Example: strongroom report pd-cards --html report.html --pdf report.pdf --room credit --home ~/vera
     """
-    from strongroom.validation.chapters import draw_up
-    from strongroom.validation.report_page import page_of
+    from strongroom.validation.reporting.chapters import draw_up
+    from strongroom.validation.reporting.report_page import page_of
     from strongroom.vocabulary import digest_of, instant
     from strongroom.wiring import reporting
 

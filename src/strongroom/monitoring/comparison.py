@@ -18,8 +18,8 @@ from strongroom.monitoring.outcomes import Outcome
 from strongroom.monitoring.psi import Drift, DriftCounter
 from strongroom.monitoring.shift import TWO_SIDED, Distance, Rate, Shift, distance, pairs_of, rate, shift
 from strongroom.monitoring.trials import Arm
-from strongroom.validation.discrimination import Auc, auc, paired
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.discrimination import Auc, auc, paired
 
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BINS: Final = 20

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from strongroom.monitoring.outcomes import Joined
-from strongroom.validation.discrimination import Auc, auc
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.discrimination import Auc, auc
 
 
 @dataclass(frozen=True, slots=True)

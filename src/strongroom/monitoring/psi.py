@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from strongroom.approval.release import Bins, Monitors
 from strongroom.errors import InvalidInputError
 from strongroom.monitoring.chance import chi2_quantile
-from strongroom.validation.bins import Floor, contributions
+from strongroom.validation.statistics.bins import Floor, contributions
 
 BUFFER_ROWS: Final = 512
 LEVEL: Final = 0.95

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from markupsafe import Markup
 
 from strongroom.planning.results import Plan
-from strongroom.validation.drawing import Picture, chart
+from strongroom.validation.reporting.drawing import Picture, chart
 from strongroom.validation.results import Chart, Series
 
 Style = Literal["curve", "cut", "chance", "rate", "pd"]

@@ -16,8 +16,8 @@ from msgspec import UnsetType
 from strongroom.planning.classes import CORPORATE, MORTGAGE, RETAIL, REVOLVER, Floats
 from strongroom.planning.irb import MATURITY_STANDARD, weigh
 from strongroom.registry.contract import ModelContract
-from strongroom.validation import drawing
-from strongroom.validation.blocks import Block, Grid, Note, Plot, Plots
+from strongroom.validation.reporting import drawing
+from strongroom.validation.reporting.blocks import Block, Grid, Note, Plot, Plots
 from strongroom.validation.results import BUCKETS_TITLE, BatteryResults, Chart, GradeRow, Series, decimal
 
 LGD: Final = 0.45

@@ -47,8 +47,8 @@ class Explainer:
         try:
             wish.demand_features(names)
             # a worker whose releases give no reason codes does without these modules
-            from strongroom.validation.attribution import contributions
-            from strongroom.validation.forests import read_forest
+            from strongroom.validation.trees.attribution import contributions
+            from strongroom.validation.trees.forests import read_forest
 
             self._forest = read_forest(artifact, engine, release.output.tensor, release.output.column, len(names))
             self._made = contributions(wish, self._forest)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation.equity_entries import EQUITY_ENTRIES
-from strongroom.validation.every_kind_entries import EVERY_KIND_ENTRIES
-from strongroom.validation.forecast_entries import FORECAST_ENTRIES
-from strongroom.validation.fraud_entries import FRAUD_ENTRIES
-from strongroom.validation.lifetime_entries import LIFETIME_ENTRIES
-from strongroom.validation.loss_entries import LOSS_ENTRIES
-from strongroom.validation.pd_entries import PD_ENTRIES
+from strongroom.validation.entries.equity_entries import EQUITY_ENTRIES
+from strongroom.validation.entries.every_kind_entries import EVERY_KIND_ENTRIES
+from strongroom.validation.entries.forecast_entries import FORECAST_ENTRIES
+from strongroom.validation.entries.fraud_entries import FRAUD_ENTRIES
+from strongroom.validation.entries.lifetime_entries import LIFETIME_ENTRIES
+from strongroom.validation.entries.loss_entries import LOSS_ENTRIES
+from strongroom.validation.entries.pd_entries import PD_ENTRIES
+from strongroom.validation.entries.robustness_entries import ROBUSTNESS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
-from strongroom.validation.robustness_entries import ROBUSTNESS_ENTRIES
 from strongroom.vocabulary import Digest
 
 ENTRIES = (

@@ -14,12 +14,12 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
-from strongroom.validation.bins import Floor
 from strongroom.validation.catalogue import better_of
 from strongroom.validation.explanation_terms import ExplanationTerms
-from strongroom.validation.licences import LicenceRules
 from strongroom.validation.results import Role, TestResult, Verdict
+from strongroom.validation.scans.licences import LicenceRules
 from strongroom.validation.sections import TITLES, WRITERS, SectionKey
+from strongroom.validation.statistics.bins import Floor
 from strongroom.validation.tiering import Tiering
 from strongroom.vocabulary import lies_in, parse_jurisdiction, parse_name
 

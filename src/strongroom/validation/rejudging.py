@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from strongroom.errors import EvidenceError
-from strongroom.validation.chapters import lacking
-from strongroom.validation.dossier import Dossier
 from strongroom.validation.findings import blocking
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
+from strongroom.validation.reporting.chapters import lacking
+from strongroom.validation.reporting.dossier import Dossier
 
 JUDGING = frozenset(
     [

@@ -21,12 +21,12 @@ from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
-from strongroom.validation.former_files import FORMER_CONTRACT, former_files, former_input
 from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
-from strongroom.validation.report import render
+from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, MonitorBins, ProfileProof, ValidationPredicate
+from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_files, former_input
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 
 PROFILE = "strongroom.validation.jobs.profile"

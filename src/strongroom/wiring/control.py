@@ -34,7 +34,7 @@ from strongroom.office.door import Office
 from strongroom.office.entries import REQUEST, Entry
 from strongroom.registry.actions import Vault
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.blocks import Block
+from strongroom.validation.reporting.blocks import Block
 from strongroom.validation.results import BatteryResults
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
 from strongroom.wiring.founding import GOVERNANCE_SEED, RECORD_KEY, open_repository

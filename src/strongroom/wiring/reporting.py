@@ -12,9 +12,9 @@ from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, T
 from strongroom.office.acts import Act, Resource
 from strongroom.office.entries import Entry
 from strongroom.registry.versions import Version
-from strongroom.validation.dossier import Dossier, Event
 from strongroom.validation.findings import Accepted, Closed, Finding, FindingStep, Raised, Severity, find
 from strongroom.validation.human_text import SectionText
+from strongroom.validation.reporting.dossier import Dossier, Event
 from strongroom.validation.results import ValidationPredicate
 from strongroom.validation.sections import SectionKey
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, instant, micros, parse_digest

@@ -17,12 +17,12 @@ import numpy as np
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX, InputContract, OutputContract
-from strongroom.validation import boosters
-from strongroom.validation.artifact import open_session, predictor
-from strongroom.validation.conversion import FIGURES, PREDICTIONS, TOOLS, ConversionOrder, Figures
-from strongroom.validation.parity import parity
+from strongroom.validation.batteries.artifact import open_session, predictor
 from strongroom.validation.results import NotEvaluable
-from strongroom.validation.tables import numbers, read_table
+from strongroom.validation.statistics.parity import parity
+from strongroom.validation.statistics.tables import numbers, read_table
+from strongroom.validation.trees import boosters
+from strongroom.validation.workshop.conversion import FIGURES, PREDICTIONS, TOOLS, ConversionOrder, Figures
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX
-from strongroom.validation.conversion import CONVERTED, PREDICTIONS, ConversionOrder, Converted
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.jobs.source_loading import load_source
-from strongroom.validation.scan import plain
-from strongroom.validation.tables import numbers, read_table
+from strongroom.validation.scans.scan import plain
+from strongroom.validation.statistics.tables import numbers, read_table
+from strongroom.validation.workshop.conversion import CONVERTED, PREDICTIONS, ConversionOrder, Converted
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.validation import conceptual, equity_battery, estimates, every_kind, losses
+from strongroom.validation.batteries import conceptual, equity_battery, estimates, every_kind
+from strongroom.validation.batteries.examination import Examination
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
-from strongroom.validation.examination import Examination
 from strongroom.validation.results import NotEvaluable, TestResult
-from strongroom.validation.scored import Scored
+from strongroom.validation.statistics import losses
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import conceptual, every_kind, forecast, forecast_pages, forecast_soundness
-from strongroom.validation.examination import Examination
+from strongroom.validation.batteries import conceptual, every_kind, forecast, forecast_pages, forecast_soundness
+from strongroom.validation.batteries.examination import Examination
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

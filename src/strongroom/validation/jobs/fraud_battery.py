@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import before_after, conceptual, equity_battery, every_kind, fraud, robustness
-from strongroom.validation.examination import Examination
+from strongroom.validation.batteries import before_after, conceptual, equity_battery, every_kind, fraud, robustness
+from strongroom.validation.batteries.examination import Examination
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName
-from strongroom.validation import boosters, measures
-from strongroom.validation.artifact import open_model, open_session, predictor
-from strongroom.validation.forests import Forest, read_forest
-from strongroom.validation.hardening import MADE, PREDICTIONS, HardeningOrder, Made
+from strongroom.validation.batteries.artifact import open_model, open_session, predictor
 from strongroom.validation.jobs.source_graphs import convert
-from strongroom.validation.measures import Rows
-from strongroom.validation.tables import feature_rows, outcomes, read_table
+from strongroom.validation.statistics.tables import feature_rows, outcomes, read_table
+from strongroom.validation.trees import boosters
+from strongroom.validation.trees.forests import Forest, read_forest
+from strongroom.validation.workshop import measures
+from strongroom.validation.workshop.hardening import MADE, PREDICTIONS, HardeningOrder, Made
+from strongroom.validation.workshop.measures import Rows
 
 TOOLS: Final = ("dtai-veritas", "numpy", "onnx", "onnxmltools", "onnxruntime", "xgboost", "xgboost-cpu")
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from strongroom.encoding import canonical, parse_as
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.artifact import Predict, open_model
-from strongroom.validation.before_after import compare
+from strongroom.validation.batteries.artifact import Predict, open_model
+from strongroom.validation.batteries.before_after import compare
+from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.former_files import FORMER_CONTRACT, former_input
-from strongroom.validation.hardening import FIGURES, FigureLine, Figures, HardeningOrder
-from strongroom.validation.scored import Scored
-from strongroom.validation.tables import feature_rows, outcomes, read_table
+from strongroom.validation.statistics.tables import feature_rows, outcomes, read_table
+from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_input
+from strongroom.validation.workshop.hardening import FIGURES, FigureLine, Figures, HardeningOrder
 from strongroom.vocabulary import digest_of
 
 Rows = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation import conceptual, equity_battery, estimates, every_kind, time_in_default
-from strongroom.validation.examination import Examination
+from strongroom.validation.batteries import conceptual, equity_battery, estimates, every_kind, time_in_default
+from strongroom.validation.batteries.examination import Examination
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

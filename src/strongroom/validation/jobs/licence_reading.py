@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from strongroom.errors import InvalidInputError
-from strongroom.validation.licences import (
+from strongroom.validation.scans.licences import (
     EXPRESSION_LIMIT,
     PACKAGES_LIMIT,
     Licence,

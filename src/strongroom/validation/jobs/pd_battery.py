@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from strongroom.validation import (
+from strongroom.validation.batteries import (
     before_after,
     conceptual,
     equity_battery,
@@ -26,7 +26,7 @@ from strongroom.validation import (
     reasons,
     robustness,
 )
-from strongroom.validation.examination import Examination
+from strongroom.validation.batteries.examination import Examination
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

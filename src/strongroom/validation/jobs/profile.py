@@ -19,14 +19,14 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.registry.explanation import Explanation, number
-from strongroom.validation.artifact import Predict, Rows, open_model
-from strongroom.validation.attribution import contributions
-from strongroom.validation.bins import count_bins, quantile_edges
-from strongroom.validation.forests import forest_of
-from strongroom.validation.guard_fit import fit_guard
+from strongroom.validation.batteries.artifact import Predict, Rows, open_model
+from strongroom.validation.batteries.guard_fit import fit_guard
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
-from strongroom.validation.tables import feature_rows, outside, read_table
+from strongroom.validation.statistics.bins import count_bins, quantile_edges
+from strongroom.validation.statistics.tables import feature_rows, outside, read_table
+from strongroom.validation.trees.attribution import contributions
+from strongroom.validation.trees.forests import forest_of
 
 Bits = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int64]

@@ -20,11 +20,11 @@ from typing import Any
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.conversion import TOOLS
 from strongroom.validation.jobs.source_graphs import convert
-from strongroom.validation.replication import TRAINED, Trained
-from strongroom.validation.scan import plain
-from strongroom.validation.tables import read_table
+from strongroom.validation.scans.scan import plain
+from strongroom.validation.statistics.tables import read_table
+from strongroom.validation.workshop.conversion import TOOLS
+from strongroom.validation.workshop.replication import TRAINED, Trained
 
 NAME = "training_script"
 

@@ -17,11 +17,11 @@ import numpy as np
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.artifact import open_model
-from strongroom.validation.parity import parity
-from strongroom.validation.replication import COMPARED, Compared
+from strongroom.validation.batteries.artifact import open_model
 from strongroom.validation.results import NotEvaluable
-from strongroom.validation.tables import numbers, read_table
+from strongroom.validation.statistics.parity import parity
+from strongroom.validation.statistics.tables import numbers, read_table
+from strongroom.validation.workshop.replication import COMPARED, Compared
 
 
 def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, bytes]:

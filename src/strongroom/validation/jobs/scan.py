@@ -21,13 +21,12 @@ from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
 from strongroom.registry.former import read_former
 from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE, FOLDER
-from strongroom.validation.booster_scan import scan_booster
-from strongroom.validation.conversion import read_statement
 from strongroom.validation.jobs.licence_reading import judge, needed
 from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
-from strongroom.validation.licences import LicenceFacts, LicenceRules
-from strongroom.validation.onnx_scan import scan_model
-from strongroom.validation.scan import (
+from strongroom.validation.scans.booster_scan import scan_booster
+from strongroom.validation.scans.licences import LicenceFacts, LicenceRules
+from strongroom.validation.scans.onnx_scan import scan_model
+from strongroom.validation.scans.scan import (
     BOOSTER_RULES,
     FINDINGS_LIMIT,
     RULES,
@@ -40,7 +39,8 @@ from strongroom.validation.scan import (
     plain,
     rules_digest,
 )
-from strongroom.validation.tables import numbers, read_table
+from strongroom.validation.statistics.tables import numbers, read_table
+from strongroom.validation.workshop.conversion import read_statement
 from strongroom.vocabulary import digest_of
 
 TEXT_SUFFIXES = (".json", ".md", ".toml", ".txt")

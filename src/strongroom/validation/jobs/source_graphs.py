@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from strongroom.errors import UnsafeArtifactError
 from strongroom.registry.contract import RuntimeName
-from strongroom.validation.boosters import OUTPUT
+from strongroom.validation.trees.boosters import OUTPUT
 
 OPSET: Final = 15
 TENSOR: Final = "input"

@@ -14,7 +14,7 @@ import msgspec
 from strongroom.errors import InvalidInputError, UnsafeArtifactError
 from strongroom.registry.source import FOLDER, SourceFormat
 from strongroom.sealing.manifest import check_path
-from strongroom.validation.conversion import SavedAs
+from strongroom.validation.workshop.conversion import SavedAs
 
 MLMODEL_LIMIT: Final = 64 * 1024
 _FLAVOURS: Final = ("sklearn", "lightgbm", "xgboost", "statsmodels")

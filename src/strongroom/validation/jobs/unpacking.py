@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from strongroom.validation.ports import MIB
-from strongroom.validation.scan import UNPACKING_RULES, UnpackingFacts, UnpackingRules
+from strongroom.validation.scans.scan import UNPACKING_RULES, UnpackingFacts, UnpackingRules
 
 _ENTRY: Final = b"PK\x01\x02"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")

@@ -1,0 +1,1 @@
+"""What the catalogue says of each test, a file for each family."""

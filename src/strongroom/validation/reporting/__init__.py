@@ -1,0 +1,1 @@
+"""Results drawn as pages for people."""

@@ -1,0 +1,1 @@
+"""What a package may contain: files looked at before anything loads them."""

@@ -1,0 +1,1 @@
+"""Figures from arrays: formulas with their sources, and no knowledge of models, policies or reports."""

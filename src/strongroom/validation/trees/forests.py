@@ -1,0 +1,265 @@
+"""A forest as plain arrays, read from the model file that is served: which leaf does a row reach, and what is it worth?
+
+Only approved bytes, or the sandbox's, are read here. The branch rule is the runtime's own, in float32, so that what is
+explained is what answers.
+
+Sources: ONNX-ML operator `TreeEnsembleClassifier`; onnx.proto (field numbers); XGBoost's model schema.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import ModelContract, RuntimeName
+from strongroom.validation.trees.boosters import OBJECTIVES, open_booster
+
+DEPTH_LIMIT: Final = 8
+NODES_LIMIT: Final = 1_000_000
+
+Link = Literal["logistic", "identity"]
+"""From the sum of the leaves to the score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Arrays over the nodes; node 0 is the root.
+
+    Attributes:
+        left, right: children, or -1 at a leaf.
+        feature, threshold: a row goes left where its value is below the threshold (float32), or missing and
+            `missing_left`.
+        value: of a leaf.
+        cover: the training weight that came to each node (XGBoost's sum of Hessians), where the file holds it.
+    """
+
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
+    threshold: npt.NDArray[np.float32]
+    missing_left: npt.NDArray[np.bool_]
+    value: npt.NDArray[np.float64]
+    cover: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Sum of trees, a base, and the way from there to the score."""
+
+    trees: tuple[Tree, ...]
+    base: float
+    link: Link
+    features: int
+
+    def scores(self, margins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Scores of sums of leaves."""
+        if self.link == "identity":
+            return margins
+        return 1.0 / (1.0 + np.exp(-margins))
+
+    def covers(self) -> npt.NDArray[np.float64]:
+        """Training weights of all nodes, tree by tree. Raises InvalidInputError: the file holds none."""
+        held = [tree.cover for tree in self.trees if tree.cover is not None]
+        if len(held) < len(self.trees):
+            raise InvalidInputError(
+                "path-dependent values need the training weight of every node, which this model file does not hold; "
+                "use native XGBoost, or reference rows",
+                rule="weights",
+            )
+        return np.concatenate(held)
+
+
+def read_forest(model: bytes, engine: RuntimeName, tensor: str, column: int, features: int) -> Forest:
+    """The forest in a model file.
+
+    Args:
+        model: as sealed.
+        engine: of the numeric profile.
+        tensor, column: of the output contract.
+        features: width of the input.
+
+    Raises:
+        InvalidInputError: the model is no single forest, or of a form that is not explained; the message says which.
+    """
+    forest = _read_booster(model) if engine == "xgboost" else _read_onnx(model, tensor, column, features)
+    if not forest.trees or sum(len(tree.left) for tree in forest.trees) > NODES_LIMIT:
+        raise _not(f"a forest of 1 to {NODES_LIMIT} nodes")
+    for tree in forest.trees:
+        inner = tree.left >= 0
+        if (tree.feature[inner] >= features).any() or (tree.feature[inner] < 0).any():
+            raise _not("a forest over the features of its contract")
+    return forest
+
+
+def forest_of(contract: ModelContract, model: bytes) -> Forest:
+    """`read_forest` by a contract."""
+    output = contract.output
+    return read_forest(model, contract.engine, output.tensor, output.column, len(contract.input.features))
+
+
+def _not(what: str) -> InvalidInputError:
+    return InvalidInputError(f"reason codes are made for one forest only: the model is not {what}", rule="explanation")
+
+
+def _read_booster(model: bytes) -> Forest:
+    document = msgspec.json.decode(open_booster(model).saved("json"))
+    learner = document["learner"]
+    if learner["objective"]["name"] not in OBJECTIVES or learner["gradient_booster"]["name"] != "gbtree":
+        raise _not("a classifier of boosted trees")
+    trees = []
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        left = np.array(tree["left_children"], np.int32)
+        bounds = np.array(tree["split_conditions"], np.float64).astype(np.float32)
+        trees.append(
+            Tree(
+                left=left,
+                right=np.array(tree["right_children"], np.int32),
+                feature=np.array(tree["split_indices"], np.int32),
+                threshold=bounds,
+                missing_left=np.array(tree["default_left"], np.bool_),
+                value=np.where(left < 0, bounds, 0).astype(np.float64),
+                cover=np.array(tree["sum_hessian"], np.float32).astype(np.float64),
+            )
+        )
+    shape = learner["learner_model_param"]
+    chance = float(str(shape["base_score"]).strip("[]"))
+    return Forest(tuple(trees), math.log(chance / (1 - chance)), "logistic", int(shape["num_feature"]))
+
+
+@cache
+def _model_proto() -> Any:
+    """A reader for the few fields of onnx.proto that a forest needs; the rest stays unread.
+
+    The package `onnx` is no part of a gateway; protobuf comes with onnxruntime.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="forest.proto", package="strongroom.forest", syntax="proto2")
+    fields = {
+        "Attribute": (
+            ("name", 1, "STRING"), ("f", 2, "FLOAT"), ("i", 3, "INT64"), ("s", 4, "BYTES"), ("floats", 7, "FLOAT*"),
+            ("ints", 8, "INT64*"), ("strings", 9, "BYTES*"),
+        ),
+        "Node": (
+            ("input", 1, "STRING*"), ("output", 2, "STRING*"), ("op_type", 4, "STRING"), ("attribute", 5, "Attribute*"),
+            ("domain", 7, "STRING"),
+        ),
+        "Value": (("name", 1, "STRING"),),
+        "Graph": (("node", 1, "Node*"), ("input", 11, "Value*"), ("output", 12, "Value*")),
+        "Model": (("graph", 7, "Graph"),),
+    }  # fmt: skip
+    for name, listed in fields.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind in listed:
+            plain = kind.rstrip("*")
+            made = message.field.add(name=field, number=number)
+            made.label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
+            if plain in fields:
+                made.type, made.type_name = kinds.TYPE_MESSAGE, f".strongroom.forest.{plain}"
+            else:
+                made.type = getattr(kinds, f"TYPE_{plain}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("strongroom.forest.Model"))
+
+
+def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
+    proto = _model_proto()()
+    try:
+        proto.ParseFromString(model)
+    except Exception as error:  # protobuf's own class is not typed
+        raise _not("ONNX") from error
+    graph = proto.graph
+    ensembles = [node for node in graph.node if node.op_type == "TreeEnsembleClassifier"]
+    if len(ensembles) != 1 or ensembles[0].domain != "ai.onnx.ml" or len(graph.input) != 1:
+        raise _not("one TreeEnsembleClassifier")
+    node = ensembles[0]
+    if list(node.input) != [graph.input[0].name] or len(node.output) != 2:
+        raise _not("a forest over the input as it comes")
+    name = node.output[1]
+    for other in graph.node:
+        if other.op_type == "Identity" and list(other.input) == [name]:
+            name = other.output[0]
+    if name != tensor:
+        raise _not("a forest whose probabilities are the contract's output")
+    given = {attribute.name: attribute for attribute in node.attribute}
+
+    def ints(key: str) -> npt.NDArray[np.int64]:
+        return np.array(given[key].ints, np.int64) if key in given else np.empty(0, np.int64)
+
+    def floats(key: str) -> npt.NDArray[np.float32]:
+        return np.array(given[key].floats, np.float32) if key in given else np.empty(0, np.float32)
+
+    if any(key.endswith("_as_tensor") for key in given):
+        raise _not("a forest of float32 weights")
+    link: Link = {b"LOGISTIC": "logistic", b"NONE": "identity"}.get(  # type: ignore[assignment]  # its two values
+        bytes(given["post_transform"].s) if "post_transform" in given else b"NONE", "other"
+    )
+    if link not in ("logistic", "identity"):
+        raise _not("a forest whose sum is the score or its log-odds")
+    roots, nodes = ints("nodes_treeids"), ints("nodes_nodeids")
+    modes = np.array([bytes(mode) for mode in given["nodes_modes"].strings])
+    if not set(modes.tolist()) <= {b"LEAF", b"BRANCH_LT", b"BRANCH_LEQ"}:
+        raise _not("a forest of comparisons with `<` and `<=`")
+    values = floats("nodes_values")
+    # x <= t is x < the next float32 above t
+    values = np.where(modes == b"BRANCH_LEQ", np.nextafter(values, np.float32(np.inf)), values).astype(np.float32)
+    missing = ints("nodes_missing_value_tracks_true").astype(np.bool_)
+    missing = missing if len(missing) else np.zeros(len(roots), np.bool_)
+    classes, weights = ints("class_ids"), floats("class_weights")
+    base, sign = _base(floats("base_values"), classes, column, link)
+    kept = classes == (column if len(set(classes.tolist())) > 1 else classes[0])
+    worth = dict(
+        zip(
+            zip(ints("class_treeids")[kept].tolist(), ints("class_nodeids")[kept].tolist(), strict=True),
+            (sign * weights[kept].astype(np.float64)).tolist(),
+            strict=True,
+        )
+    )
+    trees = []
+    for tree in dict.fromkeys(roots.tolist()):
+        at = np.flatnonzero(roots == tree)
+        place = {int(identity): index for index, identity in enumerate(nodes[at].tolist())}
+        leaf = modes[at] == b"LEAF"
+        yes, no = (
+            _children(ints("nodes_truenodeids")[at], place, leaf),
+            _children(ints("nodes_falsenodeids")[at], place, leaf),
+        )
+        value = [worth.get((tree, int(identity)), 0.0) for identity in nodes[at].tolist()]
+        trees.append(
+            Tree(
+                left=yes, right=no, feature=ints("nodes_featureids")[at].astype(np.int32), threshold=values[at],
+                missing_left=missing[at], value=np.where(leaf, value, 0.0),
+            )
+        )  # fmt: skip
+    return Forest(tuple(trees), base, link, features)
+
+
+def _children(
+    identities: npt.NDArray[np.int64], place: dict[int, int], leaf: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int32]:
+    """Children by their place among the nodes of the tree, -1 at leaves."""
+    return np.array(
+        [-1 if end else place[int(one)] for one, end in zip(identities.tolist(), leaf.tolist(), strict=True)], np.int32
+    )
+
+
+def _base(
+    given: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], column: int, link: Link
+) -> tuple[float, float]:
+    """The base of the asked column, and the sign of the weights: of one class's weights, column 0 is the complement."""
+    if len(set(classes.tolist())) == 1:
+        if column == 1:
+            return (float(given[-1]) if len(given) else 0.0), 1.0
+        if link == "logistic":
+            return (-float(given[-1]) if len(given) else 0.0), -1.0
+        return 1.0 - (float(given[-1]) if len(given) else 0.0), -1.0
+    return (float(given[column]) if len(given) > column else 0.0), 1.0
