@@ -95,7 +95,8 @@ def look_for_defaults(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text())):
         pairs: list[tuple[str, ast.expr | None]] = []
         if isinstance(node, ast.arguments):
-            late = node.args[len(node.args) - len(node.defaults) :]
+            places = [*node.posonlyargs, *node.args]
+            late = places[len(places) - len(node.defaults) :]
             pairs = [(arg.arg, value) for arg, value in zip(late, node.defaults, strict=True)]
             pairs += [(arg.arg, value) for arg, value in zip(node.kwonlyargs, node.kw_defaults, strict=True)]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

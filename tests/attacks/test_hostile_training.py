@@ -147,5 +147,5 @@ def test_nothing_but_the_job_runs_a_script() -> None:
     form: Any = re.compile(r"InspectLoader|exec_module|jobs\.replicate\b|jobs import .*replicate\b")
     found = {file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py") if form.search(file.read_text())}
     assert found == {"validation/jobs/replicate.py", "validation/workshop/replication.py"}
-    lines = (SOURCE / "validation" / "replication.py").read_text().splitlines()
+    lines = (SOURCE / "validation" / "workshop" / "replication.py").read_text().splitlines()
     assert not [line for line in lines if form.search(line) and "import" in line], "it names the job as text"

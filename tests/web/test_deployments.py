@@ -39,9 +39,16 @@ def test_shadow_then_canary_then_halt(tmp_path: Path) -> None:
             return {node.ask(question(subject=f"c-{number}"))[1]["model_version"] for number in range(30)}
 
         node.wait_for(lambda: arms() == {first.champion, second.ref.manifest}, 60)
-        # each on two workers and over many connections, a subject stays in its arm
-        for number in range(5):
-            assert len({node.ask(question(subject=f"c-{number}"))[1]["model_version"] for _ in range(6)}) == 1
+
+        def stays() -> bool:
+            return all(
+                len({node.ask(question(subject=f"c-{number}"))[1]["model_version"] for _ in range(6)}) == 1
+                for number in range(5)
+            )
+
+        # each on two workers and over many connections, a subject stays in its arm, once both workers know of it
+        node.wait_for(stays, 60)
+        assert all(stays() for _ in range(3))
         ref = ModelRef(simulator.MODEL, first.champion)
         envelope = simulator.sign_halt(
             ref, simulator.signer("hal"), simulator.PersonId("hal"), simulator.micros(node.room.at), "odd"
