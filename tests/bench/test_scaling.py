@@ -20,7 +20,8 @@ DOCUMENT = {"points": [point(SMALL, 1.01, 0.99), point(Size(models=200), 0.95, 0
 
 
 def test_a_size_counts_against_the_small_node_that_was_asked_in_turn_with_it() -> None:
-    assert words(Size(models=200, asked=20)) == "200 models, 20 of them asked"
+    assert words(Size(models=200, asked=20)) == "200 models, 20 asked"
+    assert words(Size(models=200, asked=200)) == "200 models, all asked"
     assert shares(DOCUMENT) == [("small", 1.01, 0.99), ("200 models", 0.95, 0.8)]
 
 
