@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -525,7 +526,16 @@ def test_signed_rules_promote_a_canary_and_roll_it_back(bank: Bank) -> None:
 
     bank.wait_for(lambda: arms() == {first, second}, 60)
     bank.score(applicants(200, "canary"))
-    bank.wait_for(lambda: bank.run("night-watch", "run-rules", MODEL)["did"] == "promote", 60)
+    turns = count()
+
+    def promoted() -> bool:
+        # who falls into the canary is drawn by a secret: a window of thirty may look odd, and the next one does not
+        if bank.run("night-watch", "run-rules", MODEL)["did"] == "promote":
+            return True
+        bank.score(applicants(100, f"canary-{next(turns)}"))
+        return False
+
+    bank.wait_for(promoted, 60)
     # the pointer says by which rule, signed by the machine's own key; the gateway follows
     moved = bank.run("audrey", "history", MODEL)["pointers"][-1]
     assert (moved["sequence"], moved["champion"], moved["challenger"]) == (before + 1, second, None)
