@@ -196,6 +196,21 @@ def test_the_table_of_heads_is_bounded(desk, monkeypatch):
             assert len(heads(desk)) == kept
 
 
+def test_the_bytes_of_remembered_heads_are_bounded_however_many_callers_there_are(desk, monkeypatch):
+    server, body = desk.run.server, json.dumps(question()).encode()
+    server.make_room(1_000_000)
+    with desk.run.socket() as sock:
+        for n in range(3):
+            assert send(sock, raw(desk.bearer, body, more=f"X-Number: {n}\r\n"))[0] == 200
+        size = max(map(len, server.heads))
+        assert server._heads_bytes == sum(map(len, server.heads)) > 0
+        monkeypatch.setattr("strongroom.web.server.HEADS_BYTES", 5 * size)
+        for n in range(10, 30):
+            assert send(sock, raw(desk.bearer, body, more=f"X-Number: {n}\r\n"))[0] == 200
+            assert server._heads_bytes == sum(map(len, server.heads)) <= 5 * size
+    assert 3 <= len(server.heads) <= 5
+
+
 @settings(max_examples=40, deadline=None)
 @given(cuts=st.lists(st.integers(1, 400), max_size=6), repeat=st.integers(1, 3))
 def test_however_the_bytes_are_cut_the_answers_are_the_same(cuts, repeat):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -33,7 +33,7 @@ from strongroom.validation.ports import Job, JobResult, Sandbox
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.validating import Validated, validate
-from strongroom.vocabulary import Digest, ModelRef, PersonId, micros
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from tests.validation.worked import package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -165,6 +165,43 @@ def test_the_sandbox_cannot_name_another_runtime_than_the_contract() -> None:
 
     with pytest.raises(SandboxError):
         house("native").validate(InProcess(other))
+
+
+class Repeating(InProcess):
+    """Runs each job once; a job gives the same bytes for the same inputs, which other tests hold."""
+
+    done: ClassVar[dict[str, dict[str, bytes]]] = {}
+
+    def run(self, job: Job) -> JobResult:
+        key = job.entry + "".join(sorted(digest_of(data) for data in job.inputs.values()))
+        if key not in self.done:
+            self.done[key] = dict(import_module(job.entry).run(job.inputs, dict(job.parameters)))
+        return JobResult(files=self.spoil(dict(self.done[key])), cpu_s=0.0, wall_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "other"),
+    [
+        ("test", "better", {"higher": "lower", "lower": "higher"}),
+        ("test", "title", "Passed with distinction"),
+        ("test", "source", "the regulator"),
+        ("test", "section", "data"),
+        ("test", "id", "discrimination.auc/of another"),
+        ("results", "title", "Another model"),
+        ("results", "owner", "somebody else"),
+    ],
+)
+def test_a_sandbox_that_was_taken_over_chooses_no_words_and_turns_no_gate_round(of: str, name: str, other: Any) -> None:
+    def spoil(files: dict[str, bytes]) -> dict[str, bytes]:
+        if "results.json" in files:
+            results = parse(files["results.json"])
+            place = results if of == "results" else next(t for t in results["tests"] if t["id"] == "discrimination.auc")
+            place[name] = other[place[name]] if isinstance(other, dict) else other
+            files["results.json"] = canonical(results)
+        return files
+
+    with pytest.raises(SandboxError, match=r"about something else|otherwise than the catalogue"):
+        house("logistic").validate(Repeating(spoil))
 
 
 def test_a_version_is_validated_in_the_real_sandbox() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from strongroom.adapters import database_tables as tables
 from strongroom.compliance.subjects import ErasureRequest
@@ -66,24 +66,8 @@ class SqlOutcomes:
         self._connection = connection
 
     def add(self, model: str, outcomes: Sequence[Outcome]) -> None:
-        known: dict[str, int] = {}
-        table = tables.outcomes
-        ids = [one.decision_id for one in outcomes]
-        for start in range(0, len(ids), _PIECE):
-            query = select(table.c.decision_id, table.c.outcome).where(
-                table.c.model == model, table.c.decision_id.in_(ids[start : start + _PIECE])
-            )
-            known.update((row.decision_id, row.outcome) for row in self._connection.execute(query))
-        for one in outcomes:
-            if known.get(one.decision_id, one.outcome) != one.outcome:
-                raise ConflictError(f"decision `{one.decision_id}` has another outcome already")
-        new = [
-            {"model": model, "decision_id": one.decision_id, "outcome": one.outcome, "observed_us": one.observed_at_us}
-            for one in outcomes
-            if one.decision_id not in known
-        ]
-        if new:
-            self._connection.execute(insert(table), new)
+        found = [(one.decision_id, one.outcome, one.observed_at_us) for one in outcomes]
+        self._add(tables.outcomes, "outcome", model, found)
 
     def of_model(self, model: str) -> Sequence[Outcome]:
         table = tables.outcomes
@@ -96,21 +80,25 @@ class SqlOutcomes:
         ]
 
     def add_realised(self, model: str, amounts: Sequence[Realised]) -> None:
-        known: dict[str, str] = {}
-        table = tables.realised
-        ids = [one.decision_id for one in amounts]
+        found = [(one.decision_id, one.realised, one.observed_at_us) for one in amounts]
+        self._add(tables.realised, "amount", model, found)
+
+    def _add(self, table: Table, what: str, model: str, found: Sequence[tuple[str, int | str, int]]) -> None:
+        """Add what is not there yet; the same again is nothing new, and another word on one decision is refused."""
+        known: dict[str, int | str] = {}
+        ids = [decision for decision, _, _ in found]
         for start in range(0, len(ids), _PIECE):
-            query = select(table.c.decision_id, table.c.amount).where(
+            query = select(table.c.decision_id, table.c[what]).where(
                 table.c.model == model, table.c.decision_id.in_(ids[start : start + _PIECE])
             )
-            known.update((row.decision_id, row.amount) for row in self._connection.execute(query))
-        for one in amounts:
-            if known.get(one.decision_id, one.realised) != one.realised:
-                raise ConflictError(f"decision `{one.decision_id}` has another amount already")
+            known.update((decision, value) for decision, value in self._connection.execute(query))
+        for decision, value, _ in found:
+            if known.get(decision, value) != value:
+                raise ConflictError(f"decision `{decision}` has another {what} already")
         new = [
-            {"model": model, "decision_id": one.decision_id, "amount": one.realised, "observed_us": one.observed_at_us}
-            for one in amounts
-            if one.decision_id not in known
+            {"model": model, "decision_id": decision, what: value, "observed_us": observed}
+            for decision, value, observed in found
+            if decision not in known
         ]
         if new:
             self._connection.execute(insert(table), new)

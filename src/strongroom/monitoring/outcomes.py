@@ -20,6 +20,20 @@ BATCH_LIMIT_BYTES: Final = 16 * 1024 * 1024
 _HEX: Final = frozenset("0123456789abcdef")
 
 
+def _check(decision_id: str, observed_at_us: int) -> None:
+    if len(decision_id) != 32 or not _HEX.issuperset(decision_id):
+        raise InvalidInputError("a decision id is 32 lower-case hexadecimal digits", field="decision_id", rule="id")
+    if not 0 <= observed_at_us < 2**53:
+        raise InvalidInputError("an instant is microseconds since 1970", field="observed_at_us", rule="range")
+
+
+def _check_batch(decisions: Sequence[str], words: str, field: str) -> None:
+    if not 0 < len(decisions) <= BATCH_LIMIT:
+        raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} {words}", field=field, rule="count")
+    if len(set(decisions)) != len(decisions):
+        raise InvalidInputError("a decision stands twice in the batch", field=field, rule="unique")
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One decision's outcome.
 
@@ -34,10 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     observed_at_us: int
 
     def __post_init__(self) -> None:
-        if len(self.decision_id) != 32 or not _HEX.issuperset(self.decision_id):
-            raise InvalidInputError("a decision id is 32 lower-case hexadecimal digits", field="decision_id", rule="id")
-        if not 0 <= self.observed_at_us < 2**53:
-            raise InvalidInputError("an instant is microseconds since 1970", field="observed_at_us", rule="range")
+        _check(self.decision_id, self.observed_at_us)
 
 
 class OutcomeBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,10 +59,7 @@ class OutcomeBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     outcomes: tuple[Outcome, ...]
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.outcomes) <= BATCH_LIMIT:
-            raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} outcomes", field="outcomes", rule="count")
-        if len({one.decision_id for one in self.outcomes}) != len(self.outcomes):
-            raise InvalidInputError("a decision stands twice in the batch", field="outcomes", rule="unique")
+        _check_batch([one.decision_id for one in self.outcomes], "outcomes", "outcomes")
 
     @staticmethod
     def decode(data: bytes) -> OutcomeBatch:
@@ -77,10 +85,7 @@ class Realised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     observed_at_us: int
 
     def __post_init__(self) -> None:
-        if len(self.decision_id) != 32 or not _HEX.issuperset(self.decision_id):
-            raise InvalidInputError("a decision id is 32 lower-case hexadecimal digits", field="decision_id", rule="id")
-        if not 0 <= self.observed_at_us < 2**53:
-            raise InvalidInputError("an instant is microseconds since 1970", field="observed_at_us", rule="range")
+        _check(self.decision_id, self.observed_at_us)
         if self.realised != repr(bound(self.realised)):
             raise InvalidInputError(
                 "a realised amount is the shortest decimal text of a finite number, such as 0.25",
@@ -101,10 +106,7 @@ class RealisedBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     realised: tuple[Realised, ...]
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.realised) <= BATCH_LIMIT:
-            raise InvalidInputError(f"a batch has 1 to {BATCH_LIMIT} amounts", field="realised", rule="count")
-        if len({one.decision_id for one in self.realised}) != len(self.realised):
-            raise InvalidInputError("a decision stands twice in the batch", field="realised", rule="unique")
+        _check_batch([one.decision_id for one in self.realised], "amounts", "realised")
 
     @staticmethod
     def decode(data: bytes) -> RealisedBatch:

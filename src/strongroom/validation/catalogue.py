@@ -96,6 +96,21 @@ def answer(
     )
 
 
+def in_its_words(test: TestResult) -> bool:
+    """Whether a result says of its test what the catalogue says: title, section, source, and which way is better."""
+    entry = CATALOGUE.get(test.rule)
+    if entry is None:
+        return False
+    suffix = test.id.removeprefix(f"{test.rule}/") if test.id != test.rule else ""
+    return (test.id, test.title, test.section, test.source, test.better) == (
+        f"{test.rule}/{suffix}" if suffix else test.rule,
+        f"{entry.title}: {suffix}" if suffix else entry.title,
+        entry.section,
+        entry.source,
+        entry.better,
+    )
+
+
 def reference_page() -> str:
     """The text of `docs/reference/validation-tests.md`."""
     lines = [

@@ -21,6 +21,7 @@ from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
+from strongroom.validation.catalogue import in_its_words
 from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
@@ -233,13 +234,14 @@ def examine(
 
 def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], found: BatteryResults) -> None:
     policy = ValidationPolicy.decode(inputs["policy.json"])
-    about = (found.model, found.manifest, found.battery, found.kind, found.tier)
+    about = (found.model, found.manifest, found.battery, found.kind, found.tier, found.title, found.owner)
     judged_by = (found.policy_version, found.confidence)
-    if about != (ref.name, ref.manifest, contract.kind, contract.kind, contract.tier) or judged_by != (
-        policy.version,
-        policy.confidence,
-    ):
+    asked = (ref.name, ref.manifest, contract.kind, contract.kind, contract.tier, contract.title, contract.owner)
+    if about != asked or judged_by != (policy.version, policy.confidence):
         raise SandboxError("the results are about something else", reason="output")
+    # a gate that reads its figure the other way round would let through what it is there to hold up
+    if not all(map(in_its_words, found.tests)):
+        raise SandboxError("the results describe a test otherwise than the catalogue", reason="output")
     named = {
         "contract.json": found.contract_sha256,
         contract.model_input: found.artifact_sha256,

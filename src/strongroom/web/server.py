@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError
-from strongroom.web.http import HEADS, Connection, Exchange, Handler
+from strongroom.web.http import HEAD_BYTES, HEADS, Connection, Exchange, Handler
 from strongroom.web.requests import Head, Limits
 from strongroom.wiring.node import TlsSettings
 
@@ -26,6 +26,8 @@ TLS_HANDSHAKE_S: Final = 5.0
 BACKLOG: Final = 1024
 MOST_HEADS: Final = 131_072
 """As many heads are remembered where there are so many callers; about 2 KB each."""
+HEADS_BYTES: Final = HEADS * HEAD_BYTES
+"""Bytes of all of them together: one caller who never sends the same head twice cannot fill the memory."""
 _BEGIN_CRL: Final = b"-----BEGIN X509 CRL-----"
 SAY_AGAIN_S: Final = 10.0
 OWN_DESCRIPTORS: Final = 128
@@ -258,6 +260,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.heads: OrderedDict[bytes, Head] = OrderedDict()
         self._heads_limit = HEADS
+        self._heads_bytes = 0
         self.stopping = False
         self.now = 0.0
         self.held_bytes = 0
@@ -313,15 +316,21 @@ class Server:
         """Remember a head or two of each caller; `HEADS` at least, `MOST_HEADS` at most."""
         self._heads_limit = max(HEADS, min(callers + callers // 4, MOST_HEADS))
         while len(self.heads) > self._heads_limit:
-            self.heads.popitem(last=False)
+            self._forget_oldest()
 
     def remember(self, raw: bytes, head: Head) -> None:
         """Keep a head that the handler has a memo for."""
         heads = self.heads
-        if len(heads) >= self._heads_limit:
-            # a plain dict would look for its first entry among all that left before
-            heads.popitem(last=False)
+        if raw not in heads:
+            self._heads_bytes += len(raw)
         heads[raw] = head
+        while len(heads) > self._heads_limit or self._heads_bytes > HEADS_BYTES:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        # a plain dict would look for its first entry among all that left before
+        raw, _ = self.heads.popitem(last=False)
+        self._heads_bytes -= len(raw)
 
     def admit(self, connection: Connection, address: str) -> bool:
         """Take a new connection in, if there is room for it."""
