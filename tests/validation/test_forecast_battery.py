@@ -184,14 +184,14 @@ def test_quantiles_out_of_order_and_a_forecast_without_a_number_are_caught() -> 
     crossed = forecast.Backtest(
         **{**{name: getattr(sound, name) for name in sound.__slots__}, "quantiles": sound.quantiles[:, ::-1]}
     )
-    tests = {test.rule: test for test in forecast.coverage_tests(crossed, contract())}
+    tests = {test.rule: test for test in forecast.coverage_tests(crossed)}
     assert tests["coverage.crossing"].figure == str(len(sound.actual))
     assert tests["coverage.winkler"].figure is None
     broken = sound.quantiles.copy()
     broken[0, 0] = np.nan
     lost = forecast.Backtest(**{**{name: getattr(sound, name) for name in sound.__slots__}, "quantiles": broken})
     known = forecast.known_series({"validation": _parts()[0]}, contract())
-    for test in [*forecast.coverage_tests(lost, contract()), *forecast.accuracy_tests(lost, known, contract())]:
+    for test in [*forecast.coverage_tests(lost), *forecast.accuracy_tests(lost, known, contract())]:
         assert test.figure is None
         assert "not finite" in (test.reason or "")
 

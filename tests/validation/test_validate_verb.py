@@ -186,6 +186,7 @@ class Repeating(InProcess):
         ("test", "title", "Passed with distinction"),
         ("test", "source", "the regulator"),
         ("test", "section", "data"),
+        ("test", "unit", "count"),
         ("test", "id", "discrimination.auc/of another"),
         ("results", "title", "Another model"),
         ("results", "owner", "somebody else"),

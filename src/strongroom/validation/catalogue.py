@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import ModelContract
+from strongroom.validation.entries.entry import OUTPUT, Entry
 from strongroom.validation.entries.equity_entries import EQUITY_ENTRIES
 from strongroom.validation.entries.every_kind_entries import EVERY_KIND_ENTRIES
 from strongroom.validation.entries.forecast_entries import FORECAST_ENTRIES
@@ -32,9 +34,17 @@ def better_of(rule: str) -> Literal["higher", "lower"]:
     Raises:
         InvalidInputError: the catalogue has no such rule.
     """
-    if rule not in CATALOGUE:
-        raise InvalidInputError(f"the catalogue has no test `{rule}`", rule="catalogue")
-    return CATALOGUE[rule].better
+    return _entry(rule).better
+
+
+def unit_of(rule: str, contract: ModelContract) -> str:
+    """The unit of a test's figure for a model.
+
+    Raises:
+        InvalidInputError: the catalogue has no such rule.
+    """
+    entry = _entry(rule)
+    return contract.output.unit if contract.kind in entry.in_output_unit else entry.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +63,11 @@ def answer(
     basis: Basis,
     *,
     suffix: str = "",
-    unit: str | None = None,
     interval: tuple[float, float] | NotEvaluable | None = None,
     p_value: float | None = None,
     details: Sequence[tuple[str, float | int | str]] = (),
 ) -> TestResult:
-    """A test's result in the words of the catalogue, not yet judged.
+    """A test's result in the words of the catalogue, not yet judged. `conclude` of an examination sets the unit.
 
     Args:
         rule: of the catalogue.
@@ -66,15 +75,12 @@ def answer(
         sentence: in plain language; replaced by the reason when there is no figure.
         basis: the sample.
         suffix: tells several answers to one rule apart.
-        unit: of the figure, where the rule measures in the unit of the model's output; None for the catalogue's.
         interval, p_value, details: as `TestResult` says.
 
     Raises:
         InvalidInputError: the catalogue has no such rule.
     """
-    entry = CATALOGUE.get(rule)
-    if entry is None:
-        raise InvalidInputError(f"the catalogue has no test `{rule}`", rule="catalogue")
+    entry = _entry(rule)
     missing = figure if isinstance(figure, NotEvaluable) else None
     return TestResult(
         id=f"{rule}/{suffix}" if suffix else rule,
@@ -83,7 +89,7 @@ def answer(
         section=entry.section,
         sentence=f"Not evaluable: {missing.reason}." if missing else sentence,
         figure=None if isinstance(figure, NotEvaluable) else _text(figure),
-        unit=entry.unit if unit is None else unit,
+        unit=entry.unit,
         better=entry.better,
         source=entry.source,
         sample=basis.role,
@@ -96,16 +102,17 @@ def answer(
     )
 
 
-def in_its_words(test: TestResult) -> bool:
-    """Whether a result says of its test what the catalogue says: title, section, source, and which way is better."""
+def in_its_words(test: TestResult, contract: ModelContract) -> bool:
+    """Whether a result says of its test what the catalogue says: title, section, unit, source, which way is better."""
     entry = CATALOGUE.get(test.rule)
     if entry is None:
         return False
     suffix = test.id.removeprefix(f"{test.rule}/") if test.id != test.rule else ""
-    return (test.id, test.title, test.section, test.source, test.better) == (
+    return (test.id, test.title, test.section, test.unit, test.source, test.better) == (
         f"{test.rule}/{suffix}" if suffix else test.rule,
         f"{entry.title}: {suffix}" if suffix else entry.title,
         entry.section,
+        unit_of(test.rule, contract),
         entry.source,
         entry.better,
     )
@@ -130,11 +137,25 @@ def reference_page() -> str:
             lines += [f"## {section.capitalize()}", ""]
         lines += [
             f"### `{entry.rule}`: {entry.title}", "",
-            f"- **Figure:** {entry.formula} (unit: {entry.unit}; {entry.better} is better)",
+            f"- **Figure:** {entry.formula} (unit: {_units(entry)}; {entry.better} is better)",
             f"- **Source:** {entry.source}",
             f"- **Edge cases:** {entry.edge_cases}", "",
         ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _entry(rule: str) -> Entry:
+    entry = CATALOGUE.get(rule)
+    if entry is None:
+        raise InvalidInputError(f"the catalogue has no test `{rule}`", rule="catalogue")
+    return entry
+
+
+def _units(entry: Entry) -> str:
+    if not entry.in_output_unit:
+        return entry.unit
+    own = "" if entry.unit == OUTPUT else f"{entry.unit}; for {', '.join(entry.in_output_unit)} "
+    return f"{own}that of the output"
 
 
 def _text(value: float | int) -> str:

@@ -240,7 +240,7 @@ def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], 
     if about != asked or judged_by != (policy.version, policy.confidence):
         raise SandboxError("the results are about something else", reason="output")
     # a gate that reads its figure the other way round would let through what it is there to hold up
-    if not all(map(in_its_words, found.tests)):
+    if not all(in_its_words(test, contract) for test in found.tests):
         raise SandboxError("the results describe a test otherwise than the catalogue", reason="output")
     named = {
         "contract.json": found.contract_sha256,

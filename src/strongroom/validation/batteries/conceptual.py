@@ -165,9 +165,7 @@ def effect_tests(
         found += [answer(rule, made, "", basis) for rule in ("sensitivity.effects", "sensitivity.stress")]
     else:
         sentence = f"`{made[0].name}` moves the score most: by {made[0].span:.4g} over its range, all else as it comes."
-        found.append(
-            answer("sensitivity.effects", made[0].span, sentence, basis, unit=unit, details=[("feature", made[0].name)])
-        )
+        found.append(answer("sensitivity.effects", made[0].span, sentence, basis, details=[("feature", made[0].name)]))
         moved = soundness.stressed(predict, rows, made, names, DEVIATIONS)
         sentence = ""
         if not isinstance(moved, NotEvaluable):
@@ -176,7 +174,7 @@ def effect_tests(
                 f"{moved:+.4g}."
             )
         details: list[tuple[str, float | int | str]] = [("standard deviations", DEVIATIONS)]
-        found.append(answer("sensitivity.stress", moved, sentence, basis, unit=unit, details=details))
+        found.append(answer("sensitivity.stress", moved, sentence, basis, details=details))
         tables.append(
             Table(
                 section="sensitivity", title="What moves the score",

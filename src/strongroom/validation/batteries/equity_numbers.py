@@ -79,7 +79,7 @@ def number_tests(people: People, unit: str) -> tuple[list[TestResult], tuple[Tab
     for name, reason in people.missing.items():
         tests += [answer(rule, reason, "", people.basis, suffix=name) for rule in RULES]
     for attribute in people.attributes:
-        test, told = _residuals(people, attribute, unit)
+        test, told = _residuals(people, attribute)
         apart, gaps = scores_test(people, attribute)
         tests += [test, apart]
         rows += [
@@ -90,7 +90,7 @@ def number_tests(people: People, unit: str) -> tuple[list[TestResult], tuple[Tab
     return tests, (_table(rows, unit),) if rows else ()
 
 
-def _residuals(people: People, attribute: Attribute, unit: str) -> tuple[TestResult, dict[int, tuple[str | None, ...]]]:
+def _residuals(people: People, attribute: Attribute) -> tuple[TestResult, dict[int, tuple[str | None, ...]]]:
     rule, coarse = "fairness.residual", attribute.veil.coarse
     came, told = people.sample.outcome.astype(np.float64), people.scores
     residual = came - told
@@ -101,7 +101,7 @@ def _residuals(people: People, attribute: Attribute, unit: str) -> tuple[TestRes
         member = attribute.codes == place
         gap = residual_gap(residual[member], residual[judged & ~member], people.level)
         if isinstance(gap, NotEvaluable):
-            return answer(rule, gap, "", people.basis, suffix=attribute.name, unit=unit), {}
+            return answer(rule, gap, "", people.basis, suffix=attribute.name), {}
         found.append((gap, place))
         rows[place] = (
             attribute.called(place), str(int(member.sum())), decimal(float(came[member].mean())),
@@ -120,7 +120,7 @@ def _residuals(people: People, attribute: Attribute, unit: str) -> tuple[TestRes
         f"{'low' if gap.apart >= 0 else 'high'} beside theirs. No other group is further off."
     )
     test = answer(
-        rule, size, sentence, people.basis, suffix=attribute.name, unit=unit,
+        rule, size, sentence, people.basis, suffix=attribute.name,
         interval=(rounded_down(ends[0], coarse), rounded_up(ends[1], coarse)),
         p_value=rounded_up(adjusted[worst], coarse),
         details=[("group", attribute.names[place]), ("groups compared", len(found))],

@@ -71,7 +71,7 @@ def implementation_tests(
     """Parity with the source model, and answers outside the output contract."""
     cuts = [bound(c.below) or 0.0 for c in contract.cut_offs[:-1]]
     rules = ["parity", "flips"] if CONTRACTS[contract.kind].decides else ["parity"]
-    unit, basis = contract.output.unit, reference.basis
+    basis = reference.basis
     same = parity(source, reference.scores, tolerance, cuts)
     found = []
     if isinstance(same, NotEvaluable):
@@ -82,7 +82,7 @@ def implementation_tests(
             f"{same.beyond:.2%} of them by more than {tolerance:g}."
         )
         details = [("share beyond tolerance", same.beyond), ("tolerance", tolerance)]
-        found = [answer("implementation.parity", same.largest, sentence, basis, unit=unit, details=details)]
+        found = [answer("implementation.parity", same.largest, sentence, basis, details=details)]
     if not isinstance(same, NotEvaluable) and "flips" in rules:
         sentence = (
             f"Conversion changed {same.flips} decisions out of {same.n:,}."

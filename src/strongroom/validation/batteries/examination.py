@@ -25,7 +25,7 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import Kind
 from strongroom.validation.batteries.artifact import Predict, open_model
 from strongroom.validation.batteries.scored import Scored
-from strongroom.validation.catalogue import Basis
+from strongroom.validation.catalogue import Basis, unit_of
 from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
 from strongroom.validation.results import BatteryResults, FormerRef, ProfileProof, SampleRef, TestResult
@@ -223,6 +223,7 @@ class Examination:
             `results.json`.
         """
         rules = {rule.test: rule for rule in self.battery.rules}
+        tests = [msgspec.structs.replace(test, unit=unit_of(test.rule, self.contract)) for test in tests]
         judged = tuple(judge(test, rules.get(test.rule)) for test in tests)
         verdict, reasons = conclude(self.battery, judged)
         contract, tables = self.contract, {"grades": (), "psi": (), "air": (), **parts}

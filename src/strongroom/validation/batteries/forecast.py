@@ -144,7 +144,7 @@ def backtest(sample: Scored, known: Known, contract: ModelContract) -> Backtest:
 
 def accuracy_tests(found: Backtest, known: Known, contract: ModelContract) -> list[TestResult]:
     """Errors of the median against the scale of the series, and against naive forecasts from the same origins."""
-    basis, unit, season = found.basis, contract.output.unit, series_of(contract).season
+    basis, season = found.basis, series_of(contract).season
     rules = ("mase", "wape", "bias", "pinball", "skill", "dm-naive", "dm-seasonal")
     if not np.isfinite(found.quantiles).all():
         return [answer(f"accuracy.{rule}", NotEvaluable("a forecast is not finite"), "", basis) for rule in rules]
@@ -173,7 +173,7 @@ def accuracy_tests(found: Backtest, known: Known, contract: ModelContract) -> li
         (f"quantile {q / 1000:g}", loss) for q, loss in zip(found.levels, parts, strict=True)
     ]
     sentence = f"Mean quantile loss over {len(parts)} quantiles."
-    tests.append(answer("accuracy.pinball", float(np.mean(parts)), sentence, basis, unit=unit, details=named))
+    tests.append(answer("accuracy.pinball", float(np.mean(parts)), sentence, basis, details=named))
     tests.append(_skill(found))
     for rule, guess, words in (
         ("accuracy.dm-naive", found.plain, "the last value"),
@@ -183,7 +183,7 @@ def accuracy_tests(found: Backtest, known: Known, contract: ModelContract) -> li
     return tests
 
 
-def coverage_tests(found: Backtest, contract: ModelContract) -> list[TestResult]:
+def coverage_tests(found: Backtest) -> list[TestResult]:
     """Do values fall into the intervals as often as promised, and are quantiles in order?"""
     basis = found.basis
     if not np.isfinite(found.quantiles).all():
@@ -223,7 +223,7 @@ def coverage_tests(found: Backtest, contract: ModelContract) -> list[TestResult]
     tests.append(answer("coverage.interval", share, sentence, basis, details=[("promised", found.promised)]))
     score = forecasting.winkler(found.actual, low, high, found.promised)
     sentence = "Mean width of the interval, with a penalty for each value outside."
-    tests.append(answer("coverage.winkler", score, sentence, basis, unit=contract.output.unit))
+    tests.append(answer("coverage.winkler", score, sentence, basis))
     return [*tests, order]
 
 
@@ -234,8 +234,7 @@ def implementation_tests(
     size = float(np.abs(source).mean()) if np.isfinite(source).all() and source.size else 0.0
     scale = np.float32(size) if size > 0.0 else np.float32(1.0)
     small = replace(reference, scores=(reference.scores / scale).astype(np.float32))
-    tests = every_kind.implementation_tests(source / float(scale), small, validation, contract, tolerance)
-    return [msgspec.structs.replace(t, unit="relative") if t.rule == "implementation.parity" else t for t in tests]
+    return every_kind.implementation_tests(source / float(scale), small, validation, contract, tolerance)
 
 
 def data_tests(development: Scored, found: Backtest, contract: ModelContract) -> list[TestResult]:

@@ -72,6 +72,7 @@ EQUITY_ENTRIES = (
         edge_cases="no protected attribute, or fewer than two groups of the policy's size: not evaluable; all "
         "residuals of a group equal, or an estimate that is not finite: not evaluable; credit conversion factors: "
         "only rows with anything undrawn",
+        in_output_unit=("lgd", "ead"),
     ),
     Entry(
         rule="fairness.smd",

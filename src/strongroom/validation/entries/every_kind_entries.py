@@ -63,13 +63,14 @@ EVERY_KIND_ENTRIES = (
         rule="implementation.parity",
         title="Distance to the source model",
         section="implementation",
-        unit="probability",
+        unit="relative",
         better="lower",
         formula="largest absolute difference between the source model's predictions and the ONNX artifact's on the "
         "reference sample; "
         "share of rows beyond the policy's tolerance",
         source="house rule; SR 26-2 on implementation verification",
         edge_cases="numbers of rows differ, or a prediction is not finite: not evaluable",
+        in_output_unit=("pd", "lgd", "ead", "fraud"),
     ),
     Entry(
         rule="implementation.flips",
@@ -195,6 +196,7 @@ EVERY_KIND_ENTRIES = (
         "score along the feature",
         source="Apley and Zhu 2020, eq. 15 and 16",
         edge_cases="a feature with one value is left out; none left: not evaluable",
+        in_output_unit=("forecast",),
     ),
     Entry(
         rule="sensitivity.stress",
@@ -206,6 +208,7 @@ EVERY_KIND_ENTRIES = (
         "rises, within the sample's extremes, less the mean score now",
         source="house policy",
         edge_cases="as the effects",
+        in_output_unit=("forecast",),
     ),
     Entry(
         rule="sensitivity.weak-spots",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from strongroom.validation.entries.entry import Entry
+from strongroom.validation.entries.entry import OUTPUT, Entry
 
 _NONE: Final = "a forecast that is not finite: not evaluable"
 
@@ -44,12 +44,13 @@ FORECAST_ENTRIES: Final = (
         rule="accuracy.pinball",
         title="Mean quantile loss",
         section="accuracy",
-        unit="output",
+        unit=OUTPUT,
         better="lower",
         formula="mean over quantiles and forecasts of q (y - f) above the forecast and (1 - q)(f - y) below it, in the "
         "unit of the output",
         source="Koenker and Bassett 1978",
         edge_cases=_NONE,
+        in_output_unit=("forecast",),
     ),
     Entry(
         rule="accuracy.skill",
@@ -112,12 +113,13 @@ FORECAST_ENTRIES: Final = (
         rule="coverage.winkler",
         title="Interval score",
         section="coverage",
-        unit="output",
+        unit=OUTPUT,
         better="lower",
         formula="mean width of the interval, plus 2 / (1 - coverage) times the distance of values outside, in the unit "
         "of the output",
         source="Winkler 1972; Gneiting and Raftery 2007",
         edge_cases="the median alone, or ends that cross: not evaluable",
+        in_output_unit=("forecast",),
     ),
     Entry(
         rule="coverage.crossing",

@@ -32,7 +32,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     )
     found = forecast.backtest(validation, known, contract)
     tests = forecast.accuracy_tests(found, known, contract)
-    tests += forecast.coverage_tests(found, contract)
+    tests += forecast.coverage_tests(found)
     job.say("stability, implementation, data")
     moved, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tests += moved
