@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,17 +13,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.package_folder import read_code, read_folder
 from strongroom.adapters.packaging import package
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.encoding import canonical
-from strongroom.errors import ConflictError, InvalidInputError, SandboxError, StrongroomError, UnsafeArtifactError
+from strongroom.errors import (
+    ConflictError,
+    InvalidInputError,
+    SandboxError,
+    StrongroomError,
+    TooLargeError,
+    UnsafeArtifactError,
+)
 from strongroom.registry.packages import read_package
-from strongroom.registry.training import SCRIPT_FILE, Training
+from strongroom.registry.training import CODE_FILES_LIMIT, SCRIPT_FILE, Training
 from strongroom.sealing.dsse import open_envelope
 from strongroom.sealing.statements import REPLICATION, read_statement
 from strongroom.validation.jobs import scan
-from strongroom.validation.jobs.replicate import _loaded
+from strongroom.validation.jobs.replicate import _loaded, _Source
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.ports import Job, JobResult
 from strongroom.validation.statistics.tables import read_table
@@ -56,13 +64,13 @@ def trained() -> Any:
     from strongroom.adapters.packaging import _sample
 
     held = _sample(DEVELOPMENT, FEATURES, "default", [], "development", event=True)
-    fitted = _loaded(SCRIPT.encode()).train(read_table(held, "x"), list(FEATURES), "default", {"C": "1.0"})
+    fitted = _loaded(SCRIPT.encode(), {}).train(read_table(held, "x"), list(FEATURES), "default", {"C": "1.0"})
     return convert(fitted, list(FEATURES), "onnxruntime")
 
 
 @cache
-def files(script: str | None = SCRIPT, **training: str) -> dict[str, bytes]:
-    """A package whose model came of SCRIPT, and which gives this script."""
+def files(script: str | None = SCRIPT, beside: tuple[tuple[str, str], ...] = (), **training: str) -> dict[str, bytes]:
+    """A package whose model came of SCRIPT, and which gives this script, and further modules `beside` it."""
     made, stated = trained(), contract()
     stated["output"] |= {"tensor": made.tensor, "column": made.column}
     stated["lineage"] = {"code_commit": "test", "parameters": {"C": "1.0"}, "environment": {}}
@@ -72,7 +80,9 @@ def files(script: str | None = SCRIPT, **training: str) -> dict[str, bytes]:
         package(
             made.model, Path(folder) / "p", contract=stated, outcome="default", development=DEVELOPMENT,
             reference=REFERENCE, predictions=made.answer(REFERENCE[list(FEATURES)].to_numpy("float32")),
-            training=None if script is None else script.encode(),
+            training=None if script is None else {
+                "train.py": script.encode(), **{path: text.encode() for path, text in beside}
+            },
         )  # fmt: skip
         return read_folder(Path(folder) / "p")
 
@@ -86,12 +96,17 @@ class Here:
     def run(self, job: Job) -> JobResult:
         self.ran.append(job.entry.rpartition(".")[2])
         assert ("train.py" in job.inputs) == (self.ran[-1] == "replicate"), "the comparison never meets the script"
+        finders = list(sys.meta_path)
         try:
             made = importlib.import_module(job.entry).run(job.inputs, dict(job.parameters))
         except StrongroomError as error:
             raise SandboxError(error.message, reason="exception") from error
         except Exception as error:
             raise SandboxError(f"{type(error).__name__}: {error}", reason="exception") from error
+        finally:  # in the sandbox the process ends
+            sys.meta_path[:] = finders
+            for name in [n for n, one in sys.modules.items() if isinstance(getattr(one, "__loader__", None), _Source)]:
+                del sys.modules[name]
         return JobResult(files=made, cpu_s=0.0, wall_s=0.0)
 
 
@@ -122,6 +137,87 @@ def test_other_bytes_are_judged_by_what_they_answer(script: str, tolerance: str,
     assert found.sample == digest_of(files()["reference.parquet"])
     assert (float(found.compared.largest) > 0.001) == (said == "differs")
     assert (found.compared.beyond > 0) == (said == "differs")
+
+
+PARTED = """
+from prepare import clean
+from fitting import fit
+
+def train(development, features, outcome, parameters):
+    import prepare.late
+    return fit(clean.matrix(development, features), development[outcome].to_numpy(), parameters)
+"""
+MODULES = (
+    ("fitting.py", "from prepare.scale import standard\n\ndef fit(rows, outcomes, parameters):\n"
+     "    return standard(float(parameters['C'])).fit(rows, outcomes)\n"),
+    ("prepare/clean.py", "import numpy as np\n\ndef matrix(development, features):\n"
+     "    return np.column_stack([development[name].to_numpy() for name in features])\n"),
+    ("prepare/late.py", ""),
+    ("prepare/scale.py", "from sklearn.linear_model import LogisticRegression\n"
+     "from sklearn.pipeline import make_pipeline\nfrom sklearn.preprocessing import StandardScaler\n\n"
+     "def standard(strength):\n    return make_pipeline(StandardScaler(), LogisticRegression(C=strength))\n"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sandbox", [Here(), pytest.param(LinuxSandbox(), marks=pytest.mark.slow)], ids=["", "walls"])
+def test_a_script_imports_the_modules_beside_it(sandbox: Any) -> None:
+    given = files(PARTED, MODULES)
+    assert findings(given) == set()
+    found = outcome(given, sandbox)
+    assert (found.outcome, found.reason) == ("same-bytes", "")
+    assert found.script == digest_of(PARTED.encode())
+    changed = files(PARTED, (*MODULES[:2], ("prepare/late.py", "# as before"), MODULES[3]))
+    assert outcome(changed).code not in (found.code, msgspec.UNSET), "it covers every file"
+    moved = files(PARTED, (*MODULES[:2], ("prepare/later.py", ""), MODULES[3]))
+    assert "No module named 'prepare.late'" in outcome(moved).reason
+    assert outcome(files()).code is msgspec.UNSET, "one file of code is the script, as it always was"
+
+
+def test_what_the_scan_does_not_know_as_code_is_refused() -> None:
+    given = files(PARTED, MODULES)
+    assert findings(given | {"training/prepare/late.py": b"key = 'AKIA" + b"A2" * 8 + b"'"}) >= {"secret"}
+    assert findings(given | {"training/more.py": b"x = 1"}, of=given) == {"foreign-file"}
+    assert findings({path: data for path, data in given.items() if path != "training/fitting.py"}, of=given) == {
+        "package-missing"
+    }
+
+
+def test_data_that_the_package_does_not_hold_are_given_by_whoever_has_them() -> None:
+    whole = files()["development.parquet"]
+    given = files(SCRIPT, data=digest_of(whole)) | {"development.parquet": files()["reference.parquet"]}
+    about = read_package(given).contract
+    missing = replicate_training(about, given, None, Here(), 7)
+    assert (missing.outcome, digest_of(whole)[:12] in missing.reason) == ("not-evaluable", True)
+    here = Here()
+    with pytest.raises(InvalidInputError, match="not those that the model was trained on"):
+        replicate_training(about, given, None, here, 7, data=given["reference.parquet"])
+    assert here.ran == []
+    found = replicate_training(about, given, None, here, 7, data=whole)
+    assert (found.outcome, found.data) == ("same-bytes", digest_of(whole))
+
+
+def test_a_folder_of_code_is_read_without_what_python_leaves(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    for path, text in (("train.py", PARTED), *MODULES, ("__pycache__/train.cpython-311.pyc", "\x00")):
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        (code / path).write_text(text)
+    assert {path for path, _ in MODULES} | {"train.py"} == read_code(code).keys()
+    assert read_code(code / "fitting.py").keys() == {"train.py"}
+    (code / "notes.md").write_text("none")
+    with pytest.raises(InvalidInputError, match=r"`notes.md` in `code` is no .py file"):
+        read_code(code)
+    (code / "notes.md").rename(tmp_path / "notes.md")
+    (code / "link.py").symlink_to(tmp_path / "notes.md")
+    with pytest.raises(UnsafeArtifactError, match="no links"):
+        read_code(code)
+    (code / "link.py").unlink()
+    for number in range(CODE_FILES_LIMIT - len(MODULES)):
+        (code / f"m{number}.py").write_text("")
+    with pytest.raises(TooLargeError, match=f"at most {CODE_FILES_LIMIT}"):
+        read_code(code)
+    (code / "train.py").unlink()
+    with pytest.raises(InvalidInputError, match=r"no `train.py`"):
+        read_code(code)
 
 
 def test_the_validators_sample_is_asked_where_there_is_one() -> None:
@@ -200,8 +296,8 @@ def test_a_training_that_makes_no_sense_is_refused(change: dict[str, Any]) -> No
         Training(**{"script": SCRIPT_FILE, **change})
 
 
-def findings(given: dict[str, bytes]) -> set[str]:
-    about = read_package(files()).contract
+def findings(given: dict[str, bytes], of: dict[str, bytes] | None = None) -> set[str]:
+    about = read_package(of or (given if "training/fitting.py" in given else files())).contract
     inputs = {f"file-{n}": data for n, data in enumerate(given.values())} | {"contract.json": canonical(about)}
     told = scan.run(inputs, {"files": [[f"file-{n}", path, "x"] for n, path in enumerate(given)]})
     return {one["rule"] for one in json.loads(told["scan.json"])["findings"] if one["severity"] == "refuse"}

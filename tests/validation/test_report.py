@@ -200,6 +200,10 @@ def test_stored_results_are_judged_by_another_policy_without_a_new_run() -> None
     assert rejudge(dossier(), POLICY_BYTES).after == "fail", "an open high finding"
     lacks = rejudge(calm, demanding({"section": "privacy", "by": "dpo"}).encode())
     assert (lacks.after, len([one for one in lacks.reasons if "privacy" in one])) == ("fail", 1)
+    told = json.loads(POLICY_BYTES)
+    told["batteries"] = [{**one, "replication": "same-bytes"} for one in told["batteries"]]
+    undone = rejudge(calm, canonical(told))
+    assert (undone.after, "has no code for it" in undone.reasons[-1], undone.rerun) == ("fail", True, ())
     policy["batteries"] = [one for one in policy["batteries"] if one["kind"] != "pd"] or [
         {**policy["batteries"][0], "kind": "other"}
     ]

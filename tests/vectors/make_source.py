@@ -76,6 +76,13 @@ TRAININGS = {
         ("of a file below a folder", training("training/deep/fit.py"), None),
         ("the data by digest", training(data=digest("data")), None),
         ("the widest tolerance", training(tolerance="0.01"), None),
+        ("a module beside it", training(modules=["training/clean.py"]), None),
+        (
+            "modules in folders",
+            training(modules=["training/a/__init__.py", "training/a/b/c.py", "training/_d.py"]),
+            None,
+        ),
+        ("32 files of code", training(modules=[f"training/m{n}.py" for n in range(31)]), None),
     ],
     "reject": [
         ("no script", "[training]\n", "schema"),
@@ -87,6 +94,15 @@ TRAININGS = {
         ("half of everything will do", training(tolerance="0.5"), "range"),
         ("a tolerance that is no number", training(tolerance="small"), "range"),
         ("an unknown key", training(packages=["evil"]), "schema"),
+        ("no module, in so many words", training(modules=[]), "count"),
+        ("33 files of code", training(modules=[f"training/m{n}.py" for n in range(32)]), "count"),
+        ("a module twice", training(modules=["training/m.py", "training/m.py"]), "unique"),
+        ("the script as a module", training(modules=["training/train.py"]), "unique"),
+        ("a module outside the folder", training(modules=["m.py"]), "module"),
+        ("a module up and out", training(modules=["training/../m.py"]), "module"),
+        ("a module that nobody can import", training(modules=["training/my-module.py"]), "module"),
+        ("a module that is a library", training(modules=["training/m.so"]), "module"),
+        ("a module and a folder of one name", training(modules=["training/m.py", "training/m/n.py"]), "folder"),
     ],
 }
 
@@ -112,6 +128,7 @@ def replications() -> dict[str, list[tuple[str, dict[str, Any]]]]:
     return {
         "accept": [
             ("the same bytes", replication()),
+            ("the same bytes, of several files of code", replication(code=digest("code"))),
             ("other bytes that answer alike", replication("within-tolerance", **other, compared=compared())),
             ("another model", replication("differs", **other, compared=compared(beyond=3, flips=1))),
             ("no script", replication("not-evaluable", reason="no script", **bare)),
@@ -132,6 +149,7 @@ def replications() -> dict[str, list[tuple[str, dict[str, Any]]]]:
             ("not evaluable, and yet a model", replication("not-evaluable", reason="no script")),
             ("no such outcome", replication("passed")),
             ("a digest that is none", replication(script="abc")),
+            ("a digest of code that is none", replication(code="abc")),
             ("an unknown field", replication(note="trust me")),
             ("another version", replication(v=2)),
         ],

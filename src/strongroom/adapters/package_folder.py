@@ -10,6 +10,7 @@ from pathlib import Path
 from strongroom.adapters.safe_files import sync_folder
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TooLargeError, UnsafeArtifactError
 from strongroom.registry.packages import FILES_LIMIT, PACKAGE_LIMIT
+from strongroom.registry.training import CODE_FILES_LIMIT, FOLDER, SCRIPT_FILE, SUFFIX
 from strongroom.sealing.manifest import DEPTH_LIMIT, check_path
 
 
@@ -43,6 +44,40 @@ def read_folder(folder: Path) -> dict[str, bytes]:
                 )
     finally:
         os.close(top)
+    return files
+
+
+def read_code(place: Path) -> dict[str, bytes]:
+    """The code of a training, by path from its folder on: one file, which is then `train.py`, or a folder with it.
+
+    What Python leaves in `__pycache__` is no code of anybody and left out.
+
+    Raises:
+        InvalidInputError: the folder holds something else than Python files, or no `train.py`.
+        TooLargeError: too many files.
+        UnsafeArtifactError, NotFoundError: as of `read_folder`.
+    """
+    name = SCRIPT_FILE.removeprefix(FOLDER)
+    if not place.is_dir():
+        return {name: place.read_bytes()}
+    files = {path: data for path, data in read_folder(place).items() if "__pycache__" not in path.split("/")}
+    other = next((path for path in files if not path.endswith(SUFFIX)), None)
+    if other is not None:
+        raise InvalidInputError(
+            f"`{other[:80]}` in `{place.name}` is no {SUFFIX} file, and a training has no others; take it out",
+            field="training", rule="suffix",
+        )  # fmt: skip
+    if name not in files:
+        raise InvalidInputError(
+            f"`{place.name}` has no `{name}`; it is the file with the function `train`", field="training",
+            rule="missing",
+        )  # fmt: skip
+    if len(files) > CODE_FILES_LIMIT:
+        raise TooLargeError(
+            f"`{place.name}` has {len(files)} files, and a training has at most {CODE_FILES_LIMIT}; leave out what the "
+            "script does not import",
+            field="training", rule="count",
+        )  # fmt: skip
     return files
 
 

@@ -23,7 +23,7 @@ from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeNam
 from strongroom.registry.kinds import COLUMNS, CONTRACTS
 from strongroom.registry.packages import Package, read_package
 from strongroom.registry.toml import complaint
-from strongroom.registry.training import SCRIPT_FILE
+from strongroom.registry.training import FOLDER, SCRIPT_FILE
 from strongroom.validation.trees.boosters import OUTPUT
 from strongroom.vocabulary import digest_of
 
@@ -55,7 +55,7 @@ def package(
     predictions: npt.ArrayLike | None = None,
     runtime: RuntimeName = "onnxruntime",
     beside: Mapping[str, bytes] | None = None,
-    training: bytes | None = None,
+    training: bytes | Mapping[str, bytes] | None = None,
 ) -> Package:
     """Write a package: `model.toml`, the model file, the samples, and the source model's predictions.
 
@@ -74,8 +74,9 @@ def package(
         predictions: of the source model on `reference`, shape [rows]; needed for bytes, else computed.
         runtime: what will run it. `xgboost` keeps an XGBoost model as it is, for XGBoost's own library: quicker on
             many rows, slower on one, and other bits than its ONNX.
-        training: the training script, so that others can train the model again (`strongroom replicate`);
-            `contract["training"]` may state the digest of the data and a tolerance.
+        training: the training script, or all files of the training by path with the script as `train.py`, so that
+            others can train the model again (`strongroom replicate`); `contract["training"]` may state the digest of
+            the data and a tolerance.
         beside: the files of `contract["source"]` and the statement of the conversion, by path (`strongroom convert`).
 
     Returns:
@@ -122,8 +123,12 @@ def package(
         output.setdefault("column", 0)
         plain["runtime"] = runtime
     if training is not None:
-        files[SCRIPT_FILE] = training
-        plain["training"] = {**plain.get("training", {}), "script": SCRIPT_FILE}
+        named = training if isinstance(training, Mapping) else {SCRIPT_FILE.removeprefix(FOLDER): training}
+        code = {FOLDER + path: data for path, data in named.items()}
+        files |= code
+        modules = [path for path in sorted(code) if path != SCRIPT_FILE]
+        stated_modules = {"modules": modules} if modules else {}
+        plain["training"] = {**plain.get("training", {}), "script": SCRIPT_FILE, **stated_modules}
     document = {
         **plain,
         "v": 1,

@@ -47,7 +47,7 @@ def package_source(
     sandbox: Sandbox,
     runtime: RuntimeName = "onnxruntime",
     tolerance: str = TOLERANCE,
-    training: bytes | None = None,
+    training: bytes | Mapping[str, bytes] | None = None,
 ) -> tuple[Package, ConversionPredicate]:
     """Convert a saved model in the sandbox and write the package: model, samples, source, statement of the conversion.
 

@@ -40,6 +40,7 @@ from strongroom.validation.reporting.dossier import (
     stands_for,
     tier_gap,
 )
+from strongroom.validation.reporting.training_chapter import replication_gap
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scans.scan import ScanPredicate
 from strongroom.validation.workshop.replication import ReplicationPredicate
@@ -174,15 +175,20 @@ def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence
     for one in earlier:
         reasons += _unsettled(one, means, at, policy.finding_rule, of=f" of version {one.ref.manifest[:12]}")
     contract = version.contract
-    demanded = policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
+    battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
+    demanded = battery.demanded
     if any(demand.by is msgspec.UNSET for demand in demanded):
         reasons += lacking(_judged_now(version, means, at, policy))
-    elif demanded or policy.tiering is not msgspec.UNSET:
-        # words are asked for and nothing else: no need to draw up what machines fill
+    elif demanded or any(one is not msgspec.UNSET for one in (policy.tiering, battery.replication)):
+        # no section may be filled by machines alone, so there is no need to draw them up
         texts = current(sections_of(version, means.blobs, means.register))
-        weak = tier_gap(policy, contract, version.author, texts)
-        reasons += [] if weak is None else [weak]
-        reasons += [gap.message for gap in gaps(contract.name, version.author, demanded, texts, frozenset())]
+        repeated = replications_of(version, means)
+        found = [
+            tier_gap(policy, contract, version.author, texts),
+            *(gap.message for gap in gaps(contract.name, version.author, demanded, texts, frozenset())),
+            replication_gap(contract.name, contract, battery.replication, repeated[-1] if repeated else None),
+        ]
+        reasons += [one for one in found if one is not None]
     if reasons:
         more = f"; and {len(reasons) - TOLD} more, which `strongroom report` shows" if len(reasons) > TOLD else ""
         told = "; also ".join(reasons[:TOLD])

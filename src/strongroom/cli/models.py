@@ -28,6 +28,29 @@ if TYPE_CHECKING:
     from strongroom.registry.versions import Version
 
 
+ContractOption = Annotated[
+    Path, typer.Option(exists=True, dir_okay=False, help="TOML with what model.toml should say.", show_default=False)
+]
+DevelopmentOption = Annotated[
+    Path, typer.Option(exists=True, dir_okay=False, help="Development sample, Parquet.", show_default=False)
+]
+ReferenceOption = Annotated[
+    Path, typer.Option(exists=True, dir_okay=False, help="Reference sample, Parquet.", show_default=False)
+]
+TrainingOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, help="Python that trains the model again: a file, or a folder with train.py."),
+]
+TrainingData = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="What it was trained on, Parquet, if not the development sample; it stays with you.",
+    ),
+]
+
+
 @command
 def package(
     folder: Annotated[Path, typer.Argument(help="New folder to write.", show_default=False)],
@@ -35,16 +58,9 @@ def package(
         Path,
         typer.Option(exists=True, dir_okay=False, help="ONNX file, float [rows, features] in.", show_default=False),
     ],
-    contract: Annotated[
-        Path,
-        typer.Option(exists=True, dir_okay=False, help="TOML with what model.toml should say.", show_default=False),
-    ],
-    development: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Development sample, Parquet.", show_default=False)
-    ],
-    reference: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Reference sample, Parquet.", show_default=False)
-    ],
+    contract: ContractOption,
+    development: DevelopmentOption,
+    reference: ReferenceOption,
     predictions: Annotated[
         Path,
         typer.Option(
@@ -58,9 +74,8 @@ def package(
     runtime: Annotated[
         Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost takes a .ubj file.")
     ] = "onnxruntime",
-    training: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Script that trains the model again, Python.")
-    ] = None,
+    training: TrainingOption = None,
+    training_data: TrainingData = None,
     as_json: Json = False,
 ) -> None:
     """Put a trained model and its samples into a package folder.
@@ -68,18 +83,19 @@ def package(
     Example: strongroom package pd-cards-1 --model m.onnx --contract c.toml --development d.parquet
     --reference r.parquet --predictions p.parquet
     """
+    from strongroom.adapters.package_folder import read_code
     from strongroom.adapters.packaging import package as write_package
 
     made = write_package(
         model.read_bytes(),
         folder,
-        contract=_stated(contract),
+        contract=_stated(contract, training, training_data),
         outcome=outcome,
         development=read_frame(development),
         reference=read_frame(reference),
         predictions=read_frame(predictions, "prediction")["prediction"].to_numpy(),
         runtime=runtime,
-        training=None if training is None else training.read_bytes(),
+        training=None if training is None else read_code(training),
     )
     tell(
         as_json,
@@ -98,24 +114,16 @@ def convert(
         Literal["sklearn", "lightgbm", "xgboost", "statsmodels", "mlflow"],
         typer.Option("--format", help="What the saved model is.", show_default=False),
     ],
-    contract: Annotated[
-        Path,
-        typer.Option(exists=True, dir_okay=False, help="TOML with what model.toml should say.", show_default=False),
-    ],
-    development: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Development sample, Parquet.", show_default=False)
-    ],
-    reference: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Reference sample, Parquet.", show_default=False)
-    ],
+    contract: ContractOption,
+    development: DevelopmentOption,
+    reference: ReferenceOption,
     outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
     runtime: Annotated[
         Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost keeps XGBoost as it is.")
     ] = "onnxruntime",
     tolerance: Annotated[str, typer.Option(help="Largest difference of a prediction taken as rounding.")] = "1e-05",
-    training: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Script that trains the model again, Python.")
-    ] = None,
+    training: TrainingOption = None,
+    training_data: TrainingData = None,
     as_json: Json = False,
 ) -> None:
     """Convert a saved model inside the sandbox, prove that it answers the same, and write the package.
@@ -123,6 +131,7 @@ def convert(
     Example: strongroom convert pd-cards-1 --source m.joblib --format sklearn --contract c.toml --development d.parquet
     --reference r.parquet
     """
+    from strongroom.adapters.package_folder import read_code
     from strongroom.adapters.sandbox_linux import LinuxSandbox
     from strongroom.adapters.source_packaging import package_source
 
@@ -130,14 +139,14 @@ def convert(
         source,
         form,
         folder,
-        contract=_stated(contract),
+        contract=_stated(contract, training, training_data),
         outcome=outcome,
         development=read_frame(development),
         reference=read_frame(reference),
         sandbox=LinuxSandbox(),
         runtime=runtime,
         tolerance=tolerance,
-        training=None if training is None else training.read_bytes(),
+        training=None if training is None else read_code(training),
     )
     figures = found.figures
     tell(
@@ -159,13 +168,23 @@ def convert(
     )
 
 
-def _stated(contract: Path) -> dict[str, Any]:
+def _stated(contract: Path, training: Path | None, data: Path | None) -> dict[str, Any]:
+    """What the contract says, with the digest of the data that the model was trained on."""
     import tomllib
 
+    from strongroom.vocabulary import digest_of
+
     try:
-        return tomllib.loads(contract.read_text())
+        stated = tomllib.loads(contract.read_text())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInputError(f"`{contract.name}` is not TOML: {error}", field="contract") from error
+    if data is not None:
+        if training is None:
+            raise InvalidInputError(
+                "--training-data belongs to a script that trains on them; name it with --training", field="training"
+            )
+        stated["training"] = {**stated.get("training", {}), "data": digest_of(data.read_bytes())}
+    return stated
 
 
 @command
@@ -319,11 +338,15 @@ def replicate(
     model: ModelArgument,
     room: RoomOption,
     home: HomeOption,
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="What it was trained on, Parquet, if not in the package."),
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
-    """Train a scanned version again from its own script, in the sandbox, and compare; the report shows the outcome.
+    """Train a scanned version again from its own code, in the sandbox, and compare; the report shows the outcome.
 
     Example: strongroom replicate pd-cards --room credit --home ~/vera
     """
@@ -334,7 +357,8 @@ def replicate(
         at_desk(room, room_passphrase, home, passphrase_file) as desk,
         console.status("training again in the sandbox ..."),
     ):
-        done = submitting.replicate(desk, find_version(desk.room, model).ref)
+        given = None if data is None else data.read_bytes()
+        done = submitting.replicate(desk, find_version(desk.room, model).ref, given)
     tell(
         as_json,
         {

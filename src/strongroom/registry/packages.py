@@ -5,7 +5,7 @@ The model is ONNX, or XGBoost's UBJSON where `model.toml` says that its native l
 A model that was converted from a saved one has that beside it, and the statement of its conversion, where `model.toml`
 has a `[source]`. Source files are the one role without a form: nothing but a job in the sandbox reads them. A hardened
 model has the one that it was made from beside it, below `before/`, where `model.toml` has a `[hardening]`. Where it
-has a `[training]`, the script is there, which nothing but a job in the sandbox runs.
+has a `[training]`, its code is there, which nothing but a job in the sandbox runs.
 
 An allow-list by name, suffix and first bytes. What a pickle, archive or link would do is never found out, because
 nothing of that kind gets in under another role than `source`, which nobody opens. Deeper checks
@@ -26,11 +26,11 @@ from strongroom.registry.former import read_former
 from strongroom.registry.hardening import CONTRACT, MANIFEST
 from strongroom.registry.source import CONVERSION_FILE, SOURCE_LIMIT
 from strongroom.registry.toml import FILE, read_contract
-from strongroom.registry.training import SCRIPT_LIMIT, SUFFIX
+from strongroom.registry.training import CODE_FILES_LIMIT, SCRIPT_LIMIT, SUFFIX
 from strongroom.sealing.manifest import Manifest, build_manifest, check_path
 from strongroom.vocabulary import ModelRef
 
-FILES_LIMIT = 16
+FILES_LIMIT = 16 + CODE_FILES_LIMIT
 MODEL_LIMIT = 512 * 1024 * 1024
 SAMPLE_LIMIT = 512 * 1024 * 1024
 PACKAGE_LIMIT = 1024 * 1024 * 1024
@@ -121,7 +121,7 @@ def roles_of(contract: ModelContract) -> dict[str, str]:
     if not isinstance(contract.hardening, msgspec.UnsetType):
         roles |= {contract.hardening.model: "former-model", CONTRACT: "former-contract", MANIFEST: "former-manifest"}
     if not isinstance(contract.training, msgspec.UnsetType):
-        roles[contract.training.script] = "training"
+        roles |= dict.fromkeys(contract.training.code, "training")
     return roles
 
 

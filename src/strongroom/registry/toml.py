@@ -81,7 +81,7 @@ def _check(contract: ModelContract) -> None:
     if not isinstance(contract.hardening, msgspec.UnsetType):
         paths += [contract.hardening.model, CONTRACT, MANIFEST]
     if not isinstance(contract.training, msgspec.UnsetType):
-        paths += [contract.training.script]
+        paths += contract.training.code
     for path in paths:
         check_path(path)
     if len({path.casefold() for path in paths}) != len(paths):

@@ -24,6 +24,8 @@ from strongroom.validation.tiering import Tiering
 from strongroom.vocabulary import lies_in, parse_jurisdiction, parse_name
 
 BatteryVerdict = Literal["pass", "amber", "fail"]
+ReplicationDemand = Literal["same-bytes", "within-tolerance"]
+"""What must have come of training a model again: the same bytes, or at least a model that answers alike."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,12 +85,14 @@ class Battery(_Part, frozen=True, kw_only=True):
     """The rules for models of one kind and tier. Without a gate there would be nothing to fail.
 
     `sections` are those of the report that must not be empty before anybody approves; left out, none must.
+    `replication` is what must have come of training the model again by then; left out, nobody must have done so.
     """
 
     kind: str
     tier: int
     rules: tuple[Rule, ...]
     sections: tuple[SectionDemand, ...] | msgspec.UnsetType = msgspec.UNSET
+    replication: ReplicationDemand | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def demanded(self) -> tuple[SectionDemand, ...]:
@@ -109,7 +113,8 @@ class Battery(_Part, frozen=True, kw_only=True):
 
 
 class LocalRules(_Part, frozen=True, kw_only=True):
-    """What a jurisdiction asks beyond the battery of a kind and tier: more rules, or stricter ones, and more sections.
+    """What a jurisdiction asks beyond the battery of a kind and tier: more rules, or stricter ones, more sections, and
+    training done again.
 
     It can add and tighten, never relax: see `ValidationPolicy.battery`.
     """
@@ -119,13 +124,14 @@ class LocalRules(_Part, frozen=True, kw_only=True):
     tier: int
     rules: tuple[Rule, ...] = ()
     sections: tuple[SectionDemand, ...] = ()
+    replication: ReplicationDemand | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_jurisdiction(self.jurisdiction)
         names = [rule.test for rule in self.rules]
         if len(set(names)) != len(names):
             raise InvalidInputError(f"the rules of {self.jurisdiction} name a test twice", rule="unique")
-        if not self.rules and not self.sections:
+        if not self.rules and not self.sections and self.replication is msgspec.UNSET:
             raise InvalidInputError(f"the rules of {self.jurisdiction} ask nothing", field="local", rule="empty")
 
 
@@ -472,6 +478,7 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
 
 
 _ROLES: tuple[Role, ...] = ("information", "advisory", "gate")
+_OUTCOMES: tuple[object, ...] = ("same-bytes", "within-tolerance")
 
 
 def _tightened(battery: Battery, local: LocalRules) -> Battery:
@@ -481,7 +488,14 @@ def _tightened(battery: Battery, local: LocalRules) -> Battery:
     known = {(demand.section, str(demand.by)) for demand in battery.demanded}
     more = tuple(demand for demand in local.sections if (demand.section, str(demand.by)) not in known)
     sections = (*battery.demanded, *more) or msgspec.UNSET
-    return Battery(kind=battery.kind, tier=battery.tier, rules=tuple(rules.values()), sections=sections)
+    asked = [one.replication for one in (battery, local) if one.replication is not msgspec.UNSET]
+    return Battery(
+        kind=battery.kind,
+        tier=battery.tier,
+        rules=tuple(rules.values()),
+        sections=sections,
+        replication=min(asked, default=msgspec.UNSET, key=_OUTCOMES.index),
+    )
 
 
 def _stricter(one: Rule, other: Rule) -> Rule:

@@ -163,9 +163,11 @@ def validate(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None
     return validated
 
 
-def replicate(desk: AtDesk, ref: ModelRef) -> replicating.Replicated:
-    """Have the validation service train a version again from its own script."""
-    room, who = desk.room, desk.ask("replicate", "Model", ref.name)
+def replicate(desk: AtDesk, ref: ModelRef, data: bytes | None = None) -> replicating.Replicated:
+    """Have the validation service train a version again from its own code, on `data` where the package has not got
+    what it was trained on."""
+    body = b"" if data is None else canonical({"data": digest_of(data)})
+    room, who = desk.room, desk.ask("replicate", "Model", ref.name, body)
     return replicating.replicate(
         room.office,
         who,
@@ -175,4 +177,5 @@ def replicate(desk: AtDesk, ref: ModelRef) -> replicating.Replicated:
         vault=room.vault,
         sandbox=desk.sandbox,
         signer=room.keys.signer("validation-service"),
+        data=data,
     )

@@ -1,9 +1,10 @@
-"""A sandbox job: run the package's training script, and leave the model file that comes of it.
+"""A sandbox job: run the package's training code, and leave the model file that comes of it.
 
 The script is its author's code and may say anything of itself, so this job's word counts for nothing but its files:
 another job, which never meets the script, compares the models (`replication_check`).
 
-Inputs: `contract.json` (ModelContract), `train.py`, `development.parquet`.
+Inputs: `contract.json` (ModelContract), `train.py`, `development.parquet` (what the model was trained on), and the
+modules of the training by their paths.
 Outputs: `model.onnx` or `model.ubj`; `trained.json` (Trained).
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -20,6 +22,7 @@ from typing import Any
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.training import FOLDER, SUFFIX
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.scans.scan import plain
 from strongroom.validation.statistics.tables import read_table
@@ -39,7 +42,7 @@ def run(inputs: Mapping[str, bytes], _: dict[str, Any]) -> dict[str, bytes]:
     """
     contract = parse_as(inputs["contract.json"], ModelContract)
     table = read_table(inputs["development.parquet"], "development")
-    train = getattr(_loaded(inputs["train.py"]), "train", None)
+    train = getattr(_loaded(inputs["train.py"], inputs), "train", None)
     if not callable(train):
         raise InvalidInputError("the training script defines no function `train`", field="script", rule="train")
     names = [feature.name for feature in contract.input.features]
@@ -58,7 +61,7 @@ def run(inputs: Mapping[str, bytes], _: dict[str, Any]) -> dict[str, bytes]:
     return {contract.model_input: model, TRAINED: canonical(told)}
 
 
-class _Script(importlib.abc.InspectLoader):
+class _Source(importlib.abc.InspectLoader):
     """A module whose source is in memory: there is no folder here that it could lie in."""
 
     def __init__(self, source: bytes) -> None:
@@ -68,9 +71,26 @@ class _Script(importlib.abc.InspectLoader):
         return importlib.util.decode_source(self._source)
 
 
-def _loaded(source: bytes) -> ModuleType:
-    loader = _Script(source)
+class _Modules(importlib.abc.MetaPathFinder):
+    """The modules of a training, found before installed ones, as Python finds those beside a script."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = {path.removeprefix(FOLDER): data for path, data in files.items() if path.startswith(FOLDER)}
+
+    def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        place = fullname.replace(".", "/")
+        if (source := self._files.get(place + SUFFIX)) is not None:
+            return importlib.machinery.ModuleSpec(fullname, _Source(source))
+        if any(file.startswith(f"{place}/") for file in self._files):
+            source = self._files.get(f"{place}/__init__{SUFFIX}", b"")
+            return importlib.machinery.ModuleSpec(fullname, _Source(source), is_package=True)
+        return None
+
+
+def _loaded(source: bytes, files: Mapping[str, bytes]) -> ModuleType:
+    loader = _Source(source)
     module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec(NAME, loader))
+    sys.meta_path.insert(0, _Modules(files))  # it stays: `train` may import when it is called
     loader.exec_module(module)
     return module
 

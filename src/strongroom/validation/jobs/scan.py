@@ -164,9 +164,9 @@ def _sources(contract: ModelContract) -> tuple[str, ...]:
     return () if isinstance(contract.source, msgspec.UnsetType) else contract.source.files
 
 
-def _script(contract: ModelContract) -> str | None:
-    """The one program that a package may hold; it is read as text here."""
-    return None if isinstance(contract.training, msgspec.UnsetType) else contract.training.script
+def _code(contract: ModelContract) -> tuple[str, ...]:
+    """The programs that a package may hold, those of its training; they are read as text here."""
+    return () if isinstance(contract.training, msgspec.UnsetType) else contract.training.code
 
 
 def _conversion(files: Mapping[str, bytes], contract: ModelContract, findings: _Findings) -> None:
@@ -216,7 +216,7 @@ def _licences(
 def _expected(contract: ModelContract) -> list[str]:
     samples = contract.samples
     named = [samples.model, samples.development, samples.reference, samples.predictions, samples.protected]
-    named.append(_script(contract))
+    named += _code(contract)
     converted = [*_sources(contract), CONVERSION_FILE] if _sources(contract) else []
     former = _former_model(contract)
     hardened = [] if former is None else [former, CONTRACT, MANIFEST]
@@ -247,7 +247,7 @@ def _familiar(path: str, data: bytes, contract: ModelContract, findings: _Findin
         if path not in _expected(contract):
             findings.add("foreign-file", path, "the contract names no such sample")
         return path in _expected(contract)
-    if path != _script(contract) and not lower.endswith(TEXT_SUFFIXES):
+    if path not in _code(contract) and not lower.endswith(TEXT_SUFFIXES):
         findings.add("foreign-file", path, "a package holds one model, Parquet, and text (.json .md .toml .txt) only")
         return False
     if len(data) > RULES.text_bytes:

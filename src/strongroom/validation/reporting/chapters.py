@@ -13,7 +13,7 @@ from strongroom.validation.reporting import battery_blocks, proof_chapters, repo
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Grid, Note, Report, ReportSection, Words
 from strongroom.validation.reporting.dossier import Dossier, gaps, tier_gap
 from strongroom.validation.reporting.proof_chapters import when
-from strongroom.validation.reporting.training_chapter import replication
+from strongroom.validation.reporting.training_chapter import replication, replication_gap
 from strongroom.validation.sections import TITLES, SectionKey
 
 PARAMETERS = {
@@ -41,11 +41,14 @@ def draw_up(dossier: Dossier) -> Report:
     }
     filled = frozenset(key for key, found in blocks.items() if found)
     missing: dict[SectionKey, list[str]] = {}
-    for gap in gaps(contract.name, dossier.author, dossier.demands, dossier.texts, filled):
+    for gap in gaps(contract.name, dossier.author, dossier.battery.demanded, dossier.texts, filled):
         missing.setdefault(gap.section, []).append(gap.message)
     weak = tier_gap(dossier.policy, contract, dossier.author, dossier.texts)
     if weak is not None:
         missing.setdefault("identity", []).append(weak)
+    undone = replication_gap(contract.name, contract, dossier.battery.replication, dossier.replication)
+    if undone is not None:
+        missing.setdefault("development", []).append(undone)
     headline, summary = HEADLINES[results.verdict if results else "open"]
     counts = {name: sum(test.verdict == name for test in results.tests) for name in report.VERDICTS} if results else {}
     return Report(

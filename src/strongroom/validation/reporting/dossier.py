@@ -14,7 +14,7 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import SampleStatement
 from strongroom.validation.findings import SEVERITIES, Finding
 from strongroom.validation.human_text import Signed
-from strongroom.validation.policy import SectionDemand, ValidationPolicy
+from strongroom.validation.policy import Battery, SectionDemand, ValidationPolicy
 from strongroom.validation.reporting.blocks import Block
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scans.scan import ScanPredicate
@@ -169,10 +169,10 @@ class Dossier:
     command: str = ""
 
     @property
-    def demands(self) -> tuple[SectionDemand, ...]:
-        """Sections that the policy does not let be empty for this kind, tier and place."""
+    def battery(self) -> Battery:
+        """What the policy asks of this kind, tier and place."""
         contract = self.contract
-        return self.policy.battery(contract.kind, contract.tier, contract.jurisdictions).demanded
+        return self.policy.battery(contract.kind, contract.tier, contract.jurisdictions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import UnsetType
 
+from strongroom.registry.contract import ModelContract
+from strongroom.validation.policy import ReplicationDemand
 from strongroom.validation.reporting import report
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Item, Items, Note
 from strongroom.validation.reporting.dossier import Dossier
@@ -32,6 +34,41 @@ def replication_words(said: ReplicationPredicate) -> str:
     )
 
 
+def replication_gap(
+    model: str, contract: ModelContract, demand: ReplicationDemand | UnsetType, said: ReplicationPredicate | None
+) -> str | None:
+    """Why what came of training the model again is not what the policy demands, with the verb that helps; or None.
+
+    Args:
+        model: name, or model@digits, for the command.
+        contract: of the version.
+        demand: of the policy; unset, nothing is demanded.
+        said: the latest outcome, if there is one.
+    """
+    if isinstance(demand, UnsetType) or (said and said.outcome in ("same-bytes", demand)):
+        return None
+    wanted = "that gives its very bytes" if demand == "same-bytes" else "that gives its answers"
+    if isinstance(contract.training, UnsetType):
+        return (
+            f"the policy demands training {wanted}, and the package has no code for it; submit one made with "
+            "`--training`"
+        )
+    if said is None:
+        return f"the policy demands training {wanted}, and nobody has repeated it; `strongroom replicate {model}` does"
+    if said.outcome == "not-evaluable":
+        return (
+            f"the policy demands training {wanted}, and the package does not hold its data; "
+            f"`strongroom replicate {model} --data` takes them"
+        )
+    came = {
+        "failed": "it failed", "differs": "another model came out", "within-tolerance": "other bytes came out",
+    }[said.outcome]  # fmt: skip
+    return (
+        f"the policy demands training {wanted}, and when it was repeated {came}; section 6 of `strongroom report "
+        f"{model}` says more; mend the code and submit anew"
+    )
+
+
 def replication(d: Dossier) -> Iterable[Block]:
     """The latest outcome, or why there is none."""
     said = d.replication
@@ -44,7 +81,12 @@ def replication(d: Dossier) -> Iterable[Block]:
     verdict = _MARKS.get(said.outcome, "not-evaluable")
     yield Items((Item(verdict, report.VERDICTS[verdict], f"Training repeated: {replication_words(said)}"),))
     facts = [("Training repeated", when(said.at_us)), ("Served model", said.artifact)]
-    told = (("Script", said.script), ("Training data", said.data), ("Model that came out", said.replica))
+    told = (
+        ("Script", said.script),
+        ("All code", said.code),
+        ("Training data", said.data),
+        ("Model that came out", said.replica),
+    )
     facts += [(name, digest) for name, digest in told if not isinstance(digest, UnsetType)]
     if not isinstance(said.tools, UnsetType):
         facts.append(("Libraries", ", ".join(f"{name} {number}" for name, number in sorted(said.tools.items()))))

@@ -1,4 +1,4 @@
-"""The verb `replicate`: train a version again from its own script, sign what came of it, put it on its shelf."""
+"""The verb `replicate`: train a version again from its own code, sign what came of it, put it on its shelf."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def replicate(
     vault: Vault,
     sandbox: Sandbox,
     signer: Signer,
+    data: bytes | None = None,
 ) -> Replicated:
     """Run a version's training script in the sandbox. The version stays where it is; the report shows the outcome.
 
@@ -57,8 +58,10 @@ def replicate(
         vault: where version and sample lie; receives the signed statement.
         sandbox: where the script runs.
         signer: the validation service's key.
+        data: the file that the model was trained on, where the package does not hold it. It is kept nowhere.
 
     Raises:
+        InvalidInputError: `data` is not the file that the contract names.
         ConflictError: the version was not scanned yet, or came to its end.
         TamperedError: version or sample are not what their people signed.
         NotFoundError, NotPermittedError, UnavailableError: as usual.
@@ -71,7 +74,7 @@ def replicate(
             )
         model, _ = open_version(version, people=people, vault=vault)
         rows = None if version.sample is None else open_sample(version, vault=vault)[VALIDATION_FILE]
-        predicate = replicate_training(version.contract, model.files, rows, sandbox, micros(at))
+        predicate = replicate_training(version.contract, model.files, rows, sandbox, micros(at), data=data)
         statement = vault.blobs.put(sign_envelope(make_statement(ref, REPLICATION, predicate), signer))
         books.versions.save(version.with_paper(Paper("replication", statement)))
         books.note(manifest=ref.manifest, statement=statement, outcome=predicate.outcome)

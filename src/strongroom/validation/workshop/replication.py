@@ -1,4 +1,4 @@
-"""Training done again from the package's own script and data, in the sandbox, and the result held against the model.
+"""Training done again from the package's own code and its data, in the sandbox, and the result held against the model.
 
 Two jobs: the first runs the script and leaves a model file; the second, which never meets the script, lets both models
 answer the same rows. Equal bytes need no second job.
@@ -14,6 +14,7 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, SandboxError, StrongroomError
 from strongroom.registry.contract import ModelContract, bound
+from strongroom.sealing.manifest import build_manifest
 from strongroom.validation.ports import MIB, Isolation, Job, Limits, Sandbox
 from strongroom.vocabulary import Digest, digest_of, parse_digest
 
@@ -59,6 +60,7 @@ class ReplicationPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         reason: why, for the last two; else empty.
         artifact: digest of the served model file.
         script, data: digests of what was run and of the sample that it was given; absent without a script.
+        code: digest of the manifest (format 4, role `training`) of script and modules; absent without modules.
         replica: digest of the model file that came out; absent where none did.
         compared: absent where bytes are the same or none came out.
         sample: digest of the rows that both answered, and its role; absent with `compared`.
@@ -74,6 +76,7 @@ class ReplicationPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     artifact: Digest
     at_us: int
     script: Digest | msgspec.UnsetType = msgspec.UNSET
+    code: Digest | msgspec.UnsetType = msgspec.UNSET
     data: Digest | msgspec.UnsetType = msgspec.UNSET
     replica: Digest | msgspec.UnsetType = msgspec.UNSET
     compared: Compared | msgspec.UnsetType = msgspec.UNSET
@@ -83,7 +86,7 @@ class ReplicationPredicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     isolation: Isolation | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        for digest in (self.artifact, self.script, self.data, self.replica, self.sample):
+        for digest in (self.artifact, self.script, self.code, self.data, self.replica, self.sample):
             if not isinstance(digest, msgspec.UnsetType):
                 parse_digest(digest)
         if bool(self.reason) != (self.outcome in ("failed", "not-evaluable")):
@@ -107,6 +110,7 @@ def replicate_training(
     sandbox: Sandbox,
     at_us: int,
     limits: Limits = LIMITS,
+    data: bytes | None = None,
 ) -> ReplicationPredicate:
     """Train again and compare.
 
@@ -117,8 +121,10 @@ def replicate_training(
         sandbox: where the script runs, and nowhere else.
         at_us: now.
         limits: of each job.
+        data: the file that the model was trained on, Parquet, where the package does not hold it.
 
     Raises:
+        InvalidInputError: `data` is not the file that the contract names.
         UnavailableError: this machine cannot isolate.
     """
     served = files[contract.samples.model]
@@ -127,20 +133,31 @@ def replicate_training(
         return ReplicationPredicate(
             v=1, outcome="not-evaluable", reason="the package gives no training script", artifact=artifact, at_us=at_us
         )
-    script, development = files[training.script], files[contract.samples.development]
+    code, development = {path: files[path] for path in training.code}, files[contract.samples.development]
+    named = digest_of(development) if isinstance(training.data, msgspec.UnsetType) else training.data
+    if data is not None and digest_of(data) != named:
+        raise InvalidInputError(
+            f"the given data are not those that the model was trained on: their digest is {digest_of(data)[:12]}, and "
+            f"the contract names {named[:12]}; give that file",
+            field="data", rule="digest",
+        )  # fmt: skip
+    learnt = development if data is None else data
     known = ReplicationPredicate(
         v=1,
         outcome="not-evaluable",
-        reason="the package does not hold the data that the script was run on: its digest is another",
+        reason="the package does not hold the data that the script was run on, and nobody gave them; their digest is "
+        f"{named[:12]}",
         artifact=artifact,
         at_us=at_us,
-        script=digest_of(script),
-        data=digest_of(development),
+        script=digest_of(code[training.script]),
+        code=build_manifest(code, dict.fromkeys(code, "training")).digest if len(code) > 1 else msgspec.UNSET,
+        data=digest_of(learnt),
         tolerance=training.tolerance,
     )
-    if not isinstance(training.data, msgspec.UnsetType) and training.data != known.data:
+    if named != known.data:
         return known
-    given = {"contract.json": canonical(contract), "train.py": script, "development.parquet": development}
+    given = {"contract.json": canonical(contract), "train.py": code.pop(training.script)}
+    given |= {"development.parquet": learnt, **code}
     try:
         ran = sandbox.run(Job(entry=TRAIN, inputs=given, limits=limits))
         replica = ran.files[contract.model_input]
