@@ -238,8 +238,8 @@ class LossyDisk:
             self._folder(path.parent).change({path.name: inode})
         return LossyFile(self, inode)
 
-    def read(self, path: Path) -> bytes:
-        return bytes(self._inode(path).live)
+    def read(self, path: Path | str) -> bytes:
+        return bytes(self._inode(Path(path)).live)
 
     def names(self, folder: Path) -> list[str]:
         return sorted(self._folder(folder).live)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ SIGNATURES_LIMIT = 64
 NOTE_LIMIT = 64 * 1024
 KEY_BYTES = 32
 _DASH = "\u2014 ".encode()
+_UNFIT = re.compile(r"[\s+\x00-\x1f\x7f]")
+_CONTROL = bytes(byte for byte in range(0x20) if byte != 0x0A)
 
 
 def check_key_name(name: str) -> str:
@@ -35,7 +38,7 @@ def check_key_name(name: str) -> str:
     Raises:
         InvalidInputError: it has.
     """
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 or ord(c) == 0x7F for c in name):
+    if not name or _UNFIT.search(name):
         raise InvalidInputError("a key name is not empty and has no space, plus or control character", rule="key-name")
     return name
 
@@ -249,7 +252,7 @@ class Note:
             data.decode()
         except UnicodeDecodeError as error:
             raise InvalidInputError("a note is UTF-8", rule="note") from error
-        if any(byte < 0x20 and byte != 0x0A for byte in data):
+        if len(data.translate(None, _CONTROL)) != len(data):
             raise InvalidInputError("a note has no control characters", rule="note")
         text, blank, lines = data.rpartition(b"\n\n")
         if not blank or not lines.endswith(b"\n"):
