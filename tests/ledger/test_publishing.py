@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ from strongroom.adapters.memory_tiles import MemoryTiles
 from strongroom.adapters.shard_files import FileShard
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.publication import TileStore
+from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.publishing import Publication, PublicationSettings, open_store
 from tests.ledger.samples import ORIGIN, log_key, records
 
@@ -95,3 +100,66 @@ def test_settings_that_are_refused_and_say_no_secret(kind: str, url: str, alarm:
     with pytest.raises(InvalidInputError) as refused:
         PublicationSettings(kind=kind, url=url, alarm_after_s=alarm)  # type: ignore[arg-type]
     assert "secret" not in refused.value.message
+
+
+def test_a_segment_under_way_holds_up_neither_a_publication_nor_the_closing(tmp_path: Path) -> None:
+    shard = FileShard.create(tmp_path / "log", ORIGIN, KEY, segment_bytes=1024 * 1024)
+    segments = tmp_path / "log" / "segments"
+    published: list[int] = []
+
+    def between() -> None:
+        shard.append(records(len(published) * 5, 5))
+        published.append(shard.publish())
+        if len(published) == 2:
+            shard._closed = True  # what `close` says first, before it waits for this thread
+
+    shard.prepare(between)
+    assert published == [5, 10], "and not one more piece after the closing"
+    assert [path.name for path in segments.iterdir()] == ["00000000000000000000.seg"]
+    shard.close()
+
+
+def test_a_batch_that_needs_the_segment_is_not_kept_waiting_by_politeness(tmp_path: Path) -> None:
+    shard = FileShard.create(tmp_path / "log", ORIGIN, KEY, segment_bytes=1024 * 1024)
+    while shard._at is not None and shard._at.size_bytes - shard._at.end > 16_000:
+        shard.append(records(0, 1, 15_000))
+    waiting = threading.Thread(target=shard.append, args=(records(0, 2, 15_000),))
+    pieces: list[None] = []
+
+    def between() -> None:
+        pieces.append(None)
+        waiting.start()
+        until = time.monotonic() + 60
+        while not shard._waited_for:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+    before = shard.size
+    shard.prepare(between)
+    waiting.join(60)
+    assert (len(pieces), shard.size) == (1, before + 2)
+    shard.close()
+
+
+def test_a_worker_publishes_while_it_makes_a_segment() -> None:
+    steps: list[str] = []
+    published_meanwhile, stop = threading.Event(), threading.Event()
+
+    def publish() -> None:
+        steps.append("publish")
+        if "prepare" in steps:
+            published_meanwhile.set()
+
+    def prepare() -> None:
+        steps.append("prepare")
+        assert published_meanwhile.wait(60)
+        stop.set()
+
+    parts: Any = SimpleNamespace(
+        _stop=stop, publish=publish, prepare=prepare, written=None, publication=None, _on_fork=lambda *_: None,
+        cosigning=SimpleNamespace(start=lambda _: None),
+    )  # fmt: skip
+    WorkerParts.start_publishing(parts, lambda _: None, every_s=0.001)
+    for thread in parts._threads:
+        thread.join(60)
+    assert stop.is_set()

@@ -166,6 +166,11 @@ def test_cosignatures_are_merged_into_the_published_checkpoint(tmp_path: Path) -
     assert kept == cosigned.encode()
     assert path
     assert reader.prove(50)[0] == reader.note()  # which no witness has seen yet
+    good = reader.note()
+    (shard.public_folder / "checkpoint").write_bytes(good[:-6] + b"AAA=\n")
+    with pytest.raises(TamperedError):
+        reader.prove(50)  # though the text is one that it has checked
+    (shard.public_folder / "checkpoint").write_bytes(good)
     shard.close()
     FileShard.open(tmp_path / "log", KEY).close()
     with pytest.raises(NotDurableError):

@@ -79,6 +79,7 @@ class FileShard:
         self._state_lock = threading.Lock()
         self._failed = False
         self._closed = False
+        self._waited_for = False  # a batch waits for the next segment
         # folders of the public form may be there whose names were never synced: by a failure, or by an earlier process
         self._unsettled = True
         self._frontier = Frontier()
@@ -249,11 +250,13 @@ class FileShard:
             return Appended(first, note, span)
 
     def prepare(self, between: Callable[[], None] | None = None) -> None:
-        """Keep the next segment ready, so that `append` need not wait for it. Call from a background thread.
+        """Keep the next segment ready, so that `append` need not wait for it. Call from a background thread of its own:
+        with `between` it takes seconds. `close` ends it.
 
         Args:
             between: called after each piece of it; then pieces are small and synced one by one, so that a batch that
-                must be durable meanwhile waits behind one of them and not behind all.
+                must be durable meanwhile waits behind one of them and not behind all. A batch that needs the segment
+                itself is not kept waiting: the rest is then made as fast as the disk allows.
 
         Raises:
             NotDurableError: no space; `append` goes on until the present segment is full.
@@ -336,10 +339,11 @@ class FileShard:
     def close(self) -> None:
         """Release the files and the lock. Nothing is flushed: everything acknowledged is durable already."""
         self._closed = True
-        if self._at is not None:
-            self._at.file.close()
-            self._at = None
-        self._lock_file.close()
+        with self._prepare_lock:  # ends at its next piece; the lock of the folder must not go before
+            if self._at is not None:
+                self._at.file.close()
+                self._at = None
+            self._lock_file.close()
 
     def _frames(self, records: Sequence[Record], first: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
         if not 0 < len(records) <= BATCH_LIMIT:
@@ -360,7 +364,11 @@ class FileShard:
             return at
         if length > self._segment_bytes:
             raise TooLargeError(f"a batch of {length} bytes exceeds a segment of {self._segment_bytes}", rule="batch")
-        self.prepare()
+        self._waited_for = True
+        try:
+            self.prepare()
+        finally:
+            self._waited_for = False
         folder = self._folder / "segments"
         try:
             # An empty present segment has this very name, and is replaced.
@@ -383,7 +391,7 @@ class FileShard:
         """Make `next.seg`: reserved, zeroed and synced, so that a later write of it allocates nothing."""
         with self._prepare_lock:
             folder = self._folder / "segments"
-            if self._disk.exists(folder / _NEXT):
+            if self._closed or self._disk.exists(folder / _NEXT):
                 return
             unready = folder / (_NEXT + ".tmp")
             file = self._disk.open(unready, create=True)
@@ -393,9 +401,13 @@ class FileShard:
                 piece_bytes = _CHUNK_BYTES if between is None else _PIECE_BYTES
                 for offset in range(0, self._segment_bytes, piece_bytes):
                     file.pwrite(bytes(min(piece_bytes, self._segment_bytes - offset)), offset)
-                    if between is not None:
+                    if between is not None and not self._waited_for:
                         file.sync()
                         between()
+                    if self._closed:
+                        file.close()
+                        self._disk.remove(unready)
+                        return
                 file.sync()
             except BaseException:
                 file.close()

@@ -68,7 +68,7 @@ class WorkerParts:
     nonces: FileNonces
     short: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _threads: tuple[threading.Thread, ...] = ()
     publication: Publication | None = None
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _alarm: Callable[[TamperedError], None] | None = None
@@ -208,22 +208,27 @@ class WorkerParts:
             raise
 
     def start_publishing(self, alarm: Callable[[TamperedError], None], every_s: float = 0.5) -> None:
-        """Publish tiles and keep the next segment ready, on a thread of its own; have witnesses cosign on another.
+        """Publish tiles, keep the next segment ready and have witnesses cosign, each on a thread of its own: a segment
+        takes seconds and a witness may be silent, and neither may hold up what is published.
 
         Args:
-            alarm: called from that other thread when a witness refuses this log's history.
+            alarm: called from the last of these threads when a witness refuses this log's history.
             every_s: between publications.
         """
 
         self._alarm = alarm
         forked = self._on_fork(self.written, alarm)
 
-        def work() -> None:
+        def again_and_again(step: Callable[[], None]) -> None:
             while not self._stop.wait(every_s):
-                self.publish()
+                step()
 
-        self._thread = threading.Thread(target=work, name="publish", daemon=True)
-        self._thread.start()
+        self._threads = tuple(
+            threading.Thread(target=again_and_again, args=(step,), name=step.__name__, daemon=True)
+            for step in (self.publish, self.prepare)
+        )
+        for thread in self._threads:
+            thread.start()
         self.cosigning.start(forked)
         if self.publication is not None:
             self.publication.start(forked)
@@ -240,11 +245,17 @@ class WorkerParts:
         try:
             with self._publishing:
                 self.shard.publish(_give_way)
-                self.shard.prepare(_give_way)
+        except StrongroomError as error:
+            log.warning("publishing the log is late: %s", error.message)
+
+    def prepare(self) -> None:
+        """Keep the next segment of the log ready. Without space, answers go on until the present one is full."""
+        try:
+            self.shard.prepare(_give_way)
             self.short = False
         except StrongroomError as error:
             self.short = error.details.get("rule") == RETRY
-            log.warning("publishing the log is late: %s", error.message)
+            log.warning("the next segment of the log is late: %s", error.message)
 
     def close(self) -> None:
         """Publish and ask the witnesses once more, and let go."""
@@ -254,8 +265,8 @@ class WorkerParts:
         self.cosigning.stop()
         if self.publication is not None:
             self.publication.stop()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads[:1]:  # a publication under way comes to its end
+            thread.join()
         self.publish()
         if not self.written.fork.exists():
             try:
@@ -267,6 +278,8 @@ class WorkerParts:
         self.nonces.close()
         self.keys.close()
         self.shard.close()
+        for thread in self._threads[1:]:  # ended with its shard, if it was making a segment
+            thread.join()
 
     @staticmethod
     def _on_fork(written: NodeLog, alarm: Callable[[TamperedError], None]) -> Callable[[TamperedError], None]:
