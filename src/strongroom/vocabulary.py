@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NewType, Protocol
@@ -127,6 +128,12 @@ def one_line(text: str) -> str:
     """Someone else's words in one line: line breaks, other control characters, escapes and direction marks are spelled
     out, so that they neither look like a line of ours nor speak to a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def quoted(names: Sequence[str], most: int = 12) -> str:
+    """Names in one line of a message: `a`, `b` and 3 more."""
+    told = ", ".join(f"`{one_line(name[:80])}`" for name in names[:most])
+    return told if len(names) <= most else f"{told} and {len(names) - most} more"
 
 
 def micros(at: datetime) -> int:

@@ -153,7 +153,7 @@ def ledger(house: House) -> Ledger:
 
 def _batch(*pairs: tuple[str, int]) -> OutcomeBatch:
     outcomes = tuple(Outcome(decision_id=name, outcome=event, observed_at_us=9000) for name, event in pairs)  # type: ignore[arg-type]  # 0 or 1
-    return OutcomeBatch(model=MODEL, outcomes=outcomes)
+    return OutcomeBatch(v=1, model=MODEL, outcomes=outcomes)
 
 
 def test_posted_outcomes_meet_their_decisions(house: House, ledger: Ledger) -> None:

@@ -165,7 +165,7 @@ def test_figures_of_forecasts_are_those_of_scikit_learn_and_narrow_intervals_ale
 
 def batch(**amounts: str) -> RealisedBatch:
     made = tuple(Realised(decision_id=name, realised=text, observed_at_us=9000) for name, text in amounts.items())
-    return RealisedBatch(model=MODEL, realised=made)
+    return RealisedBatch(v=1, model=MODEL, realised=made)
 
 
 def test_posted_amounts_meet_their_decisions_and_alerts_are_recorded(house: House, ledger: Ledger) -> None:

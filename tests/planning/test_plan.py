@@ -202,6 +202,17 @@ def test_a_column_that_lacks_is_named(name: str, tmp_path: Path) -> None:
         plan(job(tmp_path, found))
 
 
+def test_all_columns_that_lack_are_named_at_once(tmp_path: Path) -> None:
+    found = {name: values for name, values in house.columns().items() if name not in ("class", "drawn", "pd")}
+    with pytest.raises(InvalidInputError, match=r"no columns `class` \(.*`drawn` \(.*`pd` \(12-month PD\)"):
+        plan(job(tmp_path, found))
+
+
+def test_a_portfolio_without_rows_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="has no rows; a portfolio has one for each exposure"):
+        plan(job(tmp_path, {name: values[:0] for name, values in house.columns().items()}))
+
+
 def test_a_finished_plan_is_not_written_over(tmp_path: Path) -> None:
     plan(job(tmp_path))
     with pytest.raises(ConflictError):

@@ -103,6 +103,23 @@ def test_a_bad_document_is_refused_with_its_place(case: str) -> None:
     assert refused.value.details["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right", "says"),
+    [
+        ('kind = "vasicek"', 'kind = "vasicec"', r"scenario, link.kind: .*; it is vasicek or elasticity"),
+        ("v = 1", "v = 2", "scenario, v: .*; it is 1"),
+        ("sd = 2.0", "sigma = 2.0", "`sigma`; it has unit, mean, sd, weight, source"),
+        ('author = "val"\n', "", r"^scenario: .*`author`; it has v, name, purpose, author,.* and may have staging"),
+        ("[link]", "[staging]\nrelativ = 2.0\n\n[link]", "`relativ`; may have relative, absolute"),
+        ("{ default = 0.02 }", "{ equity = 0.02 }", "`equity` is no class; classes are default, sovereign"),
+        ("{ unemployment = [8.6, 8.0] }", "{ gdp = [8.6, 8.0] }", "for no other: `unemployment`"),
+    ],
+)
+def test_a_wrong_word_is_refused_with_those_that_may_stand_there(wrong: str, right: str, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        read_scenario(SCENARIO.replace(wrong, right).encode())
+
+
 def test_a_large_document_is_refused() -> None:
     with pytest.raises(TooLargeError):
         read_scenario(SCENARIO.encode() + b"#" * 300_000)

@@ -98,7 +98,11 @@ def test_onnx_bytes_need_predictions_of_their_source(tmp_path: Path) -> None:
     [
         ({"outcome": "age"}, "0 or 1"),
         ({"outcome": "nowhere"}, "lacks column"),
-        ({"reference": REFERENCE.drop(columns="age")}, "lacks feature `age`"),
+        ({"reference": REFERENCE.drop(columns="age")}, "the reference sample lacks feature `age`"),
+        (
+            {"development": REFERENCE.drop(columns=["age", "income"])},
+            "the development sample lacks features `income`, `age`",
+        ),
         ({"reference": REFERENCE.drop(columns="sex")}, "lacks column `sex`"),
         ({"predictions": [0.1]}, "one finite prediction"),
         ({"contract": {**contract(), "tier": "two"}}, "contract does not hold"),
@@ -109,8 +113,8 @@ def test_onnx_bytes_need_predictions_of_their_source(tmp_path: Path) -> None:
             {"contract": {**contract(), "cut_offs": [{"decision": "a", "below": 0.2}]}},
             "numbers in a contract are texts",
         ),
-        ({"reference": REFERENCE.assign(age="old")}, "`age` of a sample does not hold numbers"),
-        ({"development": DEVELOPMENT.iloc[:0]}, "a sample has no rows"),
+        ({"reference": REFERENCE.assign(age="old")}, "`age` of the reference sample does not hold numbers"),
+        ({"development": DEVELOPMENT.iloc[:0]}, "sample has no rows"),
         ({"contract": {"name": "x"}}, "input.features"),
     ],
 )

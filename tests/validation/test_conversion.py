@@ -15,13 +15,14 @@ import pytest
 
 from strongroom.adapters.package_folder import read_folder
 from strongroom.adapters.sandbox_linux import LinuxSandbox
-from strongroom.adapters.source_packaging import package_source
+from strongroom.adapters.source_packaging import _wide, package_source
 from strongroom.encoding import canonical
-from strongroom.errors import InvalidInputError, UnavailableError, UnsafeArtifactError
+from strongroom.errors import ConflictError, InvalidInputError, UnavailableError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
+from strongroom.validation.jobs import convert as convert_job
 from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.source_graphs import convert
-from strongroom.validation.workshop.conversion import read_statement
+from strongroom.validation.workshop.conversion import ConversionOrder, read_statement
 from strongroom.vocabulary import digest_of
 from tests.registry.models import contract
 from tests.validation.sources import DEVELOPMENT, NAMES, REFERENCE, SAVED, mlflow_folder, saved, write
@@ -198,6 +199,23 @@ def refused(what: str) -> Any:
     if what == "multiclass":
         return lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(x, DEVELOPMENT["arrears"] % 3)
     return {"model": "none"}
+
+
+def test_a_model_of_another_library_than_its_format_is_refused() -> None:
+    _, _, data = saved()["pickle"]
+    inputs = {"reference.parquet": _wide(REFERENCE, tuple(NAMES)), "source-0": data}
+    for form in ("lightgbm", "xgboost", "statsmodels"):
+        order = ConversionOrder(
+            format=form, runtime="onnxruntime", features=tuple(NAMES), cut_offs=(), tolerance="1e-05"
+        )  # fmt: skip
+        given = {**inputs, "contract.json": canonical(order)}
+        with pytest.raises(InvalidInputError, match=r"holds a \w+ of sklearn; name that format"):
+            convert_job.run(given, {"files": [["source-0", "source/m.pkl"]]})
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_converted(tmp_path: Path) -> None:
+    with pytest.raises(ConflictError, match="choose another"):
+        made(tmp_path / "no such file", "sklearn", Path(__file__).parent)
 
 
 @pytest.mark.slow

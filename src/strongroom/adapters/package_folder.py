@@ -81,6 +81,12 @@ def read_code(place: Path) -> dict[str, bytes]:
     return files
 
 
+def demand_new(folder: Path) -> None:
+    """Raises ConflictError where a package cannot be written, before minutes are spent on it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConflictError(f"`{folder.name}` exists and is not an empty folder; choose another")
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a new folder (mode 700, files 600). For `package` and for an explicit, recorded `unseal`.
 
@@ -90,8 +96,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     for path in files:
         check_path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConflictError(f"`{folder.name}` exists and is not an empty folder; choose another")
+    demand_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for path, content in files.items():

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from strongroom.adapters.model_toml import write_contract
-from strongroom.adapters.package_folder import read_folder, write_folder
-from strongroom.errors import ConflictError, InvalidInputError
+from strongroom.adapters.package_folder import demand_new, read_folder, write_folder
+from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract
 from strongroom.registry.former import manifest_lines
 from strongroom.registry.hardening import CONTRACT, FOLDER, KINDS, MANIFEST, Hardening
@@ -68,8 +68,7 @@ def harden_package(
         ConflictError: the target is not empty.
         NotFoundError, UnsafeArtifactError, TooLargeError: the folder is no package.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConflictError(f"`{target.name}` exists and is not an empty folder; choose another")
+    demand_new(target)
     former = read_package(read_folder(folder))
     contract = former.contract
     if contract.kind not in KINDS:

@@ -25,7 +25,7 @@ from strongroom.registry.packages import Package, read_package
 from strongroom.registry.toml import complaint
 from strongroom.registry.training import FOLDER, SCRIPT_FILE
 from strongroom.validation.trees.boosters import OUTPUT
-from strongroom.vocabulary import digest_of
+from strongroom.vocabulary import digest_of, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ def package(
     plain = {key: value for key, value in contract.items() if key != "samples"}
     names = _feature_names(plain)
     protected = list(plain.get("protected", ()))
-    rows = _rows(reference, names)
+    rows = _rows(reference, names, "reference")
     kind = CONTRACTS.get(plain.get("kind", "pd"))
     event = kind is None or kind.outcome == "event"
     optional = () if kind is None else kind.optional_columns
@@ -251,7 +251,7 @@ def _predictions(model: Any, rows: pd.DataFrame, contract: Mapping[str, Any], gi
 def _sample(
     frame: pd.DataFrame, names: Sequence[str], outcome: str, more: Sequence[tuple[str, bool]], what: str, *, event: bool
 ) -> bytes:
-    rows = _rows(frame, names)
+    rows = _rows(frame, names, what)
     columns: dict[str, pa.Array] = {name: pa.array(rows[name].to_numpy(), from_pandas=False) for name in names}
     answer = _column(frame, outcome, what)
     there = [name for name, optional in more if name not in columns and not (optional and name not in frame.columns)]
@@ -267,19 +267,20 @@ def _sample(
     return _parquet({**columns, outcome: answer.cast(pa.int8())})
 
 
-def _rows(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def _rows(frame: pd.DataFrame, names: Sequence[str], what: str) -> pd.DataFrame:
     """The features as float32, in the contract's order: what the gateway will hand to the model."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise InvalidInputError(f"the sample lacks feature `{missing[0]}`", field=missing[0], rule="column")
+        noun = "feature" if len(missing) == 1 else "features"
+        raise InvalidInputError(f"the {what} sample lacks {noun} {quoted(missing)}", field=missing[0], rule="column")
     if frame.empty:
-        raise InvalidInputError("a sample has no rows", rule="rows")
+        raise InvalidInputError(f"the {what} sample has no rows", rule="rows")
     for name in names:
         try:
             frame[name].astype(np.float32)
         except (TypeError, ValueError) as error:
             raise InvalidInputError(
-                f"feature `{name}` of a sample does not hold numbers; encode it first", field=name, rule="type"
+                f"feature `{name}` of the {what} sample does not hold numbers; encode it first", field=name, rule="type"
             ) from error
     return frame[list(names)].astype(np.float32)
 

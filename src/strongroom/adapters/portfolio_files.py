@@ -28,6 +28,7 @@ from strongroom.planning.portfolio import (
     codes_of,
 )
 from strongroom.planning.weighing import REASONS
+from strongroom.vocabulary import one_line
 
 PART_ROWS: Final = 65_536
 FIGURES: Final = ("pd", "lgd", "ead")
@@ -120,15 +121,20 @@ class PortfolioFile:
         self.sha256: Final = self._file.sha256
         self._given = {figure: GIVEN[figure]._replace(name=name) for figure, name in given.items()}
         try:
-            if not 1 <= self.rows <= ROWS_LIMIT:
+            if not self.rows:
+                raise InvalidInputError(
+                    f"`{path.name}` has no rows; a portfolio has one for each exposure", field="file", rule="rows"
+                )
+            if self.rows > ROWS_LIMIT:
                 raise TooLargeError(
-                    f"`{path.name}` has {self.rows:,} rows; a portfolio has 1 to {ROWS_LIMIT:,}",
+                    f"`{path.name}` has {self.rows:,} rows, and a portfolio at most {ROWS_LIMIT:,}; plan it in parts",
                     field="file",
                     rule="rows",
                 )
+            self._demand_all()
             self._there = {column.name for column in COLUMNS if self._demand(column)}
             for column in self._given.values():
-                self._demand(column._replace(required=True))
+                self._demand(column)
         except InvalidInputError:
             self.close()
             raise
@@ -141,16 +147,25 @@ class PortfolioFile:
         """Raises ConflictError where somebody wrote to the file meanwhile."""
         self._file.demand_unchanged()
 
+    def _demand_all(self) -> None:
+        """Name every column that must be there and is not."""
+        wanted = [*(column for column in COLUMNS if column.required), *self._given.values()]
+        missing = [column for column in wanted if column.name not in self._file.schema.names]
+        if missing:
+            told = ", ".join(f"`{one_line(column.name[:80])}` ({column.words})" for column in missing)
+            noun = "column" if len(missing) == 1 else "columns"
+            raise InvalidInputError(f"`{self._name}` has no {noun} {told}", field=missing[0].name, rule="missing")
+
     def _demand(self, column: Column) -> bool:
         schema = self._file.schema
         found = schema.get_all_field_indices(column.name)
-        if not found and not column.required:
+        if not found:
             return False
         if len(found) != 1:
-            words, rule = ("has no column", "missing") if not found else ("has more than one column", "twice")
             raise InvalidInputError(
-                f"`{self._name}` {words} `{column.name}` ({column.words})", field=column.name, rule=rule
-            )
+                f"`{self._name}` has more than one column `{column.name}` ({column.words})", field=column.name,
+                rule="twice",
+            )  # fmt: skip
         kind = schema.field(found[0]).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type

@@ -31,6 +31,7 @@ from strongroom.adapters.safe_files import replace_atomically, sync_folder, writ
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.serving.question import Values
+from strongroom.vocabulary import quoted
 
 HASH_BYTES: Final = 1 << 20
 FOOTER_LIMIT: Final = 100_000
@@ -95,11 +96,14 @@ class RowsFile:
                 subject).
         """
         schema = self._parquet.schema_arrow
+        missing = [name for name in (*features, subject) if name not in schema.names]
+        if missing:
+            noun = "column" if len(missing) == 1 else "columns"
+            raise InvalidInputError(f"`{self._name}` has no {noun} {quoted(missing)}", field=missing[0], rule="missing")
         for name in (*features, subject):
             found = schema.get_all_field_indices(name)
             if len(found) != 1:
-                words, rule = ("has no column", "missing") if not found else ("has more than one column", "twice")
-                raise InvalidInputError(f"`{self._name}` {words} `{name}`", field=name, rule=rule)
+                raise InvalidInputError(f"`{self._name}` has more than one column `{name}`", field=name, rule="twice")
             kind = schema.field(found[0]).type
             if pa.types.is_dictionary(kind):
                 kind = kind.value_type

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.package_folder import demand_new, read_folder
 from strongroom.adapters.packaging import package
 from strongroom.errors import InvalidInputError, TooLargeError, UnsafeArtifactError
 from strongroom.registry.contract import MODEL_SUFFIX, CutOff, RuntimeName
@@ -30,6 +30,7 @@ from strongroom.registry.source import (
 from strongroom.registry.toml import complaint
 from strongroom.validation.ports import Sandbox
 from strongroom.validation.workshop.conversion import ConversionOrder, ConversionPredicate, convert_source
+from strongroom.vocabulary import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,11 +68,13 @@ def package_source(
         SandboxError: the source broke a limit of the sandbox, as hostile files do.
         InvalidInputError, ConflictError, TooLargeError: as of `package`.
     """
+    demand_new(folder)
     files = read_source(source, form)
     names = tuple(str(feature["name"]) for feature in contract.get("input", {}).get("features", ()))
     missing = [name for name in names if name not in reference.columns]
     if not names or missing:
-        what = f"the reference sample lacks feature `{missing[0]}`" if missing else "the contract lists no features"
+        noun = "feature" if len(missing) == 1 else "features"
+        what = f"the reference sample lacks {noun} {quoted(missing)}" if missing else "the contract lists no features"
         raise InvalidInputError(what, field="input.features", rule="column")
     try:
         cuts = msgspec.convert(contract.get("cut_offs", ()), tuple[CutOff, ...])

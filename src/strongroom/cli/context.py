@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strongroom.errors import InvalidInputError, NotFoundError
+from strongroom.vocabulary import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,8 @@ def read_frame(file: Path, *columns: str) -> pd.DataFrame:
         raise InvalidInputError(f"`{file.name}` is not {kind}", field=file.name, rule="format") from error
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise InvalidInputError(f"`{file.name}` lacks column `{missing[0]}`", field=missing[0], rule="missing")
+        noun = "column" if len(missing) == 1 else "columns"
+        raise InvalidInputError(f"`{file.name}` lacks {noun} {quoted(missing)}", field=missing[0], rule="missing")
     return frame
 
 

@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class OutcomeBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Version 1 of what a caller posts; canonical JSON."""
 
-    v: Literal[1] = 1
+    v: Literal[1]
     model: str
     outcomes: tuple[Outcome, ...]
 
@@ -101,7 +101,7 @@ class Realised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class RealisedBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Version 1 of what is posted for a model whose outcomes are numbers; canonical JSON."""
 
-    v: Literal[1] = 1
+    v: Literal[1]
     model: str
     realised: tuple[Realised, ...]
 

@@ -16,7 +16,9 @@ LGD moves in a straight line: `LGD(z) = LGD - lgd_slope z`, held between 0 and 1
 from __future__ import annotations
 
 import math
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
@@ -28,7 +30,7 @@ from scipy.special import expit, logit, ndtr, ndtri
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.planning.classes import CLASSES, Codes, Floats
 from strongroom.planning.staging import Staging
-from strongroom.vocabulary import parse_name
+from strongroom.vocabulary import one_line, parse_name, quoted
 
 SIZE_LIMIT: Final = 256 * 1024
 SCENARIO_LIMIT, VARIABLE_LIMIT, YEAR_LIMIT = 10, 20, 30
@@ -181,9 +183,33 @@ def read_scenario(data: bytes) -> Document:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$").lstrip(".") or "scenario"
-        raise InvalidInputError(f"scenario, {place}: {what.lower()}", field=place, rule="schema") from error
+        raise InvalidInputError(
+            f"{'' if place == 'scenario' else 'scenario, '}{place}: {what.lower()}{_allowed(place, what)}",
+            field=place,
+            rule="schema",
+        ) from error
     _check(document)
     return document
+
+
+_PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "scenario": Document, "variables": Variable, "scenarios": PathOfVariables, "link": Link, "staging": Staging,
+    "own_funds": OwnFunds,
+}  # fmt: skip
+_CHOICES: Final = {"v": "1", "link.kind": "vasicek or elasticity"}
+
+
+def _allowed(place: str, what: str) -> str:
+    """Which words may stand at a place, for whoever wrote another one or left one out."""
+    if "enum value" in what:
+        return f"; it is {_CHOICES[place]}" if place in _CHOICES else ""
+    if "unknown field" not in what and "required field" not in what:
+        return ""
+    fields = msgspec.structs.fields(_PARTS[re.split(r"[.\[]", place)[0]])
+    needed = ", ".join(one.encode_name for one in fields if one.required)
+    free = ", ".join(one.encode_name for one in fields if not one.required)
+    told = [f"it has {needed}"] if needed else []
+    return "; " + " and ".join([*told, f"may have {free}"] if free else told)
 
 
 def _check(document: Document) -> None:
@@ -210,8 +236,8 @@ def _check(document: Document) -> None:
         _within(path.weight, 0.0, 1.0, f"scenarios.{name}.weight")
         if set(path.values) != set(document.variables):
             raise InvalidInputError(
-                f"scenarios.{name} has values for each variable and for no other", field=f"scenarios.{name}.values",
-                rule="variables",
+                f"scenarios.{name} has values for each variable and for no other: {quoted(sorted(document.variables))}",
+                field=f"scenarios.{name}.values", rule="variables",
             )  # fmt: skip
         for variable, values in path.values.items():
             lengths.add(len(values))
@@ -235,7 +261,10 @@ def _check(document: Document) -> None:
     for table, bottom, top, name in ((figures, low, high, place), (link.lgd_slope, -1.0, 1.0, "lgd_slope")):
         for key, value in table.items():
             if key not in (*CLASSES, "default"):
-                raise InvalidInputError(f"link.{name} names no class `{key}`", field=f"link.{name}", rule="class")
+                raise InvalidInputError(
+                    f"link.{name}: `{one_line(key[:40])}` is no class; classes are default, {', '.join(CLASSES)}",
+                    field=f"link.{name}", rule="class",
+                )  # fmt: skip
             _within(value, bottom, top, f"link.{name}.{key}")
     if document.own_funds is not None:
         for name in ("cet1", "other_rwa", "other_rwa_standardised"):

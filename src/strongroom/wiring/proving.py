@@ -103,7 +103,7 @@ def letter(desk: AtDesk, node: NodeRecords, decision_id: str, language: str) -> 
 def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> EntryRef:
     """Enter what became of decisions."""
     room = desk.room
-    batch = OutcomeBatch(model=model, outcomes=tuple(outcomes))
+    batch = OutcomeBatch(v=1, model=model, outcomes=tuple(outcomes))
     who = desk.ask("outcomes", "Model", model)
     return monitoring.post_outcomes(room.office, who, batch, room.clock, outcome_type(room, model))
 
@@ -111,7 +111,7 @@ def post_outcomes(desk: AtDesk, model: str, outcomes: Sequence[Outcome]) -> Entr
 def post_realised(desk: AtDesk, model: str, amounts: Sequence[Realised]) -> EntryRef:
     """Enter what estimates came to."""
     room = desk.room
-    batch = RealisedBatch(model=model, realised=tuple(amounts))
+    batch = RealisedBatch(v=1, model=model, realised=tuple(amounts))
     ranges = [contract.outcome_range for contract in _contracts(room, model)]
     widest = (min((low for low, _ in ranges), default=-math.inf), max((high for _, high in ranges), default=math.inf))
     who = desk.ask("outcomes", "Model", model)

@@ -12,7 +12,7 @@ gateway passes them on) and `wide` (rows as float64); `converted.json` (Converte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import MODEL_SUFFIX
+from strongroom.registry.source import SourceFormat
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.jobs.source_loading import load_source
 from strongroom.validation.scans.scan import plain
@@ -41,6 +42,12 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     table = read_table(inputs["reference.parquet"], "reference")
     wide = np.column_stack([numbers(table, name, "reference") for name in order.features])
     model, saved_as = load_source(order.format, files)
+    library = type(model).__module__.partition(".")[0]
+    if order.format != "mlflow" and library != order.format and library in get_args(SourceFormat):
+        raise InvalidInputError(
+            f"the file holds a {plain(type(model).__name__)} of {library}; name that format", field="format",
+            rule="library",
+        )  # fmt: skip
     made = convert(model, order.features, order.runtime)
     narrow = np.ascontiguousarray(wide, dtype=np.float32)
     answers = {"prediction": _finite(made.answer(narrow)), "wide": _finite(made.answer(wide))}
