@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from strongroom.adapters.release_fetchers import ReleaseFetcher
 
 EVIDENCE_LIMIT = 16 * 1024 * 1024
-MANIFEST_LIMIT = 1024 * 1024
 APPROVALS_LIMIT = 64
 
 

@@ -74,17 +74,6 @@ class Case:
             history=(Step("submit", author, at_us, evidence=submission),),
         )
 
-    def evidence_of(self, kind: str) -> Digest:
-        """Digest of the evidence of this type.
-
-        Raises:
-            ConflictError: the case has none yet.
-        """
-        for ref in self.evidence:
-            if ref.type == kind:
-                return ref.sha256
-        raise ConflictError(f"case `{self.id}` has no {kind} evidence yet")
-
     def with_evidence(self, kind: str, digest: Digest, by: PersonId, at_us: int) -> Case:
         """The case after a scan, validation or review.
 

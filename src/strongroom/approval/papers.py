@@ -24,7 +24,7 @@ from strongroom.sealing.statements import FINDING, SECTION, make_statement
 from strongroom.validation.findings import Closed, Finding, FindingStep, SignedStep, check_step, find, read_findings
 from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
+from strongroom.vocabulary import ModelRef, digest_of, micros
 
 EVIDENCE_LIMIT = 16 * 1024 * 1024
 
@@ -189,12 +189,6 @@ def _check_own(person: str, at_us: int, by: Principal, at: datetime) -> None:
         raise NotPermittedError(f"the statement is signed by `{person}`, not by `{by.id}`")
     if abs(at_us - micros(at)) > SKEW_US:
         raise EvidenceError("the statement is dated otherwise than now; set the clock and sign again")
-
-
-def evidence_of(finding: Finding) -> Digest | None:
-    """Digest of the file that closed a finding."""
-    does = finding.last.said.does
-    return does.evidence if isinstance(does, Closed) else None
 
 
 def _model(ref: ModelRef) -> Resource:

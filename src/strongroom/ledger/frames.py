@@ -27,7 +27,6 @@ from strongroom.ledger.leaf import LEAF_LIMIT
 ENTRY = 1
 CHECKPOINT = 2
 HEADER_BYTES = 16
-PAYLOAD_LIMIT = 16 * 1024 * 1024 - 4096
 _LENGTH_LIMIT = 1 << 24
 
 _prefix = struct.Struct(">IQ")

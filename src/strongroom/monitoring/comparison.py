@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -263,8 +263,3 @@ def _facts_of(side: Side) -> dict[str, Any]:
 
 def _rate_of(found: Rate) -> dict[str, Any]:
     return {"events": found.events, "rows": found.rows, "share": found.share, "interval": [found.low, found.high]}
-
-
-def decisions_of(found: Comparison) -> Sequence[str]:
-    """Every decision that either version took, sorted."""
-    return sorted({*found.champion.decisions, *found.challenger.decisions})

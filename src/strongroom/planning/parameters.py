@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from strongroom.planning.classes import CORPORATE, INSTITUTION, SOVEREIGN, Codes, Flags, Floats, is_retail
+from strongroom.planning.classes import CORPORATE, INSTITUTION, SOVEREIGN, Codes, Flags, Floats
 from strongroom.planning.rules import Rules
 
 LARGE_CORPORATE_M: Final = 500.0
@@ -89,8 +89,3 @@ def floored_ead(
     floor = drawn + EAD_FLOOR_SHARE * (converted_ead(rules, drawn, limit, commitments) - drawn)
     floor = np.where(classes == SOVEREIGN, 0.0, floor)
     return Floored(np.maximum(ead, floor), np.asarray(ead < floor))
-
-
-def foundation_possible(classes: Codes) -> Flags:
-    """Classes that have supervisory LGDs at all."""
-    return np.asarray((classes <= CORPORATE) & (classes >= SOVEREIGN) & ~is_retail(classes))

@@ -5,7 +5,7 @@ One amount is one currency: whoever makes the file converts. A null is the defau
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -74,7 +74,6 @@ COLUMNS: Final = (
     Column("group", "text", "group of connected clients; the exposure itself where missing"),
     Column("segment", "text", "segment for concentration, such as a sector; the exposure class where missing"),
 )  # fmt: skip
-BY_NAME: Final[Mapping[str, Column]] = {column.name: column for column in COLUMNS}
 GIVEN: Final = {
     "pd": Column("pd", "number", "12-month PD", high=1.0),
     "lgd": Column("lgd", "number", "LGD", high=1.5),

@@ -38,7 +38,7 @@ from strongroom.serving.receipt import LEAF_TYPES, make_receipt
 from strongroom.serving.replay import Replayed
 from strongroom.validation.policy import OutcomeWatch, ValidationPolicy
 from strongroom.validation.results import NotEvaluable
-from strongroom.vocabulary import Digest, digest_of
+from strongroom.vocabulary import Digest
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.founding import GOVERNANCE_SEED
 from strongroom.wiring.node import NodeLayout
@@ -417,8 +417,3 @@ def entries(desk: AtDesk, limit: int = 50) -> list[LoggedEntry]:
     who = desk.ask("history", "Room", room.settings.room)
     with room.office.open(Act(who, "history", Resource("Room", room.settings.room), room.clock())):
         return list(room.log.entries())[-limit:]
-
-
-def certificate_digest(erased: compliance.Erased) -> Digest:
-    """What the governance log names."""
-    return digest_of(erased.envelope)

@@ -134,7 +134,6 @@ ALLOWED: dict[str, tuple[int, int | None]] = {
 }
 # by their first argument
 CLONE = (56, 220)
-CLONE3 = (435, 435)
 PRCTL = (157, 167)
 IOCTL = (16, 29)
 ARCHITECTURES = {"x86_64": (0, 0xC000_003E), "aarch64": (1, 0xC000_00B7)}
