@@ -73,6 +73,7 @@ def changed_contract(**changes: Any) -> bytes:
 def test_the_example_passes_and_its_report_shows_its_curves() -> None:
     found, _ = worked()
     assert found.verdict in ("pass", "amber")
+    assert {"ROC curve", "Scores by outcome"} <= {chart.title for chart in found.charts or ()}
     assert {"Precision and recall", "Cost by threshold", "Frauds found by window of time", "Effect of distance"} <= {
         chart.title for chart in found.charts or ()
     }
@@ -94,6 +95,16 @@ def test_the_figures_are_those_of_scikit_learn_and_of_a_plain_count() -> None:
     score = session.run([contract.output.tensor], {"input": rows[names].to_numpy(np.float32)})[0][:, 1]
     area = metrics.average_precision_score(rows["fraud"], score, sample_weight=rows["weight"])
     assert float(result(found, "discrimination.average-precision").figure or 0) == pytest.approx(area, abs=1e-9)
+    by_name = {chart.title: chart for chart in found.charts or ()}
+    curve = np.array(by_name["ROC curve"].series[1].points, dtype=float)
+    right = metrics.auc(*metrics.roc_curve(rows["fraud"], score, sample_weight=rows["weight"])[:2])
+    assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(right, abs=1e-3)
+    assert len(curve) <= 1000
+    for series, event in zip(by_name["Scores by outcome"].series, (0, 1), strict=True):
+        heights = np.array(series.points, dtype=float)[:, 1]
+        assert heights.sum() == pytest.approx(1.0)
+        first = np.histogram(score[rows["fraud"] == event], 30, (score.min(), score.max()))[0]
+        assert heights == pytest.approx(first / first.sum(), abs=2e-3)
     alarm, bad = score.astype(np.float64) >= float(contract.cut_offs[0].below or 0), rows["fraud"].to_numpy() == 1
     amount, weight = rows["amount"].to_numpy(), rows["weight"].to_numpy()
     cost = 10.0 * weight[alarm & ~bad].sum() + amount[bad & ~alarm].sum()

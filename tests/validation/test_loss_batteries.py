@@ -108,6 +108,8 @@ def test_results_and_report_are_the_same_bytes_every_time(name: str, folders: Pa
     assert "loss given default" in page if name == "lgd" else "exposure at default" in page
     assert "Buckets of the estimate" in page
     assert "<title>Calibration by bucket</title>" in page
+    assert "Means in development and now" in page
+    assert "realised in development" in page
     assert "Adverse impact" not in page
     assert "Default rate" not in page
     for test in BatteryResults.decode(first).tests:
@@ -115,6 +117,30 @@ def test_results_and_report_are_the_same_bytes_every_time(name: str, folders: Pa
     whole = drawn_twice(prepared(name, folders)[1]["contract.json"], first)
     assert "Expected loss at PD 1%" in whole
     assert "<title>Reliability by segment</title>" in whole
+
+
+@pytest.mark.parametrize("name", ["lgd", "ead"])
+def test_means_of_development_stand_beside_those_of_now(name: str, folders: Path) -> None:
+    contract, inputs = prepared(name, folders)
+    found = battery(name, folders)
+    table = next(one for one in found.tables if one.title == "Means in development and now")
+    exposed = next((t for t in found.tables if t.title == "Exposures at default in development and now"), None)
+    for place, role in enumerate(("development", "validation")):
+        rows = pd.read_parquet(io.BytesIO(inputs[f"{role}.parquet"]))
+        if name == "ead":
+            undrawn = np.maximum(rows["limit"] - np.maximum(rows["drawn"], 0.0), 0.0)
+            amounts = np.maximum(rows["drawn"], 0.0) + rows["ccf"] * undrawn
+            assert float(exposed.rows[place][2] or 0) == pytest.approx(amounts.mean())
+            rows = rows[undrawn > 0.0]
+        realised = rows[contract.samples.outcome].mean()
+        assert table.rows[place][:2] == (role, str(len(rows)))
+        assert float(table.rows[place][2] or 0) == pytest.approx(realised)
+        if name == "lgd":
+            by_exposure = np.average(rows["lgd"], weights=rows["ead"])
+            assert float(table.rows[place][4] or 0) == pytest.approx(by_exposure)
+    test = next(test for test in found.tests if test.rule == "calibration.t-test")
+    assert {d.name: d.value for d in test.details}["realised mean in development"] == table.rows[0][2]
+    assert (exposed is None) == (name == "lgd")
 
 
 def test_estimates_that_are_too_low_are_found(folders: Path) -> None:
@@ -285,7 +311,7 @@ def test_tables_and_charts_hold_what_they_say(folders: Path) -> None:
 def test_what_a_battery_says_cannot_become_markup(folders: Path) -> None:
     evil = '<img src=x onerror="alert(1)">'
     found = battery("lgd", folders)
-    table = msgspec.structs.replace(found.tables[0], title=evil, caption=evil, rows=((evil, *[None] * 7),))
+    table = msgspec.structs.replace(found.tables[0], title=evil, caption=evil, rows=((evil, *[None] * 5),))
     chart = msgspec.structs.replace(found.charts[0], title=evil, words=evil, x=evil, y=evil)
     page = render(msgspec.structs.replace(found, tables=(table,), charts=(chart,)).encode()).decode()
     assert "<img" not in page

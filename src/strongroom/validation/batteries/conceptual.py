@@ -128,7 +128,8 @@ def soundness_tests(
         min_group: rows below which the policy tells nothing of a group.
     """
     event = CONTRACTS[contract.kind].outcome == "event"
-    made = effect_tests(validation.rows[traffic.even(validation)], contract, predict, validation.basis)
+    asked = validation.at(traffic.even(validation))
+    made = effect_tests(asked.rows, contract, predict, asked.basis)
     found, tables, charts = list(made.tests), list(made.tables), made.charts
     least = LEAST_FRAUDS if contract.kind == "fraud" else max(min_group, LEAST_ROWS)
     spots, listed = weak_spot_tests(validation, contract, least)

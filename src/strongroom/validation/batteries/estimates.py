@@ -28,6 +28,7 @@ from strongroom.validation.statistics.calibration import holm
 Floats = npt.NDArray[np.float64]
 BUCKETS = 7
 HISTOGRAM_BINS = 30
+MEANS_TITLE = "Means in development and now"
 NAMES = {"lgd": "LGD", "elbe": "ELBE", "lgd-in-default": "LGD in default", "ccf": "CCF"}
 
 
@@ -82,20 +83,23 @@ def height_tests(
     if isinstance(whole, NotEvaluable):
         found = [answer("calibration.t-test", whole, "", basis, suffix=parameter)]
     else:
+        before = float(development.outcome.mean())
         sentence = (
-            f"Realised {name} is {float(came.mean()):.3f} on average, estimated {float(told.mean()):.3f}. A small p "
-            f"says that estimates were {'off' if parameter == 'elbe' else 'too low'} by more than chance."
+            f"Realised {name} is {float(came.mean()):.3f} on average, estimated {float(told.mean()):.3f}; in "
+            f"development {before:.3f} was realised. A small p says that estimates were "
+            f"{'off' if parameter == 'elbe' else 'too low'} by more than chance."
         )
         details: list[tuple[str, float | int | str]] = [
             ("mean difference", whole.mean_difference), ("lower end", whole.interval[0]),
             ("upper end", whole.interval[1]), ("T", whole.statistic), ("degrees of freedom", whole.n - 1),
+            ("realised mean in development", before),
         ]  # fmt: skip
         p = p_value_of(whole, parameter)
         found = [answer("calibration.t-test", p, sentence, basis, suffix=parameter, details=details)]
     parts = losses.buckets(came, told, bucket_edges(development.estimate), level)
     if isinstance(parts, NotEvaluable):
         found.append(answer("calibration.buckets", parts, "", basis))
-        return [*found, _downturn(validation, contract)], (), ()
+        return [*found, _downturn(validation, contract)], (_means(development, validation, name),), ()
     tested = [(i, b.test) for i, b in enumerate(parts) if isinstance(b.test, losses.TTest)]
     if not tested:
         missing = NotEvaluable("no bucket has two rows that differ")
@@ -113,8 +117,8 @@ def height_tests(
         )  # fmt: skip
     return (
         [*found, _downturn(validation, contract)],
-        (_bucket_table(parts, parameter, name, level),),
-        (_bucket_chart(parts, name, level), _histogram(came, told, name)),
+        (_means(development, validation, name), _bucket_table(parts, parameter, name, level)),
+        (_bucket_chart(parts, name, level, float(development.outcome.mean())), _histogram(came, told, name)),
     )
 
 
@@ -166,6 +170,44 @@ def bucket_edges(estimates: Floats) -> list[float]:
     return [float(edge) for edge in quantile_edges(finite, BUCKETS)]
 
 
+def means_table(
+    title: str, samples: Sequence[tuple[str, Floats, Floats, Floats | None]], name: str, unit: str
+) -> Table:
+    """What came and what was estimated, on average, sample by sample.
+
+    Args:
+        title: of the table.
+        samples: of each its role, realised and estimated values, shape [rows], and weights or None for none at all.
+        name: what is estimated.
+        unit: of it.
+    """
+    weighed = any(weight is not None for *_, weight in samples)
+    heads = [("Sample", "text"), ("Rows", "count"), (f"Mean realised {name}", unit), (f"Mean estimated {name}", unit)]
+    if weighed:
+        heads += [("Realised by exposure", unit), ("Estimated by exposure", unit)]
+
+    def mean(values: Floats, weight: Floats | None = None) -> str | None:
+        return decimal(float(np.average(values, weights=weight))) if np.isfinite(values).all() else None
+
+    rows = []
+    for role, came, told, weight in samples:
+        row = [role, str(came.size), mean(came), mean(told)]
+        rows.append((*row, mean(came, weight), mean(told, weight)) if weighed else tuple(row))
+    return Table(
+        section="calibration",
+        title=title,
+        caption="The model learnt the height of its estimates from the development sample: where what came has moved "
+        "away from there, the estimates were bound to miss it.",
+        columns=tuple(Column(name=head, unit=of) for head, of in heads),
+        rows=tuple(rows),
+    )
+
+
+def _means(development: Scored, validation: Scored, name: str) -> Table:
+    samples = [(s.basis.role, s.outcome, s.estimate, s.columns.get("exposure")) for s in (development, validation)]
+    return means_table(MEANS_TITLE, samples, name, "share")
+
+
 def _downturn(validation: Scored, contract: ModelContract) -> TestResult:
     rule, marks = "calibration.downturn", validation.columns.get("downturn")
     if marks is None:
@@ -214,7 +256,7 @@ def _bucket_table(parts: Sequence[losses.Bucket], parameter: str, name: str, lev
     )
 
 
-def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float) -> Chart:
+def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float, before: float) -> Chart:
     filled = [(i, b) for i, b in enumerate(parts, 1) if b.estimated is not None and b.realised is not None]
     came, low, high = [], [], []
     for number, part in filled:
@@ -229,7 +271,8 @@ def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float) -> Ch
     return Chart(
         section="calibration",
         title="Calibration by bucket",
-        words=f"For each bucket the mean realised {name} with its {level:.0%} interval, and the mean estimate.",
+        words=f"For each bucket the mean realised {name} with its {level:.0%} interval, and the mean estimate. The "
+        "dashed line is what was realised in development on average, over all buckets.",
         x="bucket (1 has the lowest estimates)",
         y=name,
         percent="y",
@@ -239,6 +282,10 @@ def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float) -> Ch
                 low=tuple(low), high=tuple(high),
             ),
             Series(name="estimated", form="points", style="pd", points=told),
+            Series(
+                name="realised in development", form="line", style="chance",
+                points=tuple((decimal(x), decimal(before)) for x in (1.0, float(len(parts)))),
+            ),
         ),
     )  # fmt: skip
 

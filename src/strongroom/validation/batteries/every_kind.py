@@ -13,10 +13,11 @@ from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import NotEvaluable, PsiRow, TestResult, decimal
-from strongroom.validation.statistics.bins import Floor, count_bins, quantile_edges
+from strongroom.validation.statistics.bins import Floor, count_bins, quantile_edges, weigh_bins
 from strongroom.validation.statistics.parity import parity
 from strongroom.validation.statistics.stability import psi
 from strongroom.validation.statistics.tables import outside
+from strongroom.validation.statistics.weights import levelled
 
 
 def stability_tests(
@@ -24,13 +25,11 @@ def stability_tests(
 ) -> tuple[list[TestResult], tuple[PsiRow, ...]]:
     """Shift of the score and of each feature from development to validation."""
     floor, basis = Floor.parse(policy.psi_floor), validation.basis
+    weights = development.columns.get("weight"), validation.columns.get("weight")
     rows: list[PsiRow] = []
 
     def shift(name: str, old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> float | NotEvaluable:
-        edges = quantile_edges(old, policy.psi_bins)
-        (expected, gone), (actual, lost) = count_bins(old, edges), count_bins(new, edges)
-        if gone or lost:
-            expected, actual = np.append(expected, gone), np.append(actual, lost)
+        expected, actual = binned(old, new, policy.psi_bins, weights)
         found = psi(expected, actual, floor)
         if isinstance(found, NotEvaluable):
             return found
@@ -63,6 +62,21 @@ def stability_tests(
         *found,
         answer("stability.psi-features", shifts[worst], sentence, basis, details=[("feature", worst), *floors]),
     ], tuple(rows)
+
+
+def binned(
+    old: npt.NDArray[np.float64], new: npt.NDArray[np.float64], bins: int,
+    weights: tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:  # fmt: skip
+    """Two samples of a feature in quantile bins of the older one, by weight; missing values are a bin of their own."""
+    edges = quantile_edges(old, bins, weights[0])
+    (expected, gone), (actual, lost) = (
+        count_bins(values, edges) if weight is None else weigh_bins(values, edges, levelled(weight))
+        for values, weight in zip((old, new), weights, strict=True)
+    )
+    if gone or lost:
+        expected, actual = np.append(expected, gone), np.append(actual, lost)
+    return expected.astype(np.float64), actual.astype(np.float64)
 
 
 def implementation_tests(
@@ -106,7 +120,7 @@ def implementation_tests(
 def data_tests(development: Scored, validation: Scored, contract: ModelContract) -> list[TestResult]:
     """Does the sample fit the contract, and is it new to the model?"""
     basis = validation.basis
-    refused = float(outside(validation.rows, contract.input).mean())
+    refused = float(np.average(outside(validation.rows, contract.input), weights=validation.columns.get("weight")))
     known = set(_lines(development))
     seen = sum(line in known for line in _lines(validation)) / basis.rows
     return [

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import UnsetType
 
 from strongroom.registry.contract import ModelContract, bound
+from strongroom.validation.batteries import fraud_pages
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
 from strongroom.validation.policy import FraudTerms, ValidationPolicy
-from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
+from strongroom.validation.results import Chart, NotEvaluable, Table, TestResult
 from strongroom.validation.statistics import detection, discrimination
-from strongroom.validation.statistics.calibration import jeffreys_interval
-
-POINTS = 1000
-SHOWN_COST = 1.5
-"""Cost over the cost without a model, up to which the curve is drawn."""
-"""Points of a curve in a picture."""
+from strongroom.validation.statistics.weights import effective_number
 
 
 def terms_of(policy: ValidationPolicy) -> FraudTerms | NotEvaluable:
@@ -61,13 +54,15 @@ def discrimination_tests(
     )
     details = [("frauds", area.frauds), ("others", area.others), ("rate by weight", area.rate)]
     found.append(answer(rule, area.value, sentence, basis, interval=area.interval(level), details=details))
-    charts.append(_precision_recall(table, area))
-    ranks = discrimination.auc(validation.outcome, validation.estimate)
+    charts.append(fraud_pages.precision_recall(table, area))
+    ranks = discrimination.auc(validation.outcome, validation.estimate, validation.columns.get("weight"))
     if isinstance(ranks, NotEvaluable):
         found.append(answer("discrimination.auc", ranks, "", basis))
     else:
         sentence = f"A fraud scores above a genuine transaction {ranks.auc:.1%} of the time, which rare events flatter."
         found.append(answer("discrimination.auc", ranks.auc, sentence, basis, interval=ranks.interval(level)))
+        charts.append(fraud_pages.roc(table, ranks.auc))
+    charts.append(fraud_pages.histogram(validation))
     return found + _at_k(validation, table, terms), charts
 
 
@@ -103,7 +98,7 @@ def cost_tests(
     )
     details = [("cost at the chosen threshold", cheapest), ("least cost in hindsight", now.least)]
     found.append(answer("cost.threshold", (cost - cheapest) / without, sentence, basis, details=details))
-    return found, [_cost_curve(now, threshold, chosen.best, without)]
+    return found, [fraud_pages.cost_curve(now, threshold, chosen.best, without)]
 
 
 def time_tests(
@@ -131,12 +126,17 @@ def time_tests(
         way = "falls" if trend.z < 0 else "rises"
         sentence = f"The share of frauds found {way} with time; a small p-value says by more than chance."
         found = answer(rule, trend.p_value, sentence, basis, details=[("z", trend.z), ("windows", terms.windows)])
-    return [found], [_window_table(parts)], [_window_chart(parts, terms.least_frauds, level)]
+    return [found], [fraud_pages.window_table(parts)], [fraud_pages.window_chart(parts, terms.least_frauds, level)]
 
 
 def data_tests(development: Scored, validation: Scored) -> list[TestResult]:
     """Does the sample lie after what the model learnt from, and does it hold enough frauds?"""
-    basis, frauds = validation.basis, int(validation.outcome.sum())
+    basis, bad = validation.basis, validation.outcome == 1
+    frauds, weight = int(bad.sum()), validation.columns.get("weight")
+    # unequal weights say less than so many frauds would; what rounding takes away is given back
+    sure = frauds if weight is None else math.floor(effective_number(weight[bad]) * (1.0 + 1e-9))
+    told = f"The validation sample holds {frauds:,} frauds"
+    told += "." if sure == frauds else f"; by their unequal weights they say no more than {sure:,} would."
     late = detection.late(development.columns["time"], validation.columns["time"])
     sentence = (
         f"{late:,} development rows lie at or after the first validation row: the model may have learnt the future."
@@ -145,7 +145,7 @@ def data_tests(development: Scored, validation: Scored) -> list[TestResult]:
     )
     return [
         answer("data.time-order", late, sentence, basis),
-        answer("data.frauds", frauds, f"The validation sample holds {frauds:,} frauds.", basis),
+        answer("data.frauds", sure, told, basis),
     ]
 
 
@@ -170,98 +170,3 @@ def _at_k(validation: Scored, table: detection.Steps, terms: FraudTerms | NotEva
     value = NotEvaluable("no fraud has an amount above 0") if best.value is None else best.value
     sentence = f"Among them is {best.value or 0.0:.1%} of the frauds' amount, and {best.recall:.1%} of the frauds."
     return [*found, answer(rules[1], value, sentence, basis, details=details)]
-
-
-def _points(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[tuple[str, str], ...]:
-    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int))
-    return tuple((decimal(a), decimal(b)) for a, b in zip(x[keep], y[keep], strict=True))
-
-
-def _precision_recall(table: detection.Steps, area: detection.AveragePrecision) -> Chart:
-    rising = np.nonzero(np.diff(table.recall) > 0.0)[0] + 1  # between frauds the curve only falls: a step shows no more
-    x = np.repeat(np.concatenate([[0.0], table.recall[rising]]), 2)[1:]
-    y = np.repeat(table.precision[rising], 2)
-    rate = decimal(area.rate)
-    return Chart(
-        section="discrimination",
-        title="Precision and recall",
-        words=f"Precision against the share of frauds found, as steps; the area is {area.value:.3f}. The dashed line "
-        "is a random order.",
-        x="share of frauds found", y="precision", percent="xy",
-        series=(
-            Series(name="a random order", form="line", style="chance", points=(("0.0", rate), ("1.0", rate))),
-            Series(name="the model", form="line", style="curve", points=_points(x[: len(y)], y)),
-        ),
-    )  # fmt: skip
-
-
-def _cost_curve(now: detection.Costs, threshold: float, chosen: float, without: float) -> Chart:
-    # far above the cost without a model nobody would choose: such points would press the rest to the ground
-    inside = np.isfinite(now.threshold) & (now.cost <= SHOWN_COST * without)
-    x, y = now.threshold[inside], now.cost[inside] / without
-    ends = ("0.0", decimal(max(float(y.max(initial=0.0)), 1.0)))
-    marks: list[tuple[str, float, Literal["cut", "chance"]]] = [
-        ("the contract's", threshold, "cut"), ("chosen by cost", chosen, "chance"),
-    ]  # fmt: skip
-    return Chart(
-        section="cost",
-        title="Cost by threshold",
-        words="Cost of false alarms and missed frauds at each threshold, as a share of the cost without a model "
-        f"(thresholds that cost more than {SHOWN_COST:g} times as much are left out); "
-        "upright lines mark the contract's threshold and the one that was cheapest on the reference sample.",
-        x="threshold", y="cost over cost without a model",
-        series=(
-            Series(name="", form="line", style="curve", points=_points(x[::-1], y[::-1])),
-            *(
-                Series(name=name, form="line", style=style, points=tuple((decimal(at), end) for end in ends))
-                for name, at, style in marks if math.isfinite(at)
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _window_table(parts: Sequence[detection.Window]) -> Table:
-    def share(part: float, of: float) -> str | None:
-        return decimal(part / of) if of else None
-
-    return Table(
-        section="stability",
-        title="Windows of equal time",
-        caption="Frauds found and alarms are those at the contract's lowest cut-off. Average precision moves with the "
-        "rate of fraud, the share found does not.",
-        columns=tuple(
-            Column(name=name, unit=unit)
-            for name, unit in (
-                ("Window", "text"), ("From", "number"), ("Rows", "count"), ("Frauds", "count"), ("Alarms", "count"),
-                ("Found", "share"), ("Average precision", "AUC"),
-            )
-        ),
-        rows=tuple(
-            (
-                str(place + 1), decimal(part.start), str(part.rows), str(part.frauds), str(part.alarms),
-                share(part.found, part.frauds),
-                None if isinstance(part.precision, NotEvaluable) else decimal(part.precision.value),
-            )
-            for place, part in enumerate(parts)
-        ),
-    )  # fmt: skip
-
-
-def _window_chart(parts: Sequence[detection.Window], least: int, level: float) -> Chart:
-    shown = [(place + 1, part) for place, part in enumerate(parts) if part.frauds >= least]
-    ends = [jeffreys_interval(part.frauds, part.found, level) for _, part in shown]
-    sure = [end for end in ends if not isinstance(end, NotEvaluable)]
-    return Chart(
-        section="stability",
-        title="Frauds found by window of time",
-        words=f"Share of frauds found at one threshold in each window of equal time, with {level:.0%} intervals; "
-        f"windows with fewer than {least} frauds are left out.",
-        x="window", y="share of frauds found", percent="y",
-        series=(
-            Series(
-                name="", form="points", style="rate",
-                points=tuple((decimal(place), decimal(part.found / part.frauds)) for place, part in shown),
-                low=tuple(decimal(a) for a, _ in sure), high=tuple(decimal(b) for _, b in sure),
-            ),
-        ),
-    )  # fmt: skip

@@ -34,6 +34,11 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests = estimates.order_tests(convertible[0], convertible[1], level)
     found, tables, charts = estimates.height_tests(convertible[0], convertible[1], contract, level)
     tests += found + _amounts(validation)
+    amounts = [(sample.basis.role, _exposures(sample)) for sample in (development, validation)]
+    means = estimates.means_table(
+        "Exposures at default in development and now",
+        [(role, made.realised, made.estimated, None) for role, made in amounts], "exposure", "amount",
+    )  # fmt: skip
     job.say("stability, implementation, data")
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tolerance = float(policy.parity_tolerance)
@@ -48,7 +53,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
+        tables=(*tables, means, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
         tools=dict(fair.tools),
     )  # fmt: skip
 

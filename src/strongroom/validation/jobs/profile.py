@@ -19,14 +19,18 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.registry.explanation import Explanation, number
+from strongroom.validation.batteries import traffic
 from strongroom.validation.batteries.artifact import Predict, Rows, open_model
 from strongroom.validation.batteries.guard_fit import fit_guard
+from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.catalogue import Basis
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import MonitorBins, Profile, ProfileProof, Provider, ReferenceBins, decimal
 from strongroom.validation.statistics.bins import count_bins, quantile_edges
-from strongroom.validation.statistics.tables import feature_rows, outside, read_table
+from strongroom.validation.statistics.tables import feature_rows, outcome_column, outside, read_table, sample_columns
 from strongroom.validation.trees.attribution import contributions
 from strongroom.validation.trees.forests import forest_of
+from strongroom.vocabulary import digest_of
 
 Bits = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int64]
@@ -62,6 +66,12 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     scores = score(first, reference, proof.profile)
     if not isinstance(contract.explanation, msgspec.UnsetType):
         demand_additive(contract, contract.explanation, model, reference, scores)
+    if "weight" in contract.sample_columns:
+        # what is watched live comes as the traffic does, and not enriched
+        basis = Basis("reference", digest_of(inputs["reference.parquet"]), table.num_rows)
+        outcome, columns = outcome_column(table, contract, "reference"), sample_columns(table, contract, "reference")
+        seen = traffic.even(Scored(basis, reference, scores, outcome, columns))
+        reference, scores = reference[seen], scores[seen]
     watched = monitors(reference, scores, contract.input, contract.output.name, policy)
     if contract.guard is not msgspec.UNSET:
         inside = reference[~outside(reference, contract.input)]

@@ -50,17 +50,18 @@ class Floor:
         return floored
 
 
-def quantile_edges(values: npt.ArrayLike, bins: int) -> Floats:
-    """Inner edges at the quantiles of the finite values, repeats removed.
+def quantile_edges(values: npt.ArrayLike, bins: int, weight: npt.ArrayLike | None = None) -> Floats:
+    """Inner edges at the quantiles of the finite values, repeats removed; rows count by `weight`, if there is one.
 
     An edge is a value that occurs (never one between two), so that float32 data meet it alike in every program;
     the largest value is no edge, since nothing would lie above it.
     """
     data = np.asarray(values, dtype=np.float64)
-    data = data[np.isfinite(data)]
+    there = np.isfinite(data)
+    data, w = data[there], None if weight is None else np.asarray(weight, dtype=np.float64)[there]
     if data.size == 0:
         return np.empty(0)
-    edges = np.unique(np.quantile(data, np.arange(1, bins) / bins, method="inverted_cdf"))
+    edges = np.unique(np.quantile(data, np.arange(1, bins) / bins, method="inverted_cdf", weights=w))
     kept: Floats = edges[edges < data.max()]
     return kept
 
@@ -72,6 +73,16 @@ def count_bins(values: npt.ArrayLike, edges: npt.ArrayLike) -> tuple[npt.NDArray
     missing = np.isnan(data)
     place = np.searchsorted(inner, data[~missing], side="left")
     return np.bincount(place, minlength=inner.size + 1), int(missing.sum())
+
+
+def weigh_bins(values: npt.ArrayLike, edges: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[Floats, float]:
+    """As `count_bins`, with the weight of the rows in each bin, and of missing rows."""
+    data, w = np.asarray(values, dtype=np.float64), np.asarray(weight, dtype=np.float64)
+    inner = np.asarray(edges, dtype=np.float64)
+    missing = np.isnan(data)
+    place = np.searchsorted(inner, data[~missing], side="left")
+    sums = np.bincount(place, weights=w[~missing], minlength=inner.size + 1)
+    return sums.astype(np.float64), float(w[missing].sum())
 
 
 def contributions(expected: npt.ArrayLike, actual: npt.ArrayLike, floor: Floor) -> Floats:

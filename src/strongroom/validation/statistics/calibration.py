@@ -89,7 +89,7 @@ def jeffreys(n: int, defaults: int, pd: float) -> float | NotEvaluable:
     return float(special.betainc(defaults + 0.5, n - defaults + 0.5, pd))
 
 
-def jeffreys_interval(n: int, defaults: int, level: float) -> tuple[float, float] | NotEvaluable:
+def jeffreys_interval(n: float, defaults: float, level: float) -> tuple[float, float] | NotEvaluable:
     """Equal-tailed Jeffreys interval of the default rate; its ends are 0 and 1 where no or all rows defaulted.
 
     Source:
@@ -353,7 +353,7 @@ def _newton(columns: Sequence[Floats], y: Floats, offset: Floats) -> tuple[Float
     return NotEvaluable("the fit does not converge: the predictions separate the classes")
 
 
-def _counts(n: int, defaults: int) -> None:
+def _counts(n: float, defaults: float) -> None:
     if not 0 <= defaults <= n:
         raise ValueError("defaults are 0 to n")
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.weights import effective_number
 
 Floats = npt.NDArray[np.float64]
 ALARMS_LIMIT = 2**53
@@ -29,26 +30,28 @@ class AveragePrecision:
         value: 0 to 1; a random order gives the rate.
         rate: share of frauds by weight.
         frauds, others: rows per class.
+        effective: how many frauds of equal weight say as much as these.
     """
 
     value: float
     rate: float
     frauds: int
     others: int
+    effective: float
 
     def interval(self, level: float) -> tuple[float, float] | NotEvaluable:
-        """Interval on the logit scale, with the frauds as the effective number of rows.
+        """Interval on the logit scale, with the frauds as the number of rows; unequal weights make it fewer.
 
         Args:
             level: coverage, such as 0.95.
 
         Source:
-            Boyd, Eng and Page 2013, section 3.
+            Boyd, Eng and Page 2013, section 3; Kish 1965.
         """
         if not 0.0 < self.value < 1.0:
             return NotEvaluable("an average precision of 0 or 1 has no interval on the logit scale")
         middle = math.log(self.value / (1.0 - self.value))
-        half = float(stats.norm.ppf(0.5 + level / 2.0)) / math.sqrt(self.frauds * self.value * (1.0 - self.value))
+        half = float(stats.norm.ppf(0.5 + level / 2.0)) / math.sqrt(self.effective * self.value * (1.0 - self.value))
         low, high = (1.0 / (1.0 + math.exp(-x)) for x in (middle - half, middle + half))
         return low, high
 
@@ -133,8 +136,9 @@ class Window:
 
     Attributes:
         rows, frauds: in it.
-        found: frauds that a fixed threshold found.
-        alarms: rows at or above it.
+        recall: share of the frauds' weight that a fixed threshold found; None without frauds.
+        alarms: weight of the rows at or above it.
+        effective: how many frauds of equal weight say as much as these.
         precision: average precision, or why there is none.
     """
 
@@ -142,9 +146,15 @@ class Window:
     end: float
     rows: int
     frauds: int
-    found: int
-    alarms: int
+    recall: float | None
+    alarms: float
+    effective: float
     precision: AveragePrecision | NotEvaluable
+
+    @property
+    def found(self) -> float:
+        """Frauds found, of `effective` ones."""
+        return self.effective * (self.recall or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +211,9 @@ def average_precision(
         return table
     value = float(np.sum(np.diff(table.recall) * table.precision[1:]))
     y = np.asarray(outcome)
-    return AveragePrecision(
-        min(value, 1.0), table.frauds / (table.frauds + table.others), int(y.sum()), int((y == 0).sum())
-    )
+    frauds, others = int(y.sum()), int((y == 0).sum())
+    effective = float(frauds) if weight is None else effective_number(np.asarray(weight)[y == 1])
+    return AveragePrecision(min(value, 1.0), table.frauds / (table.frauds + table.others), frauds, others, effective)
 
 
 def top(table: Steps, alarms: float) -> Top | NotEvaluable:
@@ -289,10 +299,11 @@ def windows(
     for start, end in pairwise(edges):
         inside = (t >= start) & ((t <= end) if end == edges[-1] else (t < end))
         bad, alarm = inside & (y == 1.0), inside & (s >= threshold)
+        recall = float(w[bad & alarm].sum() / w[bad].sum()) if bad.any() else None
         found.append(
             Window(
-                start, end, int(inside.sum()), int(bad.sum()), int((bad & alarm).sum()), int(alarm.sum()),
-                average_precision(y[inside].astype(np.int64), s[inside], w[inside]),
+                start, end, int(inside.sum()), int(bad.sum()), recall, float(w[alarm].sum()),
+                effective_number(w[bad]), average_precision(y[inside].astype(np.int64), s[inside], w[inside]),
             )
         )  # fmt: skip
     return tuple(found)
@@ -301,20 +312,21 @@ def windows(
 def trend(parts: Sequence[Window], least: int = 1) -> Trend | NotEvaluable:
     """Cochran-Armitage test that the share of frauds found is the same in each window, against a rise or fall.
 
-    Recall and not precision, since precision moves with the rate of fraud although the model is the same.
+    Recall and not precision, since precision moves with the rate of fraud although the model is the same. Weighted
+    frauds count as so many of equal weight as say as much.
 
     Args:
         parts: in order of time.
-        least: windows with fewer frauds are left out.
+        least: windows with fewer frauds, as they count, are left out.
 
     Source:
-        Cochran 1954; Armitage 1955.
+        Cochran 1954; Armitage 1955; Rao and Scott 1992 for counts over their design effect.
     """
-    used = [(place, part) for place, part in enumerate(parts) if part.frauds >= max(least, 1)]
+    used = [(place, part) for place, part in enumerate(parts) if told(part, least)]
     if len(used) < 2:
         return NotEvaluable("fewer than two windows hold enough frauds")
     x = np.array([float(place) for place, _ in used])
-    n, hits = (np.array([float(getattr(part, name)) for _, part in used]) for name in ("frauds", "found"))
+    n, hits = (np.array([float(getattr(part, name)) for _, part in used]) for name in ("effective", "found"))
     rate = float(hits.sum() / n.sum())
     if rate in (0.0, 1.0):
         return NotEvaluable("all frauds are found, or none: there is nothing that could move")
@@ -322,6 +334,11 @@ def trend(parts: Sequence[Window], least: int = 1) -> Trend | NotEvaluable:
     variance = rate * (1.0 - rate) * float((n * (x - middle) ** 2).sum())
     z = float(((x - middle) * (hits - n * rate)).sum()) / math.sqrt(variance)
     return Trend(z, float(2.0 * stats.norm.sf(abs(z))))
+
+
+def told(part: Window, least: int) -> bool:
+    """Whether a window holds frauds enough to say anything; rounding of weights takes none away."""
+    return part.effective >= max(least, 1) * (1.0 - 1e-9)
 
 
 def late(development: npt.ArrayLike, validation: npt.ArrayLike) -> int:

@@ -111,12 +111,20 @@ def placements(outcome: npt.ArrayLike, score: npt.ArrayLike) -> tuple[Floats, Fl
     return v10, v01
 
 
-def auc(outcome: npt.ArrayLike, score: npt.ArrayLike) -> Auc | NotEvaluable:
+def auc(outcome: npt.ArrayLike, score: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> Auc | NotEvaluable:
     """AUC with DeLong's variance.
 
+    Args:
+        outcome, score: as `placements` says.
+        weight: above 0, how many cases each row stands for; left out: one each. The area is that of the cases, the
+            variance that of the rows: weights are known, and rows were drawn.
+
     Source:
-        ECB, Instructions for reporting the validation results of internal models (2019), Annex 3.1.
+        ECB, Instructions for reporting the validation results of internal models (2019), Annex 3.1; Sarndal, Swensson
+        and Wretman 1992, result 5.6.1, for means of weighted rows.
     """
+    if weight is not None:
+        return _weighted_auc(outcome, score, np.asarray(weight, dtype=np.float64))
     parts = placements(outcome, score)
     if isinstance(parts, NotEvaluable):
         return parts
@@ -125,6 +133,34 @@ def auc(outcome: npt.ArrayLike, score: npt.ArrayLike) -> Auc | NotEvaluable:
     if v10.size > 1 and v01.size > 1:
         variance = float(np.var(v10, ddof=1) / v10.size + np.var(v01, ddof=1) / v01.size)
     return Auc(float(np.mean(v10)), variance, v10.size, v01.size)
+
+
+def _weighted_auc(outcome: npt.ArrayLike, score: npt.ArrayLike, weight: Floats) -> Auc | NotEvaluable:
+    y, s = _pair(outcome, score)
+    if weight.shape != s.shape or not (np.isfinite(weight) & (weight > 0.0)).all():
+        raise ValueError("each row has a weight above 0")
+    if not y.any() or y.all():
+        return NotEvaluable("the sample holds only one outcome class" if y.size else "the sample is empty")
+    if not np.isfinite(s).all():
+        return NotEvaluable("a score is not finite")
+    bad, good = weight[y], weight[~y]
+    v10, v01 = _below(s[y], s[~y], good), 1.0 - _below(s[~y], s[y], bad)
+    area, variance = float(np.average(v10, weights=bad)), None
+    if bad.size > 1 and good.size > 1:
+        variance = sum(
+            v.size / (v.size - 1) * float(((w * (v - area)) ** 2).sum()) / float(w.sum()) ** 2
+            for v, w in ((v10, bad), (v01, good))
+        )
+    return Auc(area, variance, bad.size, good.size)
+
+
+def _below(scores: Floats, others: Floats, weight: Floats) -> Floats:
+    """Share of the others' weight below each score, ties counted half."""
+    order = np.argsort(others, kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(weight[order])])
+    low, high = (sums[np.searchsorted(others[order], scores, side=side)] for side in ("left", "right"))
+    share: Floats = (low + high) / (2.0 * sums[-1])
+    return share
 
 
 def auc_change(initial: float, current: Auc) -> Change | NotEvaluable:

@@ -31,8 +31,8 @@ def psi(expected: npt.ArrayLike, actual: npt.ArrayLike, floor: Floor, level: flo
     """Compare two counts over the same bins.
 
     Args:
-        expected: rows of the older sample per bin.
-        actual: rows of the newer sample per bin.
+        expected: rows of the older sample per bin; weighted ones on the scale of `weights.levelled`.
+        actual: rows of the newer sample per bin, as well.
         floor: for empty bins.
         level: of the sampling point.
 
