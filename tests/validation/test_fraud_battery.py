@@ -46,7 +46,7 @@ def worked() -> tuple[BatteryResults, dict[str, bytes]]:
         policy = ValidationPolicy.decode(POLICY.read_bytes())
         study = msgspec.structs.replace(policy.robustness, rows=400, answers=(30,), attacked=10)
         inputs = job_inputs(contract, files, sample, msgspec.structs.replace(policy, robustness=study).encode())
-    return found, inputs | {"profile.json": profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]}
+    return found, inputs | profile.run(inputs, {"isa": "x86_64-avx2"})
 
 
 def battery(changes: dict[str, bytes]) -> BatteryResults:
@@ -110,6 +110,21 @@ def test_the_figures_are_those_of_scikit_learn_and_of_a_plain_count() -> None:
     cost = 10.0 * weight[alarm & ~bad].sum() + amount[bad & ~alarm].sum()
     without = min(amount[bad].sum(), 10.0 * weight[~bad].sum())
     assert float(result(found, "cost.saving").figure or 0) == pytest.approx(1 - cost / without)
+
+
+def test_what_is_watched_live_is_the_traffic_and_not_the_enriched_sample() -> None:
+    rows, watched = sample("reference"), parse_as(worked()[1]["monitors.json"], documents.MonitorBins)
+    share = np.average(rows["fraud"], weights=rows["weight"])
+    assert rows["fraud"].mean() > 10 * share
+    kept = sum(watched.score.counts)
+    assert kept == round(rows["weight"].sum() / rows["weight"].max())
+    top = float(watched.score.edges[-1])
+    abroad = next(bins for bins in watched.features if bins.name == "abroad")
+    for bins, above in ((watched.score, None), (abroad, rows["abroad"] == 1)):
+        if above is not None:
+            seen = bins.counts[-1] / kept
+            assert seen == pytest.approx(np.average(above, weights=rows["weight"]), abs=0.005)
+    assert 0.0 < top < 0.5, "frauds are too few to move the last decile"
 
 
 def test_a_leak_of_time_fails_the_battery() -> None:

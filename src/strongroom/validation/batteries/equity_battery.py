@@ -15,6 +15,7 @@ import sklearn
 from strongroom.validation.batteries import traffic
 from strongroom.validation.batteries.equity import group_tests
 from strongroom.validation.batteries.equity_alarms import alarm_tests
+from strongroom.validation.batteries.equity_crossings import crossed_alarms, crossed_residuals
 from strongroom.validation.batteries.equity_numbers import number_tests
 from strongroom.validation.batteries.equity_search import alternative_tests, crossing_tests, proxy_tests
 from strongroom.validation.batteries.examination import Examination
@@ -64,8 +65,9 @@ def examine_estimates(
     labels = {name: [label for label, good in zip(all_, kept, strict=True) if good] for name, all_ in groups.items()}
     people = gather(whole.at(kept), labels, job.contract, job.policy.fairness, job.level)
     tests, tables = number_tests(people, job.contract.output.unit)
+    crossed, cells = crossed_residuals(people, job.contract.output.unit)
     known, carriers = proxy_tests(people, [feature.name for feature in job.contract.input.features])
-    return Fair((*tests, *known), (), (*tables, *carriers), (), {"scikit-learn": sklearn.__version__})
+    return Fair((*tests, *crossed, *known), (), (*tables, *cells, *carriers), (), {"scikit-learn": sklearn.__version__})
 
 
 def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
@@ -95,7 +97,8 @@ def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
     found, more = [*tests, *crossed, *known], (*tables, *crossings, *carriers)
     charts: tuple[Chart, ...] = ()
     if muted is None:
-        found += alarm_tests(classes)
+        where, cells = crossed_alarms(classes)
+        found, more = [*found, *alarm_tests(classes), *where], (*more, *cells)
     else:
         other, ways, charts = alternative_tests(people, muted, names)
         found, more = [*found, *other], (*more, *ways)

@@ -40,11 +40,12 @@ EQUITY_ENTRIES = (
         better="lower",
         formula="share of a group's genuine transactions that are not given the favourable decision, over that of all "
         "other groups together; the highest ratio is judged; Katz interval, Fisher's exact p times the number of "
-        "groups where there are more than two",
+        "groups where there are more than two; the same for the cells where two attributes cross, in hundredths",
         source="Hardt, Price and Srebro 2016; Corbett-Davies et al. 2017 (predictive equality); the cut-off is the "
         "inverse of four fifths, house policy",
         edge_cases="fewer than two groups with the policy's least number of genuine transactions, or no false alarm at "
-        "all: not evaluable; none outside the group: half an alarm is added on either side, no interval",
+        "all: not evaluable; none outside the group: half an alarm is added on either side, no interval; cells below "
+        "the policy's size or its least number of genuine transactions are left out",
     ),
     Entry(
         rule="fairness.calibration",
@@ -66,12 +67,14 @@ EQUITY_ENTRIES = (
         better="lower",
         formula="mean of realised less estimated of each group, less that of all other judged groups together; the "
         "largest without its sign is judged, in the unit of the output; Welch interval and test, Holm's adjustment "
-        "where there are more than two groups; each group's own mean with Student's interval beside it",
+        "where there are more than two groups; each group's own mean with Student's interval beside it; the same "
+        "for the cells where two attributes cross",
         source="Calders et al. 2013 (balanced residuals); Student 1908; Welch 1947; Holm 1979; the cut-off is house "
         "policy",
         edge_cases="no protected attribute, or fewer than two groups of the policy's size: not evaluable; all "
         "residuals of a group equal, or an estimate that is not finite: not evaluable; credit conversion factors: "
-        "only rows with anything undrawn",
+        "only rows with anything undrawn; cells below the policy's size are left out, and further ones told in "
+        "hundredths and without counts until none can be reckoned from the sums that are told",
         in_output_unit=("lgd", "ead"),
     ),
     Entry(
