@@ -30,7 +30,7 @@ BATCHES: Final = ("Board._depart", "Board._landed", "Decider.commit")
 PLACES: Final[tuple[tuple[str, str], ...]] = (
     # step, where a function is looked up as it is called
     ("http", "strongroom.web.http:Connection.data_received"),
-    ("http", "strongroom.web.http:Exchange.reply"),
+    ("http", "strongroom.web.exchange:Exchange.reply"),
     ("send", "strongroom.web.http:Connection.flush"),
     ("route", "strongroom.web.gateway:Gateway.__call__"),
     ("route", "strongroom.web.gateway:Gateway.answered"),

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from strongroom.serving.fair_queue import Room
-from strongroom.web.http import Exchange
+from strongroom.web.exchange import Exchange
 from strongroom.web.requests import Limits
 from tests.serving.house import House, now_us
 from tests.waiting import PATIENCE_S, until

@@ -51,7 +51,8 @@ from strongroom.serving.receipt import verify_receipt
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import Digest, digest_of
 from strongroom.web.coding import choose, inflate
-from strongroom.web.http import Connection, Exchange
+from strongroom.web.exchange import Exchange
+from strongroom.web.http import Connection
 from strongroom.web.patience import patience_us
 from strongroom.web.requests import Limits
 from strongroom.web.server import Server

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from strongroom.web.http import Exchange
+from strongroom.web.exchange import Exchange
 from strongroom.web.requests import Limits
 from strongroom.web.server import Server, listen
 from tests.waiting import PATIENCE_S, until

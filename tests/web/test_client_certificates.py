@@ -25,7 +25,7 @@ from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.errors import InvalidInputError, NotAuthenticatedError
 from strongroom.serving.rules import Rules
 from strongroom.web import http as door_http
-from strongroom.web.server import TlsFiles, follow_revocations, load_revocations, tls_context
+from strongroom.web.tls import TlsFiles, follow_revocations, load_revocations, tls_context
 from tests.access.issuing import AUDIENCE, ISSUER, KEYS, claims, encode, token
 from tests.serving.house import PEPPER, House, engine_files, now_us
 from tests.web.certificates import HOUR, SERVER, Authority
@@ -315,7 +315,7 @@ def test_a_revoked_certificate_is_refused_and_a_new_list_is_followed(
     for name in ("loans", "first", "second"):
         issuer.issue(name, uris=(SPIFFE,))
     context = tls_context(files(issuer, client_crl=issuer.revoke("first")))
-    monkeypatch.setattr("strongroom.web.server.load_revocations", load)
+    monkeypatch.setattr("strongroom.web.tls.load_revocations", load)
     with gateway(house(named("uri", SPIFFE)), tls=context) as desk:
 
         def refused(name: str) -> bool:

@@ -14,8 +14,8 @@ from strongroom.monitoring.counters import Counters
 from strongroom.serving.rules import closed
 from strongroom.vocabulary import instant
 from strongroom.web.exposition import render
-from strongroom.web.metrics import snapshot
 from strongroom.web.serve import Supervisor
+from strongroom.web.snapshots import snapshot
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.refreshing import Refresher
 from tests.serving.house import now_us

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from strongroom.errors import ConflictError
-from strongroom.web.http import Exchange
+from strongroom.web.exchange import Exchange
 from strongroom.web.requests import Limits
 from strongroom.web.server import listen
 from tests.web.lines import Running, read_all, read_reply, running

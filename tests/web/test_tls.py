@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from strongroom.errors import InvalidInputError
-from strongroom.web.server import TlsFiles, tls_context
+from strongroom.web.tls import TlsFiles, tls_context
 from tests.web.lines import read_reply, running
 
 

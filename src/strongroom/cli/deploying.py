@@ -28,7 +28,7 @@ from strongroom.cli.output import Json, command, save, table, tell
 
 
 def _latencies(node: Path) -> dict[str, float]:
-    from strongroom.web.metrics import latencies_of
+    from strongroom.web.snapshots import latencies_of
     from strongroom.wiring.node import NodeLayout
 
     layout = NodeLayout(node)

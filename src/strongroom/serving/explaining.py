@@ -1,24 +1,24 @@
-"""Reason codes beside an answer: computed for a batch, told to the caller, kept in the record, made again in replay."""
+"""Reason codes of scored rows, as they are told to the caller and kept in the record.
+
+`serving.explained` puts them into a batch; `serving.replay` makes them again.
+"""
 
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.approval.release import Release
 from strongroom.errors import UnavailableError, UnsafeArtifactError
 from strongroom.registry.contract import RuntimeName
 from strongroom.registry.explanation import Explanation, number
 from strongroom.serving.answer import Explained
 from strongroom.vocabulary import digest_of
-
-if TYPE_CHECKING:
-    from strongroom.approval.release import Release
-    from strongroom.serving.asked import Asked, Outcome
 
 _text = msgspec.json.Encoder().encode
 
@@ -85,9 +85,10 @@ class Explainer:
             rows: as scored, shape [rows, features].
             scores: as served, shape [rows].
         """
-        return [None if one is None else one[0] for one in self._tell(rows, scores)]
+        return [None if one is None else one[0] for one in self.tell(rows, scores)]
 
-    def _tell(self, rows: NDArray[np.float32], scores: NDArray[np.float32]) -> list[Told | None]:
+    def tell(self, rows: NDArray[np.float32], scores: NDArray[np.float32]) -> list[Told | None]:
+        """As `explain`, each with its canonical bytes."""
         values = self._made.values(rows)
         told = self._forest.scores(self._made.base + values.sum(axis=1))
         gaps = np.abs(told - scores.astype(np.float64))
@@ -140,58 +141,6 @@ class Explainer:
             named.append(missing if isinstance(missing, str) and np.isnan(row[weightiest]) else self._all[place])
         # two groups may share the code of a missing value
         return tuple(dict.fromkeys(named))[: self._wish.max_codes]
-
-    def add(
-        self,
-        group: Sequence[Asked],
-        outcomes: MutableMapping[int, Outcome],
-        matrix: NDArray[np.float32],
-        scores: NDArray[np.float32],
-    ) -> list[Asked]:
-        """Explain those of a scored group that ask for it: into their documents, and for the caller.
-
-        Args:
-            group: requests in the order of the matrix.
-            outcomes: by identity of the request; those that are to be explained are changed.
-            matrix, scores: of the whole group.
-
-        Returns:
-            Requests that can not be answered, since the explanation does not add up to the score.
-        """
-        wanted: list[tuple[Asked, Outcome, int]] = []
-        start = 0
-        for asked in group:
-            outcome = outcomes.get(id(asked))
-            if outcome is not None and asked.question is not None and (self.always or asked.question.explain):
-                wanted.append((asked, outcome, start))
-            start += asked.rows
-        if not wanted:
-            return []
-        places = np.concatenate([np.arange(begin, begin + asked.rows) for asked, _, begin in wanted])
-        found = self._tell(matrix[places], scores[places])
-        failing = []
-        first = 0
-        for asked, outcome, _ in wanted:
-            mine = found[first : first + asked.rows]
-            first += asked.rows
-            whole = [one for one in mine if one is not None]
-            if len(whole) < len(mine):
-                del outcomes[id(asked)]
-                failing.append(asked)
-                continue
-            for line, (_, written) in zip(outcome.lines, whole, strict=True):
-                line.document = _with(line.document, written)
-            outcome.explained = [explained for explained, _ in whole]
-        return failing
-
-
-def _with(document: bytes, written: bytes) -> bytes:
-    """The canonical document with one more field, in its place by the alphabet; a test holds it so.
-
-    A quotation mark inside a text is escaped, so what is found is the field and nothing inside a value.
-    """
-    at = document.index(b',"inputs":[')
-    return b"".join((document[:at], b',"explanation":', written, document[at:]))
 
 
 def explanation_outputs(explained: Sequence[Explained], codes: int, binary: bool) -> list[tuple[dict[str, Any], bytes]]:

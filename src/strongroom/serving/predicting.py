@@ -16,6 +16,7 @@ from strongroom.sealing.records import SALT_SIZE
 from strongroom.serving.answer import Reason, refused_document
 from strongroom.serving.asked import Asked, Line, Outcome
 from strongroom.serving.bulk_recording import ids_from, lines_of
+from strongroom.serving.explained import explain_group
 from strongroom.serving.guard import Marks, mark_lines, names_of
 from strongroom.serving.probing import ProbeWatch
 from strongroom.serving.question import Values
@@ -216,7 +217,7 @@ class Predictor:
             outcomes[id(asked)] = _outcome(asked, lines, scores[row:end], decisions[row:end], marks, row)
             row = end
         if served.explainer is not None:
-            for asked in served.explainer.add(group, outcomes, matrix, scores):
+            for asked in explain_group(served.explainer, group, outcomes, matrix, scores):
                 fail(asked, served, "output-contract")
                 self._failing.append(asked)
         return (matrix, scores) if all_good else (matrix[good], scores[good])

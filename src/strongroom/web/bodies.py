@@ -16,7 +16,7 @@ from typing import Final
 
 from strongroom.errors import RefusedError, TooLargeError
 from strongroom.web.coding import choose, deflate, inflate
-from strongroom.web.http import JSON_TYPE, Exchange
+from strongroom.web.exchange import JSON_TYPE, Exchange
 
 AT_ONCE_BYTES: Final = 32 * 1024
 WORTH_BYTES: Final = 1024

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from strongroom.monitoring.counters import BOUNDS_S, Counters, Histogram
-from strongroom.web.metrics import Snapshot, counters_of
+from strongroom.web.snapshots import Snapshot, counters_of
 
 ABOUT: Final = {
     "strongroom_answers": "Requests that were answered, by model.",

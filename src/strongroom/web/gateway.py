@@ -42,8 +42,8 @@ from strongroom.web import v2
 from strongroom.web.bodies import Bodies
 from strongroom.web.coding import SPOKEN
 from strongroom.web.doorkeeper import Doorkeeper
+from strongroom.web.exchange import Exchange
 from strongroom.web.framing import codings, framing
-from strongroom.web.http import Exchange
 from strongroom.web.known import KNOWN_US, UNREAD, Known
 from strongroom.web.messages import KEYS_TYPE, Messages, concerned
 from strongroom.web.openapi import document

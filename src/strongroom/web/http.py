@@ -1,7 +1,6 @@
 """HTTP/1.1 for machines: a thin asyncio protocol over llhttp (httptools), strict, bounded and in order.
 
-It knows requests and replies, nothing of models. A handler gets an `Exchange` and answers it with
-`exchange.reply(...)` at once or in a later turn of the loop; answers of pipelined requests leave in the order in
+It knows requests and replies (`web.exchange`), nothing of models. Answers of pipelined requests leave in the order in
 which the requests came. An answer whose client has gone is dropped and breaks nobody else.
 
 What it refuses, so that no proxy before it can read a message differently (RFC 9112 section 6.3, 11.2): a length and
@@ -13,20 +12,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import httptools
-import msgspec
 
 from strongroom.access.certificates import read_certificate
 from strongroom.errors import InvalidInputError
-from strongroom.web.requests import STATUS_LINES, Head, Peer, Request
+from strongroom.web.exchange import Exchange
+from strongroom.web.requests import Head, Limits, Peer, Request
 
-if TYPE_CHECKING:
-    from strongroom.web.server import Server
-
-JSON_TYPE: Final = b"application/json"
 CHUNK_OVERHEAD: Final = 64 * 1024
 LINGER_S: Final = 2.0
 LAST_CALL_S: Final = 1.0
@@ -39,67 +34,54 @@ HEADS: Final = 16_384
 HEAD_BYTES: Final = 3072
 """How many heads a server remembers at first, each no longer than this; oldest out first."""
 
-_join = b"".join
 _END: Final = b"\r\n\r\n"
 FULL: Final = "the server holds as many requests as it may; try again"
 RETRY: Final = b"retry-after: 1\r\n"
 
 
-class Handler(Protocol):
-    """What a server is given: must call `exchange.reply` exactly once for each exchange, now or later, on the loop."""
-
-    def __call__(self, exchange: Exchange) -> None: ...
-
-
-class Exchange(msgspec.Struct, eq=False):
-    """One request and the place for its answer.
+class Listener(Protocol):
+    """What a connection needs of the server that accepted it.
 
     Attributes:
-        close: whether the connection ends with the answer.
-        held: bytes that it keeps in memory: its body, later its answer if that must wait.
-        ready: the answer, once there is one.
-        seal: where a handler sets it: given status, body, content type and extra lines, it returns more header lines.
+        limits: of every connection.
+        now: monotonic seconds of the last sweep.
+        stopping: whether nothing new is accepted any more.
+        heads: heads that the handler has a memo for, by their exact bytes.
+        held_bytes: of bodies without an answer and of answers that wait, over all connections; they keep the count.
     """
 
-    connection: Connection
-    request: Request
-    close: bool
-    held: int
-    ready: bytes | None = None
-    seal: Callable[[int, bytes, bytes, bytes], bytes] | None = None
+    limits: Limits
+    now: float
+    stopping: bool
+    held_bytes: int
 
-    def reply(self, status: int, body: bytes, content_type: bytes = JSON_TYPE, extra: bytes = b"") -> None:
-        """Answer. `extra` is whole header lines, each with its CRLF, made of our own words only."""
-        if self.ready is not None:
-            return
-        if self.seal is not None:
-            extra += self.seal(status, body, content_type, extra)
-        connection = self.connection
-        if self.close or connection.draining:
-            extra += b"connection: close\r\n"
-            self.close = True
-        # a HEAD is never routed to a body by us, but its refusal must not carry one either
-        self.ready = ready = _join(
-            (
-                STATUS_LINES[status], b"content-type: ", content_type, b"\r\ncontent-length: %d\r\n" % len(body),
-                extra, b"\r\n", b"" if self.request.head.method == b"HEAD" else body,
-            )
-        )  # fmt: skip
-        queue = connection._queue
-        if not queue or queue[0] is not self or connection._blocked_since is not None:
-            connection.hold(self, len(ready))
-        connection.flush()
-        if status == 429:
-            connection.rest()
+    @property
+    def heads(self) -> Mapping[bytes, Head]: ...
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Whether there is room for one more connection; counts it then."""
+
+    def note_gone(self, connection: Connection, address: str) -> None: ...
+
+    def note_refused(self, status: int) -> None: ...
+
+    def remember(self, raw: bytes, head: Head) -> None:
+        """Keep a head that the handler has a memo for."""
+
+    def serve(self, exchange: Exchange) -> None:
+        """Hand one request to the handler."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call in the next turn of the loop."""
 
 
 _IDLE, _HEAD, _BODY = 0, 1, 2
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Created by `Server`; the llhttp callbacks are the `on_...` methods."""
+    """One connection. Created by `web.server.Server`; the llhttp callbacks are the `on_...` methods."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Listener) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -419,6 +401,15 @@ class Connection(asyncio.Protocol):
         self._server.serve(exchange)
 
     # --- answers
+
+    def answered(self, exchange: Exchange, status: int, size_bytes: int) -> None:
+        """An exchange is ready: send it if it is next in line, keep it otherwise."""
+        queue = self._queue
+        if not queue or queue[0] is not exchange or self._blocked_since is not None:
+            self.hold(exchange, size_bytes)
+        self.flush()
+        if status == 429:
+            self.rest()
 
     def flush(self) -> None:
         """Send the answers that are next in line."""

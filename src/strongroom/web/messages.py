@@ -11,7 +11,7 @@ from strongroom.access.signed_requests import WINDOW_S, Terms, check_request
 from strongroom.access.signing_keys import MessageSigner, key_directory
 from strongroom.errors import UnavailableError
 from strongroom.vocabulary import PersonId
-from strongroom.web.http import Exchange
+from strongroom.web.exchange import Exchange
 from strongroom.web.requests import Request
 
 KEYS_TYPE: Final = b"application/http-message-signatures-directory+json"

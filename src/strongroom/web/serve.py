@@ -21,7 +21,8 @@ from strongroom.adapters.process_memory import swap_areas
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor
-from strongroom.web.server import Server, listen, tls_context, tls_files
+from strongroom.web.server import Server, listen
+from strongroom.web.tls import tls_context, tls_files
 from strongroom.wiring.issuer_keys import IssuerKeys
 from strongroom.wiring.node import NodeLayout, NodeSettings, now, parse_address
 from strongroom.wiring.refreshing import Refresher, keeper

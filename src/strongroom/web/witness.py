@@ -19,7 +19,7 @@ from strongroom.errors import (
     TamperedError,
 )
 from strongroom.ledger.witness import REQUEST_LIMIT, ForkError, Memory, cosign
-from strongroom.web.http import Exchange
+from strongroom.web.exchange import Exchange
 from strongroom.web.requests import Limits
 from strongroom.web.server import Server, listen
 

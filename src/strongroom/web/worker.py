@@ -46,10 +46,12 @@ from strongroom.web.committer import Committer
 from strongroom.web.doorkeeper import Doorkeeper
 from strongroom.web.gateway import Gateway
 from strongroom.web.messages import Messages
-from strongroom.web.metrics import DriftFigure, WorkerCounters, drift_figures, snapshot
+from strongroom.web.metrics import WorkerCounters
 from strongroom.web.requests import Limits
-from strongroom.web.server import Server, TlsFiles, follow_revocations, room_for, tls_context, tls_files
+from strongroom.web.server import Server, room_for
 from strongroom.web.shadowing import Shadowing
+from strongroom.web.snapshots import DriftFigure, drift_figures, snapshot
+from strongroom.web.tls import TlsFiles, follow_revocations, tls_context, tls_files
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.generations import NodeLog
 from strongroom.wiring.log_lines import log_to
