@@ -209,7 +209,7 @@ def test_a_model_of_another_library_than_its_format_is_refused() -> None:
             format=form, runtime="onnxruntime", features=tuple(NAMES), cut_offs=(), tolerance="1e-05"
         )  # fmt: skip
         given = {**inputs, "contract.json": canonical(order)}
-        with pytest.raises(InvalidInputError, match=r"holds a \w+ of sklearn; name that format"):
+        with pytest.raises(InvalidInputError, match=r"holds a .*; convert it with `--format sklearn`"):
             convert_job.run(given, {"files": [["source-0", "source/m.pkl"]]})
 
 

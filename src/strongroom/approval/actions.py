@@ -29,7 +29,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, NotFoundError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.ports import Door
-from strongroom.registry.versions import Version
+from strongroom.registry.versions import COMES_NEXT, Version
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
@@ -134,7 +134,11 @@ def propose(
     with door.open(Act(by, "release", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         if case.state != "reviewed" or case.approvers:
-            raise ConflictError(f"case `{case.id}` is {case.state}; terms are proposed before the first approval")
+            late = "" if case.state == "reviewed" else f"; {COMES_NEXT[case.state]}"
+            raise ConflictError(
+                f"case `{case.id}` is {case.state}; terms are proposed after the review and before the first approval"
+                + late
+            )
         release = draft_release(version, case, profile, monitors, terms)
         fallback = release.plan.fallback
         if fallback is not None and fallback not in {one.manifest for one in means.publisher.releases(ref.name)}:
@@ -178,7 +182,9 @@ def papers(
     with door.open(Act(by, "show", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         if case.state != "reviewed":
-            raise ConflictError(f"case `{case.id}` is {case.state}; it does not wait for an approval")
+            raise ConflictError(
+                f"case `{case.id}` is {case.state}; it does not wait for an approval; {COMES_NEXT[case.state]}"
+            )
         draft, release = proposed(ref, means)
         books.note(case=case.id, manifest=ref.manifest)
         return ApprovalPapers(

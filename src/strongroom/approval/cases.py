@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from strongroom.approval.release import EvidenceRef
 from strongroom.errors import ConflictError, FourEyesError, InvalidInputError
+from strongroom.registry.versions import COMES_NEXT
 from strongroom.vocabulary import Digest, ModelRef, PersonId, parse_digest
 
 State = Literal["submitted", "scanned", "validated", "reviewed", "approved", "released", "rejected"]
@@ -86,7 +87,7 @@ class Case:
             raise InvalidInputError(f"`{kind}` is no evidence that a case collects", field="type")
         before, after = _FROM[verb]
         if self.state != before:
-            raise ConflictError(f"case `{self.id}` is {self.state}; `{verb}` needs a case that is {before}")
+            raise self._not_now(verb, before)
         if kind == "review" and by == self.author:
             raise FourEyesError(f"case `{self.id}` needs someone other than its author `{by}` to review it")
         return self._next(
@@ -104,7 +105,7 @@ class Case:
             FourEyesError: the author or the validator approves.
         """
         if self.state != "reviewed":
-            raise ConflictError(f"case `{self.id}` is {self.state}; `approve` needs a case that is reviewed")
+            raise self._not_now("approve", "reviewed")
         if by in (self.author, self.validator):
             raise FourEyesError(f"case `{self.id}` needs someone other than `{by}`, who is its author or validator")
         if by in self.approvers:
@@ -133,8 +134,13 @@ class Case:
             ConflictError: approvals are missing.
         """
         if self.state != "approved":
-            raise ConflictError(f"case `{self.id}` is {self.state}; `release` needs a case that is approved")
+            raise self._not_now("release", "approved")
         return self._next(Step("release", by, at_us), state="released")
+
+    def _not_now(self, verb: str, needed: State) -> ConflictError:
+        return ConflictError(
+            f"case `{self.id}` is {self.state}; `{verb}` needs a case that is {needed}; {COMES_NEXT[self.state]}"
+        )
 
     def with_process(self, process: str) -> Case:
         """The same case with the engine's state after its last step; no step of its own."""

@@ -13,7 +13,7 @@ from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import RoleMetadata, model_role, read_signed, release_path
 from strongroom.approval.trust_policy import TrustPolicy, read_trust_policy
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import ConflictError
+from strongroom.errors import ConflictError, NotFoundError
 from strongroom.registry.contract import ModelContract
 from strongroom.sealing.ports import Blobs
 from strongroom.validation.reporting.blocks import Block
@@ -85,7 +85,12 @@ def proposed(ref: ModelRef, means: Means) -> tuple[RoleMetadata, Release]:
         NotFoundError: nothing waits.
         ConflictError: another version does.
     """
-    draft = read_signed(means.publisher.draft(model_role(ref.name)))
+    try:
+        draft = read_signed(means.publisher.draft(model_role(ref.name)))
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"no terms of `{ref.name}` wait for approval; an operator writes them with `strongroom propose {ref.name}`"
+        ) from error
     entry = draft.targets.get(release_path(ref.name, ref.manifest))
     if entry is None:
         raise ConflictError(f"what waits for signatures is another version of `{ref.name}`")

@@ -232,7 +232,10 @@ def _stage(
 ) -> Release:
     release = approved.get(manifest)
     if release is None:
-        raise NotPermittedError(f"the pointer of `{model}` names version {manifest[:12]}, which is not approved")
+        raise NotPermittedError(
+            f"the pointer of `{model}` names version {manifest[:12]}, which is not approved; two approvers sign it "
+            "with `strongroom approve`, and `strongroom release` publishes it"
+        )
     if stage not in release.plan.stages:
         raise NotPermittedError(f"version {manifest[:12]} of `{model}` is not approved for stage `{stage}`")
     return release

@@ -139,7 +139,7 @@ def read_frame(file: Path, *columns: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except (ValueError, UnicodeDecodeError) as error:  # also ArrowInvalid, ParserError, EmptyDataError
-        kind = "Parquet" if file.suffix == ".parquet" else "CSV"
+        kind = "Parquet" if file.suffix == ".parquet" else "CSV; the name of a Parquet file ends in .parquet"
         raise InvalidInputError(f"`{file.name}` is not {kind}", field=file.name, rule="format") from error
     missing = [column for column in columns if column not in frame.columns]
     if missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -156,7 +156,10 @@ def release(
     model: ModelArgument,
     room: RoomOption,
     home: HomeOption,
-    stage: Annotated[str, typer.Option(help="live, canary or shadow; none publishes without pointing.")] = "live",
+    stage: Annotated[
+        Literal["live", "canary", "shadow", "none"],
+        typer.Option(help="live, canary or shadow; none publishes without pointing."),
+    ] = "live",
     percent: Annotated[int, typer.Option(help="Share of a canary.", min=0, max=100)] = 0,
     reason: Annotated[str, typer.Option(help="Why, in words.")] = "approved",
     passphrase_file: HomePassphrase = None,

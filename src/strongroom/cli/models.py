@@ -21,7 +21,7 @@ from strongroom.cli.context import (
     moment_of,
     read_frame,
 )
-from strongroom.cli.output import Json, command, console, save, table, tell
+from strongroom.cli.output import Json, command, console, demand_folder, save, table, tell
 from strongroom.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -290,6 +290,7 @@ def validate(
     from strongroom.vocabulary import parse_digest
     from strongroom.wiring import reporting, submitting
 
+    demand_folder(report)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         ref = find_version(desk.room, model).ref
         if again:

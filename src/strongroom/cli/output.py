@@ -17,7 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strongroom.errors import ConflictError, RefusedError, StrongroomError, TamperedError, UnavailableError
+from strongroom.errors import (
+    ConflictError,
+    InvalidInputError,
+    RefusedError,
+    StrongroomError,
+    TamperedError,
+    UnavailableError,
+)
 from strongroom.vocabulary import one_line
 
 P = ParamSpec("P")
@@ -104,6 +111,20 @@ def refuse(error: StrongroomError, as_json: bool) -> NoReturn:
         if error.entry is not None:
             errors.print(f"  recorded as {error.entry}", style="dim", soft_wrap=True)
     raise typer.Exit(exit_code(error)) from None
+
+
+def demand_folder(path: Path | None) -> None:
+    """Refuse a file of somebody's choice that has no folder to lie in, before something is done that stays.
+
+    Raises:
+        InvalidInputError: there is no such folder.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise InvalidInputError(
+            f"there is no folder `{path.parent}` for `{path.name}`, so nothing was done; make the folder, or name "
+            "another",
+            field="path", rule="folder",
+        )  # fmt: skip
 
 
 def save(path: Path, content: bytes) -> None:

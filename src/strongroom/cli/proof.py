@@ -22,7 +22,7 @@ from strongroom.cli.context import (
     passphrase,
     read_frame,
 )
-from strongroom.cli.output import EXIT_CODES, Json, command, save, table, tell
+from strongroom.cli.output import EXIT_CODES, Json, command, demand_folder, save, table, tell
 from strongroom.errors import InvalidInputError, TamperedError
 
 
@@ -330,6 +330,7 @@ def erase(
     from strongroom.wiring import proving
     from strongroom.wiring.erasing import erase_patiently
 
+    demand_folder(certificate)
     if pending == (subject is not None):
         raise InvalidInputError("name one data subject, or say --pending", field="subject", rule="choice")
     if subject is None:

@@ -31,6 +31,20 @@ NEXT: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
 )
 
 
+COMES_NEXT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "submitted": "next is `strongroom scan`",
+        "scanned": "next are `strongroom sample` and `strongroom validate`",
+        "validated": "next is `strongroom review`, by the validator",
+        "reviewed": "next are `strongroom propose` and `strongroom approve`, by two approvers",
+        "approved": "next is `strongroom release`",
+        "released": "it went the whole way",
+        "rejected": "its author submits another version",
+        "retired": "its author submits another version",
+    }
+)
+"""What follows on a state, for whoever came too early or too late."""
+
 PaperKind = Literal["section", "finding", "replication"]
 
 
@@ -118,7 +132,9 @@ class Version:
             ConflictError: the step does not follow from the present state.
         """
         if state not in NEXT[self.state]:
-            raise ConflictError(f"version {self.ref} is {self.state}, so it cannot become {state}")
+            raise ConflictError(
+                f"version {self.ref} is {self.state}, so it cannot become {state}; {COMES_NEXT[self.state]}"
+            )
         return replace(self, state=state, evidence={**self.evidence, **evidence})
 
     def with_paper(self, paper: Paper) -> Version:

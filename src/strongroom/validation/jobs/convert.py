@@ -45,7 +45,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     library = type(model).__module__.partition(".")[0]
     if order.format != "mlflow" and library != order.format and library in get_args(SourceFormat):
         raise InvalidInputError(
-            f"the file holds a {plain(type(model).__name__)} of {library}; name that format", field="format",
+            f"the file holds a {plain(type(model).__name__)}; convert it with `--format {library}`", field="format",
             rule="library",
         )  # fmt: skip
     made = convert(model, order.features, order.runtime)

@@ -246,7 +246,7 @@ def read_statement(data: bytes) -> tuple[Digest, ConversionPredicate]:
 def _explain(error: SandboxError) -> NoReturn:
     """A job's own refusals in their own words; what broke a limit or crashed stays a failure of the sandbox."""
     raised = error.details.get("exception")
-    said = error.message.partition("): ")[2]
+    said = error.message.partition("): ")[2].removeprefix(f"{raised}: ")
     if error.details.get("reason") != "exception" or not raised:
         raise error
     if raised in ("UnsafeArtifactError", "InvalidInputError", "TooLargeError"):

@@ -280,7 +280,8 @@ def _run(sandbox: Sandbox, job: Job) -> Mapping[str, bytes]:
 
 def _explain(error: SandboxError) -> NoReturn:
     """A job's own refusals in their own words; what broke a limit or crashed stays a failure of the sandbox."""
-    raised, said = error.details.get("exception"), error.message.partition("): ")[2]
+    raised = error.details.get("exception")
+    said = error.message.partition("): ")[2].removeprefix(f"{raised}: ")
     if error.details.get("reason") != "exception" or not raised:
         raise error
     if raised in ("InvalidInputError", "UnsafeArtifactError"):
