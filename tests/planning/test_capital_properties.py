@@ -21,7 +21,7 @@ from strongroom.planning.output_floor import apply_floor
 from strongroom.planning.parameters import floored_ead, floored_lgd, floored_pd, own_lgd_allowed, supervisory_lgd
 from strongroom.planning.rules import RATINGS, Rules, in_force, read_rules
 from strongroom.planning.scenario import vasicek
-from strongroom.planning.staging import Staging, stages, staging_quality
+from strongroom.planning.staging import Staging, stages
 from strongroom.planning.standardised import mortgage_weights, weights
 
 BOOK = read_rules(files("strongroom").joinpath("policies", "capital.json").read_bytes())
@@ -96,6 +96,14 @@ def test_weights_have_no_steps(code: int, pd: float, lgd: float, years: float, s
 @given(codes)
 def test_the_ends_ask_for_nothing(code: int) -> None:
     assert weight(code, 0.0, 0.5) == weight(code, 1.0, 0.5) == 0.0
+    # what is not known is not nothing
+    assert np.isnan(weight(code, NAN, 0.5))
+
+
+def test_below_a_thousandth_of_a_percent_the_adjustment_stays_as_it_is() -> None:
+    slope = (0.11852 - 0.05478 * np.log(0.00001)) ** 2
+    found = irb.maturity_adjustment(np.zeros(3, np.int8), np.array([0.0, 1e-6, 1e-5]), np.full(3, 4.0))
+    assert found == pytest.approx([(1 + 1.5 * slope) / (1 - 1.5 * slope)] * 3)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -259,7 +267,6 @@ def test_stages_by_change_and_by_days() -> None:
 
 
 def test_nothing_to_divide_is_none() -> None:
-    assert staging_quality(0, 0, 0, 0) == (None, None, None, None)
     assert concentration(np.zeros(2, np.int64), np.zeros(2)) is None
 
 

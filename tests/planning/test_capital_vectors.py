@@ -15,7 +15,8 @@ from strongroom.planning.ecl import Book, lifetime_losses, term_structure
 from strongroom.planning.expected_loss import against_provisions
 from strongroom.planning.output_floor import apply_floor
 from strongroom.planning.scenario import vasicek
-from strongroom.planning.staging import staging_quality
+from strongroom.validation.results import evaluable
+from strongroom.validation.statistics.lifetime import staging
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "capital.json").read_text())["vectors"]
 BY_ID = {vector["id"]: vector for vector in VECTORS}
@@ -127,7 +128,14 @@ def test_non_linearity() -> None:
 
 
 def test_staging_quality() -> None:
-    vector = BY_ID["ifrs9.sicr"]
-    assert staging_quality(
-        **{name.replace("_direct_from", "_from"): count for name, count in vector["input"].items()}
-    )._asdict() == pytest.approx(vector["expected"], abs=1e-9)
+    given, expected = BY_ID["ifrs9.sicr"]["input"], BY_ID["ifrs9.sicr"]["expected"]
+    found = evaluable(
+        staging(
+            given["defaulted_via_stage2"], given["defaulted_direct_from_stage1"], given["stage2_not_defaulted"],
+            given["stage1_not_defaulted"],
+        )
+    )  # fmt: skip
+    assert {
+        "hit_rate": found.hit_rate, "jump_to_default": found.jump_to_default, "stage2_precision": found.precision,
+        "false_alarm": found.false_alarm,
+    } == pytest.approx(expected, abs=1e-9)  # fmt: skip

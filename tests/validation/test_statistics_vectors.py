@@ -18,6 +18,7 @@ from strongroom.validation.statistics import (
     calibration,
     detection,
     discrimination,
+    disparity,
     fairness,
     forecasting,
     lifetime,
@@ -182,11 +183,8 @@ def odds(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def smd(i: dict[str, Any]) -> dict[str, Any]:
-    both = i["scores_protected"], i["scores_reference"]
-    return {
-        "smd_pooled": fairness.mean_difference(*both, pooled=True),
-        "smd_total_sd": fairness.mean_difference(*both, pooled=False),
-    }
+    found = evaluable(disparity.mean_gap(i["scores_protected"], i["scores_reference"]))
+    return {"smd_pooled": found.pooled, "smd_total_sd": found.overall}
 
 
 def cdd(i: dict[str, Any]) -> dict[str, Any]:

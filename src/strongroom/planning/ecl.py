@@ -100,7 +100,9 @@ def lifetime_losses(book: Book, path: Path) -> Losses:
         hazard = path.hazard(year)
         partly = (part > 0.0) & (part < 1.0)
         if partly.any():
-            hazard = np.where(partly, -np.expm1(part * np.log1p(-np.minimum(hazard, 1.0 - 1e-16))), hazard)
+            # a hazard of 1 has a logarithm of minus infinity, which comes back as 1 whatever the part
+            with np.errstate(divide="ignore", invalid="ignore"):
+                hazard = np.where(partly, -np.expm1(part * np.log1p(-hazard)), hazard)
         hazard = np.where(part > 0.0, hazard, 0.0)
         discount = (1.0 + book.eir) ** -(year - 1 + part)
         loss = reached * hazard * path.lgd(year, book.lgd) * book.ead * book.balance[year - 1] * discount

@@ -108,13 +108,11 @@ def weigh(
 
     Source: CRE31.4 to CRE31.16.
     """
-    inside = (pd > 0.0) & (pd < 1.0)
-    # the formula has limits at both ends and no value: it is taken in the middle and the ends are put in
-    safe = np.where(inside, pd, 0.5)
-    r = correlation(classes, safe, turnover_m, large_financial, sme)
-    longer = maturity_adjustment(classes, safe, maturity_years)
-    stressed = ndtr((ndtri(safe) + np.sqrt(r) * _QUANTILE) / np.sqrt(1.0 - r))
-    capital = np.where(inside, np.maximum(lgd * (stressed - safe) * longer, 0.0), 0.0)
+    r = correlation(classes, pd, turnover_m, large_financial, sme)
+    longer = maturity_adjustment(classes, pd, maturity_years)
+    # at a PD of 0 and of 1 the quantile is infinite and the distribution function takes it back
+    stressed = ndtr((ndtri(pd) + np.sqrt(r) * _QUANTILE) / np.sqrt(1.0 - r))
+    capital = np.maximum(lgd * (stressed - pd) * longer, 0.0)
     return Weights(r, longer, capital, 12.5 * capital)
 
 

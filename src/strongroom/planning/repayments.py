@@ -64,7 +64,7 @@ def forecast(
     flat = np.where(per_month > 0.0, per_month, 1.0)
     level = np.where(per_month > 0.0, left * flat / -np.expm1(-term * np.log1p(flat)), left / term)
     part = left / term
-    staying = np.exp(np.log1p(-np.minimum(pd, 1.0 - 1e-12)) / 12.0)
+    staying = (1.0 - pd) ** (1.0 / 12.0)
     keeping = (1.0 - prepayment_rate) ** (1.0 / 12.0)
     alive = np.ones_like(left)
     found = []

@@ -7,7 +7,7 @@ bank's, and stands in the scenario document.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from strongroom.errors import InvalidInputError
 from strongroom.planning.classes import Flags, Floats
+
+ROUNDING: Final = 1e-12
+"""What lies this close to a cut-off has reached it: 1.5% is half a point above 1%, though not in float64."""
 
 
 class Staging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,45 +60,10 @@ def stages(
         defaulted: known to be in default.
     """
     with np.errstate(invalid="ignore"):
-        worse = (pd >= cut.relative * origination_pd) & (pd - origination_pd >= cut.absolute) & (pd > cut.low_risk_pd)
+        worse = (
+            (pd >= cut.relative * origination_pd - ROUNDING)
+            & (pd - origination_pd >= cut.absolute - ROUNDING)
+            & (pd > cut.low_risk_pd)
+        )
     found = np.where(worse | (days_past_due > cut.backstop_days), 2, 1)
     return np.where(defaulted | (days_past_due > cut.default_days), 3, found).astype(np.int8)
-
-
-class StagingQuality(NamedTuple):
-    """How well stage 2 told defaults in advance; None where nothing can be divided.
-
-    Attributes:
-        hit_rate: of the defaults, those that went through stage 2.
-        jump_to_default: of stage 1, those that defaulted directly.
-        stage2_precision: of stage 2, those that defaulted.
-        false_alarm: of those that did not default, those in stage 2.
-    """
-
-    hit_rate: float | None
-    jump_to_default: float | None
-    stage2_precision: float | None
-    false_alarm: float | None
-
-
-def staging_quality(
-    defaulted_via_stage2: int, defaulted_from_stage1: int, stage2_not_defaulted: int, stage1_not_defaulted: int
-) -> StagingQuality:
-    """Back-test of the stages over a year. There is no regulatory threshold.
-
-    Args:
-        defaulted_via_stage2: defaults that were in stage 2 before.
-        defaulted_from_stage1: defaults that were not.
-        stage2_not_defaulted: others in stage 2.
-        stage1_not_defaulted: others in stage 1.
-    """
-
-    def part(some: int, all_of: int) -> float | None:
-        return some / all_of if all_of else None
-
-    return StagingQuality(
-        part(defaulted_via_stage2, defaulted_via_stage2 + defaulted_from_stage1),
-        part(defaulted_from_stage1, defaulted_from_stage1 + stage1_not_defaulted),
-        part(defaulted_via_stage2, defaulted_via_stage2 + stage2_not_defaulted),
-        part(stage2_not_defaulted, stage2_not_defaulted + stage1_not_defaulted),
-    )

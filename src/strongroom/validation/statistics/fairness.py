@@ -1,4 +1,4 @@
-"""Do groups fare alike? Ratios with their uncertainty; groups too small to speak of are not spoken of."""
+"""Do groups fare alike? Ratios with their uncertainty, error rates, and disparity within strata."""
 
 from __future__ import annotations
 
@@ -33,18 +33,6 @@ class AdverseImpact:
     z_p: float | None
     fisher_p: float
     interval: tuple[float, float] | NotEvaluable
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One group of an attribute. A suppressed one shows its size class only: no rate, no ratio."""
-
-    name: str
-    n: int
-    rate: float | None
-    impact: AdverseImpact | NotEvaluable | None
-    reference: bool
-    suppressed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,48 +81,6 @@ def adverse_impact(
     return AdverseImpact(rate / reference, rate - reference, z, z_p, fisher, interval)
 
 
-def by_group(
-    favoured: npt.ArrayLike, group: Sequence[str], minimum: int, level: float = 0.95
-) -> tuple[Group, ...] | NotEvaluable:
-    """Every group against the one with the highest favourable rate.
-
-    Args:
-        favoured: True where the decision was favourable; shape [rows].
-        group: name of each row's group.
-        minimum: groups below this size are suppressed: their rates would identify people and mean little.
-        level: of the intervals.
-
-    Returns:
-        Groups in the order of their names.
-
-    Source:
-        29 CFR 1607.4(D): the group with the highest rate is the reference.
-    """
-    good = np.asarray(favoured, dtype=np.bool_)
-    labels = np.asarray(group, dtype=np.str_)
-    if good.shape != labels.shape:
-        raise ValueError("decision and group are two vectors of one length")
-    names, place = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(place, minlength=names.size)
-    wins = np.bincount(place, weights=good, minlength=names.size).astype(int)
-    large = [i for i in range(names.size) if sizes[i] >= minimum]
-    if len(large) < 2:
-        return NotEvaluable(f"fewer than two groups have {minimum} rows or more")
-    # the larger group leads among equal rates, so that the reference does not hang on the spelling of names
-    lead = max(large, key=lambda i: (wins[i] / sizes[i], sizes[i], -i))
-    found = []
-    for i in range(names.size):
-        name, n = str(names[i]), int(sizes[i])
-        if i not in large:
-            found.append(Group(name, n, None, None, reference=False, suppressed=True))
-        elif i == lead:
-            found.append(Group(name, n, float(wins[i] / n), None, reference=True, suppressed=False))
-        else:
-            impact = adverse_impact(int(wins[i]), n, int(wins[lead]), int(sizes[lead]), level)
-            found.append(Group(name, n, float(wins[i] / n), impact, reference=False, suppressed=False))
-    return tuple(found)
-
-
 def equalised_odds(
     outcome: npt.ArrayLike, flagged: npt.ArrayLike, group: Sequence[str]
 ) -> EqualisedOdds | NotEvaluable:
@@ -156,23 +102,6 @@ def equalised_odds(
         return NotEvaluable("fewer than two groups")
     gaps = [max(rates.values()) - min(rates.values()) for rates in (true_rates, false_rates)]
     return EqualisedOdds(true_rates, false_rates, gaps[0], gaps[1])
-
-
-def mean_difference(protected: npt.ArrayLike, reference: npt.ArrayLike, *, pooled: bool) -> float | NotEvaluable:
-    """Standardised difference of two groups' mean scores.
-
-    Args:
-        pooled: divide by the root of the mean of the two groups' variances; else by the standard deviation of all
-            rows together. Both are in use and differ, so the caller says which.
-    """
-    a, b = np.asarray(protected, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if a.size < 2 or b.size < 2:
-        return NotEvaluable("each group needs two rows")
-    both = (np.var(a, ddof=1) + np.var(b, ddof=1)) / 2.0
-    spread = both if pooled else np.var(np.concatenate([a, b]), ddof=1)
-    if spread <= 0.0:
-        return NotEvaluable("all scores are equal")
-    return float((a.mean() - b.mean()) / math.sqrt(float(spread)))
 
 
 def conditional_disparity(

@@ -109,7 +109,8 @@ def pinball(actual: npt.ArrayLike, forecast: npt.ArrayLike, level: float) -> flo
     _between(level)
     if not y.size:
         return NotEvaluable("there are no forecasts")
-    return float(np.mean(np.where(y >= f, level * (y - f), (1.0 - level) * (f - y))))
+    gap = y - f
+    return float(np.mean(np.maximum(level * gap, (level - 1.0) * gap)))
 
 
 def winkler(actual: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, coverage: float) -> float | NotEvaluable:

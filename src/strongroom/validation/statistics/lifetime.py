@@ -175,7 +175,7 @@ def nonlinearity(
     if not 0.0 < pd < 1.0:
         return NotEvaluable("a PD of 0 or 1 does not move with the economy")
     by_state = _conditional(pd, correlation, z)
-    mean = float(_conditional(pd, correlation, np.array([float(z @ w)]))[0])
+    mean = _conditional(pd, correlation, np.array([float(z @ w)])).item()
     return Nonlinearity(tuple(float(x) for x in by_state), float(by_state @ w), mean)
 
 
@@ -186,9 +186,9 @@ def _conditional(pd: float, correlation: float, states: Floats) -> Floats:
 
 
 def _jeffreys(observed: float, predicted: float, spread: float) -> float | None:
-    # Greenwood's sum at the predicted hazards says how many complete lives carry the same information
-    if not (0.0 < predicted < 1.0 and 0.0 < spread < math.inf):
+    if not 0.0 < predicted < 1.0:
         return None
+    # Greenwood's sum at the predicted hazards says how many complete lives carry the same information
     people = predicted / ((1.0 - predicted) * spread)
     return float(stats.beta.cdf(predicted, observed * people + 0.5, (1.0 - observed) * people + 0.5))
 

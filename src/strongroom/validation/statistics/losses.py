@@ -98,13 +98,14 @@ def loss_shortfall(exposure: npt.ArrayLike, realised: npt.ArrayLike, estimated: 
     pair = _pair(realised, estimated)
     if isinstance(pair, NotEvaluable):
         return pair
-    weight = _weight(exposure, pair[0])
+    came, told = pair
+    weight = _weight(exposure, came)
     if isinstance(weight, NotEvaluable):
         return weight
-    came, told = (float(math.fsum(weight * side)) for side in pair)
-    if came <= 0.0:
+    lost, foreseen = math.fsum(weight * came), math.fsum(weight * told)
+    if lost <= 0.0:
         return NotEvaluable("nothing was lost in total, so there is nothing to fall short of")
-    share = told / came
+    share = foreseen / lost
     return 1.0 - share if math.isfinite(share) else NotEvaluable("the realised total is too small to divide by")
 
 
@@ -123,13 +124,14 @@ def mean_absolute_deviation(
     pair = _pair(realised, estimated)
     if isinstance(pair, NotEvaluable):
         return pair
-    weight = _weight(exposure, pair[0])
+    came, told = pair
+    weight = _weight(exposure, came)
     if isinstance(weight, NotEvaluable):
         return weight
     total = math.fsum(weight)
     if total <= 0.0:
         return NotEvaluable("the exposures are 0 in total")
-    return math.fsum(weight * np.abs(pair[0] - pair[1])) / total
+    return math.fsum(weight * np.abs(came - told)) / total
 
 
 def r_squared(realised: npt.ArrayLike, estimated: npt.ArrayLike) -> float | NotEvaluable:
