@@ -15,7 +15,7 @@ from strongroom.planning import impact
 from strongroom.planning.classes import CORPORATE, MORTGAGE, RETAIL, REVOLVER
 from strongroom.planning.rules import in_force, read_rules
 from strongroom.validation.reporting.blocks import Block, Grid, Note, Plots
-from strongroom.validation.results import BUCKETS_TITLE, BatteryResults, Column, GradeRow, Table
+from strongroom.validation.results import BUCKETS_TITLE, MEANS_TITLE, BatteryResults, Column, GradeRow, Table
 from tests.validation.test_pd_battery import sound
 from tests.validation.worked import package
 
@@ -105,6 +105,15 @@ def test_losses_and_exposures_move_capital_in_proportion() -> None:
     assert (model[1], came[1]) == ("30.0", "40.0")
     assert came[3] == f"{40 * impact.weighted(RETAIL, [0.05], [1]).density:.1f}"
     assert float(came[4]) == pytest.approx(40 * 0.01 * 0.45, abs=0.005)
+    means = tuple(Column(name=str(i), unit="share") for i in range(4))
+    built = Table(
+        section="calibration", title=MEANS_TITLE, caption="", columns=means, rows=(("development", "9", "0.25", "0.2"),)
+    )
+    both = results(tables=(*told.tables, built))
+    rows = grid(impact.capital_impact(contract("lgd"), both), "Risk weight and expected loss").rows
+    assert rows[:2] == grid(impact.capital_impact(contract("lgd"), told), "Risk weight and expected loss").rows
+    assert rows[2][:3] == (impact.BUILT, "25.0%", "25.0%, below the floor"), "what came has no add-on"
+    assert grid(impact.capital_impact(contract("ead"), both), "For each 100 undrawn").rows[2][1] == "25.0"
     for kind in ("lgd", "ead"):
         (note,) = impact.capital_impact(contract(kind), results(tables=()))
         assert isinstance(note, Note)

@@ -64,7 +64,8 @@ def package(
             event; such a regressor for kinds whose outcome is a number; or the bytes of an ONNX file whose input is
             float [rows, features], or of an XGBoost file (UBJSON) for that runtime.
         folder: new or empty.
-        contract: what `model.toml` says, as nested dicts and lists. Left out and filled in: `v`, `samples`,
+        contract: what `model.toml` says, as nested dicts and lists. Left out and filled in: `v`, `samples` (of which it
+            may name `subject`, a column of both samples that tells whom a row is about),
             `input.tensor`, `output.tensor` (for converted models), `lineage.environment`, `lineage.parameters`, and in
             `lineage.data` the digest of the development sample.
         outcome: column with 1 for default and 0 for none, or with a number, as the kind has it.
@@ -97,6 +98,8 @@ def package(
     optional = () if kind is None else kind.optional_columns
     told = plain.get("outcome", {})
     more = [(str(told[name]), name in optional) for name in COLUMNS if name in told]
+    subject = contract.get("samples", {}).get("subject")
+    more += [] if subject is None else [(str(subject), False)]
     artifact, tensor = _native(model) if runtime == "xgboost" else _convert(model, rows)
     model_file = "model" + MODEL_SUFFIX[runtime]
     files = {
@@ -106,6 +109,8 @@ def package(
         _FILES["predictions"]: _predictions(model, rows, {} if runtime == "xgboost" else plain, predictions),
     }
     samples: dict[str, str] = {"model": model_file, **_FILES, "outcome": outcome}
+    if subject is not None:
+        samples["subject"] = str(subject)
     if protected:
         files[_PROTECTED_FILE] = _parquet({name: _column(reference, name, "reference") for name in protected})
         samples["protected"] = _PROTECTED_FILE

@@ -18,7 +18,7 @@ from strongroom.planning.irb import MATURITY_STANDARD, weigh
 from strongroom.registry.contract import ModelContract
 from strongroom.validation.reporting import drawing
 from strongroom.validation.reporting.blocks import Block, Grid, Note, Plot, Plots
-from strongroom.validation.results import BUCKETS_TITLE, BatteryResults, Chart, GradeRow, Series, decimal
+from strongroom.validation.results import BUCKETS_TITLE, MEANS_TITLE, BatteryResults, Chart, GradeRow, Series, decimal
 
 LGD: Final = 0.45
 """Put in where a model does not estimate it; capital and expected loss are proportional to it (CRE31.5, CRE35.3)."""
@@ -197,7 +197,7 @@ def _lgd(contract: ModelContract, results: BatteryResults, before: BatteryResult
     add_on = contract.downturn_add_on
     rows = []
     for name, level in found.items():
-        entered = max(level + (add_on if name != OBSERVED else 0.0), 0.0)
+        entered = max(level + (0.0 if name in (OBSERVED, BUILT) else add_on), 0.0)
         weights = risk_weights(RETAIL, np.array(PDS), entered)
         floored = f"{_percent(entered)}{', below the floor' if entered < LGD_FLOOR else ''}"
         losses = (_percent(pd * entered, 2) for pd in PDS)
@@ -243,14 +243,18 @@ def _ead(_: ModelContract, results: BatteryResults, before: BatteryResults | Non
 
 
 OBSERVED: Final = "realised on the validation sample"
+BUILT: Final = "realised on the development sample"
 
 
 def _levels(results: BatteryResults, before: BatteryResults | None) -> Mapping[str, float]:
-    """Mean estimate, mean outcome, and the estimate of the version before, from the signed buckets."""
+    """Mean estimate, mean outcome now and in development, and the estimate of the version before, as signed."""
     mine = _means(results)
     if mine is None:
         return {}
     found = {"estimated by the model": mine[0], OBSERVED: mine[1]}
+    built = _built(results)
+    if built is not None:
+        found[BUILT] = built
     old = None if before is None else _means(before)
     return found if old is None else {**found, "estimated by the version before, on its sample": old[0]}
 
@@ -265,6 +269,13 @@ def _means(results: BatteryResults) -> tuple[float, float] | None:
             if total:
                 return sum(n * told for n, told, _ in rows) / total, sum(n * came for n, _, came in rows) / total
     return None
+
+
+def _built(results: BatteryResults) -> float | None:
+    """Mean outcome of the development sample; results from before this table have none."""
+    tables = () if isinstance(results.tables, UnsetType) else results.tables
+    rows = [row for table in tables if table.title == MEANS_TITLE for row in table.rows if row[0] == "development"]
+    return float(rows[0][2]) if rows and rows[0][2] else None
 
 
 def _percent(share: float, places: int = 1) -> str:

@@ -120,6 +120,8 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `development` and `reference` are Parquet with the features, the outcome column and no protected attribute;
     `protected` is Parquet with only the protected attributes of the reference sample, row for row; `predictions`
     is Parquet with the column `prediction` (float64): what the source model answered on the reference sample.
+    `subject` names the column of development, reference and validation sample that tells whom a row is about (whole
+    numbers or texts, pseudonyms will do), so that people who stand in two samples are found; left out, nobody looks.
     """
 
     model: str
@@ -128,6 +130,7 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     predictions: str
     outcome: str
     protected: str | None = None
+    subject: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -94,6 +94,12 @@ def _check(contract: ModelContract) -> None:
         )
     if samples.outcome in {feature.name for feature in contract.input.features} | set(contract.protected):
         raise InvalidInputError("the outcome is neither feature nor protected", field="samples.outcome", rule="outcome")
+    used = {samples.outcome, *contract.protected, *contract.sample_columns.values()}
+    if samples.subject in used | {feature.name for feature in contract.input.features}:
+        raise InvalidInputError(
+            "the column that tells whom a row is about has no other use: it is neither feature, outcome nor protected",
+            field="samples.subject", rule="unique",
+        )  # fmt: skip
 
 
 class _Fraction:

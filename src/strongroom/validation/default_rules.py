@@ -57,7 +57,12 @@ SENSE: Final = (
     *map(information, ("sensitivity.effects", "sensitivity.stress", "sensitivity.weak-spots")),
 )
 """Data quality and conceptual soundness, for kinds whose battery looks at them."""
-SAMPLE: Final = (gate("data.contract", "0.001", "0.01"), advisory("data.overlap", "0.05"))
+SAMPLE: Final = (
+    gate("data.contract", "0.001", "0.01"),
+    advisory("data.overlap", "0.05"),
+    information("data.subjects"),
+)
+DRIFT: Final = advisory("data.drift", "0.25")
 FAIRNESS: Final = (
     (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
     advisory("fairness.odds", "0.1"),
@@ -107,6 +112,7 @@ _ESTIMATES: Final = (
     PARITY,
     BOUNDS,
     *SAMPLE,
+    DRIFT,
     *SENSE,
     advisory("fairness.residual", "0.05"),
     *map(information, ("fairness.smd", "fairness.proxies")),
@@ -146,6 +152,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,
         *SAMPLE,
+        DRIFT,
         *SENSE,
         information("sensitivity.benchmark"),
         (_gate(_DEFAULTS, "200", "100"), _gate(_DEFAULTS, "100", "50"), _gate(_DEFAULTS, "100", "50")),
@@ -172,6 +179,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,
         *SAMPLE,
+        DRIFT,
         gate("data.time-order", "0", "0"),
         gate("data.frauds", "100", "50"),
         *_ALARMS,
@@ -196,6 +204,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         PARITY,
         BOUNDS,
         *SAMPLE,
+        information("data.drift"),
         gate("data.look-ahead", "0", "0"),
         gate("data.origins", "24", "12"),
         advisory("data.foresight", "0.95"),

@@ -37,6 +37,7 @@ Section = Literal[
 ]
 
 BUCKETS_TITLE: Final = "Buckets of the estimate on the validation sample"
+MEANS_TITLE: Final = "Means in development and now"
 MATRIX_TITLE: Final = "Migration matrix"
 PURPOSES_TITLE: Final = "Purpose and legal basis"
 SEGMENTS_TITLE: Final = "Weakest segments"

@@ -13,6 +13,7 @@ from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.results import (
     BUCKETS_TITLE,
+    MEANS_TITLE,
     Chart,
     Column,
     NotEvaluable,
@@ -28,7 +29,6 @@ from strongroom.validation.statistics.calibration import holm
 Floats = npt.NDArray[np.float64]
 BUCKETS = 7
 HISTOGRAM_BINS = 30
-MEANS_TITLE = "Means in development and now"
 NAMES = {"lgd": "LGD", "elbe": "ELBE", "lgd-in-default": "LGD in default", "ccf": "CCF"}
 
 

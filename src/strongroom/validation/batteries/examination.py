@@ -28,7 +28,7 @@ from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis, unit_of
 from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
-from strongroom.validation.results import BatteryResults, FormerRef, ProfileProof, SampleRef, TestResult
+from strongroom.validation.results import BatteryResults, FormerRef, NotEvaluable, ProfileProof, SampleRef, TestResult
 from strongroom.validation.statistics.tables import (
     Rows,
     feature_rows,
@@ -37,10 +37,12 @@ from strongroom.validation.statistics.tables import (
     outcome_column,
     read_table,
     sample_columns,
+    subject_column,
 )
 from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_input
 from strongroom.vocabulary import Digest, digest_of, parse_digest
 
+NO_SUBJECT: Final = NotEvaluable("the contract names no column that tells whom a row is about (`samples.subject`)")
 SIDE_BY_SIDE: Final = 2
 """Parts of a battery that run at a time: more threads wait for the interpreter, and each holds arrays of its own."""
 
@@ -147,6 +149,17 @@ class Examination:
             outcome_column(table, self.contract, role),
             sample_columns(table, self.contract, role),
         )
+
+    def subjects(self, role: str) -> list[str | None] | NotEvaluable:
+        """Whom each row of a sample is about, as text, or why that is not known.
+
+        Raises:
+            InvalidInputError: the column is there twice.
+        """
+        column = self.contract.samples.subject
+        if isinstance(column, msgspec.UnsetType):
+            return NO_SUBJECT
+        return subject_column(self._inputs[f"{role}.parquet"], column, role)
 
     @property
     def model(self) -> bytes:

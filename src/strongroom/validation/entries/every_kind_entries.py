@@ -105,13 +105,40 @@ EVERY_KIND_ENTRIES = (
     ),
     Entry(
         rule="data.overlap",
-        title="Validation rows known from development",
+        title="Rows known from an earlier sample",
         section="data",
         unit="share",
         better="lower",
-        formula="share of validation rows whose features and outcome, as float32, stand in the development sample too",
+        formula="share of the rows of a later sample whose features and outcome, as float32, stand in an earlier one "
+        "too; for development and reference, development and validation, reference and validation",
         source="house rule against leakage",
         edge_cases="models with few coarse features repeat rows by nature: advisory",
+    ),
+    Entry(
+        rule="data.subjects",
+        title="People known from an earlier sample",
+        section="data",
+        unit="share",
+        better="lower",
+        formula="share of the rows of a later sample that are about somebody whom an earlier one knows, by the column "
+        "`samples.subject` of the contract, of those rows that name anybody; for the same three pairs",
+        source="house rule against leakage; for information in the shipped policy, since the same people may well be "
+        "judged again at another time",
+        edge_cases="no column in the contract, none in a sample, or one that holds neither whole numbers nor texts: "
+        "not evaluable; rows that name nobody are left out and counted",
+    ),
+    Entry(
+        rule="data.drift",
+        title="Drift of the reference sample",
+        section="data",
+        unit="PSI",
+        better="lower",
+        formula="largest population stability index of score and features from the development to the reference "
+        "sample, and from the reference to the validation sample, in quantile bins of the earlier one, missing values "
+        "a bin of their own, by weight where rows have one; from development to validation it is `stability.psi-score` "
+        "and `stability.psi-features`",
+        source="Siddiqi 2006; 0.25 is a convention of the trade",
+        edge_cases="neither score nor feature has two bins: not evaluable",
     ),
     Entry(
         rule="data.defaults",

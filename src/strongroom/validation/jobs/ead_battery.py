@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.validation.batteries import conceptual, equity_battery, estimates, every_kind
+from strongroom.validation.batteries import between_samples, conceptual, equity_battery, estimates, every_kind
 from strongroom.validation.batteries.examination import Examination
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
@@ -43,7 +43,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tolerance = float(policy.parity_tolerance)
     tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
-    tests += every_kind.data_tests(development, validation, contract) + estimates.bounds_tests(convertible[1])
+    tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(convertible[1])
+    between = between_samples.tests_between(job, development, reference, validation)
+    tests += between.tests
     quality = conceptual.data_quality_tests(convertible[0], convertible[1], contract)
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group)
@@ -53,8 +55,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, means, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
-        tools=dict(fair.tools),
+        tables=(*tables, means, *between.tables, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*charts, *sense.charts), tools=dict(fair.tools),
     )  # fmt: skip
 
 

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation.batteries import conceptual, every_kind, forecast, forecast_pages, forecast_soundness
+from strongroom.validation.batteries import (
+    between_samples,
+    conceptual,
+    every_kind,
+    forecast,
+    forecast_pages,
+    forecast_soundness,
+)
 from strongroom.validation.batteries.examination import Examination
 
 
@@ -37,7 +44,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     moved, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tests += moved
     tests += forecast.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
-    tests += every_kind.data_tests(development, validation, contract)
+    tests += every_kind.data_tests(validation, contract)
+    between = between_samples.tests_between(job, development, reference, validation)
+    tests += between.tests
     tests += forecast.data_tests(development, found, contract)
     quality = conceptual.data_quality_tests(development, validation, contract)
     job.say("conceptual soundness")
@@ -49,6 +58,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests,
         (development, validation, reference),
         psi=shifts,
-        tables=(forecast_pages.by_horizon(found, contract), *quality.tables, *sense.tables),
+        tables=(forecast_pages.by_horizon(found, contract), *between.tables, *quality.tables, *sense.tables),
         charts=(*forecast_pages.charts(found, known, contract), *sense.charts),
     )

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation.batteries import before_after, conceptual, equity_battery, every_kind, fraud, robustness
+from strongroom.validation.batteries import (
+    before_after,
+    between_samples,
+    conceptual,
+    equity_battery,
+    every_kind,
+    fraud,
+    robustness,
+)
 from strongroom.validation.batteries.examination import Examination
 
 
@@ -36,7 +44,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tests += found
     tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
-    tests += every_kind.data_tests(development, validation, contract)
+    tests += every_kind.data_tests(validation, contract)
+    between = between_samples.tests_between(job, development, reference, validation)
+    tests += between.tests
     tests += fraud.data_tests(development, validation)
     found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
     tests += found
@@ -51,6 +61,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference), psi=shifts, air=fair.air,
-        tables=(*tables, *stressed, *quality.tables, *sense.tables, *fair.tables),
+        tables=(*tables, *stressed, *between.tables, *quality.tables, *sense.tables, *fair.tables),
         charts=(*charts, *curves, *windows, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
     )  # fmt: skip

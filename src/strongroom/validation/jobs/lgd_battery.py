@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strongroom.validation.batteries import conceptual, equity_battery, estimates, every_kind, time_in_default
+from strongroom.validation.batteries import (
+    between_samples,
+    conceptual,
+    equity_battery,
+    estimates,
+    every_kind,
+    time_in_default,
+)
 from strongroom.validation.batteries.examination import Examination
 
 
@@ -33,7 +40,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     found, shifts = every_kind.stability_tests(development, validation, contract, policy)
     tolerance = float(policy.parity_tolerance)
     tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
-    tests += every_kind.data_tests(development, validation, contract) + estimates.bounds_tests(validation)
+    tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(validation)
+    between = between_samples.tests_between(job, development, reference, validation)
+    tests += between.tests
     quality = conceptual.data_quality_tests(development, validation, contract)
     job.say("conceptual soundness")
     sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
@@ -43,6 +52,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *ages, *quality.tables, *sense.tables, *fair.tables), charts=(*charts, *sense.charts),
-        tools=dict(fair.tools),
+        tables=(*tables, *ages, *between.tables, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*charts, *sense.charts), tools=dict(fair.tools),
     )  # fmt: skip

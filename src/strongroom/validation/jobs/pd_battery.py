@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from strongroom.validation.batteries import (
     before_after,
+    between_samples,
     conceptual,
     equity_battery,
     every_kind,
@@ -73,7 +74,9 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += found
         tolerance = float(policy.parity_tolerance)
         tests += every_kind.implementation_tests(source, reference, validation, contract, tolerance)
-        tests += every_kind.data_tests(development, validation, contract)
+        tests += every_kind.data_tests(validation, contract)
+        between = between_samples.tests_between(job, development, reference, validation)
+        tests += between.tests
         tests.append(pd.defaults_test(validation))
     found, told, charts = explained.result()
     tests += found
@@ -89,6 +92,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     return job.conclude(
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
-        tables=(*(tables or ()), *sheets, *told, *stressed, *quality.tables, *sense.tables, *fair.tables),
+        tables=(*(tables or ()), *sheets, *told, *stressed, *between.tables, *quality.tables, *sense.tables,
+                *fair.tables),
         charts=(*curves, *charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
     )  # fmt: skip

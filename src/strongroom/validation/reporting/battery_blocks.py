@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import UnsetType
 
@@ -25,7 +26,7 @@ from strongroom.validation.sections import TITLES, SectionKey, place_of
 
 LIMITS = list(TITLES).index("limitations") + 1
 WEIGHTS = {"gate": "gate", "advisory": "advisory", "information": "for information"}
-SAMPLES = {
+SAMPLES: Final = {
     "predictions": "answers of the source model on the reference sample",
     "protected": "protected attributes, reference sample",
     "validation-protected": "protected attributes, validation sample",

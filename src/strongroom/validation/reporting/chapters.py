@@ -13,6 +13,7 @@ from strongroom.validation.reporting import battery_blocks, proof_chapters, repo
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Grid, Note, Report, ReportSection, Words
 from strongroom.validation.reporting.dossier import Dossier, gaps, tier_gap
 from strongroom.validation.reporting.proof_chapters import when
+from strongroom.validation.reporting.sample_chapter import proofs
 from strongroom.validation.reporting.training_chapter import replication, replication_gap
 from strongroom.validation.sections import TITLES, SectionKey
 
@@ -146,6 +147,7 @@ def _data(d: Dossier) -> Iterable[Block]:
     if d.sample is not None:
         source = f"{d.sample.source} (chosen by {d.sample.person}, {report.number(d.sample.rows)} rows)"
         yield Facts((Fact("Validation sample", source), Fact("Sample (manifest)", d.sample.manifest, True)))
+    yield from proofs(d)
     rows = tuple((f.name, f.type, f.unit, _range(f), MISSING[f.missing], f.purpose) for f in d.contract.input.features)
     heads = ("Feature", "Type", "Unit", "Range", "Missing", "Needed for")
     yield Grid("Features", "The gateway refuses rows outside this contract.", heads, (False,) * 6, rows)

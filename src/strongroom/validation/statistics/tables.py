@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import Feature, InputContract, ModelContract, bound
 from strongroom.registry.kinds import CONTRACTS
+from strongroom.validation.results import NotEvaluable
 from strongroom.vocabulary import is_plain
 
 Rows = npt.NDArray[np.float32]
@@ -154,6 +155,26 @@ def labels(table: pa.Table, column: str, what: str) -> list[str]:
 def _label(value: object) -> str:
     """A code that a table keeps as a float is a whole number to people: 2, not 2.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def subject_column(data: bytes, column: str, what: str) -> list[str | None] | NotEvaluable:
+    """Whom each row is about, as text; None where a row names nobody. Nothing else of the sample is read.
+
+    Args:
+        data: bytes of a Parquet file that was read before.
+        column: of whole numbers or texts.
+        what: its role, for messages.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    if file.schema_arrow.names.count(column) != 1:
+        return NotEvaluable(f"the {what} sample has no column `{column}` that tells whom a row is about")
+    values = file.read([column], use_threads=False).column(0)
+    if not (
+        pa.types.is_integer(values.type) or pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    ):
+        return NotEvaluable(f"column `{column}` of the {what} sample holds neither whole numbers nor texts")
+    found: list[str | None] = values.cast(pa.string()).to_pylist()
+    return found
 
 
 def outside(rows: Rows, contract: InputContract) -> npt.NDArray[np.bool_]:
