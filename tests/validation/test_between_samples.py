@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from strongroom.adapters.model_toml import write_contract
@@ -35,6 +37,14 @@ from tests.validation.worked import POLICY, contract, package
 
 RULES = ValidationPolicy.decode(POLICY.read_bytes())
 ABOUT = contract(("a", "b"), "t", "t")
+
+
+def parquet(columns: dict[str, pa.Array]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return bytes(sink.getvalue())
+
+
 PAIRS = ("development and reference", "development and validation", "reference and validation")
 
 
@@ -95,6 +105,8 @@ def test_whole_numbers_and_texts_name_the_same_people(values: list[Any]) -> None
     assert subject_column(data, "who", "reference") == ["7", "8", None]
     assert "no column" in getattr(subject_column(data, "whom", "reference"), "reason", "")
     assert "neither" in getattr(subject_column(data, "x", "reference"), "reason", "")
+    bytes_ = pa.array([b"\xff\xfe"]).view(pa.string())
+    assert "UTF-8" in getattr(subject_column(parquet({"who": bytes_}), "who", "reference"), "reason", "")
 
 
 def test_a_reference_sample_that_lies_apart_is_seen_although_development_and_validation_agree() -> None:

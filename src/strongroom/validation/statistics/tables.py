@@ -173,7 +173,10 @@ def subject_column(data: bytes, column: str, what: str) -> list[str | None] | No
         pa.types.is_integer(values.type) or pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
     ):
         return NotEvaluable(f"column `{column}` of the {what} sample holds neither whole numbers nor texts")
-    found: list[str | None] = values.cast(pa.string()).to_pylist()
+    try:
+        found: list[str | None] = values.cast(pa.string()).to_pylist()
+    except UnicodeDecodeError:
+        return NotEvaluable(f"column `{column}` of the {what} sample holds texts that are no UTF-8")
     return found
 
 
