@@ -213,7 +213,7 @@ def test_there_are_no_papers_for_what_is_decided(room: ControlRoom) -> None:
     made = room.live(1)
     other = ready(room, 2)
     room.proposed(other)
-    with pytest.raises(ConflictError, match="does not wait for an approval"):
+    with pytest.raises(ConflictError, match="does not wait for an approval; it went the whole way"):
         actions.papers(
             room.office, room.who("abel"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
         )

@@ -182,6 +182,19 @@ def test_wrong_use_says_what_to_do(words: tuple[str, ...], code: int, says: str,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("validate", "m", "--report", "nowhere/r.html"), ("erase", "s", "--node", "n", "--certificate", "nowhere/c")],
+)
+def test_a_file_without_a_folder_is_refused_before_anything_is_done(words: tuple[str, ...], tmp_path: Path) -> None:
+    room = ("--room", "nowhere", "--home", "nobody")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(app, [*words, *room], prog_name="strongroom")
+    assert done.exit_code == EXIT_CODES["refused"]
+    assert "there is no folder `nowhere`" in done.stderr
+
+
 def test_a_folder_that_is_no_room_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "pass"
     secret.write_text("long enough to be taken")

@@ -235,7 +235,7 @@ def test_rotation_wraps_everything_anew() -> None:
 def test_states_follow_from_each_other() -> None:
     version = Room().submit()
     digest = Digest("3" * 64)
-    with pytest.raises(ConflictError, match="is submitted"):
+    with pytest.raises(ConflictError, match=r"is submitted.*; next is `strongroom scan`"):
         version.advanced("released")
     path: list[Any] = ["scanned", "validated", "reviewed", "approved", "released", "retired"]
     now: Version = version

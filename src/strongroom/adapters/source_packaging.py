@@ -129,7 +129,10 @@ def read_source(source: Path, form: SourceFormat) -> dict[str, bytes]:
             raise UnsafeArtifactError("the MLflow folder brings code (code_paths); log the model without it")
     else:
         if source.is_dir():
-            raise InvalidInputError(f"a source of format `{form}` is one file, not a folder", field="source")
+            raise InvalidInputError(
+                f"a source of format `{form}` is one file, not a folder; an MLflow folder is of format `mlflow`",
+                field="source",
+            )
         found = {source.name: _one(source)}
     if len(found) > SOURCE_FILES_LIMIT or any(len(data) > SOURCE_LIMIT for data in found.values()):
         raise TooLargeError(

@@ -100,8 +100,13 @@ def post_realised(
         if takes != "number":
             raise ConflictError(f"outcomes of `{batch.model}` are events; post 0 or 1")
         if any(not between[0] <= one.value <= between[1] for one in batch.realised):
+            low, high = between
+            if math.isinf(low):
+                wanted = f"at most {high:g}"
+            else:
+                wanted = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
             raise ConflictError(
-                f"an amount lies outside {between[0]:g} to {between[1]:g}, the contract's bounds of an outcome; "
+                f"an amount lies outside the contract's bounds of an outcome, {wanted}; "
                 "correct it, or the contract of the next version"
             )
         books.outcomes.add_realised(batch.model, batch.realised)
