@@ -26,6 +26,7 @@ from tests.validation.test_validate_verb import InProcess
 pytest.importorskip("veritas")
 pytest.importorskip("xgboost")
 
+CODE = {"train.py": b"from clean import clean", "clean.py": b"def clean(rows): return rows"}
 SMALL = msgspec.structs.replace(STUDY, rows=400, attacked=12, calls=200, answers=(100,))
 
 
@@ -45,7 +46,7 @@ def _files() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         strongroom.package(
             model, Path(folder) / "p", contract=STATED, outcome="default", development=rows[:1500],
-            reference=rows[1500:2300], runtime="xgboost",
+            reference=rows[1500:2300], runtime="xgboost", training=CODE,
         )  # fmt: skip
         return read_folder(Path(folder) / "p")
 
@@ -55,6 +56,7 @@ def former(tmp_path: Path) -> Path:
     folder = tmp_path / "former"
     folder.mkdir()
     for path, data in _files().items():
+        (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(data)
     return folder
 
@@ -92,6 +94,7 @@ def test_the_command_hardens_a_package_and_tells_both_models(former: Path, tmp_p
     before, after = map(float, found["Applicants referred to a person (refer)"])
     assert before == 0 < after
     assert told["added_rows"] == int(package.contract.hardening.choices["added"]) > 0
+    assert package.contract.training is msgspec.UNSET, "it came of other code now"
     # the former model stands in the package, byte for byte
     assert package.files["before/model.ubj"] == _files()["model.ubj"]
     assert package.files["before/model.toml"] == _files()["model.toml"]
@@ -168,7 +171,7 @@ def test_what_cannot_be_done_is_refused_before_minutes_are_spent(
 
 def test_a_contract_that_declares_nothing_is_told_what_to_add(former: Path, tmp_path: Path) -> None:
     text = (former / "model.toml").read_text()
-    (former / "model.toml").write_text(text[: text.index("[robustness]")])
+    (former / "model.toml").write_text(text[: text.index("[robustness]")] + text[text.index("[training]") :])
     for measure, says in (("--monotone", "add [robustness.monotone]"), ("--adversarial", "robustness.actions")):
         code, told = run(former, tmp_path / "new", measure)
         assert code == 3
@@ -199,6 +202,8 @@ def hardened() -> dict[str, bytes]:
 def test_a_hardened_package_is_one() -> None:
     package = read_package(hardened())
     assert {entry.role for entry in package.manifest} >= {"model", "former-model", "former-contract"}
+    assert not isinstance(package.contract.training, msgspec.UnsetType), "a band leaves the model as it was trained"
+    assert {package.files[path] for path in package.contract.training.code} == set(CODE.values())
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,8 @@ def _stated(order: HardeningOrder, decided: ModelContract, former: Package, made
         lineage=lineage,
         robustness=wish,
         source=msgspec.UNSET,
-        training=msgspec.UNSET,
+        # code that gives another model than this one would be no use to anybody
+        training=decided.training if made.model == former.files[kept.model] else msgspec.UNSET,
         hardening=Hardening(
             package=former.manifest.digest,
             model=f"{FOLDER}model{MODEL_SUFFIX[decided.engine]}",
@@ -157,4 +158,6 @@ def _files(former: Package, stated: ModelContract, made: HardenedModel) -> dict[
     }
     if old.protected is not None and new.protected is not None:
         files[new.protected] = former.files[old.protected]
+    if not isinstance(stated.training, msgspec.UnsetType):
+        files |= {path: former.files[path] for path in stated.training.code}
     return files
