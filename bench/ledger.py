@@ -27,8 +27,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent)]
 
 from strongroom import verify  # noqa: E402  the paths above come first
+from strongroom.adapters.disk import OsDisk  # noqa: E402
+from strongroom.adapters.log_edges import keep_edge  # noqa: E402
 from strongroom.adapters.shard_files import FileShard  # noqa: E402
-from strongroom.adapters.shard_reader import FolderView, ShardReader  # noqa: E402
+from strongroom.adapters.shard_reader import CHECKPOINT, FolderView, ShardReader  # noqa: E402
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint  # noqa: E402
 from strongroom.ledger.fsck import fsck  # noqa: E402
 from strongroom.ledger.making import RecordMaker  # noqa: E402
@@ -166,8 +168,9 @@ def large_log(folder: Path, leaves: list[int]) -> None:
                 known[level + 1, index] = verify.root_of(hashes)
         wanted = {index // WIDTH for at, index in known if at == level + 1}
         level += 1
-    root = Frontier.read(TileTree(LARGE, FolderView(folder).published), LARGE).root()
-    (public / "checkpoint").write_bytes(sign_checkpoint(Checkpoint(KEY.name, LARGE, root), KEY))
+    frontier = Frontier.read(TileTree(LARGE, FolderView(folder).published), LARGE)
+    (public / CHECKPOINT).write_bytes(sign_checkpoint(Checkpoint(KEY.name, LARGE, frontier.root()), KEY))
+    keep_edge(OsDisk(), folder, CHECKPOINT, frontier)  # as publishing does
 
 
 def figures(times: list[tuple[float, float]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,44 @@ def test_tiles_grow_as_c2sp_says_and_old_partials_go(tmp_path: Path) -> None:
     assert (public / "tile/0/001.p/44").stat().st_size == 44 * 32
     assert (public / "tile/entries/001.p/44").exists()
     assert fsck(FolderView(folder), KEY.verifier) == []
+
+
+def test_the_kept_edge_of_the_tree_spares_tiles_and_decides_nothing(tmp_path: Path) -> None:
+    shard = make(tmp_path / "log", 350)
+    shard.publish()
+    witness = CosignerKey("witness.example", bytes(32))
+    note = Note.parse(ShardReader(tmp_path / "log").note())
+    for number in range(350, 700, 50):
+        shard.append(records(number, 50))
+    shard.publish()
+    shard.publish_cosigned(note.with_lines([witness.sign(note.text, 1_790_000_000)]).encode())
+
+    def proofs() -> tuple[list[tuple[bytes, list[bytes]]], int]:
+        """Those of leaves under either checkpoint, each by a new reader, and how many files were read for them."""
+        found, read = [], []
+        for index in (3, 255, 256, 349, 350, 699):
+            reader = ShardReader(tmp_path / "log", KEY.verifier)
+            published = reader._view.published
+
+            def counting(path: str, published: Callable[[str], bytes | None] = published) -> bytes | None:
+                read.append(path)
+                return published(path)
+
+            reader._view.published = counting  # type: ignore[method-assign]  # a spy
+            found.append(reader.prove(index))
+        return found, len(read)
+
+    good, few = proofs()
+    edges = sorted((tmp_path / "log").glob("*.edge"))
+    assert [edge.name for edge in edges] == ["checkpoint.cosigned.edge", "checkpoint.edge"]
+    whole = [edge.read_bytes() for edge in edges]
+    for damage in (whole[::-1], [b"", b""], [b"x" * len(data) for data in whole], [data[:-1] for data in whole], None):
+        for edge, data in zip(edges, damage or whole, strict=True):
+            edge.unlink() if damage is None else edge.write_bytes(data)
+        found, many = proofs()
+        assert found == good
+        assert many > few
+    shard.close()
 
 
 def test_cosignatures_are_merged_into_the_published_checkpoint(tmp_path: Path) -> None:

@@ -234,6 +234,24 @@ def test_a_root_of_more_levels_than_the_size_has_is_not_climbed_to() -> None:
         verify_consistency(-1, 1, one, one, [one])
 
 
+@pytest.mark.parametrize("size", [*range(18), 255, 256, 257, 1000])
+def test_a_frontier_is_read_back_and_names_its_nodes(size: int) -> None:
+    tree = MemoryTree()
+    for number in range(size):
+        tree.append(leaf_hash(b"%d" % number))
+    frontier = Frontier.read(tree, size)
+    again = Frontier.decode(frontier.encode(), size)
+    assert (again.size, again.root(), again.encode()) == (size, tree.root(), frontier.encode())
+    assert all(tree.node(level, index) == hash_ for (level, index), hash_ in again.nodes().items())
+    assert len(again.nodes()) == size.bit_count()
+    again.append(leaf_hash(b"next"))
+    tree.append(leaf_hash(b"next"))
+    assert again.root() == tree.root()
+    for wrong in (frontier.encode() + bytes(32), frontier.encode()[1:] or b"x"):
+        with pytest.raises(InvalidInputError):
+            Frontier.decode(wrong, size)
+
+
 def test_a_copy_of_a_frontier_grows_alone() -> None:
     first = Frontier()
     first.extend([leaf_hash(leaf) for leaf in made(5)])

@@ -6,6 +6,7 @@
     <folder>/segments/next.seg             a zeroed segment, kept ready
     <folder>/public/checkpoint, tile/...   C2SP tiles; any static web server may serve this folder
     <folder>/public/checkpoint.cosigned    the newest checkpoint that witnesses cosigned
+    <folder>/checkpoint*.edge              see `adapters.log_edges`
 
 `append` is one write and one sync; it allocates nothing. Publishing is apart from it and may lag or fail: the
 segments are the truth until retention deletes one, which it may only do below the published size.
@@ -13,6 +14,7 @@ segments are the truth until retention deletes one, which it may only do below t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,16 @@ from pathlib import Path
 from typing import Literal
 
 from strongroom.adapters.disk import Disk, File, OsDisk, write_files
-from strongroom.adapters.shard_reader import COSIGNED, FolderView, ShardFile, ShardReader, read_shard_file, segment_name
+from strongroom.adapters.log_edges import keep_edge
+from strongroom.adapters.shard_reader import (
+    CHECKPOINT,
+    COSIGNED,
+    FolderView,
+    ShardFile,
+    ShardReader,
+    read_shard_file,
+    segment_name,
+)
 from strongroom.encoding import canonical
 from strongroom.errors import (
     ConflictError,
@@ -84,7 +95,7 @@ class FileShard:
         self._unsettled = True
         self._frontier = Frontier()
         self._at: _Position | None = None
-        self._durable: tuple[int, bytes] = (0, b"")
+        self._durable: tuple[Frontier, bytes] = (Frontier(), b"")
         self._edge = TileEdge()
         self._pending_leaves: list[bytes] = []
         self._pending_hashes: list[bytes] = []
@@ -125,7 +136,7 @@ class FileShard:
             disk.rename(folder / "segments" / _NEXT, folder / "segments" / segment_name(0))
             disk.sync_folder(folder / "segments")
             note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), log_key)
-            write_files(disk, folder / "public", [("checkpoint", note)])
+            write_files(disk, folder / "public", [(CHECKPOINT, note)])
             # Last, because it is what makes the folder a log: a crash before it leaves a folder to create again.
             about = ShardFile(origin=origin, v=1, vkey=str(log_key.verifier))
             write_files(disk, folder, [("shard.json", canonical(about))])
@@ -191,7 +202,7 @@ class FileShard:
 
     @property
     def size(self) -> int:
-        return self._durable[0]
+        return self._durable[0].size
 
     @property
     def checkpoint(self) -> bytes:
@@ -246,7 +257,7 @@ class FileShard:
             with self._state_lock:
                 self._pending_leaves += leaves
                 self._pending_hashes += hashes
-                self._durable = (frontier.size, note)
+                self._durable = (frontier, note)
             return Appended(first, note, span)
 
     def prepare(self, between: Callable[[], None] | None = None) -> None:
@@ -282,7 +293,8 @@ class FileShard:
         """
         with self._publish_lock:
             with self._state_lock:
-                size, note = self._durable
+                frontier, note = self._durable
+                size = frontier.size
                 count = size - self._edge.size
                 leaves, hashes = self._pending_leaves[:count], self._pending_hashes[:count]
             if count == 0:
@@ -295,7 +307,8 @@ class FileShard:
                     self._disk, self.public_folder, files.items(), after_failure=self._unsettled, between=between
                 )
                 self._unsettled = False
-                write_files(self._disk, self.public_folder, [("checkpoint", note)])
+                write_files(self._disk, self.public_folder, [(CHECKPOINT, note)])
+                keep_edge(self._disk, self._folder, CHECKPOINT, frontier)
                 self._edge = edge
                 with self._state_lock:
                     del self._pending_leaves[:count], self._pending_hashes[:count]
@@ -318,11 +331,11 @@ class FileShard:
         """
         with self._publish_lock:
             offered, size = Note.parse(note), open_checkpoint(note, self.verifier).size
-            present = Note.parse(self._disk.read(self.public_folder / "checkpoint"))
+            present = Note.parse(self._disk.read(self.public_folder / CHECKPOINT))
             files = []
             if offered.text == present.text:
                 offered = present.with_lines(offered.signatures)
-                files.append(("checkpoint", offered.encode()))
+                files.append((CHECKPOINT, offered.encode()))
             elif size >= Checkpoint.parse(present.text).size:
                 raise ConflictError("the cosigned checkpoint was never published")
             if self._disk.exists(self.public_folder / COSIGNED):
@@ -335,6 +348,10 @@ class FileShard:
                 write_files(self._disk, self.public_folder, [*files, (COSIGNED, offered.encode())])
             except OSError as error:
                 raise NotDurableError(f"publishing `{self.origin}` failed: {error.strerror or error}") from error
+            tree = TileTree(size, FolderView(self._folder, self._disk).published)
+            # the cosignature stands without it; `fsck` tells of tiles that are gone
+            with contextlib.suppress(TamperedError, OSError):
+                keep_edge(self._disk, self._folder, COSIGNED, tile_frontier(tree, size))
 
     def close(self) -> None:
         """Release the files and the lock. Nothing is flushed: everything acknowledged is durable already."""
@@ -421,7 +438,7 @@ class FileShard:
         """Read back the truth, cut a torn tail, and sync both before anything is built on them."""
         folder = self._folder / "segments"
         view = FolderView(self._folder, self._disk)
-        note = view.published("checkpoint")
+        note = view.published(CHECKPOINT)
         if note is None:
             raise TamperedError(f"the published checkpoint of `{self.origin}` is gone")
         published = open_checkpoint(note, self.verifier)
@@ -443,7 +460,7 @@ class FileShard:
             raise TamperedError(f"{error.message}, though a checkpoint was published over it") from error
         self._at = self._settle(folder / segment_name(segments[-1].first), segments[-1].first, found)
         self._frontier = found.frontier
-        self._durable = (found.frontier.size, found.note or note)
+        self._durable = (found.frontier, found.note or note)
 
     def _keep(self, published_size: int) -> _Keeper:
         return _Keeper(published_size, self._pending_leaves, self._pending_hashes)

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from strongroom.adapters.disk import Disk, File, OsDisk
+from strongroom.adapters.log_edges import read_edge
 from strongroom.encoding import parse_as
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, Note, VerifierKey, open_checkpoint
@@ -24,6 +25,7 @@ from strongroom.ledger.tiles import TileTree
 from strongroom.ledger.tree import inclusion_proof
 
 SEGMENT_SUFFIX = ".seg"
+CHECKPOINT = "checkpoint"
 COSIGNED = "checkpoint.cosigned"
 _SEGMENT = re.compile(r"([0-9]{20})\.seg")
 _WINDOW_BYTES = 1024 * 1024
@@ -175,7 +177,7 @@ class ShardReader:
         Raises:
             NotFoundError: nothing is published there.
         """
-        note = self._view.published("checkpoint")
+        note = self._view.published(CHECKPOINT)
         if note is None:
             raise NotFoundError(f"`{self._folder.name}` has no published checkpoint")
         return note
@@ -267,12 +269,12 @@ class ShardReader:
         """
         cosigned = self._view.published(COSIGNED)
         if cosigned is not None:
-            size = self._open(cosigned).size
-            if 0 <= index < size:
-                tree = self._cosigned_tree = self._tree_of(size, self._cosigned_tree)
-                return cosigned, inclusion_proof(tree, index, size)
+            head = self._open(cosigned)
+            if 0 <= index < head.size:
+                tree = self._cosigned_tree = self._tree_of(COSIGNED, head, self._cosigned_tree)
+                return cosigned, inclusion_proof(tree, index, head.size)
         note = self.note()
-        tree = self._tree = self._tree_of(self._open(note).size, self._tree)
+        tree = self._tree = self._tree_of(CHECKPOINT, self._open(note), self._tree)
         if not 0 <= index < tree.size:
             raise NotFoundError(f"record {index} is not under a published checkpoint yet")
         return note, inclusion_proof(tree, index, tree.size)
@@ -284,13 +286,14 @@ class ShardReader:
         self._segments.clear()
 
     def _published_tree(self) -> TileTree:
-        self._tree = self._tree_of(self.checkpoint().size, self._tree)
+        self._tree = self._tree_of(CHECKPOINT, self.checkpoint(), self._tree)
         return self._tree
 
-    def _tree_of(self, size: int, known: TileTree | None) -> TileTree:
-        if known is None:
-            return TileTree(size, self._view.published)
-        return known if known.size == size else known.grown(size)
+    def _tree_of(self, name: str, head: Checkpoint, known: TileTree | None) -> TileTree:
+        if known is not None and known.size == head.size:
+            return known
+        edge = read_edge(self._disk, self._folder, name, head)
+        return TileTree(head.size, self._view.published, edge) if known is None else known.grown(head.size, edge)
 
     def _get(self, index: int) -> StoredRecord:
         segment = self._segment_of(index)

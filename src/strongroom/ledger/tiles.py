@@ -96,17 +96,19 @@ class TileTree:
     The tiles are not trusted: compare the root they give (`tree.root_of`) with a signed one, or verify the proof.
     """
 
-    def __init__(self, size: int, read: Callable[[str], bytes | None]) -> None:
-        """Args: `size` of a published checkpoint; `read` gives a file's bytes or None."""
+    def __init__(self, size: int, read: Callable[[str], bytes | None], edge: Frontier | None = None) -> None:
+        """Args: `size` of a published checkpoint; `read` gives a file's bytes or None; the `edge` of that tree, if its
+        root was found to be the checkpoint's."""
         self.size = size
+        self._edge = {} if edge is None else edge.nodes()
         self._read = read
         self._tiles: dict[tuple[int, int], bytes] = {}
         self._above: dict[tuple[int, int], list[bytes]] = {}
         self._bundles: dict[int, list[bytes]] = {}
 
-    def grown(self, size: int) -> TileTree:
+    def grown(self, size: int, edge: Frontier | None = None) -> TileTree:
         """The tree of another size of the same log. If it is larger, it has the whole tiles that this one has read."""
-        other = TileTree(size, self._read)
+        other = TileTree(size, self._read, edge)
         if size >= self.size:
             whole = [key for key, tile in self._tiles.items() if len(tile) == WIDTH * HASH_BYTES]
             other._tiles = {key: self._tiles[key] for key in whole}
@@ -134,6 +136,8 @@ class TileTree:
         """
         if index < 0 or (index + 1) << level > self.size:
             raise KeyError((level, index))
+        if (known := self._edge.get((level, index))) is not None:
+            return known
         tile_level, rest = divmod(level, HEIGHT)
         first = index << rest
         tile_index, place = divmod(first, WIDTH)

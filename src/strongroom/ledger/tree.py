@@ -104,6 +104,26 @@ class Frontier:
         ]
         return cls(size, edge)
 
+    def encode(self) -> bytes:
+        """Its hashes, from the right of the tree to the left."""
+        return b"".join(hash_ for hash_ in self._edge if hash_ is not None)
+
+    @classmethod
+    def decode(cls, data: bytes, size: int) -> Frontier:
+        """Read what `encode` wrote of the tree of `size`. Not trusted: compare its root with a signed one.
+
+        Raises:
+            InvalidInputError: another number of hashes than that tree has.
+        """
+        if len(data) != size.bit_count() * HASH_BYTES:
+            raise InvalidInputError(f"the edge of a tree of {size} has another length", rule="edge")
+        hashes = iter([data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)])
+        return cls(size, [next(hashes) if size >> level & 1 else None for level in range(size.bit_length())])
+
+    def nodes(self) -> dict[tuple[int, int], bytes]:
+        """Its hashes by level and index of the node."""
+        return {(level, (self.size >> level) - 1): hash_ for level, hash_ in enumerate(self._edge) if hash_ is not None}
+
     def copy(self) -> Frontier:
         """An independent frontier of the same tree."""
         return Frontier(self.size, self._edge)
