@@ -111,7 +111,7 @@ def test_a_segment_under_way_holds_up_neither_a_publication_nor_the_closing(tmp_
         shard.append(records(len(published) * 5, 5))
         published.append(shard.publish())
         if len(published) == 2:
-            shard._closed = True  # what `close` says first, before it waits for this thread
+            shard._tail._closed = True  # what `close` says first, before it waits for this thread
 
     shard.prepare(between)
     assert published == [5, 10], "and not one more piece after the closing"
@@ -121,7 +121,7 @@ def test_a_segment_under_way_holds_up_neither_a_publication_nor_the_closing(tmp_
 
 def test_a_batch_that_needs_the_segment_is_not_kept_waiting_by_politeness(tmp_path: Path) -> None:
     shard = FileShard.create(tmp_path / "log", ORIGIN, KEY, segment_bytes=1024 * 1024)
-    while shard._at is not None and shard._at.size_bytes - shard._at.end > 16_000:
+    while (at := shard._tail._at) is not None and at.size_bytes - at.end > 16_000:
         shard.append(records(0, 1, 15_000))
     waiting = threading.Thread(target=shard.append, args=(records(0, 2, 15_000),))
     pieces: list[None] = []
@@ -130,7 +130,7 @@ def test_a_batch_that_needs_the_segment_is_not_kept_waiting_by_politeness(tmp_pa
         pieces.append(None)
         waiting.start()
         until = time.monotonic() + 60
-        while not shard._waited_for:
+        while not shard._tail._waited_for:
             assert time.monotonic() < until
             time.sleep(0.001)
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from strongroom.adapters.disk import Disk, File, OsDisk, write_files
 from strongroom.adapters.log_edges import keep_edge
+from strongroom.adapters.log_tail import LogTail
 from strongroom.adapters.shard_reader import (
     CHECKPOINT,
     COSIGNED,
@@ -30,7 +30,6 @@ from strongroom.adapters.shard_reader import (
     ShardFile,
     ShardReader,
     read_shard_file,
-    segment_name,
 )
 from strongroom.encoding import canonical
 from strongroom.errors import (
@@ -39,33 +38,19 @@ from strongroom.errors import (
     NotDurableError,
     NotFoundError,
     TamperedError,
-    TooLargeError,
 )
 from strongroom.ledger.checkpoint import Checkpoint, LogKey, Note, VerifierKey, open_checkpoint, sign_checkpoint
 from strongroom.ledger.frames import checkpoint_frame, content_frames, entry_frames
 from strongroom.ledger.leaf import check_record
 from strongroom.ledger.making import MadeRecord, MadeRecords
 from strongroom.ledger.ports import Appended, Record
-from strongroom.ledger.recovery import BATCH_LIMIT, Recovered, recover
+from strongroom.ledger.recovery import BATCH_LIMIT, recover
 from strongroom.ledger.tiles import TileEdge, TileTree, tile_frontier
 from strongroom.ledger.tree import EMPTY_ROOT, Frontier, leaf_hashes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
-_PIECE_BYTES = 256 * 1024
-_NEXT = "next.seg"
 
 Depth = Literal["full", "published"]
-
-
-@dataclass(slots=True)
-class _Position:
-    """Where the next batch goes."""
-
-    file: File
-    first: int
-    size_bytes: int
-    end: int
 
 
 class FileShard:
@@ -77,24 +62,14 @@ class FileShard:
 
     def __init__(self, folder: Path, key: LogKey, disk: Disk, segment_bytes: int, lock: File) -> None:
         """For `create` and `open` only."""
-        self._folder, self._key, self._disk, self._segment_bytes, self._lock_file = (
-            folder,
-            key,
-            disk,
-            segment_bytes,
-            lock,
-        )
+        self._folder, self._key, self._disk, self._lock_file = folder, key, disk, lock
+        self._tail = LogTail(folder / "segments", key.name, disk, segment_bytes)
         self._append_lock = threading.Lock()
-        self._prepare_lock = threading.Lock()
         self._publish_lock = threading.Lock()
         self._state_lock = threading.Lock()
-        self._failed = False
-        self._closed = False
-        self._waited_for = False  # a batch waits for the next segment
         # folders of the public form may be there whose names were never synced: by a failure, or by an earlier process
         self._unsettled = True
         self._frontier = Frontier()
-        self._at: _Position | None = None
         self._durable: tuple[Frontier, bytes] = (Frontier(), b"")
         self._edge = TileEdge()
         self._pending_leaves: list[bytes] = []
@@ -131,10 +106,7 @@ class FileShard:
                 if not disk.exists(folder / name):
                     disk.make_folder(folder / name)
             disk.sync_folder(folder)
-            shard._discard_unready(folder / "segments")
-            shard._prepare()
-            disk.rename(folder / "segments" / _NEXT, folder / "segments" / segment_name(0))
-            disk.sync_folder(folder / "segments")
+            shard._tail.begin()
             note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), log_key)
             write_files(disk, folder / "public", [(CHECKPOINT, note)])
             # Last, because it is what makes the folder a log: a crash before it leaves a folder to create again.
@@ -230,29 +202,14 @@ class FileShard:
         4. Only now does the shard know the batch.
         """
         with self._append_lock:
-            if self._failed or self._closed or self._at is None:
-                state = "closed" if self._closed else "ended by a failed write"
-                raise NotDurableError(f"the log `{self.origin}` is {state}; end this process and start again")
+            self._tail.demand_fit()
             first = self._frontier.size
             data, leaves, hashes = self._frames(records, first)
             frontier = self._frontier.copy()
             span = frontier.extend(hashes)
             note = sign_checkpoint(Checkpoint(self.origin, frontier.size, frontier.root()), self._key)
             data.append(checkpoint_frame(frontier.size, note))
-            batch = b"".join(data)
-            at = self._room_for(len(batch), first)
-            try:
-                at.file.pwrite(batch, at.end)
-                at.file.sync()
-            except OSError as error:
-                self._failed = True
-                raise NotDurableError(
-                    f"writing to the log `{self.origin}` failed ({error.strerror or error}); end this process"
-                ) from error
-            except BaseException:
-                self._failed = True
-                raise
-            at.end += len(batch)
+            self._tail.write(b"".join(data), first)
             self._frontier = frontier
             with self._state_lock:
                 self._pending_leaves += leaves
@@ -261,24 +218,8 @@ class FileShard:
             return Appended(first, note, span)
 
     def prepare(self, between: Callable[[], None] | None = None) -> None:
-        """Keep the next segment ready, so that `append` need not wait for it. Call from a background thread of its own:
-        with `between` it takes seconds. `close` ends it.
-
-        Args:
-            between: called after each piece of it; then pieces are small and synced one by one, so that a batch that
-                must be durable meanwhile waits behind one of them and not behind all. A batch that needs the segment
-                itself is not kept waiting: the rest is then made as fast as the disk allows.
-
-        Raises:
-            NotDurableError: no space; `append` goes on until the present segment is full.
-        """
-        try:
-            self._prepare(between)
-        except OSError as error:
-            # `space` says: the shard is as it was and may be asked again, unlike after a failed write
-            raise NotDurableError(
-                f"no space for the next segment of `{self.origin}`: {error.strerror}", rule="space"
-            ) from error
+        """Keep the next segment ready: see `LogTail.prepare`."""
+        self._tail.prepare(between)
 
     def publish(self, between: Callable[[], None] = lambda: None) -> int:
         """Write tiles, entry bundles and then the checkpoint for all that is durable now; returns the size.
@@ -355,12 +296,8 @@ class FileShard:
 
     def close(self) -> None:
         """Release the files and the lock. Nothing is flushed: everything acknowledged is durable already."""
-        self._closed = True
-        with self._prepare_lock:  # ends at its next piece; the lock of the folder must not go before
-            if self._at is not None:
-                self._at.file.close()
-                self._at = None
-            self._lock_file.close()
+        self._tail.close()
+        self._lock_file.close()
 
     def _frames(self, records: Sequence[Record], first: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
         if not 0 < len(records) <= BATCH_LIMIT:
@@ -374,76 +311,15 @@ class FileShard:
         leaves = [record[0] for record in records]
         return entry_frames(first, records), leaves, leaf_hashes(leaves)
 
-    def _room_for(self, length: int, first: int) -> _Position:
-        at = self._at
-        assert at is not None  # noqa: S101  `append` has looked
-        if at.end + length <= at.size_bytes:
-            return at
-        if length > self._segment_bytes:
-            raise TooLargeError(f"a batch of {length} bytes exceeds a segment of {self._segment_bytes}", rule="batch")
-        self._waited_for = True
-        try:
-            self.prepare()
-        finally:
-            self._waited_for = False
-        folder = self._folder / "segments"
-        try:
-            # An empty present segment has this very name, and is replaced.
-            self._disk.rename(folder / _NEXT, folder / segment_name(first))
-            self._disk.sync_folder(folder)
-            file = self._disk.open(folder / segment_name(first), write=True)
-        except BaseException as error:
-            # The new segment may be there already: a batch in the old one would now contradict its name.
-            self._failed = True
-            if isinstance(error, OSError):
-                raise NotDurableError(
-                    f"no next segment for `{self.origin}`: {error.strerror}; end this process"
-                ) from error
-            raise
-        at.file.close()
-        self._at = _Position(file, first, self._segment_bytes, 0)
-        return self._at
-
-    def _prepare(self, between: Callable[[], None] | None = None) -> None:
-        """Make `next.seg`: reserved, zeroed and synced, so that a later write of it allocates nothing."""
-        with self._prepare_lock:
-            folder = self._folder / "segments"
-            if self._closed or self._disk.exists(folder / _NEXT):
-                return
-            unready = folder / (_NEXT + ".tmp")
-            file = self._disk.open(unready, create=True)
-            try:
-                file.allocate(self._segment_bytes)
-                # Reserved but unwritten blocks would still change the file's map at the first write.
-                piece_bytes = _CHUNK_BYTES if between is None else _PIECE_BYTES
-                for offset in range(0, self._segment_bytes, piece_bytes):
-                    file.pwrite(bytes(min(piece_bytes, self._segment_bytes - offset)), offset)
-                    if between is not None and not self._waited_for:
-                        file.sync()
-                        between()
-                    if self._closed:
-                        file.close()
-                        self._disk.remove(unready)
-                        return
-                file.sync()
-            except BaseException:
-                file.close()
-                self._disk.remove(unready)
-                raise
-            file.close()
-            self._disk.rename(unready, folder / _NEXT)
-            self._disk.sync_folder(folder)
-
     def _recover(self, depth: Depth) -> None:
         """Read back the truth, cut a torn tail, and sync both before anything is built on them."""
-        folder = self._folder / "segments"
         view = FolderView(self._folder, self._disk)
         note = view.published(CHECKPOINT)
         if note is None:
             raise TamperedError(f"the published checkpoint of `{self.origin}` is gone")
         published = open_checkpoint(note, self.verifier)
         tree = TileTree(published.size, view.published)
-        self._discard_unready(folder)
+        self._tail.discard_unready()
         segments = view.segments()
         if depth == "published":
             below = [segment for segment in segments if segment.first <= published.size]
@@ -458,35 +334,12 @@ class FileShard:
                 raise TamperedError(f"the tiles of `{self.origin}` do not give the root of its published checkpoint")
         except NotFoundError as error:
             raise TamperedError(f"{error.message}, though a checkpoint was published over it") from error
-        self._at = self._settle(folder / segment_name(segments[-1].first), segments[-1].first, found)
+        self._tail.settle(segments[-1].first, found)
         self._frontier = found.frontier
         self._durable = (found.frontier, found.note or note)
 
     def _keep(self, published_size: int) -> _Keeper:
         return _Keeper(published_size, self._pending_leaves, self._pending_hashes)
-
-    def _settle(self, path: Path, first: int, found: Recovered) -> _Position:
-        file = self._disk.open(path, write=True)
-        # After a failed sync the kernel may show pages that never reached the disk and call them clean. Writing the
-        # last batch again, byte for byte, makes them dirty, so that this sync means something.
-        if found.last_batch:
-            file.pwrite(found.last_batch, found.batch_at)
-        if found.clear_to > found.end:
-            file.pwrite(bytes(found.clear_to - found.end), found.end)
-        file.sync()
-        self._disk.sync_folder(path.parent)
-        return _Position(file, first, file.size(), found.end)
-
-    def _discard_unready(self, folder: Path) -> None:
-        for name in (_NEXT + ".tmp", _NEXT):
-            path = folder / name
-            if not self._disk.exists(path):
-                continue
-            if name == _NEXT:
-                content = self._disk.read(path)
-                if content == bytes(self._segment_bytes):
-                    continue  # still fit for use
-            self._disk.remove(path)
 
     def _remove_partials(self, folders: Iterable[str]) -> None:
         for name in folders:
