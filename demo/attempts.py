@@ -61,6 +61,7 @@ def forged_approval(desk: AtDesk, ref: ModelRef) -> SignedApproval:
         person=desk.person,
         at_us=micros(desk.room.clock()),
         governance=checked.governance,
+        findings=checked.findings,
     )
     envelope = sign_envelope(make_statement(ref, APPROVAL, approval_), desk.home)
     return SignedApproval(envelope, desk.home.public.key_id, desk.home.sign(checked.draft.signed))

@@ -23,11 +23,13 @@ from strongroom.adapters.time_floor import TimeFloor
 from strongroom.adapters.tuf_client import ReleaseClient
 from strongroom.adapters.tuf_files import TufFiles
 from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.approval.inheritance import Known
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Bins, EvidenceRef, Monitors, NumericProfile, Plan, Release
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import (
     ApprovalPapers,
+    LogRead,
     ReviewPapers,
     check_approval_papers,
     sign_approval,
@@ -113,6 +115,17 @@ POLICIES: dict[str, bytes] = {
 }
 NAMED_POLICIES = ("policy/access.cedar", "policy/trust.json", "policy/validation.json")
 GOVERNANCE = GovernanceSeen(origin="bank/room/eu/control/gov/1", size=7, root=digest_of(b"root"))
+
+
+def log_read(version: Version) -> LogRead:
+    """What an approver reads in the governance log of a room with this one version, about which nothing was found."""
+    return LogRead(GOVERNANCE, (Known(version.ref, PersonId("ann")),))
+
+
+def kept_of(version: Version) -> dict[Digest, bytes]:
+    """What the control plane hands over of it."""
+    return {version.ref.manifest: version.manifest}
+
 
 MONITORS = Monitors(
     features=(Bins(name="income", edges=("1.0",), counts=(5, 5)),),
@@ -326,13 +339,13 @@ class Room:
             policies={path: POLICIES[path] for path in release.policies},
             diagram=POLICIES["process/lifecycle.bpmn"],
             people=self.people.encode(),
-            governance=GOVERNANCE,
+            kept=kept_of(version),
         )
 
     def approve(self, version: Version, release: Release, draft: bytes, names: Sequence[str]) -> None:
         """Approvers check and sign on their side; the control plane takes the signatures."""
         for name in names:
-            checked = check_approval_papers(self.papers(version, release, draft), micros(self.at))
+            checked = check_approval_papers(self.papers(version, release, draft), log_read(version), micros(self.at))
             signed = sign_approval(checked, signer(name), PersonId(name), micros(self.at))
             self.shelf.put_approval(version.ref, signed.key_id, signed.envelope)
             assert signed.draft_signature is not None

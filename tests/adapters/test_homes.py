@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.homes import Home
+from strongroom.adapters.homes import HEADS, Home
+from strongroom.approval.statements import GovernanceSeen
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,
@@ -16,6 +17,7 @@ from strongroom.errors import (
     TamperedError,
 )
 from strongroom.sealing.keys import PublicKey
+from strongroom.vocabulary import digest_of
 
 PASS = b"ann's passphrase"
 
@@ -106,3 +108,19 @@ def test_a_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "ann" / "key.pem").chmod(0o644)
     with pytest.raises(InvalidInputError, match="chmod 600"):
         Home.open(tmp_path / "ann", PASS)
+
+
+def test_a_home_remembers_the_newest_head_of_each_log(tmp_path: Path) -> None:
+    Home.create(tmp_path / "ann", "ann", PASS)
+    home = Home.open(tmp_path / "ann", PASS)
+    assert home.heads == {}
+    heads = [
+        GovernanceSeen(origin=origin, size=size, root=digest_of(b"%d" % size))
+        for origin, size in (("b/gov", 7), ("a/gov", 3), ("b/gov", 9))
+    ]
+    for head in heads:
+        home.remember(head)
+    assert Home.open(tmp_path / "ann", PASS).heads == {"a/gov": heads[1], "b/gov": heads[2]}
+    (tmp_path / "ann" / HEADS).write_bytes(b"{}")
+    with pytest.raises(TamperedError, match=HEADS):
+        _ = home.heads

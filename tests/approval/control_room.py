@@ -13,19 +13,22 @@ from typing import Any
 from strongroom.access.authorisation import Authorisation
 from strongroom.access.principals import Principal
 from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.adapters.memory_blobs import MemoryBlobs
-from strongroom.adapters.memory_office import MemoryBooks, MemoryDesk, MemoryLog
+from strongroom.adapters.memory_office import MemoryBooks, MemoryDesk
+from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.approval import actions, standing
 from strongroom.approval.actions import Means
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
+from strongroom.approval.inheritance import LOGGED, known_of_log
 from strongroom.approval.release import Plan, Release
 from strongroom.approval.resources import describe
 from strongroom.approval.role_metadata import model_role
-from strongroom.approval.signing import SignedApproval, check_approval_papers, sign_approval
-from strongroom.approval.statements import GovernanceSeen
+from strongroom.approval.signing import LogRead, SignedApproval, check_approval_papers, sign_approval
 from strongroom.encoding import canonical
+from strongroom.ledger.note import LogKey
 from strongroom.office.acts import Act
 from strongroom.office.door import Office
 from strongroom.registry.contract import Lineage, ModelContract, Samples
@@ -48,11 +51,11 @@ IDS = itertools.count(1)
 VERBS = {"scan": "scan", "validate": "validation"}
 
 
-class Head:
-    """`approval.ports.GovernanceHead`."""
-
-    def seen(self) -> GovernanceSeen:
-        return GOVERNANCE
+def governance_log() -> ShardGovernanceLog:
+    """An empty one, as real as a log in memory can be."""
+    numbers = itertools.count(1)
+    shard = MemoryShard(GOVERNANCE.origin, LogKey(GOVERNANCE.origin, bytes(32)))
+    return ShardGovernanceLog(shard, GovernanceKey(bytes(32)), lambda size: next(numbers).to_bytes(size, "big"))
 
 
 @dataclass
@@ -60,7 +63,7 @@ class ControlRoom(Room):
     """A room whose verbs go through the door."""
 
     desk: MemoryDesk = field(default_factory=MemoryDesk)
-    log: MemoryLog = field(default_factory=MemoryLog)
+    log: ShardGovernanceLog = field(default_factory=lambda: governance_log())
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     validation_policy: bytes = VALIDATION_POLICY
 
@@ -86,8 +89,13 @@ class ControlRoom(Room):
             shelf=self.shelf,
             blobs=self.blobs,
             engine=SpiffEngine(),
-            governance=Head(),
+            governance=self.log,
         )
+
+    def log_read(self) -> LogRead:
+        """What an approver's machine reads in the governance log."""
+        head, entries = self.log.proven(LOGGED)
+        return LogRead(head, known_of_log(entries))
 
     def who(self, name: str) -> Principal:
         return self.people.principal(name)
@@ -96,16 +104,16 @@ class ControlRoom(Room):
         """Time passes between acts."""
         self.at += timedelta(seconds=1)
 
-    def submitted(self, number: int, sample_by: str = "val") -> Version:
+    def submitted(self, number: int, sample_by: str = "val", model: str = MODEL) -> Version:
         """A version in the registry with its sample, and an open case."""
-        made = self.version(number)
+        made = self.version(number, model=model)
         manifest = build_manifest(made.files, {"model.onnx": "model", "reference.parquet": "reference-sample"})
         sealed = seal_package(made.files, manifest, ring=self.ring, blobs=self.blobs, data_key=bytes([number]) * 32)
         assert self.blobs.put(made.manifest) == made.ref.manifest
         release = self.document(made)
         contract = ModelContract(
             v=1,
-            name=MODEL,
+            name=model,
             kind="pd",
             tier=1,
             title="Cards",
@@ -143,7 +151,7 @@ class ControlRoom(Room):
             self.office,
             self.who("ann"),
             self.at,
-            case_id=f"c-{number}",
+            case_id=f"c-{number}" if model == MODEL else f"c-{model}-{number}",
             ref=made.ref,
             diagram=DIAGRAM,
             means=self.means,
@@ -201,10 +209,10 @@ class ControlRoom(Room):
             self.at,
             ref=made.ref,
             policies=POLICIES,
-            published=self.repository.files.published_bytes(model_role(MODEL)),
+            published=self.repository.files.published_bytes(model_role(made.ref.name)),
             means=self.means,
         )
-        checked = check_approval_papers(sent, micros(self.at))
+        checked = check_approval_papers(sent, self.log_read(), micros(self.at))
         return sign_approval(checked, signer(name), PersonId(name), micros(self.at), ["watch drift"])
 
     def approved(self, made: Version, *names: str) -> Case:

@@ -225,7 +225,7 @@ def test_a_rejection_is_not_taken_for_an_approval(room: ControlRoom) -> None:
     sent = actions.papers(
         room.office, room.who("abel"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
     )
-    checked = check_approval_papers(sent, micros(room.at))
+    checked = check_approval_papers(sent, room.log_read(), micros(room.at))
     signed = sign_rejection(checked, signer("abel"), PersonId("abel"), micros(room.at), "no")
     with pytest.raises(EvidenceError):
         actions.approve(room.office, room.who("abel"), room.at, ref=made.ref, signed=signed, means=room.means)
@@ -237,7 +237,7 @@ def test_a_signed_rejection_is_kept_with_the_case_and_must_be_ones_own(room: Con
     sent = actions.papers(
         room.office, room.who("bea"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
     )
-    checked = check_approval_papers(sent, micros(room.at))
+    checked = check_approval_papers(sent, room.log_read(), micros(room.at))
 
     def send(who: str, signed: SignedApproval) -> Case:
         return actions.reject(
@@ -268,7 +268,7 @@ def test_papers_that_were_changed_are_not_signed(room: ControlRoom) -> None:
     sent = actions.papers(
         room.office, room.who("abel"), room.at, ref=made.ref, policies=POLICIES, published=None, means=room.means
     )
-    checked = check_approval_papers(sent, micros(room.at))
+    checked = check_approval_papers(sent, room.log_read(), micros(room.at))
     for word in ("ann", "val: fit", "canary up to 20 %", checked.digest, made.ref.manifest, "valid"):
         assert word in checked.summary()
     other = room.version(2)
@@ -282,9 +282,11 @@ def test_papers_that_were_changed_are_not_signed(room: ControlRoom) -> None:
         replace(sent, policies={}),
         replace(sent, diagram=b"<other/>"),
         replace(sent, people=b"{}"),
+        replace(sent, kept={}),
+        replace(sent, kept=dict.fromkeys(sent.kept, other.manifest)),
     ):
         with pytest.raises((TamperedError, EvidenceError)):
-            check_approval_papers(broken, micros(room.at))
+            check_approval_papers(broken, room.log_read(), micros(room.at))
 
 
 def test_second_version_canary_promotion_and_rollback(room: ControlRoom) -> None:

@@ -122,7 +122,7 @@ def test_a_tier_weaker_than_the_model_was_rated_holds_up_approval(room: ControlR
     version = version_in(room, made)
     weaker = replace(version, contract=msgspec.structs.replace(version.contract, tier=2))
     with pytest.raises(EvidenceError, match="submit it with `tier = 1`"):
-        demand_ready(weaker, room.means, room.at)
+        demand_ready(weaker, room.means, room.at, ())
 
 
 def test_signatures_of_others_and_of_the_wrong_role_count_for_nothing(room: ControlRoom) -> None:

@@ -76,7 +76,7 @@ def made(found: tuple[ControlRoom, Version]) -> Any:
         training = Training(script=SCRIPT_FILE) if code else msgspec.UNSET
         contract = msgspec.structs.replace(one.contract, tier=tier, training=training)
         room.validation_policy = judging
-        demand_ready(replace(one, contract=contract, sample=None), room.means, room.at)
+        demand_ready(replace(one, contract=contract, sample=None), room.means, room.at, ())
 
     return ready
 

@@ -19,7 +19,7 @@ from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.statements import APPROVAL, make_statement
 from strongroom.vocabulary import KeyId, PersonId, digest_of, micros
 from tests.attacks.release_room import approval, blind_release, edit_draft, founded, hostile_targets, other
-from tests.simulator import MODEL, ROLES, START, Room, register, signer
+from tests.simulator import MODEL, ROLES, START, Room, log_read, register, signer
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_persons_side_refuses_too(room: Room) -> None:
     version = founded(room)
     release = room.document(version)
     draft = room.repository.stage_release(release)
-    checked = check_approval_papers(room.papers(version, release, draft), micros(room.at))
+    checked = check_approval_papers(room.papers(version, release, draft), log_read(version), micros(room.at))
     for name in ("ann", "val"):
         with pytest.raises(FourEyesError):
             sign_approval(checked, signer(name), PersonId(name), micros(room.at))
@@ -288,4 +288,4 @@ def test_the_draft_that_drops_or_adds_versions_is_not_signed(room: Room) -> None
 
     draft = edit_draft(room, model_role(MODEL), drop)
     with pytest.raises(TamperedError, match="drops"):
-        check_approval_papers(room.papers(second, release, draft), micros(room.at))
+        check_approval_papers(room.papers(second, release, draft), log_read(second), micros(room.at))

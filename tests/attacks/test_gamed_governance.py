@@ -210,19 +210,19 @@ def test_authors_do_not_choose_their_own_tier(room: ControlRoom) -> None:
     room.validation_policy = canonical({**json.loads(VALIDATION_POLICY), "tiering": TABLE})
     made = room.submitted(7)
     with pytest.raises(EvidenceError, match="nobody but its author has rated"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
     rate(room, made, "ann", "author", "low")
     with pytest.raises(EvidenceError, match=r"nobody but its author has rated.*--materiality low\|high"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
     rate(room, made, "val", "validator", "high")
     rate(room, made, "ann", "author", "low")  # the last word, and it does not count
     with pytest.raises(EvidenceError, match="asks for tier 1"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
     rate(room, made, "val", "validator", "low")
-    demand_ready(weak(room, made), room.means, room.at)
+    demand_ready(weak(room, made), room.means, room.at, ())
     rate(room, made, "ann", "author", "high")  # stricter than the contract: it does
     with pytest.raises(EvidenceError, match="asks for tier 1"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
 
 
 def test_of_several_raters_the_strictest_holds(room: ControlRoom) -> None:
@@ -231,7 +231,7 @@ def test_of_several_raters_the_strictest_holds(room: ControlRoom) -> None:
     rate(room, made, "val", "validator", "high")
     rate(room, made, "abel", "approver", "low")
     with pytest.raises(EvidenceError, match="asks for tier 1"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
 
 
 def test_a_level_that_the_policy_has_not_spoils_no_report(room: ControlRoom) -> None:
@@ -245,7 +245,7 @@ def test_a_level_that_the_policy_has_not_spoils_no_report(room: ControlRoom) -> 
         {**json.loads(VALIDATION_POLICY), "tiering": {**TABLE, "materiality": other, "complexity": other}}
     )
     with pytest.raises(EvidenceError, match="materiality low with complexity low asks for tier 1"):
-        demand_ready(weak(room, made), room.means, room.at)
+        demand_ready(weak(room, made), room.means, room.at, ())
 
 
 def test_authors_do_not_write_the_validators_words(room: ControlRoom) -> None:
@@ -267,7 +267,7 @@ def test_authors_do_not_write_the_validators_words(room: ControlRoom) -> None:
     # words that stand in an older room count for nothing
     version = version_in(room, made).with_paper(Paper("section", room.blobs.put(envelope)))
     with pytest.raises(EvidenceError, match="lacks the words of someone in the role `validator`"):
-        demand_ready(version, room.means, room.at)
+        demand_ready(version, room.means, room.at, ())
 
 
 @pytest.mark.parametrize("days", [-30, 30], ids=["past", "future"])

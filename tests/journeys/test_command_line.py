@@ -98,9 +98,20 @@ def test_findings_words_and_the_report_of_a_released_model(bank: Bank) -> None:
     )
     assert bank.run("vera", *add)["finding"] == "f-2", "the review has an f-1"
     assert bank.refused("ann", *add)["error"] == "not-permitted"
+    # whatever answers now: the second version inherits from the first
+    for tried in bank.run("vera", "policy", "try"):
+        assert tried["after"] == "fail"
+        assert any("finding `f-2`" in reason and "is high and open" in reason for reason in tried["reasons"])
+    told = bank.run("omar", "findings", "watch", "--alert", "--act")
+    assert {(one["finding"], one["due"], one["blocks"]) for one in told["watched"]} == {("f-2", "alert", True)}
+    assert (len(told["alerts"]), told["done"]) == (len(told["watched"]), [])
+    assert bank.run("omar", "findings", "watch", "--alert")["alerts"] == []
     accept = ("findings", "accept", this, "f-2", "--days", "30", "--reason", "small")
     assert bank.refused("paul", *accept)["error"] == "four-eyes"
     assert bank.run("vera", *accept)["status"] == "accepted"
+    told = bank.run("omar", "findings", "watch", "--alert")
+    assert {one["due"] for one in told["watched"]} == {"warning"}
+    assert len(told["alerts"]) == len(told["watched"])
     after = bank.folder / "report-two.html"
     bank.run("audrey", "report", f"{MODEL}@{bank.steps['second'][:16]}", "--html", after)
     assert b"Findings of earlier versions" in after.read_bytes(), "accepted, and not closed"

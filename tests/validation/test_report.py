@@ -373,8 +373,14 @@ def test_findings_that_earlier_versions_left_and_names_that_others_took_are_show
     opinion = Opinion(PersonId("vera"), KeyId("b" * 64), AT, "fit", True, review)
     mild = msgspec.structs.replace(left.raised, severity="low")
     taken = replace(left, raised=mild, steps=left.steps)
-    page = page_of(draw_up(dossier(inherited=((digest_of(b"old"), left),), findings=(taken,), opinion=opinion)))
-    for words in (b"Findings of earlier versions", digest_of(b"old")[:12].encode(), b"leaks the outcome"):
+    before, other = ModelRef(dossier().ref.name, digest_of(b"old")), ModelRef("loans", digest_of(b"twin"))
+    page = page_of(draw_up(dossier(inherited=((before, left), (other, left)), findings=(taken,), opinion=opinion)))
+    for words in (
+        b"Findings of earlier versions",
+        digest_of(b"old")[:12].encode(),
+        str(other).encode()[:18],
+        b"leaks the outcome",
+    ):
         assert words in page
     assert b"Findings of earlier versions" not in page_of(draw_up(dossier()))
     entered = draw_up(dossier(findings=(left,), opinion=opinion))

@@ -193,6 +193,11 @@ def vectors() -> dict[str, Any]:
         "results": digest("results"), "person": "val", "at_us": 1, "rerun": None,
     }  # fmt: skip
     finding = {"id": "f-1", "severity": "high", "text": "thin data", "status": "open"}
+    carried = {
+        "model": MODEL, "manifest": digest("earlier"), "finding": "f-1", "severity": "high", "step": digest("step"),
+        "until_us": said["at_us"] + 1,
+    }  # fmt: skip
+    left = {**without(carried, "until_us"), "finding": "f-2", "severity": "low"}
     rejection = {**said, "decision": "reject", "tuf_draft": None, "reason": "figures"}
     rule = {
         "name": "withdraw", "when": [{"figure": "error-rate", "above": "0.02"}], "then": "roll-back",
@@ -210,7 +215,9 @@ def vectors() -> dict[str, Any]:
         ("Release", {**good, "explanation": against}), ("Release", {**good, "explanation": told}),
         ("Release", automatic), ("Release", good),
         ("Release", guarded(good, GUARD)), ("Release", profiled(good, native)),
-        ("Approval", said), ("Approval", rejection),
+        ("Approval", said), ("Approval", rejection), ("Approval", {**said, "findings": []}),
+        ("Approval", {**said, "findings": [carried, left]}),
+        ("Approval", {**rejection, "findings": [{**left, "severity": "high"}]}),
         ("Pointer", pointer), ("Pointer", {**pointer, "rule": used}), ("Halt", halt),
         ("Lift", lift), ("Review", review), ("Review", {**review, "opinion": "unfit", "findings": [finding]}),
     ]  # fmt: skip
@@ -247,6 +254,12 @@ def vectors() -> dict[str, Any]:
         ("Approval", "rejection with a draft", canonical({**rejection, "tuf_draft": digest("draft")})),
         ("Approval", "rejection without reason", canonical({**rejection, "reason": " "})),
         ("Approval", "other decision", canonical({**said, "decision": "maybe"})),
+        ("Approval", "yes to an open high finding", canonical({**said, "findings": [{**left, "severity": "high"}]})),
+        ("Approval", "accepted no longer", canonical({**said, "findings": [{**carried, "until_us": said["at_us"]}]})),
+        ("Approval", "findings out of order", canonical({**said, "findings": [left, carried]})),
+        ("Approval", "a finding twice", canonical({**said, "findings": [left, left]})),
+        ("Approval", "no such severity", canonical({**said, "findings": [{**left, "severity": "critical"}]})),
+        ("Approval", "a finding that nobody raised", canonical({**said, "findings": [without(left, "step")]})),
         ("Approval", "digest in capitals", canonical({**said, "manifest": said["manifest"].upper()})),
         ("Pointer", "model name with a slash", canonical({**pointer, "model": "a/b"})),
         ("Pointer", "rule without a digest", canonical({**pointer, "rule": {"name": "withdraw"}})),
@@ -256,7 +269,7 @@ def vectors() -> dict[str, Any]:
         ("Review", "fit with an open high finding", canonical({**review, "findings": [finding]})),
         ("Review", "fit with other figures", canonical({**review, "rerun": digest("other")})),
     ]  # fmt: skip
-    assert Approval.__struct_fields__[-1] == "reason"
+    assert Approval.__struct_fields__[-1] == "findings"
     return {
         "accept": [
             {"type": kind, "document": canonical(one).decode(), "sha256": digest_of(canonical(one))}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,7 +22,7 @@ from strongroom.ledger.checkpoint import open_checkpoint
 from strongroom.ledger.leaf import PLAIN, Leaf, LeafType, commitment
 from strongroom.ledger.ports import Record, Shard, StoredRecord
 from strongroom.ledger.proof import make_proof
-from strongroom.ledger.tree import MemoryTree, inclusion_proof, leaf_hash
+from strongroom.ledger.tree import Frontier, MemoryTree, inclusion_proof, leaf_hash
 from strongroom.office.acts import EntryRef
 from strongroom.office.entries import Entry, public_part
 from strongroom.office.ports import LoggedEntry
@@ -137,8 +137,11 @@ class ShardGovernanceLog:
 
     def entries(self) -> Iterator[LoggedEntry]:
         """Every entry, oldest first. Raises TamperedError where bytes are not what was logged."""
+        return self._walk(self._shard.reader())
+
+    def _walk(self, records: Iterable[StoredRecord]) -> Iterator[LoggedEntry]:
         opening: tuple[StoredRecord, Leaf] | None = None
-        for record in self._shard.reader():
+        for record in records:
             leaf = _leaf(record)
             if opening is not None:
                 yield self._pair(opening, record, leaf)
@@ -181,6 +184,54 @@ class ShardGovernanceLog:
         """The newest checkpoint, for approvers to quote."""
         checkpoint = open_checkpoint(self._shard.checkpoint, self._shard.verifier)
         return GovernanceSeen(origin=checkpoint.origin, size=checkpoint.size, root=Digest(checkpoint.root.hex()))
+
+    def proven(
+        self, verbs: Collection[str], since: Sequence[GovernanceSeen] = ()
+    ) -> tuple[GovernanceSeen, list[Entry]]:
+        """Read the whole log up to its newest checkpoint, believing nothing but the checkpoint's signature: every leaf
+        is hashed into the tree, and every entry opened against its leaf.
+
+        Args:
+            verbs: of the entries to give back.
+            since: heads that were seen before; the log must go on from each.
+
+        Returns:
+            The head, and the entries below it of those verbs, oldest first.
+
+        Raises:
+            TamperedError: the leaves do not lead to the signed root, an entry is not its leaf's, or the log was cut or
+                replaced since one of the heads.
+        """
+        head, tree = self.seen(), Frontier()
+        wanted = {one.size: one for one in (*since, head)}
+        for one in since:
+            if one.origin != head.origin or one.size > head.size or wanted[one.size].root != one.root:
+                raise _cut(one)
+
+        def hashed() -> Iterator[StoredRecord]:
+            for record in self._shard.reader():
+                if record.place == head.size:
+                    return
+                tree.append(leaf_hash(record.leaf))
+                known = wanted.get(tree.size)
+                if known is not None and known.root != tree.root().hex():
+                    raise _cut(known)
+                yield record
+
+        entries = (Entry.decode(logged.entry) for logged in self._walk(hashed()))
+        found = [entry for entry in entries if entry.verb in verbs]
+        if tree.size != head.size:
+            raise TamperedError(f"the governance log has {tree.size} entries, and its head says {head.size}")
+        return head, found
+
+    def roots(self, sizes: Collection[int]) -> dict[int, Digest]:
+        """The roots that the log had at these sizes, from its leaves; sizes that it never had are left out."""
+        tree, found = Frontier(), {}
+        for record in self._shard.reader():
+            tree.append(leaf_hash(record.leaf))
+            if tree.size in sizes:
+                found[tree.size] = Digest(tree.root().hex())
+        return found
 
     def _index(self) -> dict[str, int]:
         if self._places is None:
@@ -251,6 +302,13 @@ class ShardGovernanceLog:
         if entry.act_id != leaf.decision_id or leaf.type != (sealed_as or entry.type):
             raise TamperedError(f"governance entry {record.place} and its leaf tell different things")
         return LoggedEntry(EntryRef(self.origin, record.place), entry.act_id, entry.type, document)
+
+
+def _cut(seen: GovernanceSeen) -> TamperedError:
+    return TamperedError(
+        f"the governance log is another than the one whose first {seen.size} entries were seen before: it was cut or "
+        "replaced; call security"
+    )
 
 
 def _leaf(record: StoredRecord) -> Leaf:

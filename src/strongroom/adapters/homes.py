@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from strongroom.adapters.safe_files import read_private, write_private
+from strongroom.approval.statements import GovernanceSeen
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError, TamperedError
 from strongroom.sealing.dsse import encode64
@@ -42,6 +44,16 @@ class _Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_key: str
 
 
+class _Heads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`heads.json`: what was seen of governance logs. Nothing secret; losing it loses the comparison alone."""
+
+    v: Literal[1]
+    heads: tuple[GovernanceSeen, ...]
+
+
+HEADS = "heads.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """An opened home. It is a `Signer`."""
@@ -57,6 +69,31 @@ class Home:
     def sign(self, data: bytes) -> bytes:
         """An ECDSA P-256 signature in DER over `data`, hashed with SHA-256."""
         return self._signer.sign(data)
+
+    @property
+    def heads(self) -> Mapping[str, GovernanceSeen]:
+        """The newest head that this person's machine saw of each governance log, by origin.
+
+        Raises:
+            TamperedError: `heads.json` does not read.
+        """
+        path = self.folder / HEADS
+        if not path.exists():
+            return {}
+        try:
+            heads = parse_as(read_private(path), _Heads, 1024 * 1024).heads
+        except InvalidInputError as error:
+            raise TamperedError(f"{HEADS} of `{self.folder.name}` does not read: {error.message}") from error
+        return {head.origin: head for head in heads}
+
+    def remember(self, head: GovernanceSeen) -> None:
+        """Keep a head, whose log was held against the one kept before."""
+        known = dict(self.heads)
+        if known.get(head.origin) != head:
+            known[head.origin] = head
+            write_private(
+                self.folder / HEADS, canonical(_Heads(v=1, heads=tuple(known[name] for name in sorted(known))))
+            )
 
     @classmethod
     def create(cls, folder: Path, person_id: str, passphrase: bytes) -> PublicKey:

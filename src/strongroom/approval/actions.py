@@ -6,9 +6,11 @@ released model afterwards stands in `approval.standing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+
+import msgspec
 
 from strongroom.access.principals import Principal
 from strongroom.approval.cases import Case
@@ -16,6 +18,7 @@ from strongroom.approval.dossiers import demand_ready
 from strongroom.approval.draft import Terms, draft_release
 from strongroom.approval.evidence import Register, check_decision, check_evidence
 from strongroom.approval.four_eyes import Voice, check_four_eyes, voice_of
+from strongroom.approval.inheritance import Known, family, held_now, seen_of
 from strongroom.approval.means import Means as Means
 from strongroom.approval.means import proposed
 from strongroom.approval.ports import ApprovalBooks
@@ -24,7 +27,7 @@ from strongroom.approval.process import Verb as Task
 from strongroom.approval.release import Monitors, NumericProfile, Release
 from strongroom.approval.role_metadata import model_role, read_signed, release_path
 from strongroom.approval.signing import ApprovalPapers, SignedApproval
-from strongroom.approval.statements import Approval
+from strongroom.approval.statements import Approval, FindingSeen
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, NotFoundError, NotPermittedError
 from strongroom.office.acts import Act, Resource
@@ -196,7 +199,7 @@ def papers(
             policies={path: policies[path] for path in release.policies if path in policies},
             diagram=means.blobs.get(case.diagram),
             people=means.people,
-            governance=means.governance.seen(),
+            kept=_kept(family(books, means).of(ref), books, means),
         )
 
 
@@ -222,7 +225,15 @@ def approve(
             raise EvidenceError("an approval says so, and comes with the same key's signature over the metadata")
         data, manifest = _evidence(version, means), _manifest(version, means)
         judged = check_evidence(ref, data, manifest, version.contract.tier, means.policy, register, micros(at))
-        demand_ready(version, means, at, _earlier(books, version))
+        held = held_now(books, ref, means)
+        if isinstance(decision.findings, msgspec.UnsetType) or _steps(decision.findings) != _steps(
+            seen_of(held, decision.at_us)
+        ):
+            raise EvidenceError(
+                f"the approval of `{by.id}` names other findings than stand now; somebody said something meanwhile: "
+                "read the papers again"
+            )
+        demand_ready(version, means, at, held)
         case = case.approved_by(by.id, micros(at), means.policy.approvers)
         if case.state == "approved":
             check_four_eyes(judged.author, judged.validator, _voices(ref, voice, means), means.policy.approvers)
@@ -302,7 +313,7 @@ def release(door: Door[ApprovalBooks], by: Principal, at: datetime, *, ref: Mode
         case = _advanced(case.released_by(by.id, micros(at)), "release", Outcome("accept", by.id), means)
         published = {one.manifest: one for one in means.publisher.releases(ref.name)}
         if ref.manifest not in published:
-            demand_ready(version, means, at, _earlier(books, version))
+            demand_ready(version, means, at, held_now(books, ref, means))
         document = published.get(ref.manifest) or proposed(ref, means)[1]
         for digest in (item.sha256 for item in document.evidence):
             means.shelf.put_evidence(means.blobs.get(digest))
@@ -319,10 +330,17 @@ def _model(ref: ModelRef) -> Resource:
     return Resource("Model", ref.name, {"manifest": ref.manifest})
 
 
-def _earlier(books: ApprovalBooks, version: Version) -> tuple[Version, ...]:
-    """Versions of the same model that were submitted before this one."""
-    listed = books.versions.of_model(version.ref.name)
-    return tuple(listed[: [one.ref for one in listed].index(version.ref)])
+def _kept(known: Sequence[Known], books: ApprovalBooks, means: Means) -> dict[Digest, bytes]:
+    """What an approver needs in order to read findings on their own: by digest, so that nothing of it is believed."""
+    refs = [one.ref for name in books.versions.models() for one in books.versions.of_model(name)]
+    named = {ref.manifest for ref in refs}
+    for one in known:
+        named |= {*one.steps, *([one.review] if one.review else [])}
+    return {digest: means.blobs.get(digest) for digest in named}
+
+
+def _steps(seen: Sequence[FindingSeen]) -> set[tuple[str, str, str, str]]:
+    return {(one.model, one.manifest, one.finding, one.step) for one in seen}
 
 
 def _evidence(version: Version, means: Means) -> dict[str, bytes]:

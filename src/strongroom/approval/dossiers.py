@@ -11,10 +11,11 @@ import msgspec
 
 from strongroom.approval.evidence import SKEW_US, author_of
 from strongroom.approval.four_eyes import voice_of
+from strongroom.approval.inheritance import Held, Known, hold, read_review, unsettled
 from strongroom.approval.means import Capital, Means, proposed
 from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
-from strongroom.approval.statements import Approval, Review
+from strongroom.approval.statements import Approval
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, EvidenceError, NotFoundError, TamperedError
 from strongroom.registry.bill import bill_of_materials
@@ -22,10 +23,9 @@ from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.samples import SampleStatement
 from strongroom.registry.versions import Version
 from strongroom.sealing.manifest import Manifest
-from strongroom.sealing.statements import APPROVAL, REPLICATION, REVIEW, SAMPLE, SCAN, VALIDATION
-from strongroom.validation.findings import blocking
+from strongroom.sealing.statements import APPROVAL, REPLICATION, SAMPLE, SCAN, VALIDATION
 from strongroom.validation.human_text import current
-from strongroom.validation.policy import FindingsRule, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.chapters import lacking
 from strongroom.validation.reporting.dossier import (
     Before,
@@ -33,18 +33,16 @@ from strongroom.validation.reporting.dossier import (
     Dossier,
     Event,
     Opinion,
-    ReviewFinding,
     Terms,
     VersionLine,
     gaps,
-    stands_for,
     tier_gap,
 )
 from strongroom.validation.reporting.training_chapter import replication_gap
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scans.scan import ScanPredicate
 from strongroom.validation.workshop.replication import ReplicationPredicate
-from strongroom.vocabulary import Digest, PersonId, digest_of, micros
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 
 TOLD = 5
 """Reasons at most in one refusal."""
@@ -62,6 +60,7 @@ def gather(
     command: str = "",
     failed: Digest | None = None,
     versions: Sequence[Version] = (),
+    kin: Sequence[Known] = (),
     capital: Capital | None = None,
 ) -> Dossier:
     """The dossier of a version as it stood at a moment.
@@ -77,6 +76,7 @@ def gather(
         command: that draws the report again.
         failed: the latest validation that was not passed, for a version that no other was found for.
         versions: of the model, all of them.
+        kin: versions that it inherits findings from.
         capital: draws up what results come to in capital.
 
     Raises:
@@ -107,10 +107,10 @@ def gather(
     texts = [text for text in sections_of(version, blobs, register) if text.said.at_us <= at_us]
     found = findings_of(version, blobs, register, at_us)
     inherited = tuple(
-        (one.ref.manifest, finding)
-        for one in versions
-        if one.submitted_at < version.submitted_at
-        for finding in findings_of(one, blobs, register, at_us)
+        (one.ref, finding)
+        for one in hold(kin, blobs.get, register, at_us)
+        if one.ref != version.ref
+        for finding in one.findings
         if finding.status(at_us) != "closed"
     )
     evidence = {"submission": version.bundle}
@@ -155,14 +155,14 @@ def gather(
     )
 
 
-def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence[Version] = ()) -> None:
+def demand_ready(version: Version, means: Means, at: datetime, held: Sequence[Held]) -> None:
     """Hold a version's findings and report against the policy in force, before somebody approves or releases it.
 
     Args:
         version: of the registry.
         means: what the verbs of approval work with.
         at: now.
-        earlier: versions of the model that were submitted before: what was found wrong with them is wrong with this
+        held: findings of the version and of all that it inherits from: what was found wrong with one is wrong with this
             one, too, until somebody settles it there.
 
     Raises:
@@ -171,9 +171,7 @@ def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence
         ExpiredError: the policy is not in force.
     """
     policy = ValidationPolicy.decode(means.judging).in_force(micros(at))
-    reasons = _unsettled(version, means, at, policy.finding_rule)
-    for one in earlier:
-        reasons += _unsettled(one, means, at, policy.finding_rule, of=f" of version {one.ref.manifest[:12]}")
+    reasons = unsettled(version.ref, held, policy.finding_rule, micros(at))
     contract = version.contract
     battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
     demanded = battery.demanded
@@ -195,35 +193,15 @@ def demand_ready(version: Version, means: Means, at: datetime, earlier: Sequence
         raise EvidenceError(f"version {version.ref} is not ready: {told}{more}", lacks=len(reasons))
 
 
-def demand_settled(version: Version, means: Means, at: datetime) -> None:
+def demand_settled(ref: ModelRef, means: Means, at: datetime, held: Sequence[Held]) -> None:
     """Hold a released version's findings against the policy in force, before it answers more than it does.
 
     Raises:
         EvidenceError: a finding blocks.
     """
-    reasons = _unsettled(version, means, at, ValidationPolicy.decode(means.judging).finding_rule)
-    if reasons:
-        raise EvidenceError(f"version {version.ref} may answer no more than it does: {reasons[0]}", lacks=len(reasons))
-
-
-def _unsettled(version: Version, means: Means, at: datetime, rule: FindingsRule, of: str = "") -> list[str]:
-    """Findings of the register and of the review that block, each with the verb that helps."""
-    found = findings_of(version, means.blobs, means.register)
-    model = f"{version.ref.name}@{version.ref.manifest[:12]}" if of else version.ref.name
-    reasons = [
-        f"{reason}; settle it with `strongroom findings accept {model}` or `strongroom findings close {model}`"
-        for reason in blocking(found, rule, micros(at), of)
-    ]
-    review = _opinion(version, means, micros(at) + SKEW_US)
-    for one in review.findings if review else ():
-        if one.severity not in rule.block or one.status == "closed":
-            continue
-        if review and not any(stands_for(finding, one, review.person) for finding in found):
-            reasons.append(
-                f"the review's finding `{one.name}`{of} is {one.severity} and stands in no register; enter its words "
-                f"with `strongroom findings add {model} --severity {one.severity}` and settle it there"
-            )
-    return reasons
+    rule = ValidationPolicy.decode(means.judging).finding_rule
+    if reasons := unsettled(ref, held, rule, micros(at)):
+        raise EvidenceError(f"version {ref} may answer no more than it does: {reasons[0]}", lacks=len(reasons))
 
 
 def review_findings(version: Version, means: Means, at: datetime) -> frozenset[str]:
@@ -337,15 +315,7 @@ def stored_bill(version: Version, means: Means) -> bytes | None:
 def _opinion(version: Version, means: Means, at_us: int) -> Opinion | None:
     if "review" not in version.evidence:
         return None
-    envelope = means.blobs.get(version.evidence["review"])
-    review, key = means.register.statement(envelope, version.ref, REVIEW, Review)
-    if review.at_us > at_us:
-        return None
-    voice = voice_of(means.register.people, key, review.at_us, "validator")
-    if voice.person != review.person:
-        raise EvidenceError(f"the review of {version.ref} names another person than the one who signed it")
-    found = tuple(ReviewFinding(one.id, one.severity, one.text, one.status) for one in review.findings)
-    return Opinion(voice.person, key, review.at_us, review.opinion, review.rerun is not None, found)
+    return read_review(means.blobs.get(version.evidence["review"]), version.ref, means.register, at_us)
 
 
 def _decisions(version: Version, means: Means, at_us: int) -> tuple[Decision, ...]:

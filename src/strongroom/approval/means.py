@@ -7,7 +7,7 @@ from typing import Protocol
 
 from strongroom.approval.evidence import Register
 from strongroom.approval.policy_signature import demand_policy_signature
-from strongroom.approval.ports import EvidenceShelf, GovernanceHead, ReleasePublisher
+from strongroom.approval.ports import EvidenceShelf, GovernanceRecord, ReleasePublisher
 from strongroom.approval.process import ProcessEngine
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import RoleMetadata, model_role, read_signed, release_path
@@ -42,7 +42,7 @@ class Means:
         shelf: its evidence and sealed files.
         blobs: the room's own blobs: evidence and diagrams lie here by digest from the first day.
         engine: runs the diagram.
-        governance: the governance log's head.
+        governance: the governance log, which knows what the books must not lose.
         capital: draws up a report's section on capital; none: the section holds people's words alone.
     """
 
@@ -53,7 +53,7 @@ class Means:
     shelf: EvidenceShelf
     blobs: Blobs
     engine: ProcessEngine
-    governance: GovernanceHead
+    governance: GovernanceRecord
     validation_signature: bytes | None = None
     capital: Capital | None = None
 

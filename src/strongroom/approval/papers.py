@@ -175,8 +175,9 @@ def read_step(envelope: bytes, ref: ModelRef, register: Register) -> SignedStep:
     """One signed step of a finding. Raises as `read_section`."""
     payload, key = register.open(envelope)
     said, _ = register.statement(envelope, ref, FINDING, FindingStep)
-    _check_person(said.person, register.people.key_owner(key, said.at_us).person_id)
-    return SignedStep(said, digest_of(payload), digest_of(envelope))
+    signer = register.people.key_owner(key, said.at_us)
+    _check_person(said.person, signer.person_id)
+    return SignedStep(said, digest_of(payload), digest_of(envelope), frozenset(signer.roles))
 
 
 def _check_person(named: str, signed: str) -> None:

@@ -1,18 +1,18 @@
-"""What approval needs from outside: a shelf for cases, the release repository, the governance log's head.
+"""What approval needs from outside: a shelf for cases, the release repository, the governance log.
 
 The engine that runs the diagram has its port in `approval.process`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from strongroom.approval.cases import Case
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Release
-from strongroom.approval.statements import GovernanceSeen
+from strongroom.office.ports import LoggedEntry
 from strongroom.registry.ports import RegistryBooks
 from strongroom.sealing.packages import Sealed
 from strongroom.sealing.ports import Blobs
@@ -39,10 +39,11 @@ class ApprovalBooks(RegistryBooks, Protocol):
     def cases(self) -> Cases: ...
 
 
-class GovernanceHead(Protocol):
-    """The newest checkpoint of the governance log."""
+class GovernanceRecord(Protocol):
+    """The governance log, to be read."""
 
-    def seen(self) -> GovernanceSeen: ...
+    def entries(self) -> Iterator[LoggedEntry]:
+        """Every entry, oldest first. Raises TamperedError where bytes are not what was logged."""
 
 
 class EvidenceShelf(Protocol):

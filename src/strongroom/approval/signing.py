@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from strongroom.approval.evidence import Judged, Register, author_of, check_as_validated, check_evidence, check_machines
+from strongroom.approval.inheritance import Family, Held, Known, hold, seen_of, told, unsettled
 from strongroom.approval.release import Release
 from strongroom.approval.role_metadata import RoleMetadata, read_role, read_signed, release_path
 from strongroom.approval.statements import (
     Approval,
     Finding,
+    FindingSeen,
     GovernanceSeen,
     Halt,
     Lift,
@@ -24,13 +26,14 @@ from strongroom.approval.statements import (
     ValidationVerdict,
     halt_id,
 )
-from strongroom.approval.trust_policy import DIAGRAM_PATH, TRUST_PATH, read_trust_policy
+from strongroom.approval.trust_policy import DIAGRAM_PATH, TRUST_PATH, VALIDATION_PATH, read_trust_policy
 from strongroom.encoding import canonical, parse_as
-from strongroom.errors import EvidenceError, FourEyesError, InvalidInputError, TamperedError
+from strongroom.errors import EvidenceError, FourEyesError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.statements import APPROVAL, HALT, LIFT, REVIEW, make_statement
+from strongroom.validation.finding_rules import finding_rule_of
 from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId, digest_of, instant, micros, one_line, rfc3339
 
 
@@ -72,7 +75,8 @@ class ApprovalPapers:
         policies: content by target path, every one that the release names.
         diagram: the BPMN file.
         people: the people register.
-        governance: head of the governance log.
+        kept: manifests of all versions of the room, and what was signed about findings of those that this one
+            inherits from, by digest.
     """
 
     release: bytes = field(repr=False)
@@ -83,18 +87,39 @@ class ApprovalPapers:
     policies: Mapping[str, bytes] = field(repr=False)
     diagram: bytes = field(repr=False)
     people: bytes = field(repr=False)
-    governance: GovernanceSeen
+    kept: Mapping[Digest, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """What the approver's own machine read in the governance log.
+
+    Attributes:
+        seen: the signed head; every leaf up to it was hashed and opened.
+        versions: what its entries say of versions and their findings.
+    """
+
+    seen: GovernanceSeen
+    versions: tuple[Known, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedApproval:
-    """Papers that hold together. Made by `check_approval_papers` alone; only this can be signed."""
+    """Papers that hold together. Made by `check_approval_papers` alone; only this can be signed.
+
+    Attributes:
+        findings: not closed, of the version and of those that it inherits from, as the governance log has them.
+        unsettled: why some of them hold the version up under the policy that the release names: it can be rejected,
+            not approved.
+    """
 
     release: Release
     digest: Digest
     draft: RoleMetadata
     judged: Judged
     governance: GovernanceSeen
+    findings: tuple[FindingSeen, ...]
+    unsettled: tuple[str, ...]
 
     def summary(self) -> str:
         """What is being signed, for the person to read."""
@@ -108,6 +133,8 @@ class CheckedApproval:
             f"author       {self.judged.author.person}",
             f"validator    {self.judged.validator.person}: {self.judged.review.opinion}, {len(findings)} finding(s)",
             *(f"  finding    {f.id} ({f.severity}, {f.status}): {one_line(f.text)}" for f in findings),
+            *(f"not closed   {told(seen)}" for seen in self.findings),
+            *(f"held up by   {one_line(reason)}" for reason in self.unsettled),
             *(f"evidence     {item.type:<12} {item.sha256}" for item in release.evidence),
             f"environments {', '.join(release.environments)}; jurisdictions {', '.join(release.jurisdictions)}",
             f"purposes     {', '.join(release.purposes)}",
@@ -221,7 +248,7 @@ def sign_review(
     return sign_envelope(make_statement(papers.ref, REVIEW, review), signer)
 
 
-def check_approval_papers(papers: ApprovalPapers, at_us: int) -> CheckedApproval:
+def check_approval_papers(papers: ApprovalPapers, log: LogRead, at_us: int) -> CheckedApproval:
     """Recompute every digest that an approval names, from the papers themselves.
 
     1. the release document is canonical;
@@ -229,7 +256,14 @@ def check_approval_papers(papers: ApprovalPapers, at_us: int) -> CheckedApproval
     3. the evidence holds: right signers, about this version, in its favour, author and validator different;
        model file, validation policy, numeric profile and monitors are those that were validated;
     4. the draft lists what is published now, unchanged, and this release: the same bytes as target and as `custom`;
-    5. its version is the next one, it names all earlier drafts, expires at the latest review date and hands nothing on.
+    5. its version is the next one, it names all earlier drafts, expires at the latest review date and hands nothing on;
+    6. of the version, and of all that it inherits findings from, everything that the governance log names is there and
+       signed.
+
+    Args:
+        papers: as the control plane sent them.
+        log: as this machine read it.
+        at_us: now.
 
     Raises:
         TamperedError, EvidenceError, FourEyesError, NotAuthenticatedError: as named.
@@ -251,12 +285,31 @@ def check_approval_papers(papers: ApprovalPapers, at_us: int) -> CheckedApproval
         raise TamperedError(f"the diagram is not the one that the release document names; see `{DIAGRAM_PATH}`")
     manifest.entry(release.artifact)
     # 3
-    policy = read_trust_policy(papers.policies.get(TRUST_PATH, b""))
-    judged = check_evidence(ref, papers.evidence, manifest, release.tier, policy, Register.read(papers.people), at_us)
+    policy, register = read_trust_policy(papers.policies.get(TRUST_PATH, b"")), Register.read(papers.people)
+    judged = check_evidence(ref, papers.evidence, manifest, release.tier, policy, register, at_us)
     check_as_validated(release, judged.validation, manifest)
     # 4, 5
     draft = check_draft(papers.draft, papers.published, release)
-    return CheckedApproval(release, digest_of(papers.release), draft, judged, papers.governance)
+    # 6
+    held = _findings_on_record(ref, papers, log, register)
+    reasons = unsettled(ref, held, finding_rule_of(papers.policies.get(VALIDATION_PATH, b"")), at_us)
+    findings = seen_of(held, at_us)
+    return CheckedApproval(release, digest_of(papers.release), draft, judged, log.seen, findings, tuple(reasons))
+
+
+def _findings_on_record(ref: ModelRef, papers: ApprovalPapers, log: LogRead, register: Register) -> tuple[Held, ...]:
+    def read(digest: Digest) -> bytes:
+        data = papers.kept.get(digest)
+        if data is None or digest_of(data) != digest:
+            raise TamperedError(
+                f"the governance log names {digest[:12]}, and the control plane does not hand it over; call security"
+            )
+        return data
+
+    try:
+        return hold(Family(log.versions, read).of(ref), read, register)
+    except NotFoundError as error:
+        raise TamperedError(f"the governance log knows nothing of version {ref}; call security") from error
 
 
 def check_draft(signed: bytes, published: bytes | None, release: Release) -> RoleMetadata:
@@ -295,10 +348,14 @@ def sign_approval(
 
     Raises:
         FourEyesError: the person is author or validator.
+        EvidenceError: a finding holds the version up.
     """
     for voice, part in ((checked.judged.author, "author"), (checked.judged.validator, "validator")):
         if person == voice.person or signer.public.key_id == voice.key:
             raise FourEyesError(f"`{person}` is {part} of this version; the approval needs someone else")
+    if checked.unsettled:
+        ref = ModelRef(checked.release.model, checked.release.manifest)
+        raise EvidenceError(f"version {ref} is not ready: {checked.unsettled[0]}", lacks=len(checked.unsettled))
     approval = _decision(checked, person, at_us, "approve", tuple(conditions), "")
     return _signed(checked, approval, signer, signer.sign(checked.draft.signed))
 
@@ -346,6 +403,7 @@ def _decision(
         at_us=at_us,
         governance=checked.governance,
         reason=reason,
+        findings=checked.findings,
     )
 
 

@@ -15,6 +15,7 @@ from strongroom.access.principals import Principal
 from strongroom.approval.actions import Means
 from strongroom.approval.dossiers import demand_settled
 from strongroom.approval.four_eyes import voice_of
+from strongroom.approval.inheritance import held_now
 from strongroom.approval.pointers import Pointer, RuleUsed, check_pointer, check_rule, pointed, rolled_back
 from strongroom.approval.ports import ApprovalBooks
 from strongroom.approval.role_metadata import OPERATIONS_ROLE, pointer_path, read_signed
@@ -141,7 +142,8 @@ def point(
                 raise NotPermittedError("a roll-back goes to the champion's approved fallback and nowhere else")
         if verb != "rollback":
             for manifest in _answers_more(pointer, now):
-                demand_settled(books.versions.get(ModelRef(pointer.model, manifest)), means, at)
+                ref = ModelRef(pointer.model, manifest)
+                demand_settled(ref, means, at, held_now(books, ref, means))
         voice = voice_of(means.register.people, key_id, micros(at), "operator")
         if voice.person != by.id or pointer.by != by.id:
             raise NotPermittedError(

@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.approval.release import EvidenceRef, Monitors, NumericProfile, Plan
 from strongroom.errors import InvalidInputError
-from strongroom.vocabulary import Digest, PersonId, digest_of, parse_digest
+from strongroom.vocabulary import Digest, PersonId, digest_of, parse_digest, parse_name
 
 TEXT_LIMIT = 4000
 
@@ -70,6 +70,34 @@ class GovernanceSeen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     root: Digest
 
 
+class FindingSeen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A finding that was not closed when an approver signed.
+
+    Attributes:
+        model, manifest: the version that it was entered about: the one approved, or one that it inherits from.
+        finding: its name there.
+        severity: as it was raised.
+        step: digest of the payload of what was said of it last, which names all that was said before.
+        until_us: until when somebody had accepted it; absent where nobody had.
+    """
+
+    model: str
+    manifest: Digest
+    finding: str
+    severity: Literal["low", "medium", "high"]
+    step: Digest
+    until_us: int | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        parse_name(self.model, "model")
+        parse_name(self.finding, "finding")
+        parse_digest(self.manifest)
+        parse_digest(self.step)
+
+
+FINDINGS_LIMIT = 1000
+
+
 class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Format 9: one approver's decision over exact digests.
 
@@ -83,7 +111,9 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         plan: what operators may do without asking again, as in the release.
         tuf_draft: SHA-256 of the signed part of the role metadata that the approver signs in the same session;
             None for a rejection, which signs no metadata.
-        governance: the governance checkpoint the approver saw.
+        governance: the head of the governance log; the approver's machine read every entry up to it.
+        findings: what was found and is not closed, as that log and the signed statements that it names have it;
+            absent in approvals from before.
     """
 
     v: Literal[1]
@@ -101,9 +131,11 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     at_us: int
     governance: GovernanceSeen
     reason: str = ""
+    findings: tuple[FindingSeen, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         parse_digest(self.manifest)
+        self._check_findings()
         parse_digest(self.release)
         for condition in self.conditions:
             _text(condition, "conditions")
@@ -111,6 +143,23 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise InvalidInputError("an approval, and it alone, names the metadata it co-signs", field="tuf_draft")
         if self.decision == "reject":
             _text(self.reason, "reason")
+
+    def _check_findings(self) -> None:
+        if isinstance(self.findings, msgspec.UnsetType):
+            return
+        names = [(seen.model, seen.manifest, seen.finding) for seen in self.findings]
+        if names != sorted(set(names)) or len(names) > FINDINGS_LIMIT:
+            raise InvalidInputError(
+                f"up to {FINDINGS_LIMIT} findings, sorted, each once", field="findings", rule="order"
+            )
+        for seen in self.findings:
+            carried = not isinstance(seen.until_us, msgspec.UnsetType) and seen.until_us > self.at_us
+            if self.decision == "approve" and seen.severity == "high" and not carried:
+                raise InvalidInputError(
+                    f"finding `{seen.finding}` is high and nobody accepts it, so the decision cannot be `approve`",
+                    field="findings",
+                    rule="open",
+                )
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

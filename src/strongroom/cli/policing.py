@@ -46,21 +46,26 @@ def policy_sign(
 @policy.command("try")
 @command
 def policy_try(
-    file: PolicyFile,
     room: RoomOption,
     home: HomeOption,
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="A validation policy (JSON); the one in force if none."),
+    ] = None,
     passphrase_file: HomePassphrase = None,
     room_passphrase: RoomPassphrase = None,
     as_json: Json = False,
 ) -> None:
     """Which models that answer now would fail under a policy: from their stored results, without a new run.
 
+    Without a file: under the policy in force, by what was found, or has run out, since they were released.
+
     Example: strongroom policy try my-policies/validation.json --room credit --home ~/rita
     """
     from strongroom.wiring import trying_policies
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        found = trying_policies.try_policy(desk, file.read_bytes())
+        found = trying_policies.try_policy(desk, file.read_bytes() if file is not None else None)
     if as_json:
         lines = [
             {

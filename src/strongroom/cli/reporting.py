@@ -221,6 +221,77 @@ def findings_list(
     table(f"{len(rows)} finding(s) about {ref}", ["finding", "severity", "state", "owner", "due", "what"], rows)
 
 
+@findings.command("watch")
+@command
+def findings_watch(
+    room: RoomOption,
+    home: HomeOption,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Record an alert for each that none was recorded for yet.")
+    ] = False,
+    act: Annotated[bool, typer.Option("--act", help="Also do what the policy has done: roll back, or halt.")] = False,
+    passphrase_file: HomePassphrase = None,
+    room_passphrase: RoomPassphrase = None,
+    as_json: Json = False,
+) -> None:
+    """What holds up versions that answer now: findings that came later, acceptances that ended or end soon.
+
+    Example: strongroom findings watch --alert --room credit --home ~/omar
+    """
+    from strongroom.wiring import watching
+
+    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        watched = watching.watch_findings(desk)
+        raised = watching.alert_findings(desk, watched) if alert else []
+        done = watching.act_on_findings(desk, watched) if act else []
+    if as_json:
+        tell(
+            True,
+            {
+                "watched": [
+                    {
+                        "model": one.ref.name,
+                        "manifest": one.ref.manifest,
+                        "stage": one.stage,
+                        "of": str(one.what.of),
+                        "finding": one.what.name,
+                        "severity": one.what.severity,
+                        "state": one.what.state,
+                        "blocks": one.what.reason is not None,
+                        "reason": one.what.reason,
+                        "due": one.due,
+                    }
+                    for one in watched
+                ],
+                "alerts": [str(entry) for _, entry in raised],
+                "done": [{"model": str(one.ref), "verb": one.verb, "refused": one.refused} for one in done],
+            },
+        )
+        return
+    rows = [
+        (
+            str(one.ref)[:48],
+            one.stage,
+            one.what.name,
+            one.what.severity,
+            one.what.state,
+            one.due,
+            one.what.reason or "its acceptance ends soon",
+        )
+        for one in watched
+    ]
+    heads = ["version", "stage", "finding", "severity", "state", "policy", "why"]
+    table(f"{len(rows)} finding(s) about versions that answer", heads, rows)
+    tell(
+        False,
+        {},
+        [
+            *(f"alert: {one.finding} of {one.of}, entry {entry}" for one, entry in raised),
+            *(f"{one.verb} of {one.ref}: {one.refused or 'done'}" for one in done),
+        ],
+    )
+
+
 @findings.command("accept")
 @command
 def findings_accept(

@@ -13,8 +13,8 @@ from typing import Literal
 import msgspec
 
 from strongroom.errors import ConflictError, FourEyesError, InvalidInputError, NotFoundError, TamperedError
+from strongroom.validation.finding_rules import FindingsRule
 from strongroom.validation.human_text import check_text
-from strongroom.validation.policy import FindingsRule
 from strongroom.vocabulary import Digest, PersonId, instant, parse_digest, parse_name, rfc3339
 
 Severity = Literal["low", "medium", "high"]
@@ -116,11 +116,13 @@ class SignedStep:
         said: the statement.
         payload: digest of what was signed, by which the next step names it.
         envelope: digest of the signed statement.
+        roles: of whoever signed it.
     """
 
     said: FindingStep
     payload: Digest
     envelope: Digest
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,18 @@ def check_step(
         raise ConflictError(f"finding `{step.finding}` is closed; enter a new one if it came back")
     if step.previous != finding.last.payload:
         raise ConflictError(f"somebody else said something of finding `{step.finding}` meanwhile; read it again")
-    if step.person in (author, finding.raised.owner):
+    _check_settled(step, finding.raised.owner, roles, author, rule)
+
+
+def _check_settled(
+    step: FindingStep, owner: PersonId, roles: frozenset[str], author: PersonId, rule: FindingsRule
+) -> None:
+    """Whoever accepts or closes is neither author nor owner, and accepts as the policy lets them.
+
+    Raises:
+        FourEyesError, InvalidInputError: as `check_step`.
+    """
+    if step.person in (author, owner):
         part = "wrote the model" if step.person == author else "must mend it"
         raise FourEyesError(f"finding `{step.finding}` needs someone other than `{step.person}`, who {part}")
     if isinstance(step.does, Accepted):
@@ -233,6 +246,25 @@ def check_step(
                 field="until_us",
                 rule="range",
             )
+
+
+def unrightful(finding: Finding, author: PersonId, rule: FindingsRule) -> str | None:
+    """Why what settled a finding does not count, in words; None where it counts, or nothing settled it.
+
+    The control plane holds a step against the policy when it comes; whoever reads it later need not believe it.
+
+    Args:
+        finding: with its steps.
+        author: of the version that it is about.
+        rule: of the policy in force, which may have become stricter since.
+    """
+    if isinstance(finding.last.said.does, Raised):
+        return None
+    try:
+        _check_settled(finding.last.said, finding.raised.owner, finding.last.roles, author, rule)
+    except (FourEyesError, InvalidInputError) as error:
+        return error.message
+    return None
 
 
 def blocking(findings: Sequence[Finding], rule: FindingsRule, at_us: int, of: str = "") -> tuple[str, ...]:

@@ -16,12 +16,14 @@ from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.validation.catalogue import better_of
 from strongroom.validation.explanation_terms import ExplanationTerms
+from strongroom.validation.finding_rules import DEFAULT_FINDINGS as DEFAULT_FINDINGS
+from strongroom.validation.finding_rules import FindingsRule as FindingsRule
 from strongroom.validation.results import Role, TestResult, Verdict
 from strongroom.validation.scans.licences import LicenceRules
 from strongroom.validation.sections import TITLES, WRITERS, SectionKey
 from strongroom.validation.statistics.bins import Floor
 from strongroom.validation.tiering import Tiering
-from strongroom.vocabulary import lies_in, parse_jurisdiction, parse_name
+from strongroom.vocabulary import lies_in, parse_jurisdiction
 
 BatteryVerdict = Literal["pass", "amber", "fail"]
 ReplicationDemand = Literal["same-bytes", "within-tolerance"]
@@ -133,34 +135,6 @@ class LocalRules(_Part, frozen=True, kw_only=True):
             raise InvalidInputError(f"the rules of {self.jurisdiction} name a test twice", rule="unique")
         if not self.rules and not self.sections and self.replication is msgspec.UNSET:
             raise InvalidInputError(f"the rules of {self.jurisdiction} ask nothing", field="local", rule="empty")
-
-
-class FindingsRule(_Part, frozen=True, kw_only=True):
-    """How findings bear on approval and release.
-
-    Attributes:
-        block: severities of which none may be open, or accepted until a day that has passed.
-        accept: roles that may accept a finding for a time.
-        max_accept_days: how long an acceptance lasts at most.
-    """
-
-    block: tuple[Literal["low", "medium", "high"], ...]
-    accept: tuple[str, ...]
-    max_accept_days: int
-
-    def __post_init__(self) -> None:
-        if "high" not in self.block:
-            raise InvalidInputError("open high findings block in every house", field="findings.block", rule="floor")
-        if not self.accept or not 1 <= self.max_accept_days <= 3650:
-            raise InvalidInputError(
-                "somebody accepts findings, for 1 to 3650 days", field="findings.accept", rule="range"
-            )
-        for role in self.accept:
-            parse_name(role, "role")
-
-
-DEFAULT_FINDINGS = FindingsRule(block=("high",), accept=("risk", "validator"), max_accept_days=365)
-"""Where a policy says nothing: policies from before findings."""
 
 
 class Grades(_Part, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strongroom.errors import EvidenceError
@@ -45,12 +46,13 @@ class Rejudged:
     rerun: tuple[str, ...]
 
 
-def rejudge(dossier: Dossier, policy: bytes) -> Rejudged:
+def rejudge(dossier: Dossier, policy: bytes, held_up: Sequence[str] | None = None) -> Rejudged:
     """Judge what a dossier holds by another policy.
 
     Args:
         dossier: with the policy that judged it.
         policy: canonical bytes of the other.
+        held_up: why findings hold the version up under it; None: those of the dossier's own register say.
 
     Raises:
         EvidenceError: the version was never validated.
@@ -68,7 +70,7 @@ def rejudge(dossier: Dossier, policy: bytes) -> Rejudged:
     verdict, reasons = conclude(battery, [judge(test, rules.get(test.rule)) for test in results.tests])
     blocked = [
         *new.objections(contract),
-        *blocking(dossier.findings, new.finding_rule, dossier.as_of_us),
+        *(blocking(dossier.findings, new.finding_rule, dossier.as_of_us) if held_up is None else held_up),
         *lacking(replace(dossier, policy=new)),
     ]
     changed = tuple(

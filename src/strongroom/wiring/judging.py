@@ -16,10 +16,12 @@ from strongroom.approval import trust_policy as paths
 from strongroom.approval.automatic import read_rules
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
+from strongroom.approval.inheritance import LOGGED, known_of_log
 from strongroom.approval.release import Monitors, NumericProfile, OnFailure, Plan, Release
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import (
     CheckedApproval,
+    LogRead,
     ReviewPapers,
     SignedApproval,
     check_approval_papers,
@@ -167,6 +169,7 @@ def check_papers(desk: AtDesk, ref: ModelRef) -> CheckedApproval:
         TamperedError, EvidenceError, FourEyesError: they do not hold.
     """
     room, at = desk.room, desk.room.clock()
+    log = read_log(desk)
     papers = approval.papers(
         room.office,
         desk.ask("show", "Model", ref.name),
@@ -176,7 +179,23 @@ def check_papers(desk: AtDesk, ref: ModelRef) -> CheckedApproval:
         published=room.repository.role_metadata(ref.name),
         means=room.means(),
     )
-    return check_approval_papers(papers, micros(at))
+    return check_approval_papers(papers, log, micros(at))
+
+
+def read_log(desk: AtDesk) -> LogRead:
+    """On the person's own machine: all that the governance log says of versions and findings, and its head.
+
+    The home remembers the head: a log that is shorter the next time, or another, is refused.
+
+    Raises:
+        TamperedError: it is not what was signed, or not the log that this person saw before.
+    """
+    room = desk.room
+    room.shard.publish()
+    before = desk.home.heads.get(room.settings.governance_origin)
+    head, entries = room.log.proven(LOGGED, () if before is None else (before,))
+    desk.home.remember(head)
+    return LogRead(head, known_of_log(entries))
 
 
 def approve(

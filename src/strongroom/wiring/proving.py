@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 
 from strongroom.access.people import PeopleRegister
+from strongroom.adapters.governance import ShardGovernanceLog
 from strongroom.adapters.keyring import KeyFile
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.approval.dossiers import replications_of, stored_bill
+from strongroom.approval.inheritance import LOGGED, Family, hold, known_of_log, seen_of
+from strongroom.approval.means import Means
 from strongroom.approval.papers import findings_of, sections_of
 from strongroom.approval.release import Release
+from strongroom.approval.statements import Approval
 from strongroom.approval.trust_policy import VALIDATION_PATH
 from strongroom.compliance import actions as compliance
 from strongroom.encoding import canonical
@@ -33,6 +37,7 @@ from strongroom.office.ports import LoggedEntry
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import CONTRACTS, OutcomeType
 from strongroom.registry.versions import Version
+from strongroom.sealing.statements import APPROVAL
 from strongroom.serving.letter import Letter, write_letter
 from strongroom.serving.receipt import LEAF_TYPES, make_receipt
 from strongroom.serving.replay import Replayed
@@ -334,6 +339,7 @@ def check_room(desk: AtDesk, nodes: Sequence[NodeRecords]) -> list[Checked]:
         Checked("outbox", tuple(f"{one.what}: act {one.act_id}" for one in room.office.fsck())),
         Checked("sealed files", tuple(_blob_findings(room, versions))),
         Checked("words and findings", tuple(_paper_findings(room, versions))),
+        Checked("approvals", tuple(approval_findings(room.means(), room.log, versions))),
         Checked("people register", tuple(_register_findings(room))),
         Checked("signed requests", tuple(_request_findings(room))),
     ]
@@ -392,6 +398,41 @@ def _paper_findings(room: ControlPlane, versions: Sequence[Version]) -> Iterator
             yield f"{version.ref}: {error.message}"
     for version, lost in lost_papers((Entry.decode(logged.entry) for logged in room.log.entries()), versions):
         yield f"{version.ref}: {lost}"
+
+
+def approval_findings(means: Means, log: ShardGovernanceLog, versions: Sequence[Version]) -> Iterator[str]:
+    """What approvers signed of the governance log and of findings: this very log, and what it named up to there.
+
+    An approver who was shown another history signed its head, and the approval lies with every gateway.
+    """
+    register, blobs = means.register, means.blobs
+    signed: list[Approval] = []
+    for version in versions:
+        for envelope in means.shelf.approvals_by_key(version.ref).values():
+            try:
+                said, _ = register.statement(envelope, version.ref, APPROVAL, Approval)
+            except StrongroomError as error:
+                yield f"{version.ref}: {error.message}"
+                continue
+            signed.append(said)
+    refs = {version.ref.manifest: version.ref for version in versions}
+    roots = log.roots({said.governance.size for said in signed})
+    logged = [(one.ref.index, Entry.decode(one.entry)) for one in log.entries()]
+    logged = [(index, entry) for index, entry in logged if entry.verb in LOGGED]
+    for said in signed:
+        ref, head = refs[said.manifest], said.governance
+        who = f"{ref}: the {said.decision} of `{said.person}`"
+        if head.origin != log.origin or roots.get(head.size) != head.root:
+            yield f"{who} names a governance log that is not this one: they were shown another history"
+        elif not isinstance(said.findings, msgspec.UnsetType):
+            known = known_of_log(entry for index, entry in logged if index < head.size)
+            try:
+                held = hold(Family(known, blobs.get).of(ref), blobs.get, register)
+            except StrongroomError as error:
+                yield f"{who}: {error.message}"
+                continue
+            if {one.step for one in said.findings} != {one.step for one in seen_of(held, said.at_us)}:
+                yield f"{who} names other findings than the governance log had then"
 
 
 def _register_findings(room: ControlPlane) -> list[str]:

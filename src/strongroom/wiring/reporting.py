@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from strongroom.approval import papers
 from strongroom.approval.dossiers import gather, policy_bytes, review_findings
+from strongroom.approval.inheritance import family
 from strongroom.approval.papers import findings_of, sign_section, sign_step
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.office.acts import Act, Resource
@@ -18,7 +19,7 @@ from strongroom.validation.reporting.dossier import Dossier, Event
 from strongroom.validation.results import ValidationPredicate
 from strongroom.validation.sections import SectionKey
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, instant, micros, parse_digest
-from strongroom.wiring.judging import run_again, validation_of, version_of
+from strongroom.wiring.judging import read_log, run_again, validation_of, version_of
 from strongroom.wiring.person import AtDesk
 
 WORDS_LIMIT = 160
@@ -115,12 +116,19 @@ def close_finding(desk: AtDesk, ref: ModelRef, name: str, *, file: str, content:
 
 
 def list_findings(desk: AtDesk, ref: ModelRef) -> tuple[tuple[Finding, ...], int]:
-    """The findings of a version and the moment by which their state is judged, on the record."""
+    """The findings of a version and the moment by which their state is judged, on the record.
+
+    Raises:
+        TamperedError: the books lost something that the governance log knows of, or it is not the log that this
+            person saw before.
+    """
     room, at = desk.room, desk.room.clock()
     who = desk.ask("show", "Model", ref.name)
     with room.office.open(Act(who, "show", Resource("Model", ref.name), at)) as books:
         version = books.versions.get(ref)
         books.note(manifest=ref.manifest)
+        family(books, room.means())  # nothing is lost that the log knows of
+    read_log(desk)
     return findings_of(version, room.vault.blobs, room.means().register), micros(at)
 
 
@@ -141,12 +149,13 @@ def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Do
     moment = as_of or now
     if moment > now:
         raise InvalidInputError("a report speaks of a moment that has come", field="as_of", rule="past")
-    who = desk.ask("show", "Model", ref.name)
+    who, means = desk.ask("show", "Model", ref.name), room.means()
     with room.office.open(Act(who, "show", Resource("Model", ref.name), now)) as books:
         version = books.versions.get(ref)
         versions = books.versions.of_model(ref.name)
+        kin = family(books, means).of(ref)
+        come = {one.ref for one in map(books.versions.get, (one.ref for one in kin)) if one.submitted_at <= moment}
         books.note(manifest=ref.manifest, as_of_us=micros(moment))
-    means = room.means()
     policy = means.validation
     entries = _entries(desk, version)
     failed, judged_by = _failed(entries, moment)
@@ -170,6 +179,7 @@ def dossier_of(desk: AtDesk, ref: ModelRef, as_of: datetime | None = None) -> Do
         "--html report.html --pdf report.pdf",
         failed=failed,
         versions=versions,
+        kin=[one for one in kin if one.ref in come],
         capital=means.capital,
     )
 
@@ -296,6 +306,9 @@ def _say(
     envelope = sign_step(ref, step, desk.home)
     who = desk.ask("finding", "Model", ref.name, envelope)
     room = desk.room
-    return papers.say_of_finding(
+    said = papers.say_of_finding(
         room.office, who, at, ref=ref, envelope=envelope, evidence=evidence, means=room.means()
     )
+    if not any(digest_of(envelope) in one.steps for one in read_log(desk).versions if one.ref == ref):
+        raise TamperedError(f"the governance log does not name what was just said of finding `{name}`; call security")
+    return said

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strongroom.approval.dossiers import gather, policy_bytes
+from strongroom.approval.inheritance import family, hold, unsettled
+from strongroom.approval.live import answering
 from strongroom.approval.policy_signature import ROLE, sign_policy
 from strongroom.errors import NotFoundError, NotPermittedError, RefusedError
 from strongroom.office.acts import Act, Resource
 from strongroom.registry.versions import Version
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.rejudging import Rejudged, rejudge
-from strongroom.vocabulary import ModelRef, digest_of
+from strongroom.vocabulary import ModelRef, digest_of, micros
 from strongroom.wiring.judging import validation_of
 from strongroom.wiring.person import AtDesk
 
@@ -41,26 +44,27 @@ def sign(desk: AtDesk, policy: bytes) -> bytes:
     return envelope
 
 
-def try_policy(desk: AtDesk, policy: bytes) -> list[Tried]:
+def try_policy(desk: AtDesk, wanted: bytes | None) -> list[Tried]:
     """Which versions that answer now would fail under a policy: from their stored results, without a new run.
+
+    Args:
+        desk: of whoever tries.
+        wanted: the policy; the one in force when None, under which a version fails whose findings came later.
 
     Raises:
         InvalidInputError: it is no validation policy.
         NotPermittedError: the policies.
     """
     room = desk.room
+    means = room.means()
+    policy = means.validation if wanted is None else wanted
+    rule = ValidationPolicy.decode(policy).finding_rule
     who, at = desk.ask("policy-check", "Room", room.settings.room, policy), room.clock()
     live: list[tuple[str, Version]] = []
     with room.office.open(Act(who, "policy-check", Resource("Room", room.settings.room), at)) as books:
-        for name in books.versions.models():
-            pointer = room.repository.pointer(name)
-            if pointer is None:
-                continue
-            for stage, manifest in (("champion", pointer.champion), ("challenger", pointer.challenger)):
-                if manifest is not None:
-                    live.append((stage, books.versions.get(ModelRef(name, manifest))))
+        live += [(stage, books.versions.get(ref)) for stage, ref in answering(books, means)]
+        known = family(books, means)
         books.note(policy=digest_of(policy), versions=len(live))
-    means = room.means()
     found = []
     for stage, version in live:
         digest = validation_of(desk, version).policy_sha256
@@ -69,7 +73,9 @@ def try_policy(desk: AtDesk, policy: bytes) -> list[Tried]:
         except NotFoundError:
             judged_by = room.policy_published(digest)
         try:
-            judged = rejudge(gather(version, means, at, policy=judged_by), policy)
+            held = hold(known.of(version.ref), means.blobs.get, means.register)
+            held_up = unsettled(version.ref, held, rule, micros(at))
+            judged = rejudge(gather(version, means, at, policy=judged_by), policy, held_up)
         except RefusedError as error:
             judged = Rejudged("unknown", "fail", (error.message,), ())
         found.append(Tried(version.ref, stage, judged))

@@ -129,7 +129,7 @@ class Dossier:
         evidence: types and digests of the signed statements.
         texts: the words of people that count now.
         findings: of the register.
-        inherited: findings of earlier versions that nobody has closed, each with the manifest of its version.
+        inherited: findings that nobody has closed of versions that this one inherits from, each with its version.
         opinion, decisions, terms: of people, once there are.
         origin, events: of the governance log.
         versions: of the model up to the moment, oldest first.
@@ -157,7 +157,7 @@ class Dossier:
     evidence: tuple[tuple[str, Digest], ...] = ()
     texts: tuple[Signed, ...] = ()
     findings: tuple[Finding, ...] = ()
-    inherited: tuple[tuple[Digest, Finding], ...] = ()
+    inherited: tuple[tuple[ModelRef, Finding], ...] = ()
     opinion: Opinion | None = None
     decisions: tuple[Decision, ...] = ()
     terms: Terms | None = None

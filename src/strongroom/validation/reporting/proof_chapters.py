@@ -129,11 +129,18 @@ def findings(d: Dossier) -> Iterable[Block]:
         yield Grid(
             "Findings of earlier versions",
             "Nobody has closed them, so they hold up this version too where the policy says so. They are settled where "
-            "they stand.",
+            "they stand. A version under another name is the same model.",
             ("Version", "Finding", "Severity", "What", "Owner", "State"),
             (False,) * 6,
             tuple(
-                (of[:12], one.name, one.raised.severity, one.raised.text, one.raised.owner, one.settled_by(d.as_of_us))
+                (
+                    of.manifest[:12] if of.name == d.ref.name else f"{of.name}@{of.manifest[:12]}",
+                    one.name,
+                    one.raised.severity,
+                    one.raised.text,
+                    one.raised.owner,
+                    one.settled_by(d.as_of_us),
+                )
                 for of, one in d.inherited
             ),
         )
