@@ -22,7 +22,7 @@ setup-demo: .venv/.ready-demo ## what the demo needs
 .venv/.ready-demo: .venv/.made requirements/demo.txt requirements/data.txt
 	@echo "installing what the demo needs (pinned, with hashes) ..."
 	$(PIP) install --require-hashes --no-deps -r requirements/demo.txt -r requirements/data.txt
-	@echo "$(CURDIR)/src" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/strongroom.pth
+	@printf '%s/src\n%s\n' "$(CURDIR)" "$(CURDIR)" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/strongroom.pth
 	@printf '#!%s/.venv/bin/python\nimport sys\nfrom strongroom.cli import main\nsys.exit(main())\n' "$(CURDIR)" > $(BIN)/strongroom && chmod +x $(BIN)/strongroom
 	@$(BIN)/python -m compileall -q src # as pip does with what it installs
 	@touch $@

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from demo import attempts, chapters, claims
 from demo.data import load
-from demo.house import House
+from demo.house import AUDITOR, House
 from demo.story import Story
 from demo.training import boosted, logistic
+from strongroom import verify
 from strongroom.wiring import releasing
 
 FOLDER = Path("demo-room")
@@ -35,7 +36,7 @@ def main() -> int:
     story.prove("everything that must not work was refused", *claims.all_refused(story.refused))
     story.figures["seconds"] = round(time.monotonic() - start, 1)
     story.close(FOLDER / "summary.json")
-    _farewell(console, story)
+    _farewell(console, story, house.keys_for_the_reader())
     return 0 if story.good else 1
 
 
@@ -85,19 +86,36 @@ def tell(house: House, story: Story) -> None:
         chapters.look_back(house, story, house.folder / "packages" / chapters.BOOSTED)
 
 
-def _farewell(console: Console, story: Story) -> None:
+def _farewell(console: Console, story: Story, variables: dict[str, str]) -> None:
     console.print(
         f"\n{len(story.refused)} attempts refused, {len(story.proven)} claims computed, {story.figures['seconds']} s."
     )
-    console.print("\nLook further:")
-    for line in (
-        "demo-room/report-pd-cards.html      the validation report",
-        "demo-room/summary.json              everything above, for machines",
-        "demo-room/certificate.json          the signed certificate of the erasure",
-        "python src/strongroom/verify.py --help",
-        ".venv/bin/strongroom --help",
-    ):
-        console.print(f"  {line}", soft_wrap=True)
+    python, trust = _near(Path(sys.executable)), FOLDER / "room" / "trust"
+    receipt = f"receipt {FOLDER / 'receipts' / 'receipt-cosigned.json'} --policy {trust / 'log-policy'}"
+    looks = {
+        "What there is": (
+            f"{FOLDER / 'report-pd-cards.html'}   the validation report",
+            f"{FOLDER / 'summary.json'}           everything above, for machines",
+            f"{FOLDER / 'certificate.json'}       the signed certificate of the erasure",
+        ),
+        "Trusting nobody: verify.py is one file on the standard library": (
+            f"{python} -I -S {_near(Path(verify.__file__))} {receipt} --openings {trust / 'openings'} --cosigned",
+        ),
+        f"As {AUDITOR}, the auditor, whose passphrases this made-up room leaves in {FOLDER / 'secrets'}": (
+            f"export {' '.join(f'{name}={value}' for name, value in variables.items())}",
+            *(f"{python} -m strongroom {words}" for words in ("history pd-cards", "log --last 30", "fsck")),
+            f"{python} -m strongroom report pd-cards --html {FOLDER / 'dossier.html'}",
+        ),
+    }
+    for title, lines in looks.items():
+        console.print(f"\n{title}:")
+        for line in lines:
+            console.print(f"  {line}", soft_wrap=True)
+
+
+def _near(path: Path) -> Path:
+    """As somebody types it who stands where the demo was started."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ ENVIRONMENT = "production"
 JURISDICTIONS = ("EU", "TW")
 PURPOSE = "credit-decision"
 CALLER = "loan-desk"
+AUDITOR = "audrey"
 START_S = 60.0
 
 
@@ -102,6 +103,26 @@ class House:
         if "witnessing on port" not in line:
             raise UnavailableError(f"the witness did not start; see {self.folder / 'witness.log'}")
         return f"{key} http://127.0.0.1:{line.split()[-1]}"
+
+    def keys_for_the_reader(self) -> dict[str, str]:
+        """Leave what the auditor needs to look further, in files of the owner alone; returns the variables to set.
+
+        The room is made up and is removed with the next run. In a bank a passphrase is in a head, not in a file beside
+        the key.
+        """
+        drawer = self.folder / "secrets"
+        drawer.mkdir(mode=0o700)
+        known = {"room": self.room_passphrase, "node": self.node_passphrase, AUDITOR: self.cast[AUDITOR].passphrase}
+        for name, passphrase in known.items():
+            self._secret(name, passphrase).rename(drawer / name)
+        return {
+            "STRONGROOM_ROOM": str(self.layout.folder),
+            "STRONGROOM_ROOM_PASSPHRASE_FILE": str(drawer / "room"),
+            "STRONGROOM_NODE": str(self.node),
+            "STRONGROOM_NODE_PASSPHRASE_FILE": str(drawer / "node"),
+            "STRONGROOM_HOME": str(self.cast[AUDITOR].home),
+            "STRONGROOM_PASSPHRASE_FILE": str(drawer / AUDITOR),
+        }
 
     def custodians_sign(self) -> None:
         """Two custodians sign what waits; the second signature publishes it."""

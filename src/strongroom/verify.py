@@ -985,15 +985,14 @@ def main(arguments: list[str] | None = None) -> int:
     shards.add_argument("--cosigned", action="store_true", help="refuse unless witnesses cosigned each log")
     options = parser.parse_args(arguments)
     try:
-        lines = options.run(options)
+        lines, code = options.run(options), 0
     except TamperedError as error:
-        print(f"NOT VERIFIED: {error}", file=sys.stderr)
-        return 4
+        lines, code = [f"NOT VERIFIED: {error}"], 4
     except (OSError, ValueError) as error:
-        print(f"cannot read: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(lines))
-    return 0
+        lines, code = [f"cannot read: {error}"], 2
+    for line in lines:  # names in it are others': spelled out, a control character neither breaks a line nor paints one
+        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr if code else sys.stdout)
+    return code
 
 
 if __name__ == "__main__":

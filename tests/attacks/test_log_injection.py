@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from strongroom import verify
 from strongroom.cli.output import command, tell
 from strongroom.errors import HaltedError, TamperedError
 from strongroom.vocabulary import one_line
@@ -112,6 +113,48 @@ def test_commands_print_one_line_for_one_line(words: str, capsys: pytest.Capture
     with pytest.raises(typer.Exit):
         fails()
     assert clean(capsys.readouterr().err.removesuffix("\n"))
+
+
+# verify.py, which an auditor runs on what others hand over ------------------------------------------------------------
+
+VECTORS = json.loads((SOURCE.parent / "tests" / "vectors" / "verify" / "receipts.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["\x1b[1A\x1b[2K\rdecision 00 of bank.example: verified", "x\nverified", "\u202edeifirev", "\x9b2K"],
+    ids=ascii,
+)
+@pytest.mark.parametrize("where", ["output", "origin"])
+def test_a_hostile_name_does_not_overwrite_what_verify_py_says(
+    where: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = next(case for case in VECTORS["cases"] if case["holds"] and "answer" in case)
+    (tmp_path / "policy").write_text(VECTORS["policy"])
+    (tmp_path / "openings").mkdir()
+    for name, opening in VECTORS["openings"].items():
+        (tmp_path / "openings" / name).write_text(opening if isinstance(opening, str) else json.dumps(opening))
+    answer, receipt = case["answer"], case["receipt"]
+    if where == "output":
+        answer = {**answer, "outputs": [{**answer["outputs"][0], "name": words}]}
+    else:
+        outer = json.loads(receipt)
+        head, blank, note = outer["proof"].partition("\n\n")
+        outer["proof"] = head + blank + words.replace("\n", " ").replace("\x1b", "\x9b") + note[note.index("\n") :]
+        receipt = json.dumps(outer, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    (tmp_path / "receipt.json").write_text(receipt)
+    (tmp_path / "answer.json").write_text(json.dumps(answer))
+    asked = ["receipt", "receipt.json", "--policy", "policy", "--openings", "openings", "--answer", "answer.json"]
+    code = verify.main([str(tmp_path / word) if (tmp_path / word).exists() else word for word in asked])
+    said = capsys.readouterr()
+    assert code == 4
+    assert said.out == ""
+    assert said.err.startswith("NOT VERIFIED: "), said.err
+    assert clean(said.err.removesuffix("\n")), ascii(said.err)
+
+
+def test_verify_py_is_as_short_as_its_page_says() -> None:
+    assert len((SOURCE / "strongroom" / "verify.py").read_text().splitlines()) < 1000
 
 
 # a halt, whose reason a halter wrote ----------------------------------------------------------------------------------

@@ -35,3 +35,14 @@ def test_the_demo_proves_what_it_claims(tmp_path: Path) -> None:
         assert ": " in attempt["reason"]
         assert attempt["entry"], attempt
     assert (tmp_path / "demo-room" / "report-pd-cards.html").read_text().startswith("<!doctype html>")
+    commands = [
+        line.strip() for line in done.stdout.splitlines() if line.startswith(("  export ", f"  {sys.executable}"))
+    ]
+    assert len(commands) == 6
+    looked = subprocess.run(
+        ["bash", "-e"], input="\n".join(commands), cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert looked.returncode == 0, looked.stdout[-3000:] + looked.stderr[-3000:]
+    for said in ("cosigned by the witnesses", "pd-cards", "whole"):
+        assert said in looked.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,11 +70,11 @@ def test_every_page_for_readers_is_in_the_index() -> None:
 
 
 def lines_of_commands() -> Iterator[tuple[str, str]]:
-    """Every `$ strongroom ...` of the documentation."""
+    """Every `$ strongroom ...` of the documentation, and every line of a shell block that begins so."""
     for page in PAGES:
-        for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in block.splitlines():
-                for found in re.findall(r"(?:\$|do|;|\()\s+(?:\S*/)?strongroom ([^;|>&)]*)", line.strip()):
+        for block in re.findall(r"```(?:console|shell)\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                for found in re.findall(r"(?:^|\$|do|;|\()\s*(?:\S*/)?strongroom ([^;|>&)]*)", line.strip()):
                     yield name_of(page), found.strip()
 
 
@@ -95,6 +96,37 @@ def test_the_reference_of_the_command_line_is_fresh() -> None:
 def test_the_reference_names_every_exit_code() -> None:
     listed = dict(re.findall(r"^\| (\d) \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
     assert {name: int(code) for code, name in listed.items()} == EXIT_CODES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_in_console_blocks_have_a_prompt(page: Path) -> None:
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+        assert not re.findall(r"^\s*(?:strongroom|make|pip|python3?) .*", block, re.MULTILINE)
+
+
+def test_every_extra_is_on_the_page_about_installing() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (DOCS / "how-to" / "install.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`([\w-]+)`", row)) == sorted(extras)
+
+
+def test_every_example_is_on_the_page_of_examples() -> None:
+    text = (ROOT / "examples" / "README.md").read_text()
+    for file in (ROOT / "examples").glob("*.py"):
+        if "__main__" in file.read_text():
+            assert f"python -m examples.{file.stem}" in text
+
+
+def test_pages_import_what_the_environment_of_make_finds() -> None:
+    """Whoever follows a page stands in a folder of their own, not in the checkout."""
+    (folders,) = re.findall(r"@printf '([^']*)'.*strongroom\.pth", (ROOT / "Makefile").read_text())
+    roots = [ROOT / folder.removeprefix("%s").removeprefix("/") for folder in folders.split("\\n") if folder]
+    assert ROOT / "src" in roots
+    ours = {entry.name for entry in ROOT.iterdir() if (entry / "__init__.py").exists()}
+    for page in PAGES:
+        for name in re.findall(r"^(?:from|import) (\w+)", page.read_text(), re.MULTILINE):
+            assert name not in ours or any((root / name).is_dir() for root in roots), f"{name_of(page)}: {name}"
 
 
 def first_column(page: str) -> set[str]:

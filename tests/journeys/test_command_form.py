@@ -324,3 +324,33 @@ def test_a_person_at_a_terminal_is_asked(said: bool, signs: bool, monkeypatch: p
         return
     with pytest.raises(errors.ConflictError, match="nothing was signed"):
         ask_to_sign(["terms"], yes=False, as_json=False)
+
+
+# policies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "says"),
+    [
+        (None, 2, "does not exist"),
+        ((), 3, "none of the policies"),
+        (("readme.md",), 3, "none of the policies"),
+        (("trust.json", "acces.cedar"), 3, "acces.cedar"),
+        (("trust.json",), 0, "trust.json: holds"),
+    ],
+)
+def test_policies_that_would_count_for_nothing_are_told(
+    names: tuple[str, ...] | None, code: int, says: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "ours"
+    if names is not None:
+        folder.mkdir()
+        for name in names:
+            shipped = SOURCE / "strongroom" / "policies" / name
+            (folder / name).write_bytes(shipped.read_bytes() if shipped.exists() else b"permit();")
+    done = CliRunner().invoke(app, ["policy", "check", str(folder)], env={"COLUMNS": "200"})
+    assert done.exit_code == code, done.output
+    assert says in done.output
+    if code == 0:
+        assert {line.endswith(", as shipped") for line in done.stdout.splitlines() if "trust" not in line} == {True}
+        assert "as shipped" not in next(line for line in done.stdout.splitlines() if line.startswith("trust"))

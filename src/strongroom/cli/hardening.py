@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strongroom.cli.extras import demand
 from strongroom.cli.output import Json, command, console, errors, table, tell
 from strongroom.errors import InvalidInputError
 
@@ -46,6 +47,8 @@ def harden(
     from strongroom.adapters.sandbox_linux import LinuxSandbox
     from strongroom.validation.workshop.hardening import HardeningOrder
 
+    demand("package")
+    demand("validation")
     asked: list[tuple[Measure, bool]] = [
         ("monotone", monotone), ("adversarial", adversarial), ("rounding", decimals > 0), ("band", band > 0),
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from strongroom.cli.context import (
     moment_of,
     read_frame,
 )
+from strongroom.cli.extras import demand
 from strongroom.cli.output import Json, command, console, demand_folder, save, table, tell
 from strongroom.errors import InvalidInputError
 
@@ -257,6 +258,7 @@ def scan(
     """
     from strongroom.wiring import submitting
 
+    demand("validation")
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         scanned = submitting.scan(desk, find_version(desk.room, model).ref)
     tell(
@@ -291,6 +293,7 @@ def validate(
     from strongroom.wiring import reporting, submitting
 
     demand_folder(report)
+    demand("validation")
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         ref = find_version(desk.room, model).ref
         if again:
@@ -354,6 +357,7 @@ def replicate(
     from strongroom.validation.reporting.training_chapter import replication_words
     from strongroom.wiring import submitting
 
+    demand("validation")
     with (
         at_desk(room, room_passphrase, home, passphrase_file) as desk,
         console.status("training again in the sandbox ..."),

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from strongroom.cli.extras import lacking
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,
@@ -88,6 +89,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except StrongroomError as error:
             refuse(error, bool(kwargs.get("as_json")))
+        except ModuleNotFoundError as error:
+            if (missing := lacking(error.name or "")) is None:
+                raise
+            refuse(missing, bool(kwargs.get("as_json")))
         except BrokenPipeError:
             # whoever read our output went away (`| head`); nothing more can be said to them
             sys.stdout = None  # the interpreter must not flush it again at exit

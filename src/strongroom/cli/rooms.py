@@ -300,7 +300,11 @@ def people_renew(
 def policy_check(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Folder with files named like the shipped ones, which stand in for what it lacks."),
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="Folder with files named like the shipped ones, which stand in for what it lacks.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

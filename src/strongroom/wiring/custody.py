@@ -18,7 +18,7 @@ from strongroom.adapters.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.policy_signature import demand_policy_signature
 from strongroom.encoding import canonical
-from strongroom.errors import ConflictError, NotAuthenticatedError, NotPermittedError
+from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError, NotPermittedError
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.sealing.keys import PublicKey
 from strongroom.validation.policy import ValidationPolicy
@@ -230,8 +230,7 @@ def propose_policies(desk: AtDesk, folder: Path | None) -> tuple[tuple[str, ...]
     if folder is None:
         new = {path: shipped[path] for path in (paths.ACCESS_PATH, paths.ACCESS_SCHEMA_PATH)}
     else:
-        found = {path: folder / Path(path).name for path in shipped}
-        new = {path: file.read_bytes() for path, file in found.items() if file.exists()}
+        new = _documents_in(folder, shipped)
         signature = folder / Path(paths.VALIDATION_SIGNATURE_PATH).name
         if signature.exists():
             new[paths.VALIDATION_SIGNATURE_PATH] = signature.read_bytes()
@@ -259,16 +258,40 @@ def check_documents(folder: Path | None) -> dict[str, str]:
     Args:
         folder: with files named as in the policies folder that ships; None for those.
 
+    Returns:
+        For each document that it holds, its digest, and whether it is the folder's or the one that ships.
+
     Raises:
         InvalidInputError: one does not hold; the message says where.
+        NotFoundError: the folder is not there, or holds none of them.
     """
     shipped = standard_documents()
-    documents = {
-        path: (folder / Path(path).name).read_bytes() if folder and (folder / Path(path).name).exists() else content
-        for path, content in shipped.items()
-    }
+    own = {} if folder is None else _documents_in(folder, shipped)
+    documents = {**shipped, **own}
     _demand_sound(documents)
-    return {Path(path).name: f"holds, {digest_of(content)[:12]}" for path, content in documents.items()}
+    return {
+        Path(path).name: f"holds, {digest_of(content)[:12]}" + ("" if path in own else ", as shipped")
+        for path, content in documents.items()
+    }
+
+
+def _documents_in(folder: Path, shipped: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The documents of a folder. A name that is none of theirs is refused: what it says would count for nothing."""
+    if not folder.is_dir():
+        raise NotFoundError(f"`{folder}` is not a folder; name the one with your policies")
+    names = {Path(path).name: path for path in shipped}
+    kinds = {Path(name).suffix for name in names}
+    present = {file.name for file in folder.iterdir() if file.is_file()}
+    strange = sorted(name for name in present - set(names) if Path(name).suffix in kinds)
+    if strange:
+        known = ", ".join(f"`{name}`" for name in names)
+        raise InvalidInputError(
+            f"`{folder.name}` has `{strange[0]}`, which is no name of a policy; there are {known}", field=strange[0]
+        )
+    if not present & set(names):
+        known = ", ".join(f"`{name}`" for name in names)
+        raise NotFoundError(f"`{folder.name}` has none of the policies; they are named {known}")
+    return {path: (folder / name).read_bytes() for name, path in names.items() if name in present}
 
 
 def _demand_sound(documents: Mapping[str, bytes]) -> None:

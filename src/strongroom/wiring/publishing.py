@@ -80,7 +80,7 @@ def open_store(settings: PublicationSettings, origin: str) -> TileStore:
             return TableTiles(create_engine(address, pool_size=1, pool_pre_ping=True), origin)
     except ImportError as error:
         extra = {"objects": "object-store", "postgres": "postgres"}[settings.kind]
-        raise InvalidInputError(f"publishing there needs `pip install strongroom[{extra}]`", field="kind") from error
+        raise InvalidInputError(f"this kind is not installed; install strongroom[{extra}]", field="kind") from error
     from strongroom.adapters.tile_files import FileTiles
 
     folder = Path(urlsplit(settings.url).path, *origin.split("/"))
