@@ -885,9 +885,9 @@ def _trusted(options: argparse.Namespace) -> tuple[Policy, list[Disclosed], list
     return policy, openings, policy.logs + [shard_key(entry) for entry in openings if entry.leaf["type"] == "open"]
 
 
-def _message(path: Path | None) -> Any:
+def read_message(path: Path | None) -> Any:
+    """A request or an answer. An empty document stays one: `null` is no message that could be left out."""
     try:
-        # an empty document stays one: `null` is no message that could be left out
         return None if path is None else json.loads(path.read_bytes()) or {}
     except RecursionError as error:
         raise TamperedError("a message that nests too deep") from error
@@ -896,7 +896,7 @@ def _message(path: Path | None) -> Any:
 def _receipt(options: argparse.Namespace) -> list[str]:
     policy, openings, _ = _trusted(options)
     receipt = verify_receipt(options.receipt.read_bytes(), policy, openings)
-    request, answer = (_message(path) for path in (options.request, options.answer))
+    request, answer = (read_message(path) for path in (options.request, options.answer))
     verify_messages(receipt, request, answer, options.row)
     if options.cosigned and not receipt.cosigned:
         raise TamperedError("no quorum of witnesses cosigned the checkpoint in this receipt")

@@ -47,8 +47,6 @@ def verify(
 
     Example: strongroom verify receipt.json --policy log-policy --openings openings --answer answer.json
     """
-    import json
-
     from strongroom import verify as offline
 
     try:
@@ -58,9 +56,7 @@ def verify(
             for path in sorted(openings.glob("*.json") if openings else [])
         ]
         checked = offline.verify_receipt(receipt.read_bytes(), trusted, disclosed)
-        asked = json.loads(request.read_bytes()) if request else None
-        answered = json.loads(answer.read_bytes()) if answer else None
-        offline.verify_messages(checked, asked, answered, row)
+        offline.verify_messages(checked, offline.read_message(request), offline.read_message(answer), row)
         if cosigned and not checked.cosigned:
             raise offline.TamperedError("no quorum of witnesses cosigned the checkpoint in this receipt")
     except offline.TamperedError as error:
