@@ -129,6 +129,19 @@ def test_pages_import_what_the_environment_of_make_finds() -> None:
             assert name not in ours or any((root / name).is_dir() for root in roots), f"{name_of(page)}: {name}"
 
 
+def test_the_speed_on_the_front_page_is_the_measured_one() -> None:
+    front = " ".join((ROOT / "README.md").read_text().split())
+    said = re.search(
+        r"on one core: ([\d.]+) times .*? control, ([\d.]+) times .*? server, ([\d.]+) times MLServer", front
+    )
+    assert said is not None
+    page = (DOCS / "reference" / "benchmarks.md").read_text()
+    for figure, name in zip(said.groups(), ("bare_1row", "fastapi_1row", "mlserver_1row"), strict=True):
+        measured = re.search(rf"\| ([\d.]+) \|.*`{name}_64conn(?:_known)?` \|", page)
+        assert measured is not None
+        assert f"{float(measured[1]):.{len(figure.partition('.')[2])}f}" == figure, name
+
+
 def first_column(page: str) -> set[str]:
     """Names in the first column of a page's tables."""
     cells = re.findall(r"^\| ([^|]*) \|", (DOCS / "reference" / page).read_text(), re.MULTILINE)
