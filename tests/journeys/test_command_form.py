@@ -110,6 +110,17 @@ def test_every_command_speaks_json_and_explains_its_options(words: tuple[str, ..
     assert [parameter.name for parameter in parameters if not getattr(parameter, "help", None)] == []
 
 
+# those with the widest tables: types of numbers, ranges and choices, several passphrase files
+@pytest.mark.parametrize(
+    "words", ["erase", "findings accept", "node create", "people end", "release", "run-rules", "harden"]
+)
+def test_help_cuts_nothing_on_a_narrow_terminal(words: str) -> None:
+    done = CliRunner().invoke(app, [*words.split(), "--help"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\u2026" not in done.stdout
+
+
 def test_options_of_judgement_are_in_the_help() -> None:
     done = CliRunner().invoke(app, ["review", "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0

@@ -34,7 +34,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Where a bank keeps, proves and runs its models.",
-    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 refused, 4 tampered, 5 unavailable.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 refused, 4 tampered, 5 unavailable. "
+    "STRONGROOM_PASSPHRASE_FILE, STRONGROOM_ROOM_PASSPHRASE_FILE and STRONGROOM_NODE_PASSPHRASE_FILE stand for the "
+    "options of these names.",
 )
 
 SECTIONS: dict[str, list[Callable[..., None]]] = {

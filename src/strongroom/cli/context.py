@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from strongroom.wiring.control import ControlPlane
     from strongroom.wiring.person import AtDesk
 
+# The variables of passphrase files are in the help's last lines: in its tables they would be cut at 80 columns, and the
+# options with them.
 RoomOption = Annotated[
     Path, typer.Option("--room", envvar="STRONGROOM_ROOM", help="Folder of the room.", show_default=False)
 ]
@@ -29,6 +31,7 @@ RoomPassphrase = Annotated[
     typer.Option(
         "--room-passphrase-file",
         envvar="STRONGROOM_ROOM_PASSPHRASE_FILE",
+        show_envvar=False,
         help="File with the passphrase of the room's key file; asked for when missing.",
     ),
 ]
@@ -40,6 +43,7 @@ HomePassphrase = Annotated[
     typer.Option(
         "--passphrase-file",
         envvar="STRONGROOM_PASSPHRASE_FILE",
+        show_envvar=False,
         help="File with your passphrase; asked for when missing.",
     ),
 ]
@@ -52,6 +56,7 @@ NodePassphrase = Annotated[
     typer.Option(
         "--node-passphrase-file",
         envvar="STRONGROOM_NODE_PASSPHRASE_FILE",
+        show_envvar=False,
         help="File with the passphrase of the gateway's key file; asked for when missing.",
     ),
 ]

@@ -158,7 +158,7 @@ def release(
     home: HomeOption,
     stage: Annotated[
         Literal["live", "canary", "shadow", "none"],
-        typer.Option(help="live, canary or shadow; none publishes without pointing."),
+        typer.Option(metavar="STAGE", help="live, canary or shadow; none publishes without pointing."),
     ] = "live",
     percent: Annotated[int, typer.Option(help="Share of a canary.", min=0, max=100)] = 0,
     reason: Annotated[str, typer.Option(help="Why, in words.")] = "approved",

@@ -242,7 +242,12 @@ def people_enter(
 @command
 def people_end(
     person: Annotated[str, typer.Argument(help="Person id.", show_default=False)],
-    reason: Annotated[Ending, typer.Option(help="A compromised key never counted.", show_default=False)],
+    reason: Annotated[
+        Ending,
+        typer.Option(
+            metavar="REASON", help="left, rotated or compromised; a compromised key never counted.", show_default=False
+        ),
+    ],
     room: RoomOption,
     home: HomeOption,
     key: Annotated[str | None, typer.Option(help="First digits of one key; all that still count if none.")] = None,

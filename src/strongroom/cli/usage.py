@@ -23,6 +23,11 @@ class Commands(TyperGroup):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the words before the command."""
         wanted = wants_json(args)
+        if "--help" in args:
+            from typer import rich_utils
+
+            # a range beside the type makes that column so wide that names of options are cut at 80 columns
+            rich_utils.RANGE_STRING = "\n[{}]"
         with _as_json(wanted):
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[__name__] = wanted
