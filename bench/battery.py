@@ -1,12 +1,12 @@
 """The whole PD battery with its report, in the sandbox, beside a hand-written notebook script of the same tests.
 
-    python -m bench.battery [--rows 30000] [--rounds 3] [--only ours|script] [--output FILE]
+    python -m bench.battery [--rows 30000] [--rounds 3] [--only ours|script]
 
 Ours: profile job, battery job and report on a validation sample of so many rows, 23 features and 30,000 development and
 reference rows, with reason codes, further columns and a protected attribute. The script (`bench.peers.battery_script`)
 reads the same files and does the same tests with scikit-learn, fairlearn, scipy and, where it is installed, shap. Each
-side runs in processes of its own, in turns; processor time and wall time are told, and their ratio. With
-`--output` the figures are written as JSON, for a quiet machine.
+side runs in processes of its own, in turns; processor time and wall time are told, and their ratio. Of 30,000 and of
+1,000,000 rows `bench/battery.json` and `bench/battery-million.json` keep the figures.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from bench.battery_data import inputs
+from bench.studies import keep
 from strongroom.adapters.cpu import isa_class
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.encoding import parse_as
@@ -30,6 +31,7 @@ from strongroom.validation.reporting.report import render
 from strongroom.validation.validating import examine
 from strongroom.vocabulary import ModelRef, digest_of
 
+USUAL, MILLION = 30_000, 1_000_000
 POLICY = Path(__file__).parents[1] / "src" / "strongroom" / "policies" / "validation.json"
 
 
@@ -68,10 +70,9 @@ def _used() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=30_000)
+    parser.add_argument("--rows", type=int, default=USUAL)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=("ours", "script"))
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     made = inputs(args.rows, POLICY.read_bytes())
     sides: dict[str, list[tuple[float, float]]] = {"ours": [], "script": []}
@@ -93,8 +94,9 @@ def main() -> None:
         cpus = [statistics.median(cpu for cpu, _ in sides[name]) for name in ("script", "ours")]
         found["ratio_processor"] = round(cpus[0] / cpus[1], 2)
         print(f"the script takes {cpus[0] / cpus[1]:.2f} times our processor time")
-    if args.output:
-        args.output.write_text(json.dumps(found, indent=1) + "\n")
+    name = {USUAL: "battery", MILLION: "battery-million"}.get(args.rows)
+    if name is not None and sides["ours"] and (sides["script"] or args.rows == MILLION):
+        keep(name, found)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
     python -m bench.explain [--seconds 2] [--rows 1] [--batch 64] [--explanation interventional|path-dependent|first]
 
+Without `--explanation` both methods, which `bench/explain.json` keeps.
+
 In one process, without HTTP: check, score, explain, document, seal, commit to a log in memory. 300 trees of depth 6, 23
 features, 32 reference rows, native XGBoost's file or its ONNX (`--runtime`). `first` is what a release gets whose
 explanation has `v` 1. Rounds alternate; processor time is measured, since others use the machine. So is
@@ -19,6 +21,7 @@ from tests.serving.house import House, admitted, engine, release_of
 from tests.serving.test_replay import Kept
 
 from bench.runtimes import FEATURES, train
+from bench.studies import keep
 from strongroom.adapters.runtimes import RUNTIMES
 from strongroom.registry.contract import Feature
 from strongroom.registry.explanation import Explanation, ReasonGroup
@@ -75,17 +78,9 @@ def ready(runtime: str, explanation: str) -> tuple[ServedModel, np.ndarray]:
     return made, rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--rows", type=int, default=1, help="of a request")
-    parser.add_argument("--batch", type=int, default=64, help="requests that board together")
-    parser.add_argument("--runtime", default="onnxruntime", choices=sorted(RUNTIMES))
-    parser.add_argument(
-        "--explanation", default="interventional", choices=["interventional", "path-dependent", "first"]
-    )
-    given = parser.parse_args()
-    model, rows = ready(given.runtime, given.explanation)
+def measure(explanation: str, given: argparse.Namespace) -> dict[str, float]:
+    """Microseconds of processor time a row with and without reason codes, and the ratio of the rates."""
+    model, rows = ready(given.runtime, explanation)
     decider = House(model).decider()
     subjects = tuple(f"s-{n}" for n in range(given.rows))
 
@@ -113,8 +108,26 @@ def main() -> None:
             best[explain] = min(best[explain], (time.process_time() - begin) / count / given.batch / given.rows)
     for explain, taken in sorted(best.items()):
         print(f"{'with' if explain else 'without'} reason codes: {taken * 1e6:.0f} us a row, {1 / taken:.0f} rows/s")
-    what = f"{given.runtime}, {given.explanation}, {given.batch} x {given.rows} rows"
-    print(f"ratio: {best[False] / best[True]:.2f} ({what})")
+    ratio = best[False] / best[True]
+    print(f"ratio: {ratio:.2f} ({given.runtime}, {explanation}, {given.batch} x {given.rows} rows)")
+    return {
+        "without_us": round(best[False] * 1e6, 2), "with_us": round(best[True] * 1e6, 2), "ratio": round(ratio, 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rows", type=int, default=1, help="of a request")
+    parser.add_argument("--batch", type=int, default=64, help="requests that board together")
+    parser.add_argument("--runtime", default="onnxruntime", choices=sorted(RUNTIMES))
+    parser.add_argument("--explanation", choices=["interventional", "path-dependent", "first"])
+    given = parser.parse_args()
+    if given.explanation is not None:
+        measure(given.explanation, given)
+        return
+    found = {method: measure(method, given) for method in ("interventional", "path-dependent")}
+    keep("explain", {"runtime": given.runtime, "rows": given.rows, "batch": given.batch, **found})
 
 
 if __name__ == "__main__":

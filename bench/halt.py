@@ -2,7 +2,8 @@
 
 Two ways, each with a caller asking all the time, on a node of two workers: the release repository that a gateway can
 reach (looked at every second, as by default), and a signed file dropped into the gateway's `halt/` folder. The time
-ends with the last answer to the caller, so that it is what the bank would see. Prints JSON.
+ends with the last answer to the caller, so that it is what the bank would see. Prints JSON and keeps
+it in `bench/halt.json`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests import simulator
 from tests.web.gateways import question
 from tests.web.nodes import Node, make
 
+from bench.studies import keep
 from strongroom.wiring.node import NodeLayout
 
 REFRESH_S = 1.0
@@ -69,14 +71,11 @@ def main() -> None:
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
                 times.append(round(once(Path(folder), way == "file"), 3))
-    print(
-        json.dumps(
-            {
-                way: {"median_s": statistics.median(times), "max_s": max(times), "all_s": times}
-                for way, times in found.items()
-            }
-        )
-    )
+    figures = {
+        way: {"median_s": statistics.median(times), "max_s": max(times), "all_s": times} for way, times in found.items()
+    }
+    keep("halt", figures)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

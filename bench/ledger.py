@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent)]
 
+from bench.studies import keep  # noqa: E402  the paths above come first
 from strongroom import verify  # noqa: E402  the paths above come first
 from strongroom.adapters.disk import OsDisk  # noqa: E402
 from strongroom.adapters.log_edges import keep_edge  # noqa: E402
@@ -236,16 +236,13 @@ def main() -> None:
         last = folder / "log-1024"
         written = min(count, 1024 * 400)
         result = {
-            "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "system": platform.release()},
-            "python": platform.python_version(),
-            "load_average": round(os.getloadavg()[0], 2),
             "sync_us": sync_us(folder),
             "append": runs,
             "storage_bytes_per_record": storage(last, written),
             "check": checking(last, written),
             "prove": proving(folder / "large"),
         }
-    (HERE / "ledger.json").write_text(json.dumps(result, indent=1) + "\n")
+    keep("ledger", result)
     print(json.dumps(result, indent=1))
 
 

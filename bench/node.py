@@ -1,6 +1,6 @@
 """Makes and serves the node that is measured: a real release, many principals, key store on disk, a witness.
 
-python -m bench.node make FOLDER MODEL PORT     prints the callers' credentials
+python -m bench.node make FOLDER MODEL PORT RUNTIME     prints the callers' credentials
 python -m bench.node serve FOLDER [--batch-scheduling] [--stepped]
 python -m bench.node witness FOLDER
 """
@@ -26,8 +26,11 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def make(folder: Path, model: bytes, port: int, principals: int = PRINCIPALS) -> list[str]:
+def make(
+    folder: Path, model: bytes, port: int, principals: int = PRINCIPALS, runtime: str = "onnxruntime"
+) -> list[str]:
     """Make the room and the node, whose trust policy names a witness at `witness.json`'s port; the credentials."""
+    import msgspec
     from tests import simulator
     from tests.serving.house import feature, release_of
     from tests.web import nodes
@@ -35,6 +38,7 @@ def make(folder: Path, model: bytes, port: int, principals: int = PRINCIPALS) ->
     from bench import workload
     from strongroom.access.credentials import new_api_key
     from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
+    from strongroom.adapters.runtimes import RUNTIMES
     from strongroom.adapters.witness_folder import WitnessFolder
     from strongroom.approval.trust_policy import GRANTS_PATH
     from strongroom.ledger.trust import TrustPolicy
@@ -44,6 +48,14 @@ def make(folder: Path, model: bytes, port: int, principals: int = PRINCIPALS) ->
     nodes.PASSPHRASE = PASSPHRASE
     features = tuple(feature(name, minimum="-1000", maximum="1000") for name in workload.NAMES)
     like = release_of(features=features, mode="batch-invariant", max_rows=1000)
+    if runtime != "onnxruntime":
+        machine = RUNTIMES[runtime]().machine
+        profile = msgspec.structs.replace(
+            like.numeric_profile, runtime=runtime, version=machine.version, provider=machine.provider
+        )
+        output = msgspec.structs.replace(like.output, tensor="probability", column=0)
+        taken = msgspec.structs.replace(like.input, tensor="input")
+        like = msgspec.structs.replace(like, numeric_profile=profile, input=taken, output=output)
     made = nodes.make(folder, model=model, like=like, listen=f"127.0.0.1:{port}")
     keys = [new_api_key(os.urandom) for _ in range(principals)]
     bounds = Bounds(
@@ -110,7 +122,7 @@ def main(arguments: list[str]) -> int:
     """Do one of the three."""
     what, folder = arguments[0], Path(arguments[1])
     if what == "make":
-        print(json.dumps(make(folder, Path(arguments[2]).read_bytes(), int(arguments[3]))))
+        print(json.dumps(make(folder, Path(arguments[2]).read_bytes(), int(arguments[3]), runtime=arguments[4])))
     elif what == "serve":
         asyncio.run(serve(folder, "--batch-scheduling" in arguments, "--stepped" in arguments))
     elif what == "witness":

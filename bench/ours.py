@@ -37,15 +37,17 @@ class Gateway:
         folder: room, node and witness.
         bearers: the credential of each principal.
         batch_scheduling: its workers run under SCHED_BATCH.
+        tensor: what its contract calls the input.
     """
 
     folder: Path
     port: int
     bearers: list[str]
     batch_scheduling: bool
+    tensor: str = "x"
 
     @classmethod
-    def make(cls, folder: Path, model: Path, *, batch_scheduling: bool) -> Gateway:
+    def make(cls, folder: Path, model: Path, *, batch_scheduling: bool, runtime: str = "onnxruntime") -> Gateway:
         """Found the room, release the model, grant the principals. Takes some seconds."""
         folder.mkdir(parents=True)
         port = free_port()
@@ -53,12 +55,13 @@ class Gateway:
         compileall.compile_dir(SOURCE, quiet=1)
         # in a process of its own, because test support that makes rooms changes its own module's constants
         made = subprocess.run(
-            [sys.executable, "-m", "bench.node", "make", str(folder), str(model), str(port)],
+            [sys.executable, "-m", "bench.node", "make", str(folder), str(model), str(port), runtime],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if made.returncode != 0:
             raise NotStartedError(made.stderr.strip()[-600:])
-        return cls(folder, port, json.loads(made.stdout), batch_scheduling)
+        tensor = "input" if runtime == "xgboost" else "x"
+        return cls(folder, port, json.loads(made.stdout), batch_scheduling, tensor)
 
     def command(self, *, stepped: bool = False) -> list[str]:
         """What starts the node."""
@@ -124,12 +127,12 @@ class Gateway:
                 subjects = [f"new-{FRESH}"]
             headers = self.headers(n)
             if binary:
-                body, length = workload.v2_binary(matrix, subjects)
+                body, length = workload.v2_binary(matrix, subjects, self.tensor)
                 headers |= {
                     "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(length),
                 }  # fmt: skip
             else:
-                body = workload.v2_json(matrix, subjects)
+                body = workload.v2_json(matrix, subjects, self.tensor)
             requests.append(Request(body, headers))
         write_script(path, TARGET, requests, think_ms)
 
@@ -148,7 +151,7 @@ class Gateway:
         """
         for rows in (1, 1, 1, 32, 1000):
             matrix, subjects = workload.batch(17 * rows, rows)
-            scores = self.ask(workload.v2_json(matrix, subjects), rows)["outputs"][0]["data"]
+            scores = self.ask(workload.v2_json(matrix, subjects, self.tensor), rows)["outputs"][0]["data"]
             if not np.allclose(scores, workload.expected(matrix), atol=1e-6):
                 raise NotStartedError(f"its answers to {rows} row(s) are not those of the model")
 

@@ -1,6 +1,6 @@
 """A Parquet file through the whole decision path, beside plain onnxruntime over the same file.
 
-    python -m bench.parquet [--rows 200000] [--rounds 3]
+    python -m bench.parquet [--rows 200000] [--rounds 3]      writes `bench/parquet.json`
 
 300 trees of depth 6, 23 features. Ours: `wiring.scoring.score_file` at a node on disk: key file, admission, a keeper of
 its own, contract, a record for each row under its subject's key, log synced, answers and proof. Plain: the same file in
@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import workload
+from bench.studies import keep
 from strongroom.adapters.keyring import KeyFile
 from strongroom.ledger.note import LogKey
 from strongroom.wiring.node import BATCH_SLOT, NodeLayout, make_shard
@@ -109,6 +110,19 @@ def main() -> None:
             assert np.array_equal(ours.column("score").to_numpy(), theirs.column("score").to_numpy())
     print(f"{given.rows} rows, {workload.FEATURES} features, {workload.TREES} trees; best of {given.rounds} rounds")
     best = {kind: min(runs) for kind, runs in taken.items()}
+    keep(
+        "parquet",
+        {"rows": given.rows, "rounds": given.rounds}
+        | {
+            kind: {
+                "processor_us_a_row": round(cpu / given.rows * 1e6, 2),
+                "wall_us_a_row": round(wall / given.rows * 1e6, 2),
+                "of_it_keeper_us": round(keeper / given.rows * 1e6, 2),
+                "of_plain": round(best["plain"][0] / cpu, 3),
+            }
+            for kind, (cpu, wall, keeper) in best.items()
+        },
+    )  # fmt: skip
     for kind, (cpu, wall, keeper) in best.items():
         print(
             f"{kind:6} {given.rows / cpu:9.0f} rows a second of processor, {cpu / given.rows * 1e6:6.2f} us a row "

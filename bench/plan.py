@@ -25,12 +25,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.studies import keep
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.planning.classes import CLASSES
 from strongroom.planning.scenario_signature import sign_scenario
 from strongroom.sealing.keys import EcSigner
 from strongroom.vocabulary import PersonId
 
+MILLION = 1_000_000
 SCENARIO = """
 v = 1
 name = "bench"
@@ -135,14 +137,17 @@ def measured(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=MILLION)
     parser.add_argument("--keep", type=Path, help="a folder for the files, which stay there")
     parser.add_argument("--step", choices=("prepare", "plan"), help="one step alone, for this script itself")
     options = parser.parse_args()
     if options.step == "prepare":
         prepare(options.keep, options.rows)
     elif options.step == "plan":
-        print(json.dumps(measured(options.keep)))
+        found = measured(options.keep)
+        if options.rows == MILLION:
+            keep("plan", found)
+        print(json.dumps(found))
     else:
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.keep or Path(temporary)

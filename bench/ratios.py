@@ -45,8 +45,10 @@ BARS: Final = (
     Bar("half_load_p99_minus_bare_ms", "p99 at half load less bare granian's at the same rate, ms", at_most=3.0),
     Bar("bare_json_1000row", "requests/s of bare granian, 1,000 rows as JSON", at_least=0.8),
     Bar("binary_vs_bare_json_1000row", "requests/s, 1,000 rows as binary tensors, of bare's JSON", at_least=0.9),
+    Bar("native_vs_bare_json_1000row", "requests/s, 1,000 binary rows, native XGBoost, of bare's JSON", 1.3),
     Bar("start_to_verified_s", "seconds from start to the first verified answer", at_most=1.5),
     Bar("worker_memory_mib", "memory of a worker at rest, MiB (RSS)", at_most=200.0),
+    Bar("native_json_1000row", "requests/s of bare granian, 1,000 rows as JSON, native XGBoost"),
     Bar("bare_1row_8conn", "requests/s of bare granian at 8 connections"),
     Bar("bare_32row_32conn", "requests/s of bare granian, 32 rows at 32 connections"),
     Bar("litserve_1row_64conn", "requests/s of LitServe"),
@@ -60,7 +62,7 @@ BARS: Final = (
 
 def pick(runs: Iterable[Run], **wanted: object) -> list[Run]:
     """Runs with these fields; a field that a run does not have counts as its usual value."""
-    usual = {"encoding": "json", "subjects": "known", "load": "full", "session": ""}
+    usual = {"encoding": "json", "subjects": "known", "load": "full", "session": "", "runtime": "onnxruntime"}
     return [run for run in runs if all(run.get(name, usual.get(name)) == value for name, value in wanted.items())]
 
 
@@ -70,7 +72,13 @@ def median(runs: Sequence[Run], figure: str = "requests_per_s") -> float | None:
 
 
 def beside(
-    runs: Sequence[Run], server: str, rows: int, connections: int, subjects: str = "known", encoding: str = "json"
+    runs: Sequence[Run],
+    server: str,
+    rows: int,
+    connections: int,
+    subjects: str = "known",
+    encoding: str = "json",
+    runtime: str = "onnxruntime",
 ) -> float | None:
     """Ours over `server`, medians of runs that alternated in one session; None where there is no such session.
 
@@ -80,7 +88,7 @@ def beside(
     same = {"rows": rows, "connections": connections, "load": "full"}
     for session in dict.fromkeys(run.get("session", "") for run in runs):
         here = pick(runs, session=session, **same)
-        ours = median(pick(here, server="strongroom", subjects=subjects, encoding=encoding))
+        ours = median(pick(here, server="strongroom", subjects=subjects, encoding=encoding, runtime=runtime))
         theirs = median(pick(here, server=server))
         if ours is not None and theirs:
             ratios.append(ours / theirs)
@@ -110,6 +118,8 @@ def ratios(
         "half_load_p99_minus_bare_ms": lambda: half_load(runs),
         "bare_json_1000row": lambda: beside(runs, "bare", 1000, 8),
         "binary_vs_bare_json_1000row": lambda: beside(runs, "bare", 1000, 8, encoding="binary"),
+        "native_json_1000row": lambda: beside(runs, "bare", 1000, 8, runtime="xgboost"),
+        "native_vs_bare_json_1000row": lambda: beside(runs, "bare", 1000, 8, encoding="binary", runtime="xgboost"),
         "start_to_verified_s": lambda: statistics.median(starts["strongroom"]) if starts.get("strongroom") else None,
         "worker_memory_mib": lambda: memory.get("strongroom", {}).get("worker_rss_mib"),
         "bare_1row_8conn": lambda: beside(runs, "bare", 1, 8),

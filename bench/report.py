@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench.processes import HERE, ROOT
 from bench.ratios import BARS, Bar, Run, median, pick
+from bench.studies import kept
 
 PAGE: Final = ROOT / "docs" / "reference" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
@@ -27,6 +28,7 @@ NAMES: Final = {
 }  # fmt: skip
 COLUMNS: Final = ((1, 8), (1, 64), (32, 32), (1000, 8))
 LOAD_LIMIT: Final = 3.0
+LEAST_US: Final = 0.05
 Row = list[str]
 
 
@@ -44,7 +46,8 @@ def number(value: float | None, digits: int = 0) -> str:
 def steady(runs: list[Run], name: str, rows: int, connections: int) -> list[Run]:
     """A server's usual runs; those of the session in which the core ran side by side, where it took part."""
     found = pick(
-        runs, server=name, rows=rows, connections=connections, subjects="known", encoding="json", load="full"
+        runs, server=name, rows=rows, connections=connections, subjects="known", encoding="json", load="full",
+        runtime="onnxruntime",
     )  # fmt: skip
     return pick(found, session="core") or found
 
@@ -72,15 +75,20 @@ HEADS: Final = (
 )  # fmt: skip
 
 
+def figure(value: float) -> str:
+    """With as many digits as are of use."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+
+
 def judged(bar: Bar, value: float) -> Row:
     """One ratio beside its bar."""
     limit = ""
     if bar.at_least is not None:
-        limit = f"at least {bar.at_least:g}"
+        limit = f"at least {bar.at_least:,g}"
     elif bar.at_most is not None:
         limit = f"at most {bar.at_most:g}"
     met = bar.met(value)
-    return [bar.words, f"{value:.2f}", limit, {True: "met", False: "not met", None: ""}[met], bar.name]
+    return [bar.words, figure(value), limit, {True: "met", False: "not met", None: ""}[met], bar.name]
 
 
 def ratio_rows(document: dict[str, Any]) -> list[Row]:
@@ -93,6 +101,32 @@ def ratio_rows(document: dict[str, Any]) -> list[Row]:
         elif bar.at_least is not None or bar.at_most is not None:
             limit = f"at least {bar.at_least:g}" if bar.at_least is not None else f"at most {bar.at_most:g}"
             rows.append([bar.words, "", limit, "not measured", bar.name])
+    return rows
+
+
+def study_rows() -> list[Row]:
+    """What the studies found, each beside its bar."""
+    return [[*judged(held.bar, value)[:4], f"`bench/{held.study}.json`"] for held, value in kept()]
+
+
+STEPS: Final = {
+    "loop": "uvloop: polling, reading from sockets, calling back",
+    "http": "reading the head and the body", "route": "which model and verb", "authenticate": "who asks",
+    "authorise": "may they, by policy, limits included", "decode": "JSON to numbers, held against the protocol",
+    "batch": "joining the requests that wait", "check": "input contract and input guard", "predict": "the model",
+    "document": "the answer as it is kept", "keys": "keys of data subjects", "records": "laying out the records",
+    "seal": "AES-GCM and the commitment", "leaf": "leaves of the log and their hashes", "tree": "the Merkle tree",
+    "sign": "the checkpoint of the batch", "append": "frames and checksums", "write": "writing", "sync": "syncing",
+    "hand over": "between the loop and the committing thread", "encode": "the answer as it is sent",
+    "send": "to the socket", "count": "drift counters and metrics",
+    "background": "publishing tiles, preparing segments, asking witnesses",
+}  # fmt: skip
+
+
+def step_rows(found: dict[str, Any]) -> list[Row]:
+    """Where the microseconds of an answer go."""
+    rows = [[name, STEPS[name], f"{us:.1f}"] for name, us in found["steps_us"].items() if us >= LEAST_US]
+    rows.append(["the worker as it is", "not timed step by step", f"{found['worker_cpu_us']:.1f}"])
     return rows
 
 
@@ -134,8 +168,13 @@ def markdown(heads: tuple[str, ...], rows: list[Row]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def generated(document: dict[str, Any]) -> str:
-    """What stands between the marks on the page."""
+def generated(document: dict[str, Any], steps: dict[str, Any] | None) -> str:
+    """What stands between the marks on the page.
+
+    Args:
+        document: `bench/results.json`.
+        steps: `bench/profile.json`, if there is one.
+    """
     machine, settings = document["machine"], document["settings"]
     errors = sum(run["errors"] for run in document["runs"])
     known = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
@@ -158,6 +197,21 @@ def generated(document: dict[str, Any]) -> str:
             [[*row[:4], f"`{row[4]}`"] for row in ratio_rows(document)],
         ),
     ]
+    studies = study_rows()
+    if studies:
+        parts += [
+            "## Studies and bars",
+            "Each study by itself (`make bench-studies`); when and on what is in its file.",
+            markdown(("what", "measured", "bar", "", "file"), studies),
+        ]
+    if steps is not None:
+        parts += [
+            "## Where the time goes",
+            f"Microseconds of processor time of one answer with one row at {steps['connections']} connections, "
+            f"{steps['subjects']} subjects (`make bench-steps`): functions are wrapped from outside and timed by lot, "
+            "and what the timing costs is taken off.",
+            markdown(("step", "what", "us"), step_rows(steps)),
+        ]
     if document["missing"]:
         left_out = "\n".join(f"- {NAMES[name]}: {why}" for name, why in sorted(document["missing"].items()))
         parts.append(f"Left out on this machine:\n\n{left_out}")
@@ -208,12 +262,19 @@ def plot(document: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
+def profile() -> dict[str, Any] | None:
+    """The steps that were measured last, if any."""
+    file = HERE / "profile.json"
+    found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+    return found
+
+
 def write_page(document: dict[str, Any]) -> None:
     """Put the results between the marks of the page, and draw the plot."""
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{generated(document)}\n\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{generated(document, profile())}\n\n{END}{after}")
     PLOT.write_text(plot(document))
 
 

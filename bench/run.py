@@ -63,11 +63,16 @@ class Case:
 
 @dataclass(slots=True)
 class Running:
-    """A server that is up."""
+    """A server that is up.
+
+    Attributes:
+        runtime: that the model runs on; all but one of ours use onnxruntime.
+    """
 
     name: str
     server: Gateway | Peer
     pid: int
+    runtime: str = "onnxruntime"
 
     def write_script(self, path: Path, case: Case, think_ms: tuple[int, int] | None) -> None:
         """The requests of a case."""
@@ -102,7 +107,7 @@ class Bench:
         keep: bool = True,
     ) -> Run:  # fmt: skip
         """One run of wrk."""
-        said = "-".join(map(str, (running.name, case.rows, case.new, case.binary, think_ms)))
+        said = "-".join(map(str, (running.name, running.runtime, case.rows, case.new, case.binary, think_ms)))
         script = self.folder / f"{said}.lua"
         if not script.exists():
             running.write_script(script, case, think_ms)
@@ -116,7 +121,7 @@ class Bench:
             "connections": connections, "requests_per_s": round(result.requests_per_s, 1),
             "p50_ms": round(result.p50_ms, 3), "p99_ms": round(result.p99_ms, 3), "errors": result.errors,
             "session": session, "encoding": "binary" if case.binary else "json",
-            "load": "half" if case.half else "full",
+            "load": "half" if case.half else "full", "runtime": running.runtime,
             "batch_scheduling": self.batch_scheduling and running.name in ("strongroom", "bare", "bare_direct"),
             "cpu_us_per_request": round(spent / max(1, result.requests), 1),
             "load_average": round(os.getloadavg()[0], 2),
@@ -237,6 +242,24 @@ def core(bench: Bench, gateway: Gateway, wanted: Sequence[str]) -> None:
             bench.half_load(ours, running["bare"])
 
 
+def native(bench: Bench, gateway: Gateway) -> None:
+    """A release that names native XGBoost as its runtime, beside bare granian with onnxruntime: many rows."""
+    bare = bench.peer("bare")
+    if bare is None:
+        return
+    with ExitStack() as stack:
+        child = stack.enter_context(gateway.serving())
+        gateway.check()
+        ours = Running("strongroom", gateway, child.pid, runtime="xgboost")
+        try:
+            limit = stack.enter_context(bench.up(bare))
+        except NotStartedError as error:
+            bench.note_missing("bare", str(error))
+            return
+        bench.alternate("native", [ours, limit], [Case(1000, 8)], bench.rounds)
+        bench.alternate("native binary", [ours, limit], [Case(1000, 8, binary=True)], bench.rounds)
+
+
 def framework(bench: Bench, gateway: Gateway, name: str) -> None:
     """One framework, with bare granian and ours before and after each of its runs."""
     peer, bare = bench.peer(name), Peer.make(
@@ -278,6 +301,13 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
         gateway = Gateway.make(bench.folder / "ours", bench.model, batch_scheduling=chosen.batch_scheduling)
         bench.start_ours(gateway, 1 if chosen.quick else 3)
         core(bench, gateway, chosen.peers)
+        if "bare" in chosen.peers:
+            forest = bench.folder / "model.ubj"
+            forest.write_bytes(workload.model("ubj"))
+            ours = Gateway.make(
+                bench.folder / "native", forest, batch_scheduling=chosen.batch_scheduling, runtime="xgboost"
+            )
+            native(bench, ours)
         for peer in chosen.peers:
             if peer in CORE:
                 continue

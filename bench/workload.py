@@ -32,8 +32,8 @@ def cases(rows: int, seed: int) -> NDArray[np.float32]:
     return matrix.astype(np.float32).round(3)
 
 
-def train() -> bytes:
-    """An XGBoost classifier on made-up applicants, converted to ONNX; one thread and a fixed seed, so it repeats."""
+def train() -> dict[str, bytes]:
+    """An XGBoost classifier on made-up applicants, one thread and a fixed seed, so it repeats; as ONNX and natively."""
     import xgboost
     from onnxmltools import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
@@ -49,18 +49,23 @@ def train() -> bytes:
     )  # fmt: skip
     classifier.fit(matrix, defaulted.astype(int))
     made = convert_xgboost(classifier, initial_types=[("x", FloatTensorType([None, FEATURES]))], target_opset=15)
-    return bytes(made.SerializeToString())
+    return {"onnx": bytes(made.SerializeToString()), "ubj": bytes(classifier.get_booster().save_raw("ubj"))}
 
 
-def model() -> bytes:
-    """The model, trained once and kept under `bench/.cache`."""
+def model(form: str = "onnx") -> bytes:
+    """The model, trained once and kept under `bench/.cache`.
+
+    Args:
+        form: `onnx`, or `ubj` for the same trees as XGBoost's own file.
+    """
     about = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    kept = CACHE / f"model-{about}.onnx"
+    kept = CACHE / f"model-{about}.{form}"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
-        beside = kept.with_suffix(".part")
-        beside.write_bytes(train())
-        beside.replace(kept)
+        for made, data in train().items():
+            beside = kept.with_suffix(".part")
+            beside.write_bytes(data)
+            beside.replace(kept.with_suffix(f".{made}"))
     return kept.read_bytes()
 
 
@@ -93,7 +98,7 @@ def v2_json(matrix: NDArray[np.float32], subjects: list[str] | None, name: str =
     return short_floats(asked)
 
 
-def v2_binary(matrix: NDArray[np.float32], subjects: list[str]) -> tuple[bytes, int]:
+def v2_binary(matrix: NDArray[np.float32], subjects: list[str], name: str = "x") -> tuple[bytes, int]:
     """A V2 request with binary tensors, and the length of its JSON part."""
     raw = matrix.astype("<f4").tobytes()
     names = b"".join(struct.pack("<I", len(name)) + name.encode() for name in subjects)
@@ -102,7 +107,7 @@ def v2_binary(matrix: NDArray[np.float32], subjects: list[str]) -> tuple[bytes, 
         {
             "inputs": [
                 {
-                    "name": "x", "shape": [rows, FEATURES], "datatype": "FP32",
+                    "name": name, "shape": [rows, FEATURES], "datatype": "FP32",
                     "parameters": {"binary_data_size": len(raw)},
                 },
                 {

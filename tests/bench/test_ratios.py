@@ -84,5 +84,19 @@ def test_every_bar_of_the_issue_is_there() -> None:
         "bare_1row_64conn_known": 1.0, "bare_direct_1row_64conn_known": 0.5, "bare_1row_64conn_new": 0.8,
         "fastapi_1row_64conn": 4.0, "best_framework_1row_64conn": 9.0, "fastapi_1row_8conn": 1.2,
         "half_load_p99_minus_bare_ms": 3.0, "bare_json_1000row": 0.8, "binary_vs_bare_json_1000row": 0.9,
+        "native_vs_bare_json_1000row": 1.3,
         "start_to_verified_s": 1.5, "worker_memory_mib": 200.0,
+    }  # fmt: skip
+
+
+def test_native_xgboost_is_held_against_the_json_of_bare_and_never_mixed_with_the_other_runtime() -> None:
+    runs = [
+        run("strongroom", 10.0, rows=1000, connections=8), run("bare", 20.0, rows=1000, connections=8),
+        run("strongroom", 18.0, "native", rows=1000, connections=8, runtime="xgboost"),
+        run("bare", 20.0, "native", rows=1000, connections=8),
+        run("strongroom", 26.0, "native binary", rows=1000, connections=8, runtime="xgboost", encoding="binary"),
+        run("bare", 20.0, "native binary", rows=1000, connections=8),
+    ]  # fmt: skip
+    assert ratios(runs, {}, {}) == {
+        "bare_json_1000row": 0.5, "native_json_1000row": 0.9, "native_vs_bare_json_1000row": 1.3,
     }  # fmt: skip

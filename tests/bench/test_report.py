@@ -48,7 +48,8 @@ def test_the_tables_print() -> None:
 
 
 def test_the_generated_part_names_what_was_left_out_and_every_setting() -> None:
-    text = report.generated(document())
+    text = report.generated(document(), None)
+    assert "Where the time goes" not in text
     assert "- Ray Serve: it does not install here" in text
     assert "SCHED_BATCH for ours and the bare servers alike; 0 errors" in text
     assert "| Strongroom, all controls on |  | 1,000 (2.0) |  |  | 1.60 | 150 |" in text
@@ -69,7 +70,7 @@ def test_the_page_and_the_plot_are_those_of_the_results() -> None:
     found = json.loads((HERE / "results.json").read_text())
     text = report.PAGE.read_text()
     kept = text.partition(report.BEGIN)[2].partition(report.END)[0].strip()
-    assert kept == report.generated(found), "run python -m bench.report"
+    assert kept == report.generated(found, report.profile()), "run python -m bench.report"
     assert report.PLOT.read_text() == report.plot(found), "run python -m bench.report"
 
 
@@ -85,3 +86,14 @@ def test_the_results_have_the_form_that_is_promised() -> None:
         for name in ("requests_per_s", "p50_ms", "p99_ms"):
             assert one[name] >= 0
     assert found["ratios"] == ratios(found["runs"], found["start_s"], found["memory"])
+
+
+def test_the_steps_stand_on_the_page_with_their_words() -> None:
+    steps = {
+        "connections": 64, "subjects": "known", "worker_cpu_us": 77.0,
+        "steps_us": {"loop": 12.34, "sync": 3.0, "count": 0.01},
+    }  # fmt: skip
+    text = report.generated(document(), steps)
+    assert "| loop | uvloop: polling, reading from sockets, calling back | 12.3 |" in text
+    assert "| count |" not in text
+    assert "| the worker as it is | not timed step by step | 77.0 |" in text
