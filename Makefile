@@ -81,9 +81,10 @@ bench-steps: setup ## where the time of an answer goes: microseconds by step
 bench-scaling: setup ## does an answer cost the same with 200 models, 5,000 policies, 100,000 principals, 50 million entries?
 	$(BIN)/python -m bench.scaling
 
-STUDIES ?= ledger scaling overload explain runtimes parquet halt battery
+STUDIES ?= ledger scaling overload explain runtimes parquet halt battery plan
 bench-studies: setup ## the ledger, scaling, overload, reason codes, runtimes, files and halts, each by itself
 	@for study in $(STUDIES); do if [ -f bench/$$study.py ]; then echo "== $$study"; $(BIN)/python -m bench.$$study || exit 1; fi; done
+	$(BIN)/python -m bench.report
 
 bench-lock: setup ## resolve the pins of the others' environments anew
 	$(BIN)/python -m bench.environments lock

@@ -130,6 +130,9 @@ class LossyFile:
     def size(self) -> int:
         return len(self._inode.live)
 
+    def uncache(self) -> None:
+        """Memory is no part of this model."""
+
     def close(self) -> None:
         if isinstance(self._inode, LockInode):
             self._inode.held = False

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from strongroom.adapters.disk import OsDisk, OsFile
 from strongroom.adapters.memory_tiles import MemoryTiles
 from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.shard_reader import ShardReader
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.publication import TileStore
 from strongroom.wiring.gateway import WorkerParts
@@ -163,3 +165,44 @@ def test_a_worker_publishes_while_it_makes_a_segment() -> None:
     for thread in parts._threads:
         thread.join(60)
     assert stop.is_set()
+
+
+class Remembering(OsDisk):
+    """Notes which files gave their memory back, and which are open."""
+
+    def __init__(self) -> None:
+        self.given_back: list[str] = []
+        self.open_files: set[str] = set()
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> OsFile:
+        noting, name = self, path.name
+
+        class Noted(OsFile):
+            def uncache(self) -> None:
+                noting.given_back.append(name)
+                super().uncache()
+
+            def close(self) -> None:
+                noting.open_files.discard(name)
+                super().close()
+
+        file = super().open(path, create=create, write=write)
+        self.open_files.add(name)
+        return Noted(file._descriptor)
+
+
+def test_full_segments_give_their_memory_back_and_are_still_read(tmp_path: Path) -> None:
+    disk = Remembering()
+    shard = FileShard.create(tmp_path / "log", ORIGIN, KEY, disk=disk, segment_bytes=8 * 1024)
+    made = records(0, 30)
+    for record in made:
+        shard.append([record])
+    segments = sorted(path.name for path in (tmp_path / "log" / "segments").glob("0*.seg"))
+    assert len(segments) > 2
+    shard.prepare()
+    assert disk.given_back == segments[:-1]
+    assert not disk.open_files & set(segments[:-1])
+    shard.publish()
+    reader = ShardReader(tmp_path / "log", KEY.verifier)
+    assert [reader.get(number).payload for number in range(30)] == [one.payload for one in made]
+    shard.close()

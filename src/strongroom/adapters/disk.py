@@ -29,6 +29,9 @@ class File(Protocol):
 
     def size(self) -> int: ...
 
+    def uncache(self) -> None:
+        """Give back the memory that holds what was synced; it is read from the disk again where it is wanted."""
+
     def close(self) -> None: ...
 
 
@@ -81,6 +84,9 @@ class OsFile:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def uncache(self) -> None:
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         if self._descriptor >= 0:

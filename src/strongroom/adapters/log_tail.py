@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class LogTail:
         self._failed = False
         self._closed = False
         self._waited_for = False  # a batch waits for the next segment
+        self._left: list[File] = []  # full segments
         self._at: _Position | None = None
 
     def begin(self) -> None:
@@ -140,6 +142,7 @@ class LogTail:
         """Let the files go. A preparation under way ends at its next piece, and none begins any more."""
         self._closed = True
         with self._prepare_lock:
+            self._leave()
             if self._at is not None:
                 self._at.file.close()
                 self._at = None
@@ -170,13 +173,14 @@ class LogTail:
                     f"no next segment for `{self._origin}`: {error.strerror}; end this process"
                 ) from error
             raise
-        at.file.close()
+        self._left.append(at.file)
         self._at = _Position(file, first, self._segment_bytes, 0)
         return self._at
 
     def _prepare(self, between: Callable[[], None] | None = None) -> None:
         """Make `next.seg`: reserved, zeroed and synced, so that a later write of it allocates nothing."""
         with self._prepare_lock:
+            self._leave()
             folder = self._folder
             if self._closed or self._disk.exists(folder / _NEXT):
                 return
@@ -203,3 +207,11 @@ class LogTail:
             file.close()
             self._disk.rename(unready, folder / _NEXT)
             self._disk.sync_folder(folder)
+
+    def _leave(self) -> None:
+        """Full segments are hardly read again: the next one takes the memory that cached them, which is at hand."""
+        while self._left:
+            file = self._left.pop()
+            with suppress(OSError):
+                file.uncache()
+            file.close()
