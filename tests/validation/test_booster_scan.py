@@ -13,10 +13,12 @@ import pytest
 import xgboost
 
 from strongroom.encoding import canonical, parse_as
+from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import InputContract, OutputContract
 from strongroom.validation.jobs import scan as job
 from strongroom.validation.scans import booster_scan
 from strongroom.validation.scans.scan import BOOSTER_RULES, BoosterFacts, ScanResult, verdict_of
+from strongroom.validation.trees import forests
 from tests.validation import packages
 
 INPUTS: InputContract = msgspec.structs.replace(packages.contract().input, tensor="input")
@@ -60,7 +62,7 @@ def test_a_sound_model_gives_facts() -> None:
         ({"objective": "reg:squarederror"}, "xgboost-objective"),
         ({"objective": "binary:hinge"}, "xgboost-objective"),
         ({"objective": "multi:softprob", "num_class": 3}, "xgboost-classes"),
-        ({"booster": "dart"}, "xgboost-load"),
+        ({"booster": "dart", "rate_drop": 0.9}, "xgboost-load"),  # or `xgboost-booster`, from XGBoost 3.4 on
         ({"booster": "gblinear"}, "xgboost-load"),
         ({"names": ("late", "age", "limit")}, "xgboost-features"),
     ],
@@ -70,6 +72,21 @@ def test_models_of_another_kind_are_refused(parameters: dict[str, Any], rule: st
     assert found
     if rule != "xgboost-load":
         assert rule in found
+
+
+def test_trees_that_are_weighted_are_refused() -> None:
+    document = json.loads(bytes(BOOSTER.save_raw("json")))
+    model = document["learner"]["gradient_booster"]["model"]
+    for weights, refused in (([1.0] * 4, False), ([1.0, 1.0, 0.5, 1.0], True), ([float("nan")] * 4, True)):
+        model["weight_drop"] = weights
+        found: set[str] = set()
+        booster_scan.read_forest(document, BOOSTER_RULES, INPUTS, lambda rule, _, found=found: found.add(rule))
+        assert ("xgboost-booster" in found) is refused
+        if refused:
+            with pytest.raises(InvalidInputError, match="count alike"):
+                forests._of_document(document)
+        else:
+            assert len(forests._of_document(document).trees) == 4
 
 
 @pytest.mark.parametrize("limit", ["model_bytes", "trees", "nodes", "depth"])

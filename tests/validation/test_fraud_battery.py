@@ -167,7 +167,7 @@ def test_a_group_whose_genuine_payments_are_stopped_is_found_and_the_model_never
     assert order.silent
     unfair = result(found, "fairness.false-alarms")
     assert (unfair.details[0].value, unfair.verdict) == ("b", "amber")
-    assert float(unfair.figure or 0) > 10
+    assert float(unfair.figure or 0) > 5  # the bound is 1.25; the size follows the version of the library that trained
     assert result(found, "fairness.air").verdict == "pass", "nearly all are let pass: this ratio sees nothing"
     assert result(found, "fairness.proxies").figure is not None
     assert result(found, "fairness.air").n < result(found, "fairness.false-alarms").n == len(rows)

@@ -80,6 +80,9 @@ def read_forest(document: Any, rules: BoosterRules, inputs: InputContract, refus
         refuse("xgboost-features", "the model's feature names are not those of the contract, in its order")
     if learner["attributes"]:
         refuse("xgboost-attributes", "the model carries attributes of its own; remove them before packaging")
+    # dropout: XGBoost 3.4 writes such a model as `gbtree` too, with a weight for each tree
+    if any(weight != 1 for weight in booster["model"].get("weight_drop", ())):
+        refuse("xgboost-booster", "the model weighs its trees (dropout); train it without")
     trees = booster["model"]["trees"]
     if not 0 < len(trees) <= rules.trees or any(int(tree["id"]) != i for i, tree in enumerate(trees)):
         refuse("xgboost-trees", f"a model has 1 to {rules.trees} trees, in order")

@@ -109,10 +109,16 @@ def _not(what: str) -> InvalidInputError:
 
 
 def _read_booster(model: bytes) -> Forest:
-    document = msgspec.json.decode(open_booster(model).saved("json"))
+    return _of_document(msgspec.json.decode(open_booster(model).saved("json")))
+
+
+def _of_document(document: Any) -> Forest:
     learner = document["learner"]
     if learner["objective"]["name"] not in OBJECTIVES or learner["gradient_booster"]["name"] != "gbtree":
         raise _not("a classifier of boosted trees")
+    # with a weight for each tree (dropout, as XGBoost 3.4 writes it) the leaves alone are not the model
+    if any(weight != 1 for weight in learner["gradient_booster"]["model"].get("weight_drop", ())):
+        raise _not("a forest whose trees count alike")
     trees = []
     for tree in learner["gradient_booster"]["model"]["trees"]:
         left = np.array(tree["left_children"], np.int32)
