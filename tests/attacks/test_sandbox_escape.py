@@ -35,6 +35,7 @@ def test_what_a_job_sees(walled: Server) -> None:
     assert set(seen["environment"]) <= {
         "LANG",
         "LC_CTYPE",
+        "PYTHONHASHSEED",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",

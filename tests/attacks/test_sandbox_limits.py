@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from strongroom.adapters import sandbox_linux
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.errors import UnavailableError
 from strongroom.validation.ports import Job
@@ -309,3 +311,19 @@ def test_the_attacks_do_succeed_where_nothing_stops_them(tmp_path: Path) -> None
         {"attack": "listing", "path": str(tmp_path)},
     ):
         assert json.loads(attack.run({}, parameters)["outcome.json"]) == "escaped", parameters
+
+
+def test_the_child_starts_with_our_variables_alone_and_one_seed_of_hashes() -> None:
+    """What converters write in the order of a set is the same each time; nothing else of the caller's gets in."""
+    told = "import os, sys; print(hash('a set'), sorted(os.environ), [*sys.flags], sys.path)"
+    words = [sys.executable, *sandbox_linux._PYTHON, told]
+    once, again = (
+        subprocess.run(
+            words, env=sandbox_linux._ENVIRONMENT, cwd="/", capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    assert once == again
+    assert not [name for name in sandbox_linux._ENVIRONMENT if name.startswith("PYTHON") and name != "PYTHONHASHSEED"]
+    assert {"-P", "-s", "-S"} <= set(sandbox_linux._PYTHON)
+    assert "site-packages" not in once

@@ -211,6 +211,7 @@ def test_a_hardened_package_replaces_it_and_the_report_shows_before_and_after(ba
     assert "declares no monotone feature" in asked["message"]
     assert bank.refused(None, "harden", package, package, "--band", "0.02")["error"] == "conflict"
     assert (package / "model.toml").read_text() == told
+    (bank.folder / "work" / "hard").mkdir()
     made = bank.run(None, "harden", package, hard, "--band", "0.02")
     assert made["measures"] == ["band"]
     assert made["before_and_after"]

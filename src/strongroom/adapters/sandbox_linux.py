@@ -25,15 +25,18 @@ from strongroom.validation.ports import JOB_PREFIXES, Job, JobResult
 
 _HEADER_LIMIT = 1024 * 1024
 _CHUNK = 1024 * 1024
-# -I: no variables, no user site, no current folder; -S: no site, so no .pth file runs; -B: writes no bytecode
-_PYTHON = ("-I", "-S", "-B", "-c")
+# -P, -s: no current folder, no user site; -S: no site, so no .pth file runs; -B: writes no bytecode. Not -I, which
+# would ignore the seed of hashes too: of variables there are none but those below
+_PYTHON = ("-P", "-s", "-S", "-B", "-c")
 # the child is a package of its own there, so that the rest of strongroom is first imported behind the walls
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); from sandbox_child import supervisor; "
     "sys.path.pop(0); supervisor.main(int(sys.argv[2]))"
 )
-# one thread a library: the same bits everywhere, and no pool reserves address space
+# One thread a library: the same bits everywhere, and no pool reserves address space. One seed of hashes: converters
+# write some nodes in the order of a set, and the same model should come out as the same bytes.
 _ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
