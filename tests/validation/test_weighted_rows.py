@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.registry.contract import CutOff
@@ -63,7 +63,7 @@ def answers(old: Scored, new: Scored) -> dict[str, documents.TestResult]:
     found = [*fraud.discrimination_tests(new, TERMS, 0.95)[0], *fraud.cost_tests(old, new, ABOUT, TERMS)[0]]
     found += [*fraud.time_tests(new, ABOUT, TERMS, 0.95)[0], *fraud.data_tests(old, new)]
     found += every_kind.stability_tests(old, new, ABOUT, RULES)[0]
-    found += [test for test in every_kind.data_tests(old, new, ABOUT) if test.rule == "data.contract"]
+    found += [test for test in every_kind.data_tests(new, ABOUT) if test.rule == "data.contract"]
     return {test.rule: test for test in found}
 
 
@@ -84,6 +84,7 @@ def test_every_figure_is_that_of_repeated_rows(seed: int, n: int) -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 500.0))
+@example(478, 1.01)  # an edge that lies on a value: rounding must not move it
 @settings(max_examples=8, deadline=None)
 def test_weights_have_no_unit(seed: int, factor: float) -> None:
     old, new = drawn(seed, 80), drawn(seed + 1, 80)
@@ -147,25 +148,24 @@ def test_the_weighted_area_is_that_of_repeated_rows_and_of_scikit_learn(seed: in
 
 
 def test_intervals_of_weighted_rows_are_as_wide_as_their_spread_over_samples() -> None:
-    random, areas, errors, precisions, held = np.random.default_rng(2), [], [], [], 0
+    random, areas, errors, plain, held = np.random.default_rng(2), [], [], [], 0
     outcome = np.repeat([1, 0], [60, 400])
     big = np.repeat([1, 0], [20_000, 150_000])
     true = evaluable(detection.average_precision(big, random.normal(size=big.size) + 1.5 * big)).value
-    for _ in range(300):
+    for _ in range(200):
         score = random.normal(size=outcome.size) + 1.5 * outcome
         # rows that were drawn more often, by something that says nothing of the score
         weight = random.choice([1.0, 9.0], outcome.size)
         found = evaluable(discrimination.auc(outcome, score, weight))
         areas.append(found.auc)
         errors.append(found.variance or 0.0)
+        plain.append(evaluable(discrimination.auc(outcome, score)).variance or 0.0)
         area = evaluable(detection.average_precision(outcome, score, weight))
         low, high = evaluable(area.interval(0.95))
-        precisions.append(area.value)
         held += low <= true <= high
-    assert np.sqrt(np.mean(errors)) == pytest.approx(np.std(areas), rel=0.12)
-    assert 0.88 <= held / 300 <= 1.0
-    plain = evaluable(discrimination.auc(outcome, score))
-    assert (found.variance or 0.0) > 1.2 * (plain.variance or 1.0)
+    assert np.sqrt(np.mean(errors)) == pytest.approx(np.std(areas), rel=0.15)
+    assert 0.88 <= held / 200 <= 1.0
+    assert np.mean(errors) > 1.2 * np.mean(plain), "rows that weigh more do not say more"
 
 
 def test_the_number_of_rows_that_weights_leave() -> None:

@@ -83,16 +83,16 @@ def height_tests(
     if isinstance(whole, NotEvaluable):
         found = [answer("calibration.t-test", whole, "", basis, suffix=parameter)]
     else:
-        before = float(development.outcome.mean())
+        before = _learnt(development)
+        then = "" if before is None else f"; in development {before:.3f} was realised"
         sentence = (
-            f"Realised {name} is {float(came.mean()):.3f} on average, estimated {float(told.mean()):.3f}; in "
-            f"development {before:.3f} was realised. A small p says that estimates were "
-            f"{'off' if parameter == 'elbe' else 'too low'} by more than chance."
+            f"Realised {name} is {float(came.mean()):.3f} on average, estimated {float(told.mean()):.3f}{then}. A "
+            f"small p says that estimates were {'off' if parameter == 'elbe' else 'too low'} by more than chance."
         )
         details: list[tuple[str, float | int | str]] = [
             ("mean difference", whole.mean_difference), ("lower end", whole.interval[0]),
             ("upper end", whole.interval[1]), ("T", whole.statistic), ("degrees of freedom", whole.n - 1),
-            ("realised mean in development", before),
+            *(() if before is None else (("realised mean in development", before),)),
         ]  # fmt: skip
         p = p_value_of(whole, parameter)
         found = [answer("calibration.t-test", p, sentence, basis, suffix=parameter, details=details)]
@@ -118,7 +118,7 @@ def height_tests(
     return (
         [*found, _downturn(validation, contract)],
         (_means(development, validation, name), _bucket_table(parts, parameter, name, level)),
-        (_bucket_chart(parts, name, level, float(development.outcome.mean())), _histogram(came, told, name)),
+        (_bucket_chart(parts, name, level, _learnt(development)), _histogram(came, told, name)),
     )
 
 
@@ -187,7 +187,8 @@ def means_table(
         heads += [("Realised by exposure", unit), ("Estimated by exposure", unit)]
 
     def mean(values: Floats, weight: Floats | None = None) -> str | None:
-        return decimal(float(np.average(values, weights=weight))) if np.isfinite(values).all() else None
+        there = values.size > 0 and bool(np.isfinite(values).all())
+        return decimal(float(np.average(values, weights=weight))) if there else None
 
     rows = []
     for role, came, told, weight in samples:
@@ -201,6 +202,11 @@ def means_table(
         columns=tuple(Column(name=head, unit=of) for head, of in heads),
         rows=tuple(rows),
     )
+
+
+def _learnt(development: Scored) -> float | None:
+    """Mean outcome that the model learnt from; None without a row."""
+    return float(development.outcome.mean()) if development.outcome.size else None
 
 
 def _means(development: Scored, validation: Scored, name: str) -> Table:
@@ -256,7 +262,7 @@ def _bucket_table(parts: Sequence[losses.Bucket], parameter: str, name: str, lev
     )
 
 
-def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float, before: float) -> Chart:
+def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float, before: float | None) -> Chart:
     filled = [(i, b) for i, b in enumerate(parts, 1) if b.estimated is not None and b.realised is not None]
     came, low, high = [], [], []
     for number, part in filled:
@@ -282,9 +288,12 @@ def _bucket_chart(parts: Sequence[losses.Bucket], name: str, level: float, befor
                 low=tuple(low), high=tuple(high),
             ),
             Series(name="estimated", form="points", style="pd", points=told),
-            Series(
-                name="realised in development", form="line", style="chance",
-                points=tuple((decimal(x), decimal(before)) for x in (1.0, float(len(parts)))),
+            *(
+                Series(
+                    name="realised in development", form="line", style="chance",
+                    points=tuple((decimal(x), decimal(shown)) for x in (1.0, float(len(parts)))),
+                )
+                for shown in (before,) if shown is not None
             ),
         ),
     )  # fmt: skip

@@ -61,9 +61,18 @@ def quantile_edges(values: npt.ArrayLike, bins: int, weight: npt.ArrayLike | Non
     data, w = data[there], None if weight is None else np.asarray(weight, dtype=np.float64)[there]
     if data.size == 0:
         return np.empty(0)
-    edges = np.unique(np.quantile(data, np.arange(1, bins) / bins, method="inverted_cdf", weights=w))
+    shares = np.arange(1, bins) / bins
+    edges = np.unique(np.quantile(data, shares, method="inverted_cdf") if w is None else _weighed(data, w, shares))
     kept: Floats = edges[edges < data.max()]
     return kept
+
+
+def _weighed(data: Floats, weight: Floats, shares: Floats) -> Floats:
+    """The smallest value up to which each share of the weight lies; rounding of a sum moves none to its neighbour."""
+    order = np.argsort(data, kind="stable")
+    sums = np.cumsum(weight[order])
+    found: Floats = data[order][np.searchsorted(sums, shares * sums[-1] * (1.0 - 1e-12), side="left")]
+    return found
 
 
 def count_bins(values: npt.ArrayLike, edges: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], int]:
