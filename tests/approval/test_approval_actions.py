@@ -151,8 +151,9 @@ def test_new_terms_drop_old_signatures(room: ControlRoom) -> None:
     room.proposed(made)
     old = room.signed(made, "abel")
     room.proposed(made, min_gateway="0.1")
-    with pytest.raises(EvidenceError, match="release document"):
+    with pytest.raises(ConflictError, match=r"other terms .* wait by now") as refused:
         actions.approve(room.office, room.who("abel"), room.at, ref=made.ref, signed=old, means=room.means)
+    assert refused.value.entry is not None
 
 
 def test_terms_wider_than_the_contract(room: ControlRoom) -> None:

@@ -26,7 +26,7 @@ from strongroom.registry.packages import read_package
 from strongroom.registry.samples import sign_sample
 from strongroom.sealing.model_signature import sign_model
 from strongroom.validation.batteries.artifact import open_session
-from strongroom.validation.scans.scanning import scan
+from strongroom.validation.scans import scanning
 from strongroom.vocabulary import PersonId
 from tests.registry.room import AT, LATER, SIGNERS, RoleRules, principal, register
 
@@ -54,16 +54,11 @@ def main(folder: Path, leak: str) -> None:
         door, principal("vera"), LATER, ref=ref, files=sample, envelope=envelope, people=people, vault=vault,
         data_key=b"e" * 32,
     )  # fmt: skip
-    scan(
-        door,
-        principal("ann"),
-        LATER,
-        ref=ref,
-        people=people,
-        vault=vault,
-        sandbox=LinuxSandbox(),
-        signer=SIGNERS["olga"],
-        policy=POLICY.read_bytes(),
+    ann, policy = principal("ann"), POLICY.read_bytes()
+    prepared = scanning.prepare(door, ann, LATER, ref=ref, people=people, vault=vault, policy=policy)
+    found = scanning.work(prepared, LinuxSandbox(), LATER)
+    scanning.enter(
+        door, ann, LATER, prepared=prepared, predicate=found, vault=vault, signer=SIGNERS["olga"], policy=policy
     )
     model, _ = open_version(version, people=people, vault=vault)
     open_sample(version, vault=vault)

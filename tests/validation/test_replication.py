@@ -34,11 +34,11 @@ from strongroom.validation.jobs.replicate import _loaded, _Source
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.ports import Job, JobResult
 from strongroom.validation.statistics.tables import read_table
-from strongroom.validation.workshop.replicating import replicate
+from strongroom.validation.workshop import replicating
 from strongroom.validation.workshop.replication import Compared, ReplicationPredicate, replicate_training
-from strongroom.vocabulary import digest_of
+from strongroom.vocabulary import digest_of, micros
 from tests.registry.models import FEATURES, contract, frame
-from tests.validation.test_scan_verb import ANN, AT, PEOPLE, SERVICE, house
+from tests.validation.test_scan_verb import ANN, AT, LATER, PEOPLE, SERVICE, house
 
 SCRIPT = """
 import numpy as np
@@ -319,9 +319,9 @@ def test_the_verb_signs_the_outcome_and_puts_it_on_the_shelf() -> None:
     home = house("logistic")
 
     def again() -> Any:
-        return replicate(
-            home.door, ANN, AT, ref=home.ref, people=PEOPLE, vault=home.vault, sandbox=Here(), signer=SERVICE
-        )
+        prepared = replicating.prepare(home.door, ANN, AT, ref=home.ref, people=PEOPLE, vault=home.vault)
+        found = replicating.work(prepared, Here(), AT)
+        return replicating.enter(home.door, ANN, LATER, ref=home.ref, predicate=found, vault=home.vault, signer=SERVICE)
 
     with pytest.raises(ConflictError, match="strongroom scan"):
         again()
@@ -333,7 +333,7 @@ def test_the_verb_signs_the_outcome_and_puts_it_on_the_shelf() -> None:
     opened = open_envelope(home.vault.blobs.get(done.statement), {SERVICE.public.key_id: SERVICE.public})
     ref, said = read_statement(opened.payload, REPLICATION, ReplicationPredicate)
     assert (ref, said) == (home.ref, done.predicate)
-    assert said.outcome == "not-evaluable"
+    assert (said.outcome, said.at_us) == ("not-evaluable", micros(LATER))
     home.desk.books.versions.save(after.advanced("rejected"))
     with pytest.raises(ConflictError, match="rejected"):
         again()

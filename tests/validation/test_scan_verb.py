@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import onnx
@@ -28,12 +28,14 @@ from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import SCAN, read_statement
 from strongroom.validation.ports import Job, JobResult
+from strongroom.validation.scans import scanning
 from strongroom.validation.scans.scan import ScanPredicate
-from strongroom.validation.scans.scanning import Scanned, scan
+from strongroom.validation.scans.scanning import Scanned
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from tests.validation.worked import POLICY, package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
+LATER = AT + timedelta(minutes=7)
 AUTHOR, SERVICE = EcSigner.from_scalar(11), EcSigner.from_scalar(12)
 ANN = Principal(PersonId("ann"), "Person", frozenset({"author"}))
 PEOPLE = PeopleRegister(
@@ -67,10 +69,14 @@ class House:
     ref: ModelRef
 
     def scan(self, sandbox: Any = None, policy: bytes = POLICY.read_bytes()) -> Scanned:
-        return scan(
-            self.door, ANN, AT, ref=self.ref, people=PEOPLE, vault=self.vault, sandbox=sandbox or LinuxSandbox(),
-            signer=SERVICE, policy=policy,
-        )  # fmt: skip
+        prepared = scanning.prepare(self.door, ANN, AT, ref=self.ref, people=PEOPLE, vault=self.vault, policy=policy)
+        found = scanning.work(prepared, sandbox or LinuxSandbox(), AT)
+        return self.enter(prepared, found, policy)
+
+    def enter(self, prepared: scanning.Prepared, found: ScanPredicate, policy: bytes = POLICY.read_bytes()) -> Scanned:
+        return scanning.enter(
+            self.door, ANN, LATER, prepared=prepared, predicate=found, vault=self.vault, signer=SERVICE, policy=policy
+        )
 
     @property
     def state(self) -> str:
@@ -114,7 +120,7 @@ def test_a_real_model_passes_in_the_real_sandbox(kind: str) -> None:
     assert (version.state, version.evidence["scan"]) == ("scanned", done.evidence)
     predicate = home.predicate(done.evidence)
     assert predicate == done.predicate
-    assert (predicate.verdict, predicate.isolation, predicate.at_us) == ("pass", "linux-namespaces", micros(AT))
+    assert (predicate.verdict, predicate.isolation, predicate.at_us) == ("pass", "linux-namespaces", micros(LATER))
     assert predicate.result.model is not None
     assert predicate.result.model.nodes > 0
     assert {file.role for file in predicate.files} == {

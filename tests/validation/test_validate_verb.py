@@ -29,14 +29,16 @@ from strongroom.sealing.dsse import open_envelope
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import VALIDATION, read_statement
+from strongroom.validation import validating
 from strongroom.validation.ports import Job, JobResult, Sandbox
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, ValidationPredicate
-from strongroom.validation.validating import Validated, validate
+from strongroom.validation.validating import Prepared, Validated, Worked
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from tests.validation.worked import package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
+VAL = Principal(PersonId("val"), "Person", frozenset({"validator"}))
 ISA = "x86_64-avx2"
 KEYS = {name: EcSigner.from_scalar(100 + i) for i, name in enumerate(("ann", "val", "validation-service"))}
 PEOPLE = PeopleRegister(
@@ -81,10 +83,20 @@ class House:
     ref: ModelRef
 
     def validate(self, sandbox: Sandbox, at: datetime = AT, policy: bytes | None = None) -> Validated:
-        return validate(
-            self.door, Principal(PersonId("val"), "Person", frozenset({"validator"})), at, ref=self.ref,
-            people=PEOPLE, vault=self.vault, sandbox=sandbox, signer=KEYS["validation-service"],
-            policy=policy or package("xgboost").inputs["policy.json"], isa=ISA,
+        policy = policy or package("xgboost").inputs["policy.json"]
+        prepared = self.prepare(at, policy)
+        return self.enter(prepared, validating.work(prepared, sandbox=sandbox, isa=ISA), at, policy)
+
+    def prepare(self, at: datetime = AT, policy: bytes | None = None) -> Prepared:
+        return validating.prepare(
+            self.door, VAL, at, ref=self.ref, people=PEOPLE, vault=self.vault,
+            policy=policy or package("xgboost").inputs["policy.json"],
+        )  # fmt: skip
+
+    def enter(self, prepared: Prepared, worked: Worked, at: datetime = AT, policy: bytes | None = None) -> Validated:
+        return validating.enter(
+            self.door, VAL, at, prepared=prepared, worked=worked, vault=self.vault, signer=KEYS["validation-service"],
+            policy=policy or prepared.policy,
         )  # fmt: skip
 
 

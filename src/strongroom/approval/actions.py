@@ -213,13 +213,20 @@ def approve(
         EvidenceError: the decision is about anything else than what is proposed.
         NotAuthenticatedError, TamperedError: the signatures.
         NotPermittedError: the policies, or someone else's signature.
-        ConflictError: it is not the approval's turn.
+        ConflictError: it is not the approval's turn, or other terms wait than those that were signed.
     """
     with door.open(Act(by, "approve", _model(ref), at)) as books:
         version, case = books.versions.get(ref), books.cases.of_model(ref)
         draft, release = proposed(ref, means)
         register = means.register
         decision, voice = _decision(signed.envelope, ref, by, register)
+        if decision.decision == "approve" and decision.tuf_draft != draft.digest:
+            # somebody else was let into the room while the approver read
+            raise ConflictError(
+                f"other terms of {ref} wait by now than those that were read and signed; read them with "
+                "`strongroom approve`",
+                rule="changed",
+            )
         check_decision(decision, voice, release, draft, micros(at))
         if decision.decision != "approve" or signed.draft_signature is None or signed.key_id != voice.key:
             raise EvidenceError("an approval says so, and comes with the same key's signature over the metadata")

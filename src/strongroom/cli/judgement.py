@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -117,8 +118,11 @@ def approve(
         ref = find_version(desk.room, model).ref
         checked = judging.check_papers(desk, ref)
         summary = checked.summary()
-        ask_to_sign(summary.splitlines(), yes, as_json)
-        case = judging.approve(desk, ref, condition or [], checked)
+        # reading takes as long as it takes, and nobody waits for it
+        with nullcontext() if yes else desk.room.apart():
+            ask_to_sign(summary.splitlines(), yes, as_json)
+            signed = judging.sign_shown(desk, checked, condition or [])
+        case = judging.approve(desk, ref, signed=signed)
     tell(
         as_json,
         {"case": case.id, "state": case.state, "approvers": list(case.approvers), "signed": summary},

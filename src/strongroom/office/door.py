@@ -110,6 +110,27 @@ class Office(Generic[B]):
                 act_id=act_id,
             ) from error
 
+    @contextmanager
+    def prepare(self, act: Act) -> Iterator[B]:
+        """Look whether an act may be done and what it needs, before long work that is done outside.
+
+        Nothing is kept of what the body does to the books, and nothing is recorded: the act takes place at `open`,
+        after the work, and is judged anew there. A refusal is one, and goes into the log.
+
+        Raises:
+            StrongroomError, NotDurableError, Exception: as `open`.
+        """
+        act_id = self._random(16).hex()
+        self._drain()
+        try:
+            with self._desk.begin() as transaction:
+                act = self._described(act, transaction.books)
+                self._permit(act)
+                yield transaction.books
+        except Exception as error:
+            self._record(act_id, act, error)
+            raise
+
     def reconcile(self) -> int:
         """At start-up: append what an earlier process committed but did not log.
 

@@ -66,3 +66,6 @@ class Door(Protocol[B_co]):
     """The one door (`office.door.Office`): no act, no books."""
 
     def open(self, act: Act) -> AbstractContextManager[B_co]: ...
+
+    def prepare(self, act: Act) -> AbstractContextManager[B_co]:
+        """To look, before long work outside; nothing is kept."""

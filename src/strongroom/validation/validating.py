@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from msgspec import UnsetType
@@ -18,10 +18,12 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.former import read_former
 from strongroom.registry.ports import Door, RegistryBooks
 from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
+from strongroom.registry.versions import Sample, Version
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
 from strongroom.validation.catalogue import in_its_words
+from strongroom.validation.grounds import demand_same_policy, demand_same_sample, demand_same_step
 from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
@@ -52,6 +54,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Worked:
+    """What came of a validation's work, signed by nobody yet.
+
+    Attributes:
+        outcome: of the jobs.
+        report: drawn from its results.
+    """
+
+    outcome: Outcome
+    report: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Validated:
     """A validation whose gates are all passed.
 
@@ -68,7 +83,22 @@ class Validated:
     entry: EntryRef
 
 
-def validate(
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A validation that may begin.
+
+    Attributes:
+        version: as the books have it.
+        policy: `policy/validation.json` in force.
+        inputs: what the jobs are given, in the clear; in memory only.
+    """
+
+    version: Version
+    policy: bytes
+    inputs: Mapping[str, bytes] = field(repr=False)
+
+
+def prepare(
     door: Door[RegistryBooks],
     by: Principal,
     at: datetime,
@@ -76,54 +106,92 @@ def validate(
     ref: ModelRef,
     people: PeopleRegister,
     vault: Vault,
-    sandbox: Sandbox,
+    policy: bytes,
+) -> Prepared:
+    """Before minutes are spent on it: whether a scanned version may be validated, and what the jobs are given.
+
+    Nothing is kept. `work` works on it, and `enter` looks at everything again.
+
+    Args:
+        by: who asks.
+        people: the register in force.
+        vault: where version and sample lie.
+        policy: `policy/validation.json` as the custodians signed it.
+
+    Raises:
+        EvidenceError: the policy has no battery for this kind and tier, or does not take the explanation that the
+            contract asks for.
+        ExpiredError: the policy is not in force.
+        ConflictError: no sample is registered, or the version is past validation.
+        TamperedError: version or sample are not what their people signed.
+        NotFoundError, NotPermittedError, UnavailableError: as usual.
+    """
+    with door.prepare(Act(by, "validate", Resource("Model", ref.name), at)) as books:
+        version = books.versions.get(ref)
+        _demand_ready(version, policy, at)
+        model, _ = open_version(version, people=people, vault=vault)
+        inputs = job_inputs(version.contract, model.files, open_sample(version, vault=vault), policy)
+    return Prepared(version, policy, inputs)
+
+
+def work(prepared: Prepared, *, sandbox: Sandbox, isa: str) -> Worked:
+    """Run the battery and draw its report. Raises as `examine`.
+
+    Args:
+        prepared: what to work on.
+        sandbox: where the model is run.
+        isa: instruction-set class of this machine.
+    """
+    version = prepared.version
+    outcome = examine(version.ref, version.contract, prepared.inputs, sandbox=sandbox, isa=isa)
+    return Worked(outcome, render(outcome.results))
+
+
+def enter(
+    door: Door[RegistryBooks],
+    by: Principal,
+    at: datetime,
+    *,
+    prepared: Prepared,
+    worked: Worked,
+    vault: Vault,
     signer: Signer,
     policy: bytes,
-    isa: str,
 ) -> Validated:
-    """Validate a scanned version on the sample that its validator registered.
+    """Sign and enter what came of a validation, if its grounds are still the same.
 
     Results and report go into the vault's blobs, in the clear: figures and counts, no rows.
 
     Args:
-        by: who asks; the statement is signed by the service, whoever asked.
-        people: the register in force.
-        vault: where version and sample lie; receives results, report and statement.
-        sandbox: where the model is run.
+        by: who asked; the statement is signed by the service, whoever asked.
+        at: now, after the work.
+        prepared: what the work was done on.
+        worked: what came of it.
+        vault: receives results, report and statement.
         signer: the validation service's key.
-        policy: `policy/validation.json` as the custodians signed it.
-        isa: instruction-set class of this machine.
+        policy: `policy/validation.json` as it is in force now.
 
     Raises:
-        EvidenceError: a gate is not passed, or the policy has no battery for this kind and tier, or does not take the
-            explanation that the contract asks for. In the first case the
-            act stands in the log with its signed evidence (`details["evidence"]`, `["report"]`) and the version stays
-            where it was.
-        ExpiredError: the policy is not in force.
-        ConflictError: no sample is registered, or the version is past validation.
-        SandboxError: a job failed, or its results are not those of these inputs.
-        TamperedError: version or sample are not what their people signed.
+        EvidenceError: a gate is not passed. The act stands in the log with its signed evidence
+            (`details["evidence"]`, `["report"]`) and the version stays where it was.
+        ConflictError: version, sample or policy changed since; nothing was signed.
+        ExpiredError: the policy is not in force any more.
         NotFoundError, NotPermittedError, UnavailableError: as usual.
     """
+    ref, outcome = prepared.version.ref, worked.outcome
     with door.open(Act(by, "validate", Resource("Model", ref.name), at)) as books:
         version = books.versions.get(ref)
-        version.advanced("validated")  # refuses before minutes are spent on it
-        if version.sample is None:
-            raise ConflictError(f"version {ref} has no validation sample; the validator registers one first")
-        rules = ValidationPolicy.decode(policy).in_force(micros(at))
-        rules.battery(version.contract.kind, version.contract.tier, version.contract.jurisdictions)
-        if objections := rules.objections(version.contract):
-            raise EvidenceError(f"version {ref} is not validated: {objections[0]}")
-        model, _ = open_version(version, people=people, vault=vault)
-        inputs = job_inputs(version.contract, model.files, open_sample(version, vault=vault), policy)
-        outcome = examine(ref, version.contract, inputs, sandbox=sandbox, isa=isa)
+        demand_same_step("validate", prepared.version, version)
+        demand_same_sample("validate", prepared.version, version)
+        demand_same_policy("validate", version, prepared.policy, policy)
+        sample = _demand_ready(version, policy, at)
         predicate = ValidationPredicate(
             v=1,
             verdict="fail" if outcome.found.verdict == "fail" else "pass",
             warnings=outcome.found.reasons,
             results=vault.blobs.put(outcome.results),
-            report=vault.blobs.put(render(outcome.results)),
-            sample=version.sample.sealed.manifest,
+            report=vault.blobs.put(worked.report),
+            sample=sample.sealed.manifest,
             samples=outcome.found.samples,
             contract_sha256=outcome.found.contract_sha256,
             artifact_sha256=outcome.found.artifact_sha256,
@@ -159,6 +227,17 @@ def validate(
         error.entry = books.receipt
         raise error
     return Validated(ref, evidence, predicate, books.receipt)
+
+
+def _demand_ready(version: Version, policy: bytes, at: datetime) -> Sample:
+    version.advanced("validated")
+    if version.sample is None:
+        raise ConflictError(f"version {version.ref} has no validation sample; the validator registers one first")
+    rules = ValidationPolicy.decode(policy).in_force(micros(at))
+    rules.battery(version.contract.kind, version.contract.tier, version.contract.jurisdictions)
+    if objections := rules.objections(version.contract):
+        raise EvidenceError(f"version {version.ref} is not validated: {objections[0]}")
+    return version.sample
 
 
 def job_inputs(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from strongroom.access.principals import Principal
 from strongroom.access.requests import PersonRequest, SignedRequest, Target, check_kept, verify_request
 from strongroom.adapters.blob_files import BlobFiles
 from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.claim_files import ClaimFiles
 from strongroom.adapters.database import SqlBooks, SqlDesk, open_desk
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.adapters.keyring import KeyFile
@@ -50,6 +52,8 @@ WITNESS_TIMEOUT_S = 2.0
 ROOM_WAIT_S = 5.0
 """How long a command waits for another to let the room go; most take less than a second."""
 ROOM_LOOK_S = 0.05
+BACK_WAIT_S = 600.0
+"""How long a command that did minutes of work outside waits until it has the room again to enter it."""
 
 
 def now() -> datetime:
@@ -60,6 +64,8 @@ def now() -> datetime:
 @dataclass(slots=True)
 class ControlPlane:
     """An open room. One process at a time: the governance log's lock keeps others out.
+
+    What takes long is done `apart`: others have the room meanwhile, and nothing that was read before holds after it.
 
     Attributes:
         layout, settings: where and who.
@@ -72,7 +78,9 @@ class ControlPlane:
         vault: sealed things and the keys that open them.
         shelf: evidence and ciphertext of the release repository.
         engine: runs the process diagram.
+        claims: who does which long work.
         clock: time.
+        held: whether this process has the room.
     """
 
     layout: Layout
@@ -86,7 +94,9 @@ class ControlPlane:
     vault: Vault
     shelf: ReleaseShelf
     engine: SpiffEngine
+    claims: ClaimFiles
     clock: Callable[[], datetime]
+    held: bool = True
 
     @classmethod
     def open(cls, folder: Path, passphrase: bytes, clock: Callable[[], datetime] = now) -> ControlPlane:
@@ -100,10 +110,15 @@ class ControlPlane:
         """
         layout = Layout(folder)
         settings = layout.read()
-        keys = KeyFile.open(layout.keyring, passphrase)
+        return cls._plugged(layout, settings, KeyFile.open(layout.keyring, passphrase), clock, None)
+
+    @classmethod
+    def _plugged(
+        cls, layout: Layout, settings: RoomSettings, keys: KeyFile, clock: Callable[[], datetime], wait_s: float | None
+    ) -> ControlPlane:
         repository = open_repository(layout, keys)
         _policies(repository)  # before a log is made
-        shard = wait_for_governance(layout, settings, keys)
+        shard = wait_for_governance(layout, settings, keys, wait_s)
         try:
             # again: whoever had the room open may have published others
             policies, schema = _policies(repository)
@@ -118,22 +133,50 @@ class ControlPlane:
             shard.close()
             raise
         vault = Vault(keys, BlobFiles(layout.blobs))
-        shelf = ReleaseShelf(layout.repository)
-        return cls(layout, settings, keys, repository, desk, shard, log, office, vault, shelf, SpiffEngine(), clock)
+        shelf, claims = ReleaseShelf(layout.repository), ClaimFiles(layout.claims)
+        return cls(
+            layout, settings, keys, repository, desk, shard, log, office, vault, shelf, SpiffEngine(), claims, clock
+        )
 
     def close(self) -> None:
         """Publish the governance log, have the room's witnesses cosign it if they can be reached, and let it go.
+
+        Closing a room that was let go already does nothing.
 
         Raises:
             TamperedError: a witness saw another history of the governance log.
             NotDurableError: publishing failed; what was done is in the log all the same.
         """
+        if not self.held:
+            return
+        self.held = False
         try:
             self.shard.publish()
             Cosigning(self.shard, read_trust(self.layout.trust_policy.read_bytes()), WITNESS_TIMEOUT_S).ask()
         finally:
             self.shard.close()
             self.desk.close()
+
+    def take_back(self) -> None:
+        """After `close`: have the room again, as it is by now; others may keep it for `BACK_WAIT_S`.
+
+        Raises:
+            NotAuthenticatedError: its key file is under another passphrase by now.
+            ConflictError, TamperedError: as `open`.
+        """
+        if self.held:
+            return
+        self.keys.reload()
+        fresh = ControlPlane._plugged(self.layout, self.settings, self.keys, self.clock, BACK_WAIT_S)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let others have the room while the block runs, and take it back behind it; not when the block raises."""
+        self.close()
+        yield
+        self.take_back()
 
     def __enter__(self) -> ControlPlane:
         return self

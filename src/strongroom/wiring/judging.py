@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Literal
@@ -36,8 +36,10 @@ from strongroom.registry.actions import open_sample, open_version
 from strongroom.registry.versions import Version
 from strongroom.sealing.statements import VALIDATION
 from strongroom.validation import validating
+from strongroom.validation.grounds import demand_same_policy, demand_same_sample, demand_same_step
 from strongroom.validation.results import ValidationPredicate
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
+from strongroom.wiring.long_work import taken_up
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.resuming import catch_up, stated
 
@@ -62,13 +64,41 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
     """
     room = desk.room
     catch_up(desk, ref)
-    at = room.clock()
-    version = version_of(desk, ref)
+    with taken_up(desk, "review", ref) as work:
+        before, policy = version_of(desk, ref), room.means().judging
+        review_papers(desk, before)
+        inputs = battery_inputs(desk, before, policy)
+        rerun = work.apart(lambda: run_again(desk, before, inputs))
+        version, at = version_of(desk, ref), room.clock()
+        papers = review_papers(desk, version)
+        with work.on_record():
+            demand_same_step("review", before, version)
+            demand_same_sample("review", before, version)
+            demand_same_policy("review", version, policy, room.means().judging)
+            if rerun != papers.results:
+                raise EvidenceError(
+                    f"the battery, run again, gives other results for version {ref} than those signed; reject it, "
+                    "and find out who holds the validation service's key"
+                )
+        signed = sign_review(
+            papers, desk.home, desk.person, micros(at), opinion=opinion, findings=findings, rerun=rerun
+        )
+        who = desk.ask("review", "Model", ref.name, signed)
+        return approval.review(room.office, who, at, ref=ref, envelope=signed, means=room.means())
+
+
+def review_papers(desk: AtDesk, version: Version) -> ReviewPapers:
+    """What a review judges, as the room has it now.
+
+    Raises:
+        ConflictError: the version is not validated, or has no sample.
+    """
+    room = desk.room
     predicate = validation_of(desk, version)
     if version.sample is None:
-        raise ConflictError(f"version {ref} has no validation sample; register one first")
-    papers = ReviewPapers(
-        ref=ref,
+        raise ConflictError(f"version {version.ref} has no validation sample; register one first")
+    return ReviewPapers(
+        ref=version.ref,
         manifest=room.vault.blobs.get(version.sealed.manifest),
         evidence={
             "submission": room.vault.blobs.get(version.bundle),
@@ -80,23 +110,16 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         trust=room.document(paths.TRUST_PATH),
         tier=version.contract.tier,
     )
-    rerun = run_again(desk, version, room.means().judging)
-    if rerun != papers.results:
-        raise EvidenceError(
-            f"the battery, run again, gives other results for version {ref} than those signed; reject it, "
-            "and find out who holds the validation service's key"
-        )
-    envelope = sign_review(papers, desk.home, desk.person, micros(at), opinion=opinion, findings=findings, rerun=rerun)
-    who = desk.ask("review", "Model", ref.name, envelope)
-    return approval.review(room.office, who, at, ref=ref, envelope=envelope, means=room.means())
 
 
-def run_again(desk: AtDesk, version: Version, policy: bytes) -> bytes:
+def battery_inputs(desk: AtDesk, version: Version, policy: bytes) -> Mapping[str, bytes]:
+    """What the battery is given, opened in memory."""
+    model, _ = open_version(version, people=desk.room.register, vault=desk.room.vault)
+    return validating.job_inputs(version.contract, model.files, open_sample(version, vault=desk.room.vault), policy)
+
+
+def run_again(desk: AtDesk, version: Version, inputs: Mapping[str, bytes]) -> bytes:
     """The battery's results on one's own machine: whoever holds the service's key could sign any figures."""
-    room = desk.room
-    model, _ = open_version(version, people=room.register, vault=room.vault)
-    sample = open_sample(version, vault=room.vault)
-    inputs = validating.job_inputs(version.contract, model.files, sample, policy)
     return validating.examine(version.ref, version.contract, inputs, sandbox=desk.sandbox, isa=isa_class()).results
 
 
@@ -198,21 +221,27 @@ def read_log(desk: AtDesk) -> LogRead:
     return LogRead(head, known_of_log(entries))
 
 
-def approve(
-    desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = (), checked: CheckedApproval | None = None
-) -> Case:
+def approve(desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = (), signed: SignedApproval | None = None) -> Case:
     """As an approver: check, sign the approval and the metadata, hand the signatures over.
 
     Args:
         ref: the version.
         conditions: in words.
-        checked: the papers that the approver was shown; fetched and checked now when None. Whoever shows them must
-            hand them in, or what is signed could be other papers than those that were read.
+        signed: what `sign_shown` gave, over the papers that the approver was shown; fetched, checked and signed now
+            when None.
+
+    Raises:
+        ConflictError: other terms wait by now than those that were signed.
     """
-    room, at = desk.room, desk.room.clock()
-    signed = sign_approval(checked or check_papers(desk, ref), desk.home, desk.person, micros(at), conditions)
+    room = desk.room
+    signed = signed or sign_shown(desk, check_papers(desk, ref), conditions)
     who = desk.ask("approve", "Model", ref.name, signed.envelope)
-    return approval.approve(room.office, who, at, ref=ref, signed=signed, means=room.means())
+    return approval.approve(room.office, who, room.clock(), ref=ref, signed=signed, means=room.means())
+
+
+def sign_shown(desk: AtDesk, checked: CheckedApproval, conditions: Sequence[str] = ()) -> SignedApproval:
+    """Sign the papers that were shown. Needs nothing of the room, so nobody waits for whoever reads them."""
+    return sign_approval(checked, desk.home, desk.person, micros(desk.room.clock()), conditions)
 
 
 def reject(desk: AtDesk, ref: ModelRef, reason: str) -> Case:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from strongroom.access.people import principal_of
 from strongroom.access.principals import Principal
 from strongroom.access.requests import Target, new_request, sign_request
 from strongroom.adapters.homes import Home
@@ -69,3 +70,15 @@ class AtDesk:
                 f"home `{self.home.folder.name}` says `{self.person}`, but its key is registered for `{who.id}`"
             )
         return who
+
+    def still(self, who: Principal) -> Principal:
+        """Whoever asked before the room was let go, as the register has them by now.
+
+        Raises:
+            NotAuthenticatedError: the key does not count any more, or is of another person now.
+        """
+        register, at_us = self.room.register, micros(self.room.clock())
+        now = principal_of(register.key_owner(self.home.public.key_id, at_us))
+        if now.id != who.id:
+            raise NotAuthenticatedError(f"the key of `{who.id}` is registered for `{now.id}` by now")
+        return replace(now, request=who.request)

@@ -19,7 +19,7 @@ from strongroom.validation.reporting.dossier import Dossier, Event
 from strongroom.validation.results import ValidationPredicate
 from strongroom.validation.sections import SectionKey
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, instant, micros, parse_digest
-from strongroom.wiring.judging import read_log, run_again, validation_of, version_of
+from strongroom.wiring.judging import battery_inputs, read_log, run_again, validation_of, version_of
 from strongroom.wiring.person import AtDesk
 
 WORDS_LIMIT = 160
@@ -229,7 +229,10 @@ def rerun(desk: AtDesk, ref: ModelRef) -> tuple[Digest, Digest]:
         policy = policy_bytes(dossier.policy_sha256, room.means())
     except NotFoundError:
         policy = room.policy_published(dossier.policy_sha256)
-    return dossier.results_sha256, digest_of(run_again(desk, version, policy))
+    inputs = battery_inputs(desk, version, policy)
+    with room.apart():
+        results = run_again(desk, version, inputs)
+    return dossier.results_sha256, digest_of(results)
 
 
 def _entries(desk: AtDesk, version: Version) -> list[tuple[int, Entry]]:

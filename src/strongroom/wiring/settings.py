@@ -103,6 +103,11 @@ class Layout:
         return self.folder / "staged"
 
     @property
+    def claims(self) -> Path:
+        """Who does which long work while others have the room; nothing that is backed up."""
+        return self.folder / "claims"
+
+    @property
     def governance(self) -> Path:
         return self.folder / "ledger" / "governance"
 

@@ -27,6 +27,7 @@ from strongroom.validation.scans.scan import ScanPredicate
 from strongroom.validation.workshop import replicating
 from strongroom.vocabulary import ModelRef, digest_of, micros
 from strongroom.wiring.custody import stage_delegation
+from strongroom.wiring.long_work import taken_up
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.resuming import catch_up, newest_entry, stated, without_case
 
@@ -121,18 +122,22 @@ def scan(desk: AtDesk, ref: ModelRef) -> scanning.Scanned:
     if done is not None:
         found = stated(desk, done, "scan", SCAN, "scanner", ScanPredicate)
         return scanning.Scanned(ref, done.evidence["scan"], found, newest_entry(desk))
-    scanned = scanning.scan(
-        room.office,
-        who,
-        room.clock(),
-        ref=ref,
-        people=room.register,
-        vault=room.vault,
-        sandbox=desk.sandbox,
-        signer=room.keys.signer("scanner"),
-        policy=room.means().judging,
-    )
-    approval.follow(room.office, who, room.clock(), ref=ref, kind="scan", means=room.means())
+    with taken_up(desk, "scan", ref, who) as work:
+        prepared = scanning.prepare(
+            room.office, who, room.clock(), ref=ref, people=room.register, vault=room.vault, policy=room.means().judging
+        )
+        predicate = work.apart(lambda: scanning.work(prepared, desk.sandbox, room.clock()))
+        scanned = scanning.enter(
+            room.office,
+            work.who,
+            room.clock(),
+            prepared=prepared,
+            predicate=predicate,
+            vault=room.vault,
+            signer=room.keys.signer("scanner"),
+            policy=room.means().judging,
+        )
+        approval.follow(room.office, work.who, room.clock(), ref=ref, kind="scan", means=room.means())
     return scanned
 
 
@@ -147,19 +152,22 @@ def validate(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None
     if done is not None:
         found = stated(desk, done, "validation", VALIDATION, "validation-service", ValidationPredicate)
         return validating.Validated(ref, done.evidence["validation"], found, newest_entry(desk))
-    validated = validating.validate(
-        room.office,
-        who,
-        room.clock(),
-        ref=ref,
-        people=room.register,
-        vault=room.vault,
-        sandbox=desk.watched(progress),
-        signer=room.keys.signer("validation-service"),
-        policy=room.means().judging,
-        isa=isa_class(),
-    )
-    approval.follow(room.office, who, room.clock(), ref=ref, kind="validate", means=room.means())
+    with taken_up(desk, "validate", ref, who) as work:
+        prepared = validating.prepare(
+            room.office, who, room.clock(), ref=ref, people=room.register, vault=room.vault, policy=room.means().judging
+        )
+        worked = work.apart(lambda: validating.work(prepared, sandbox=desk.watched(progress), isa=isa_class()))
+        validated = validating.enter(
+            room.office,
+            work.who,
+            room.clock(),
+            prepared=prepared,
+            worked=worked,
+            vault=room.vault,
+            signer=room.keys.signer("validation-service"),
+            policy=room.means().judging,
+        )
+        approval.follow(room.office, work.who, room.clock(), ref=ref, kind="validate", means=room.means())
     return validated
 
 
@@ -168,14 +176,15 @@ def replicate(desk: AtDesk, ref: ModelRef, data: bytes | None = None) -> replica
     what it was trained on."""
     body = b"" if data is None else canonical({"data": digest_of(data)})
     room, who = desk.room, desk.ask("replicate", "Model", ref.name, body)
-    return replicating.replicate(
-        room.office,
-        who,
-        room.clock(),
-        ref=ref,
-        people=room.register,
-        vault=room.vault,
-        sandbox=desk.sandbox,
-        signer=room.keys.signer("validation-service"),
-        data=data,
-    )
+    with taken_up(desk, "replicate", ref, who) as work:
+        prepared = replicating.prepare(room.office, who, room.clock(), ref=ref, people=room.register, vault=room.vault)
+        predicate = work.apart(lambda: replicating.work(prepared, desk.sandbox, room.clock(), data))
+        return replicating.enter(
+            room.office,
+            work.who,
+            room.clock(),
+            ref=ref,
+            predicate=predicate,
+            vault=room.vault,
+            signer=room.keys.signer("validation-service"),
+        )

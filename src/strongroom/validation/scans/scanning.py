@@ -18,10 +18,13 @@ from strongroom.registry.bill import bill_of_materials
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import CONTRACTS
 from strongroom.registry.ports import Door, RegistryBooks
+from strongroom.registry.versions import Version
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.manifest import Manifest
+from strongroom.sealing.sealed import VerifiedModel
 from strongroom.sealing.statements import SCAN, make_statement
+from strongroom.validation.grounds import demand_same_policy, demand_same_step
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.ports import Job, Limits, Parameter, Sandbox
 from strongroom.validation.scans.licences import LicenceRules, expressions
@@ -57,7 +60,24 @@ class Scanned:
     entry: EntryRef
 
 
-def scan(
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A scan that may begin.
+
+    Attributes:
+        version: as the books have it.
+        policy: `policy/validation.json` in force.
+        rules: what it says of licences.
+        model: the opened package; in memory only.
+    """
+
+    version: Version
+    policy: bytes
+    rules: LicenceRules | UnsetType
+    model: VerifiedModel
+
+
+def prepare(
     door: Door[RegistryBooks],
     by: Principal,
     at: datetime,
@@ -65,39 +85,78 @@ def scan(
     ref: ModelRef,
     people: PeopleRegister,
     vault: Vault,
-    sandbox: Sandbox,
-    signer: Signer,
     policy: bytes,
-) -> Scanned:
-    """Scan a submitted version. The plaintext goes from memory through a pipe into the sandbox, and nowhere else.
+) -> Prepared:
+    """Before time is spent on it: whether a submitted version may be scanned, and its files.
+
+    Nothing is kept. `work` works on them, and `enter` looks at everything again. The plaintext goes from memory through
+    a pipe into the sandbox, and nowhere else.
 
     Args:
-        by: who asks; the statement is signed by the service, whoever asked.
+        by: who asks.
         people: the register in force.
-        vault: where the sealed package lies; receives the signed statement.
-        sandbox: where the files are opened.
-        signer: the scan service's key.
+        vault: where the sealed package lies.
         policy: `policy/validation.json` as the custodians signed it: what it says of licences.
 
     Raises:
-        UnsafeArtifactError: a finding refuses the package. The act stands in the log with its signed evidence
-            (`details["evidence"]`), and the version stays where it was.
-        SandboxError: the job itself failed, as hostile files make it fail.
         TamperedError: the sealed package is not what its author signed.
         ConflictError: the version is past the scan.
         ExpiredError: the policy is not in force.
         NotFoundError, NotPermittedError, UnavailableError: as usual.
     """
-    with door.open(Act(by, "scan", Resource("Model", ref.name), at)) as books:
+    with door.prepare(Act(by, "scan", Resource("Model", ref.name), at)) as books:
         version = books.versions.get(ref)
-        version.advanced("scanned")  # refuses before seconds are spent on it
+        version.advanced("scanned")
         rules = ValidationPolicy.decode(policy).in_force(micros(at)).licences
         model, _ = open_version(version, people=people, vault=vault)
-        predicate = look(model.files, model.manifest, version.contract, sandbox, micros(at), rules)
+    return Prepared(version, policy, rules, model)
+
+
+def work(prepared: Prepared, sandbox: Sandbox, at: datetime) -> ScanPredicate:
+    """Have the sandbox look at the files. Raises as `look`."""
+    model, contract = prepared.model, prepared.version.contract
+    return look(model.files, model.manifest, contract, sandbox, micros(at), prepared.rules)
+
+
+def enter(
+    door: Door[RegistryBooks],
+    by: Principal,
+    at: datetime,
+    *,
+    prepared: Prepared,
+    predicate: ScanPredicate,
+    vault: Vault,
+    signer: Signer,
+    policy: bytes,
+) -> Scanned:
+    """Sign and enter what a scan found, if its grounds are still the same.
+
+    Args:
+        by: who asked; the statement is signed by the service, whoever asked.
+        at: now, after the work.
+        prepared: what was looked at.
+        predicate: what was found.
+        vault: receives the signed statement.
+        signer: the scan service's key.
+        policy: `policy/validation.json` as it is in force now.
+
+    Raises:
+        UnsafeArtifactError: a finding refuses the package. The act stands in the log with its signed evidence
+            (`details["evidence"]`), and the version stays where it was.
+        ConflictError: version or policy changed since; nothing was signed.
+        ExpiredError: the policy is not in force any more.
+        NotFoundError, NotPermittedError, UnavailableError: as usual.
+    """
+    ref = prepared.version.ref
+    with door.open(Act(by, "scan", Resource("Model", ref.name), at)) as books:
+        version = books.versions.get(ref)
+        demand_same_step("scan", prepared.version, version)
+        demand_same_policy("scan", version, prepared.policy, policy)
+        ValidationPolicy.decode(policy).in_force(micros(at))
         found = predicate.result.licences
         told = {} if isinstance(found, UnsetType) else expressions(found.packages)
         bill = vault.blobs.put(bill_of_materials(version, CONTRACTS[version.contract.kind].outcome, told))
-        predicate = structs.replace(predicate, policy_sha256=digest_of(policy), bill=bill)
+        predicate = structs.replace(predicate, at_us=micros(at), policy_sha256=digest_of(policy), bill=bill)
         vault.blobs.put(policy)
         evidence = vault.blobs.put(sign_envelope(make_statement(ref, SCAN, predicate), signer))
         books.note(
