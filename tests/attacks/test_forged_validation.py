@@ -42,3 +42,4 @@ def test_the_validator_runs_the_battery_again_before_signing(tmp_path: Path) -> 
     told = bank.refused("vera", "review", MODEL, "--opinion", "fit")
     assert told["error"] == "evidence"
     assert "run again" in told["message"]
+    assert told["entry"], "whoever looks into it finds it on the record"

@@ -24,8 +24,9 @@ import pytest
 from strongroom.cli.output import EXIT_CODES
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.encoding import canonical
+from strongroom.errors import SandboxError
 from strongroom.vocabulary import micros
-from strongroom.wiring import control
+from strongroom.wiring import control, submitting
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.records import NodeRecords
 from tests.journeys import challenger
@@ -408,14 +409,24 @@ def test_a_rotated_key_works_beside_the_old_one(bank: Bank) -> None:
     bank.wait_for(lambda: not _works(bank, new))
 
 
-def test_a_second_version_is_released_and_rolled_back(bank: Bank) -> None:
+def test_a_second_version_is_released_and_rolled_back_while_the_sandbox_is_at_work(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = bank.steps["first"], bank.steps["second"]
     before = bank.run("audrey", "history", MODEL)["pointers"][-1]["sequence"]
-    released = bank.run("omar", "release", f"{MODEL}@{second[:16]}", "--reason", "more trees")
-    assert released["sequence"] == before + 1
-    bank.wait_for(lambda: _champion(bank) == second)
-    rolled = bank.run("omar", "rollback", MODEL, "--reason", "only tried")
-    assert rolled == {"model": MODEL, "champion": first, "sequence": before + 2}
+
+    def meanwhile(*_: object) -> None:
+        released = bank.run("omar", "release", f"{MODEL}@{second[:16]}", "--reason", "more trees")
+        assert released["sequence"] == before + 1
+        bank.wait_for(lambda: _champion(bank) == second)
+        rolled = bank.run("omar", "rollback", MODEL, "--reason", "only tried")
+        assert rolled == {"model": MODEL, "champion": first, "sequence": before + 2}
+        raise SandboxError("the script took too long", reason="wall")
+
+    monkeypatch.setattr(submitting.replicating, "work", meanwhile)
+    told = bank.refused("vera", "replicate", f"{MODEL}@{second[:16]}")
+    assert (told["error"], told["details"]) == ("sandbox", {"reason": "wall"})
+    assert told["entry"], "what went wrong while others had the room is on the record too"
     bank.wait_for(lambda: _champion(bank) == first)
 
 

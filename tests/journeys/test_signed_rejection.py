@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
 
 from strongroom.approval.evidence import Register
 from strongroom.approval.statements import Approval
 from strongroom.approval.trust_policy import PEOPLE_PATH
+from strongroom.cli import judgement
 from strongroom.office.entries import Entry
 from strongroom.sealing.statements import APPROVAL
 from strongroom.vocabulary import Digest, ModelRef
@@ -22,6 +26,7 @@ def test_an_approver_signs_the_rejection_of_what_is_proposed(tmp_path: Path) -> 
         bank.found()
         bank.delegate()
         manifest = bank.put_forward(bank.package("one", 5))
+        _other_terms_while_somebody_reads(bank)
         bank.run("paul", "approve", MODEL, "--yes")
         said = bank.run("petra", "reject", MODEL, "--reason", "five trees are few")
         assert said["state"] == "rejected"
@@ -43,3 +48,18 @@ def test_an_approver_signs_the_rejection_of_what_is_proposed(tmp_path: Path) -> 
         again = bank.run("ann", "submit", bank.package("two", 4))["manifest"]
         plain = bank.run("petra", "reject", f"{MODEL}@{again[:16]}", "--reason", "no papers yet")
         assert json.dumps(plain["evidence"]) == "null"
+
+
+def _other_terms_while_somebody_reads(bank: Bank) -> None:
+    """Nobody waits for an approver who reads; what was signed counts for the terms that were read, and no others."""
+
+    def read(lines: Iterable[str], *_: object) -> None:
+        assert any("valid " in line for line in lines)
+        bank.run("omar", "propose", MODEL, "--days", 300)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "ask_to_sign", read)
+        told = bank.refused("paul", "approve", MODEL)
+    assert told["error"] == "conflict"
+    assert "other terms of" in told["message"]
+    assert told["entry"]

@@ -81,6 +81,22 @@ def test_a_denied_act_never_gets_the_books_and_is_recorded(office, desk, log, ru
     assert office.fsck() == []
 
 
+def test_what_is_prepared_leaves_nothing_but_its_refusal(office, desk, log, rules):
+    office.reconcile()
+    with office.prepare(an_act()) as books:
+        books.note(looked=True)
+    assert (list(desk.rows()), list(log.entries())) == ([], [])
+    with pytest.raises(ConflictError) as refused, office.prepare(an_act()):
+        raise ConflictError("somebody does it already")
+    rules.say = deny
+    with pytest.raises(NotPermittedError) as denied, office.prepare(an_act()):
+        pytest.fail("the books were handed out")
+    entries = [Entry.decode(one.entry) for one in log.entries()]
+    assert [(one.outcome, one.code) for one in entries] == [("refused", "conflict"), ("refused", "not-permitted")]
+    assert [refused.value.entry, denied.value.entry] == [one.ref for one in log.entries()]
+    assert office.fsck() == []
+
+
 @pytest.mark.parametrize("failure", [ZeroDivisionError("x"), KeyError("secret value"), UnavailableError("engine down")])
 def test_a_policy_that_breaks_is_a_no(office, log, rules, failure):
     def say(act):

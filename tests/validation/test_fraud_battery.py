@@ -127,6 +127,12 @@ def test_what_is_watched_live_is_the_traffic_and_not_the_enriched_sample() -> No
     assert 0.0 < top < 0.5, "frauds are too few to move the last decile"
 
 
+def test_results_are_the_same_bytes_one_part_after_the_other_or_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = battery({}).encode()
+    monkeypatch.setattr("strongroom.validation.batteries.examination.SIDE_BY_SIDE", 1)
+    assert battery({}).encode() == beside
+
+
 def test_a_leak_of_time_fails_the_battery() -> None:
     mixed = sample("development")
     late = sample("validation")["time"].max()

@@ -30,6 +30,7 @@ from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import VALIDATION, read_statement
 from strongroom.validation import validating
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.ports import Job, JobResult, Sandbox
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, ValidationPredicate
@@ -313,3 +314,26 @@ def test_what_must_come_before() -> None:
         house(scanned=False).validate(InProcess())
     with pytest.raises(ExpiredError):
         house().validate(InProcess(), at=datetime(2031, 1, 1, tzinfo=UTC))
+
+
+def test_what_changed_meanwhile_keeps_the_results_out() -> None:
+    home = house("logistic")
+    prepared = home.prepare()
+    worked = validating.work(prepared, sandbox=Repeating(dict), isa=ISA)
+
+    def refused(match: str, policy: bytes | None = None) -> None:
+        before = home.desk.books.versions.get(home.ref)
+        with pytest.raises(ConflictError, match=match) as error:
+            home.enter(prepared, worked, policy=policy)
+        assert (error.value.details["rule"], error.value.entry is not None) == ("changed", True)
+        assert home.desk.books.versions.get(home.ref) == before
+
+    policy = ValidationPolicy.decode(prepared.policy)
+    refused("run `strongroom validate` again", msgspec.structs.replace(policy, version="newer").encode())
+    version = home.desk.books.versions.get(home.ref)
+    home.desk.books.versions.save(version.advanced("scanned", scan=Digest("ef" * 32)))
+    refused("has other evidence than when `validate` was taken up")
+    home.desk.books.versions.save(version.advanced("rejected"))
+    refused("was scanned when `validate` was taken up and is rejected by now")
+    with pytest.raises(ExpiredError):
+        house("logistic").enter(prepared, worked, at=datetime(2031, 1, 1, tzinfo=UTC))

@@ -244,7 +244,7 @@ def halt(
         with at_desk(room, room_passphrase, home, passphrase_file) as desk:
             name, envelope = releasing.halt(desk, find_version(desk.room, model).ref, reason, given)
     except ConflictError as error:
-        # a battery has the room open for minutes, and a halt must not wait for it
+        # somebody keeps the room open, and a halt must not wait for them
         if error.details.get("rule") != LOCKED or signed is not None:
             raise
         if file is None:

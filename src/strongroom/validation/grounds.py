@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from strongroom.errors import ConflictError
 from strongroom.registry.versions import Version
-from strongroom.vocabulary import Digest
 
 
 def demand_same_step(verb: str, before: Version, now: Version) -> None:
     """The version stands where it stood: nobody took it on, took it out or brought other evidence meanwhile.
+
+    Its package never changes, nor does its sample once there is one.
 
     Args:
         verb: of the work, for the message.
@@ -24,24 +25,10 @@ def demand_same_step(verb: str, before: Version, now: Version) -> None:
             f"came of it; look at it with `strongroom show {now.ref.name}`",
             rule="changed",
         )
-    if before.evidence != now.evidence or before.bundle != now.bundle:
+    if before.evidence != now.evidence:
         raise ConflictError(
             f"version {now.ref} has other evidence than when `{verb}` was taken up, so nothing came of it; look at it "
             f"with `strongroom show {now.ref.name}`, and run `strongroom {verb}` again if it is still wanted",
-            rule="changed",
-        )
-
-
-def demand_same_sample(verb: str, before: Version, now: Version) -> None:
-    """The registered sample is the one that was worked on.
-
-    Raises:
-        ConflictError: it is another.
-    """
-    if _sample(before) != _sample(now):
-        raise ConflictError(
-            f"version {now.ref} has another sample than when `{verb}` was taken up, so nothing came of it; run "
-            f"`strongroom {verb}` again",
             rule="changed",
         )
 
@@ -58,8 +45,3 @@ def demand_same_policy(verb: str, version: Version, before: bytes, now: bytes) -
             f"of it; run `strongroom {verb}` again, and the policy in force judges it",
             rule="changed",
         )
-
-
-def _sample(version: Version) -> Digest | None:
-    # not its wrapped key: that changes with the room's keys, and the rows stay the same
-    return None if version.sample is None else version.sample.sealed.manifest

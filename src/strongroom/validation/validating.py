@@ -23,7 +23,7 @@ from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
 from strongroom.validation.catalogue import in_its_words
-from strongroom.validation.grounds import demand_same_policy, demand_same_sample, demand_same_step
+from strongroom.validation.grounds import demand_same_policy, demand_same_step
 from strongroom.validation.kinds import validated_kind
 from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
@@ -174,7 +174,7 @@ def enter(
     Raises:
         EvidenceError: a gate is not passed. The act stands in the log with its signed evidence
             (`details["evidence"]`, `["report"]`) and the version stays where it was.
-        ConflictError: version, sample or policy changed since; nothing was signed.
+        ConflictError: version or policy changed since; nothing was signed.
         ExpiredError: the policy is not in force any more.
         NotFoundError, NotPermittedError, UnavailableError: as usual.
     """
@@ -182,7 +182,6 @@ def enter(
     with door.open(Act(by, "validate", Resource("Model", ref.name), at)) as books:
         version = books.versions.get(ref)
         demand_same_step("validate", prepared.version, version)
-        demand_same_sample("validate", prepared.version, version)
         demand_same_policy("validate", version, prepared.policy, policy)
         sample = _demand_ready(version, policy, at)
         predicate = ValidationPredicate(

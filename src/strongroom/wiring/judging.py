@@ -36,7 +36,7 @@ from strongroom.registry.actions import open_sample, open_version
 from strongroom.registry.versions import Version
 from strongroom.sealing.statements import VALIDATION
 from strongroom.validation import validating
-from strongroom.validation.grounds import demand_same_policy, demand_same_sample, demand_same_step
+from strongroom.validation.grounds import demand_same_policy, demand_same_step
 from strongroom.validation.results import ValidationPredicate
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 from strongroom.wiring.long_work import taken_up
@@ -73,7 +73,6 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         papers = review_papers(desk, version)
         with work.on_record():
             demand_same_step("review", before, version)
-            demand_same_sample("review", before, version)
             demand_same_policy("review", version, policy, room.means().judging)
             if rerun != papers.results:
                 raise EvidenceError(

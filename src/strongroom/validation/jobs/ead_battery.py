@@ -29,26 +29,30 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     contract, policy, level = job.contract, job.policy, job.level
     job.say("scoring development, validation and reference samples")
     development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
-    job.say("order and height of factors and amounts")
     convertible = [_convertible(sample) for sample in (development, validation)]
-    tests = estimates.order_tests(convertible[0], convertible[1], level)
-    found, tables, charts = estimates.height_tests(convertible[0], convertible[1], contract, level)
-    tests += found + _amounts(validation)
-    amounts = [(sample.basis.role, _exposures(sample)) for sample in (development, validation)]
-    means = estimates.means_table(
-        "Exposures at default in development and now",
-        [(role, made.realised, made.estimated, None) for role, made in amounts], "exposure", "amount",
-    )  # fmt: skip
-    job.say("stability, implementation, data")
-    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
-    tolerance = float(policy.parity_tolerance)
-    tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
-    tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(convertible[1])
-    between = between_samples.tests_between(job, development, reference, validation)
-    tests += between.tests
-    quality = conceptual.data_quality_tests(convertible[0], convertible[1], contract)
-    job.say("conceptual soundness")
-    sense = conceptual.soundness_tests(convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group)
+    with job.together() as begin:
+        soundness = begin(
+            "conceptual soundness", conceptual.soundness_tests,
+            convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        looked = begin("data quality", conceptual.data_quality_tests, convertible[0], convertible[1], contract)
+        job.say("order and height of factors and amounts")
+        tests = estimates.order_tests(convertible[0], convertible[1], level)
+        found, tables, charts = estimates.height_tests(convertible[0], convertible[1], contract, level)
+        tests += found + _amounts(validation)
+        amounts = [(sample.basis.role, _exposures(sample)) for sample in (development, validation)]
+        means = estimates.means_table(
+            "Exposures at default in development and now",
+            [(role, made.realised, made.estimated, None) for role, made in amounts], "exposure", "amount",
+        )  # fmt: skip
+        job.say("stability, implementation, data")
+        found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+        tolerance = float(policy.parity_tolerance)
+        tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
+        tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(convertible[1])
+        between = between_samples.tests_between(job, development, reference, validation)
+        tests += between.tests
+    quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation, lambda sample: _exposures(sample).convertible)

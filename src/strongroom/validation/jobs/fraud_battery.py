@@ -34,26 +34,33 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     job.say("scoring development, validation and reference samples")
     development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
     source, terms = job.source(), fraud.terms_of(policy)
-    job.say("detection and cost")
-    tests, charts = fraud.discrimination_tests(validation, terms, level)
-    found, curves = fraud.cost_tests(reference, validation, contract, terms)
+    with job.together() as begin:
+        # the longest first
+        hardness = begin(None, robustness.robustness_tests, job, development, validation)
+        soundness = begin(
+            "conceptual soundness", conceptual.soundness_tests,
+            development, validation, contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
+        beside = begin(None, before_after.measured_by, job, (development, validation))
+        job.say("detection and cost")
+        tests, charts = fraud.discrimination_tests(validation, terms, level)
+        found, curves = fraud.cost_tests(reference, validation, contract, terms)
+        tests += found
+        job.say("stability, implementation, data")
+        found, tables, windows = fraud.time_tests(validation, contract, terms, level)
+        tests += found
+        found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+        tolerance = float(policy.parity_tolerance)
+        tests += found + every_kind.implementation_tests(source, reference, validation, contract, tolerance)
+        tests += every_kind.data_tests(validation, contract)
+        between = between_samples.tests_between(job, development, reference, validation)
+        tests += between.tests
+        tests += fraud.data_tests(development, validation)
+    found, stressed, pictures, tools = hardness.result()
+    stressed += beside.result()
     tests += found
-    job.say("stability, implementation, data")
-    found, tables, windows = fraud.time_tests(validation, contract, terms, level)
-    tests += found
-    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
-    tests += found
-    tests += every_kind.implementation_tests(source, reference, validation, contract, float(policy.parity_tolerance))
-    tests += every_kind.data_tests(validation, contract)
-    between = between_samples.tests_between(job, development, reference, validation)
-    tests += between.tests
-    tests += fraud.data_tests(development, validation)
-    found, stressed, pictures, tools = robustness.robustness_tests(job, development, validation)
-    tests += found
-    stressed += before_after.measured_by(job, (development, validation))
-    quality = conceptual.data_quality_tests(development, validation, contract)
-    job.say("conceptual soundness")
-    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)

@@ -30,22 +30,26 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     contract, policy, level = job.contract, job.policy, job.level
     job.say("scoring development, validation and reference samples")
     development, validation, reference = (job.scored(role) for role in ("development", "validation", "reference"))
-    job.say("order and height of the estimates")
-    tests = estimates.order_tests(development, validation, level)
-    found, tables, charts = estimates.height_tests(development, validation, contract, level)
-    aged, ages = time_in_default.time_tests(validation, contract, level)
-    exposure = validation.columns["exposure"]
-    tests += found + aged + estimates.amount_tests(validation.outcome, validation.estimate, exposure, validation.basis)
-    job.say("stability, implementation, data")
-    found, shifts = every_kind.stability_tests(development, validation, contract, policy)
-    tolerance = float(policy.parity_tolerance)
-    tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
-    tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(validation)
-    between = between_samples.tests_between(job, development, reference, validation)
-    tests += between.tests
-    quality = conceptual.data_quality_tests(development, validation, contract)
-    job.say("conceptual soundness")
-    sense = conceptual.soundness_tests(development, validation, contract, job.predict, policy.fairness.min_group)
+    with job.together() as begin:
+        soundness = begin(
+            "conceptual soundness", conceptual.soundness_tests,
+            development, validation, contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
+        job.say("order and height of the estimates")
+        tests = estimates.order_tests(development, validation, level)
+        found, tables, charts = estimates.height_tests(development, validation, contract, level)
+        aged, ages = time_in_default.time_tests(validation, contract, level)
+        outcome, estimate, exposure = validation.outcome, validation.estimate, validation.columns["exposure"]
+        tests += found + aged + estimates.amount_tests(outcome, estimate, exposure, validation.basis)
+        job.say("stability, implementation, data")
+        found, shifts = every_kind.stability_tests(development, validation, contract, policy)
+        tolerance = float(policy.parity_tolerance)
+        tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
+        tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(validation)
+        between = between_samples.tests_between(job, development, reference, validation)
+        tests += between.tests
+    quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation)
