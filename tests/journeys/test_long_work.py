@@ -26,6 +26,7 @@ from strongroom.wiring import control, judging, releasing, submitting
 from strongroom.wiring.control import now
 from tests.journeys.bank import SOURCE, each_key_derived_once
 from tests.journeys.small_house import MODEL, PASSPHRASE, build, publish, sit, submit
+from tests.registry.room import sample_files
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +95,34 @@ def test_others_have_the_room_and_whoever_is_killed_keeps_nobody_waiting(tmp_pat
             assert state(tmp_path, ref) == "scanned"
             assert [one.verb for one in entries(tmp_path)][before:] == ["scan", "scan"], "evidence, then its case"
             assert not list((tmp_path / "room" / "claims").iterdir())
+            two_validators_at_once(tmp_path, ref)
         finally:
             working.kill()
             working.wait()
             working.stdin.close()
             working.stdout.close()
+
+
+def two_validators_at_once(folder: Path, ref: ModelRef) -> None:
+    desk = sit(folder, "vera")
+    with desk.room:
+        submitting.register_sample(desk, ref, sample_files(), "drawn by the validator")
+
+    def meanwhile(*_: object, **__: object) -> None:
+        other = sit(folder, "olga")
+        with other.room, pytest.raises(ConflictError, match="`omar` has been running `validate`"):
+            submitting.validate(other, ref)
+        _fail()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(submitting.validating, "work", meanwhile)
+        first = sit(folder, "omar")
+        with first.room, pytest.raises(SandboxError):
+            submitting.validate(first, ref)
+    assert last(folder) == ("omar", "validate", "refused", "sandbox")
+    assert [(one.who, one.code) for one in entries(folder) if one.verb == "validate"] == [
+        ("olga", "conflict"), ("omar", "sandbox"),
+    ]  # fmt: skip
 
 
 def test_work_on_a_version_that_was_taken_out_meanwhile_comes_to_nothing(house: tuple[Path, ModelRef]) -> None:

@@ -314,8 +314,8 @@ def wait_for_governance(
                 raise
             if time.monotonic() >= deadline:
                 raise ConflictError(
-                    f"another command has the room open; try again when it is done, and if none of yours runs, ask who "
-                    f"else works in `{layout.folder}`: theirs may wait for an answer at its prompt",
+                    "another command has the room open; try again when it is done, and if none of yours runs, ask who "
+                    f"else works in `{layout.folder}`",
                     rule=LOCKED,
                 ) from error
         time.sleep(ROOM_LOOK_S)
