@@ -66,7 +66,7 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
     catch_up(desk, ref)
     with taken_up(desk, "review", ref) as work:
         before, policy = version_of(desk, ref), room.means().judging
-        review_papers(desk, before)
+        review_papers(desk, before)  # refuses before minutes are spent
         inputs = battery_inputs(desk, before, policy)
         rerun = work.apart(lambda: run_again(desk, before, inputs))
         version, at = version_of(desk, ref), room.clock()
