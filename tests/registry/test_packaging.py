@@ -17,6 +17,7 @@ from xgboost import Booster, XGBClassifier, XGBRegressor
 
 import strongroom
 from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.packaging import convert_booster
 from strongroom.errors import ConflictError, InvalidInputError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
 from tests.registry.models import FEATURES, contract, frame
@@ -153,6 +154,14 @@ def test_xgboost_stays_as_it_is_where_its_own_library_is_to_answer(names: bool, 
         write(fitted("sklearn", False), tmp_path / "other", runtime="xgboost")
     again = write(files["model.ubj"], tmp_path / "again", runtime="xgboost", predictions=wanted)
     assert again.files["model.ubj"] == files["model.ubj"]
+
+
+@pytest.mark.parametrize("booster", [{"booster": "dart", "rate_drop": 0.9}, {"booster": "gblinear"}])
+def test_boosters_that_the_converter_would_change_are_refused(booster: dict[str, Any]) -> None:
+    rows = DEVELOPMENT[list(FEATURES)].astype("float32")
+    model = XGBClassifier(n_estimators=6, max_depth=2, n_jobs=1, **booster).fit(rows, DEVELOPMENT["default"])
+    with pytest.raises(UnsafeArtifactError, match="plain boosted trees"):
+        convert_booster(model, len(FEATURES))
 
 
 def test_of_a_model_that_stopped_early_the_answering_trees_are_packed(tmp_path: Path) -> None:

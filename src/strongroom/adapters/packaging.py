@@ -198,7 +198,8 @@ def convert_booster(model: Any, width: int) -> bytes:
     """An XGBoost model as ONNX.
 
     Raises:
-        UnsafeArtifactError: neither classifier nor regressor.
+        UnsafeArtifactError: neither classifier nor regressor, or no plain boosted trees: the converter would leave out
+            the weights that dropout gives to trees.
     """
     import onnxmltools
     from onnxmltools.convert.common.data_types import FloatTensorType
@@ -207,6 +208,11 @@ def convert_booster(model: Any, width: int) -> bytes:
     if not isinstance(model, (XGBClassifier, XGBRegressor)):
         raise UnsafeArtifactError(
             "of XGBoost, classifiers and regressors are converted; fit an XGBClassifier or an XGBRegressor"
+        )
+    trees = msgspec.json.decode(bytes(model.get_booster().save_raw("json")))["learner"]["gradient_booster"]
+    if trees["name"] != "gbtree" or any(weight != 1 for weight in trees["model"].get("weight_drop", ())):
+        raise UnsafeArtifactError(
+            "of XGBoost, plain boosted trees are converted; train without dropout (`dart`, `rate_drop`)"
         )
     # The converter accepts no feature names but f0, f1, ...; a copy forgets them, the author's model keeps them.
     copy = XGBClassifier() if isinstance(model, XGBClassifier) else XGBRegressor()
