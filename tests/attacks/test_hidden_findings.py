@@ -183,8 +183,11 @@ def test_an_approval_names_the_findings_and_cannot_say_yes_over_an_open_one(room
     # somebody enters a finding while the approver reads; or their client looks at none
     say(room, made, "val", raised(room, "low"), "f-3")
     older = make_statement(made.ref, APPROVAL, msgspec.structs.replace(decision, findings=msgspec.UNSET))
-    for envelope in (signed.envelope, sign_envelope(older, signer("abel"))):
-        with pytest.raises(EvidenceError, match="names other findings than stand now"):
+    for envelope, words in (
+        (signed.envelope, "names other findings than stand now"),
+        (sign_envelope(older, signer("abel")), "does not say which findings stood"),
+    ):
+        with pytest.raises(EvidenceError, match=words):
             actions.approve(
                 room.office, room.who("abel"), room.at, ref=made.ref, signed=replace(signed, envelope=envelope),
                 means=room.means,

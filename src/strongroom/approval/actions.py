@@ -233,9 +233,11 @@ def approve(
         data, manifest = _evidence(version, means), _manifest(version, means)
         judged = check_evidence(ref, data, manifest, version.contract.tier, means.policy, register, micros(at))
         held = held_now(books, ref, means)
-        if isinstance(decision.findings, msgspec.UnsetType) or _steps(decision.findings) != _steps(
-            seen_of(held, decision.at_us)
-        ):
+        if isinstance(decision.findings, msgspec.UnsetType):
+            raise EvidenceError(
+                f"the approval of `{by.id}` does not say which findings stood; update `strongroom` and sign anew"
+            )
+        if _steps(decision.findings) != _steps(seen_of(held, decision.at_us)):
             raise EvidenceError(
                 f"the approval of `{by.id}` names other findings than stand now; somebody said something meanwhile: "
                 "read the papers again"
