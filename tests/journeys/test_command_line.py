@@ -663,6 +663,7 @@ def test_outcomes_are_posted_and_joined(bank: Bank) -> None:
     ids = [one["decision_id"] for one in bank.steps["scored"][10:30]]
     moment = datetime.now(UTC).isoformat()
     pd.DataFrame({"decision_id": ids, "outcome": [n % 2 for n in range(20)], "observed_at": moment}).to_csv(file)
+    assert "was ever submitted" in bank.refused("omar", "outcomes", "pd-card", file)["message"]
     posted = bank.run("omar", "outcomes", MODEL, file)
     assert posted["posted"] == 20
     watched = bank.run("omar", "monitor", MODEL)

@@ -134,7 +134,8 @@ def test_a_bias_beyond_the_policys_limit_raises_an_alert_that_stands_in_the_log(
     assert not [line for line in before["alerts"] if "bias" in line]
 
     boom = asked(bank, [193, 194])
-    assert bank.run("omar", "monitor", NAME)["outcomes"]["waiting"] == len(boom)
+    waiting = before["outcomes"]["waiting"]
+    assert bank.run("omar", "monitor", NAME)["outcomes"]["waiting"] >= waiting + len(boom)
     bank.run("omar", *posted(bank, boom, boom["turnover"] * 1.5))
     bank.wait_for(lambda: bank.try_("audrey", "replay", boom["decision_id"].iloc[-1]).exit_code == 0)
     after = bank.run("omar", "monitor", NAME, "--alert")
@@ -160,4 +161,4 @@ def test_what_cannot_be_posted_is_refused_with_what_would_be(bank: Bank) -> None
     assert bank.refused("ann", *words)["error"] == "not-permitted"
     assert "bounds of an outcome, 0 or more" in bank.refused("omar", *posted(bank, rows, -1.0))["message"]
     assert "finite number" in bank.refused("omar", *posted(bank, rows, "much"))["message"]
-    assert bank.refused("omar", "outcomes", "turnover", words[-1])["error"] == "not-found"
+    assert "was ever submitted" in bank.refused("omar", "outcomes", "turnover", words[-1])["message"]

@@ -124,9 +124,15 @@ def post_realised(desk: AtDesk, model: str, amounts: Sequence[Realised]) -> Entr
 
 
 def outcome_type(room: ControlPlane, model: str) -> OutcomeType:
-    """What an outcome of a model is, by the kind of its versions."""
-    numbered = any(CONTRACTS[contract.kind].outcome == "number" for contract in _contracts(room, model))
-    return "number" if numbered else "event"
+    """What an outcome of a model is, by the kind of its versions.
+
+    Raises:
+        NotFoundError: the room has no version of the model.
+    """
+    contracts = _contracts(room, model)
+    if not contracts:
+        raise NotFoundError(f"no model `{model}` was ever submitted; `strongroom show` lists those that were")
+    return "number" if any(CONTRACTS[contract.kind].outcome == "number" for contract in contracts) else "event"
 
 
 def _contracts(room: ControlPlane, model: str) -> list[ModelContract]:
