@@ -51,6 +51,25 @@ def test_each_kind_of_change_is_made() -> None:
     assert len({mutant.source for mutant in mutants_of(source)}) == 10
 
 
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("a - b * c", ["a - b * c -> a + b * c", "b * c -> b / c"]),
+        ("a ** b / c", ["a ** b / c -> a ** b * c", "a ** b -> a * b"]),
+        ("a & ~b", ["a & ~b -> a | ~b", "~b -> b"]),
+        ("-a << b", ["-a << b -> -a >> b", "-a -> a"]),
+        ("0.999", ["0.999 -> 0.999999"]),
+        ("-1e-06", ["-1e-06 -> 1e-06", "1e-06 -> 1.001e-06"]),
+        ("0.0", ["0.0 -> 0.001"]),
+        ("1e-12", []),
+        ("a @ b", []),
+        ("a *= b", ["a *= b -> a /= b"]),
+    ],
+)
+def test_arithmetic_and_numbers_of_formulas_are_changed(text: str, changes: list[str]) -> None:
+    assert [mutant.change for mutant in mutants_of(text) if not mutant.change.startswith("return")] == changes
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_fail_the_run(
     known: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -19,6 +19,7 @@ from strongroom.ledger.tree import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    leaf_hashes,
     node_hash,
     root_of,
     verify_consistency,
@@ -280,3 +281,25 @@ def test_a_span_holds_what_its_batch_completed_and_the_left_siblings_and_no_more
     for index in (start - 1, end):
         with pytest.raises(InvalidInputError, match="is not of the batch"):
             span.proof(index)
+
+
+def test_many_leaves_are_hashed_as_one_is() -> None:
+    assert leaf_hashes([b"", b"a"]) == [leaf_hash(b""), leaf_hash(b"a")]
+
+
+@pytest.mark.parametrize("size", [*range(10), 37])
+def test_the_edge_of_a_tree_is_written_and_read(size: int) -> None:
+    hashes = [leaf_hash(b"%d" % n) for n in range(size)]
+    tree, edge = MemoryTree(), Frontier()
+    for hash_ in hashes:
+        tree.append(hash_)
+        edge.append(hash_)
+    levels = [level for level in range(size.bit_length()) if size >> level & 1]
+    places = [(level, (size >> level) - 1) for level in levels]
+    assert edge.nodes() == {place: tree.node(*place) for place in places}
+    assert edge.encode() == b"".join(tree.node(*place) for place in places)
+    again = Frontier.decode(edge.encode(), size)
+    assert (again.size, again.nodes(), again.root()) == (size, edge.nodes(), edge.root())
+    for wrong in (edge.encode() + b"\0", edge.encode()[:-1] if size else b"\0" * HASH_BYTES):
+        with pytest.raises(InvalidInputError, match="another length"):
+            Frontier.decode(wrong, size)

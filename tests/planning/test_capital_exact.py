@@ -11,6 +11,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import stats
@@ -182,6 +183,8 @@ def test_losses_of_one_and_a_half_years_and_of_three() -> None:
     assert found.marginal_pd == pytest.approx([0.1, 0.18])
     assert (found.cumulative_pd, found.ecl_12m) == (pytest.approx(0.28), pytest.approx(5.0 / 1.05))
     assert found.ecl_lifetime == pytest.approx(5.0 / 1.05 + 0.18 * 0.6 * 80.0 / 1.05**2)
+    three = term_structure(floats(0.1, 0.2, 0.5), np.ones(3), np.ones(3), 0.0)
+    assert three.marginal_pd == pytest.approx([0.1, 0.18, 0.36])
     left = [floats(1.0, 1.0), floats(0.6, 0.7), floats(0.2, 0.4)]
     book = Book(floats(0.4, 0.3), floats(100.0, 200.0), floats(0.05, 0.02), floats(18.0, 36.0), left)
     many = lifetime_losses(book, Given())
@@ -190,6 +193,11 @@ def test_losses_of_one_and_a_half_years_and_of_three() -> None:
     assert many.lifetime[0] == pytest.approx(many.first_year[0] + 0.9 * half * 0.5 * 60 / 1.05**1.5)
     assert many.lifetime[1] == pytest.approx(
         many.first_year[1] + 0.8 * 0.4 * 0.4 * 140 / 1.02**2 + 0.8 * 0.6 * 0.6 * 0.5 * 80 / 1.02**3
+    )
+    # a few hours of a second year count, and nothing of a third
+    hours = lifetime_losses(book._replace(months=floats(12.006, 36.0)), Given())
+    assert hours.lifetime[0] - hours.first_year[0] == pytest.approx(
+        0.9 * (1 - 0.8**0.0005) * 0.5 * 60 / 1.05**1.0005, rel=1e-6
     )
     # no time left is a month; a hazard of 1 within a part of a year leaves nobody
 
@@ -201,6 +209,8 @@ def test_losses_of_one_and_a_half_years_and_of_three() -> None:
     month = 1 - 0.5 ** (1 / 12)
     assert short.lifetime == pytest.approx([month * 40 / 1.05 ** (1 / 12), 60 / 1.02 ** (1 / 12)])
     assert short.first_year.tolist() == short.lifetime.tolist()
+    over = lifetime_losses(book._replace(months=floats(24.0, 6.0)), Sure())
+    assert over.lifetime == pytest.approx([0.5 * 40 / 1.05 + 0.25 * 0.5 * 60 / 1.05**2, 60 / 1.02**0.5])
     # years without a balance are not counted, and an empty book has no loss
     cut = lifetime_losses(book._replace(balance=left[:1]), Given())
     assert cut.lifetime.tolist() == cut.first_year.tolist() == many.first_year.tolist()
@@ -239,6 +249,13 @@ def test_cut_offs_that_make_no_sense() -> None:
     ):  # fmt: skip
         with pytest.raises(InvalidInputError):
             Staging(**wrong)
+    # a document that says more than this means something else, and nobody changes a cut-off later
+    with pytest.raises(msgspec.ValidationError, match="relativ"):
+        msgspec.convert({"relativ": 3.0}, Staging)
+    with pytest.raises(AttributeError):
+        setattr(Staging(), "relative", 3.0)  # noqa: B010  # what mypy would refuse
+    with pytest.raises(TypeError):
+        Staging(3.0)  # type: ignore[misc]  # by position
 
 
 def test_floors_of_pd_lgd_and_ead() -> None:
@@ -345,6 +362,26 @@ def test_repayments_with_defaults_and_prepayment() -> None:
     # no time left is a month; at a PD of 1 nobody is left to pay
     gone = repayments.forecast(floats(100.0), floats(0.0), floats(0.0), codes(2), floats(1.0), flags(0), 1, 0.0)
     assert (gone[0].principal, gone[0].expected_principal) == (100.0, 0.0)
+
+
+def test_annuities_of_no_and_of_little_interest() -> None:
+    rate = 1.0002**12 - 1
+    found = repayments.forecast(
+        floats(1200.0, 1000.0),
+        floats(0.0, rate),
+        floats(24.0, 24.0),
+        codes(0, 0),
+        floats(0.0, 0.0),
+        flags(0, 0),
+        1,
+        0.0,
+    )
+    level = 1000 * 0.0002 / (1 - 1.0002**-24)
+    assert (found[0].principal, found[0].interest) == (pytest.approx(50 + level - 0.2, rel=1e-9), pytest.approx(0.2))
+    left = repayments.balances(floats(0.0, rate), floats(24.0, 24.0), codes(0, 0), 2, 0.0)[1]
+    assert left == pytest.approx([0.5, (1 - 1.0002**-12) / (1 - 1.0002**-24)], rel=1e-9)
+    codes_of = (repayments.ANNUITY, repayments.LINEAR, repayments.BULLET)
+    assert [repayments.KINDS[code] for code in codes_of] == ["annuity", "linear", "bullet"]
 
 
 def test_balances_at_the_beginning_of_each_year() -> None:

@@ -68,6 +68,7 @@ def test_holm_by_hand() -> None:
     assert calibration.holm([0.02, 0.01, 0.5, 0.02]) == pytest.approx((0.06, 0.04, 0.5, 0.06))
     assert calibration.holm([0.9, 0.8]) == (1.0, 1.0)
     assert calibration.holm([]) == ()
+    assert calibration.holm([0.0001]) == (0.0001,)
 
 
 def test_the_upper_tail_counts_the_figure_itself() -> None:
@@ -124,7 +125,8 @@ def test_brier_by_hand() -> None:
 def test_outcomes_and_probabilities_are_what_they_are_called() -> None:
     for y, p, words in (
         ([0, 1], [0.1], "one length"), ([[0, 1]], [[0.1, 0.2]], "one length"), ([0, 2], [0.1, 0.2], "is 0 or 1"),
-        ([0, 1], [-0.1, 0.2], "is 0 to 1"), ([0, 1], [0.1, 1.1], "is 0 to 1"), ([0, 1], [0.1, math.nan], "is 0 to 1"),
+        ([0, 1], [-0.1, 0.2], "is 0 to 1"),
+        ([0, 1], [0.1, 1.0005], "is 0 to 1"), ([0, 1], [0.1, math.nan], "is 0 to 1"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             calibration.brier(y, p)
@@ -142,6 +144,8 @@ def test_murphy_by_hand() -> None:
     assert found.skill == pytest.approx(1 - score / 0.25)
     assert calibration.calibration_error(n, d, pd) == pytest.approx((0.2 + 0.5 + 0.1) / 10)
     assert calibration.calibration_error([1], [1], [0.7]) == pytest.approx(0.3)
+    rare = evaluable(calibration.murphy([10_000], [1], [0.0001]))
+    assert rare.skill == pytest.approx(0.0, abs=1e-9)
     for bad in ([0, 0], [2, 3]):
         assert reason(evaluable(calibration.murphy([2, 3], bad, [0.1, 0.2])).skill) == (
             "the sample holds only one outcome class"
@@ -228,6 +232,8 @@ def test_hosmer_lemeshow_by_hand() -> None:
     assert (inside.freedom, inside.p_value) == (1, pytest.approx(stats.chi2.sf(found.statistic, 1)))
     one = evaluable(calibration.hosmer_lemeshow([1], [1], [0.5]))
     assert (one.statistic, one.freedom) == (1.0, 1)
+    few = evaluable(calibration.hosmer_lemeshow([1], [0], [0.0005]))
+    assert few.statistic == pytest.approx(0.0005 / 0.9995)
     # ten of twenty expected, both ways
     assert evaluable(calibration.hosmer_lemeshow([20], [10], [0.5], minimum=10)).statistic == 0.0
 
@@ -237,7 +243,8 @@ def test_hosmer_lemeshow_by_hand() -> None:
     [
         ([], [], {}, "the sample is empty"), ([0], [0.1], {}, "the sample is empty"),
         ([10, 10], [0.0, 0.1], {}, "PD of 0 or 1"), ([10, 10], [0.1, 1.0], {}, "PD of 0 or 1"),
-        ([20, 20], [0.5, 0.4], {"minimum": 9}, "fewer than 9"), ([20, 20], [0.5, 0.6], {"minimum": 9}, "fewer than 9"),
+        ([20, 20], [0.5, 0.4], {"minimum": 9}, "fewer than 9"), ([20], [0.6005], {"minimum": 8}, "fewer than 8"),
+        ([20, 20], [0.5, 0.6], {"minimum": 9}, "fewer than 9"),
         ([10, 10], [0.2, 0.1], {"fitted_here": True}, "too few grades"), ([9], [0.2], {"fitted_here": True}, "too few"),
     ],
 )  # fmt: skip
@@ -257,6 +264,8 @@ def test_spiegelhalter_by_hand() -> None:
     assert (other.two_sided, other.upper) == (
         pytest.approx(2 * stats.norm.sf(-other.z)), pytest.approx(stats.norm.sf(other.z))
     )  # fmt: skip
+    half = evaluable(calibration.spiegelhalter([1], [0.49]))
+    assert half.z == pytest.approx(0.51 * 0.02 / math.sqrt(0.02**2 * 0.49 * 0.51))
     assert reason(calibration.spiegelhalter([], [])) == "the sample is empty"
     assert "no variance" in reason(calibration.spiegelhalter([0, 1, 1], [0.0, 0.5, 1.0]))
 

@@ -44,6 +44,8 @@ def test_steps_of_six_rows() -> None:
     plain = evaluable(detection.steps(Y, SCORE))
     assert (plain.found.tolist(), plain.false.tolist()) == ([0.0, 1.0, 2.0, 4.0, 4.0], [0.0, 0.0, 1.0, 1.0, 2.0])
     assert plain.value.tolist() == [0.0] * 5
+    last = evaluable(detection.steps([1, 0, 1], [3.0, 2.0, 1.0], [1.0, 0.0, 2.0]))
+    assert (last.frauds, last.others, last.amount) == (2.0, 1.0, 3.0)
     light = evaluable(detection.steps([0, 1], [1.0, 2.0], [0.0, 0.0005], [0.0002, 0.0003]))
     assert light.precision.tolist() == pytest.approx([1.0, 1.0, 0.6])
     assert light.value.tolist() == pytest.approx([0.0, 1.5e-7, 1.5e-7])
@@ -140,6 +142,7 @@ def test_the_threshold_of_calibrated_scores() -> None:
     assert detection.calibrated_threshold(5.0, 15.0) == pytest.approx(0.25)
     assert detection.calibrated_threshold(0.0, 3.0) == 0.0
     assert detection.calibrated_threshold(3.0, 0.0) == 1.0
+    assert detection.calibrated_threshold(2.0, 2.0) == 0.5
     assert detection.calibrated_threshold(0.0001, 0.0003) == pytest.approx(0.25)
     assert "without a cost" in reason(detection.calibrated_threshold(0.0, 0.0))
     for wrong in ((-0.0005, 1.0), (1.0, -0.0005)):

@@ -58,7 +58,7 @@ def test_a_gap_of_two_rates() -> None:
     assert most.interval[0] > -0.999
     for counts in ((0, 0, 1, 2), (1, 2, 0, 0)):
         assert reason(disparity.rate_gap(*counts)) == "a group is empty"
-    for counts in ((3, 2, 1, 2), (-1, 2, 1, 2), (1, 2, 3, 2), (1, 2, -1, 2), (1, -1, 1, 2)):
+    for counts in ((3, 2, 1, 2), (-1, 2, 1, 2), (1, 2, 3, 2), (1, 2, -1, 2), (0, -1, 1, 2)):
         with pytest.raises(ValueError, match="0 to n hits"):
             disparity.rate_gap(*counts)
     assert evaluable(disparity.rate_gap(0, 1, 0, 1)).difference == 0.0

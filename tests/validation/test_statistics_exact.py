@@ -29,6 +29,9 @@ def test_bandwidth_weighs_by_distance() -> None:
     assert found.lower == pytest.approx(3 / 3)
     still = evaluable(migration.weighted_bandwidth([[4, 0], [0, 4]]))
     assert (still.upper, still.lower) == (0.0, 0.0)
+    # distance, not sum, of the grades' places
+    last = evaluable(migration.weighted_bandwidth([[0, 0, 0], [0, 0, 4], [0, 2, 0]]))
+    assert (last.upper, last.lower) == (1.0, 0.5)
     one = evaluable(migration.weighted_bandwidth([[0, 1], [0, 0]]))
     assert (one.upper, one.lower) == (1.0, 0.0)
 
@@ -48,6 +51,8 @@ def test_migration_statistics_of_one_row() -> None:
     assert p == pytest.approx(stats.norm.cdf(z))
     z, p = evaluable(found[1, 3])
     assert z == pytest.approx((0.3 - 0.1) / math.sqrt((0.1 * 0.9 + 0.3 * 0.7 + 2 * 0.1 * 0.3) / 10))
+    many = evaluable(migration.migration_z([[6000, 3000, 1000], [0, 0, 0], [0, 0, 4]])[1, 2])
+    assert many[0] == pytest.approx(math.sqrt(1000) * evaluable(found[1, 2])[0])
     assert reason(found[2, 1]) == reason(found[2, 3]) == "no obligor started in this grade"
     # everybody stayed: the neighbour holds all, so the variance is 0; and further out nobody is
     assert reason(found[3, 2]) == "neither the cell nor its neighbour has a migration"
@@ -148,6 +153,10 @@ def test_a_fall_of_the_auc() -> None:
     now = discrimination.Auc(0.7, 0.0025, 50, 50)
     found = evaluable(discrimination.auc_change(0.8, now))
     assert (found.statistic, found.p_value) == (pytest.approx(2.0), pytest.approx(stats.norm.sf(2.0)))
+    sure = discrimination.Auc(0.7, 1e-6, 50, 50)
+    assert evaluable(discrimination.auc_change(0.701, sure)).statistic == pytest.approx(1.0)
+    half = stats.norm.ppf(0.975) * 0.001
+    assert evaluable(sure.interval(0.95)) == pytest.approx((0.7 - half, 0.7 + half), rel=1e-9)
     for variance in (None, 0.0):
         assert "variance" in reason(discrimination.auc_change(0.8, discrimination.Auc(0.7, variance, 1, 1)))
 
@@ -169,6 +178,15 @@ def test_two_scores_on_the_same_rows() -> None:
     # two rows in each class are enough: placements [1/2, 1] and [1, 1/2] against perfect ones
     two = evaluable(discrimination.paired([0, 0, 1, 1], [1, 3, 2, 4], [1, 2, 3, 4]))
     assert (two.first, two.second, two.variance) == (0.75, 1.0, pytest.approx(2 * 0.125 / 2))
+    # rows enough for a variance below a thousandth
+    y = [0, 1] * 300
+    some, others = ([math.sin(k * place) + 0.5 * (place % 2) for place in range(600)] for k in (7, 7.01))
+    many, a, b = (
+        evaluable(discrimination.paired(y, some, others)), evaluable(discrimination.auc(y, some)),
+        evaluable(discrimination.auc(y, others)),
+    )  # fmt: skip
+    assert 0.0 < many.variance < 0.001
+    assert many.z == pytest.approx((a.auc - b.auc) / math.sqrt(many.variance))
     assert "alike" in reason(discrimination.paired(Y, SCORE, [2 * s for s in SCORE]))
     assert "two rows" in reason(discrimination.paired([0, 0, 1], [1, 2, 3], [3, 2, 1]))
     assert "two rows" in reason(discrimination.paired([0, 1, 1], [1, 2, 3], [3, 2, 1]))
@@ -190,6 +208,8 @@ def test_hanley_mcneil_by_its_formula() -> None:
 def test_ks_names_the_lowest_score_of_the_largest_gap() -> None:
     found = evaluable(discrimination.ks([0, 0, 1, 0, 1, 1], [1, 2, 3, 4, 5, 6]))
     assert (found.distance, found.at) == (pytest.approx(2 / 3), 2.0)
+    uneven = evaluable(discrimination.ks([0, 0, 0, 1, 0], [1, 2, 3, 4, 5]))
+    assert (uneven.distance, uneven.at) == (0.75, 3.0)
     assert reason(discrimination.ks([], [])) == "the sample is empty"
     assert "one outcome" in reason(discrimination.ks([1, 1], [1, 2]))
     assert "one outcome" in reason(discrimination.ks([0, 0], [1, 2]))

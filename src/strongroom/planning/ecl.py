@@ -98,7 +98,7 @@ def lifetime_losses(book: Book, path: Path) -> Losses:
     for year in range(1, years + 1):
         part = np.clip(life - (year - 1), 0.0, 1.0)
         hazard = path.hazard(year)
-        partly = (part > 0.0) & (part < 1.0)
+        partly = part < 1.0
         if partly.any():
             # a hazard of 1 has a logarithm of minus infinity, which comes back as 1 whatever the part
             with np.errstate(divide="ignore", invalid="ignore"):

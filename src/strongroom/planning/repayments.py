@@ -61,9 +61,9 @@ def forecast(
     left = np.where(defaulted, 0.0, balance)
     term = np.ceil(np.maximum(months, 1.0))
     per_month = monthly_rate(rate)
-    flat = np.where(per_month > 0.0, per_month, 1.0)
-    level = np.where(per_month > 0.0, left * flat / -np.expm1(-term * np.log1p(flat)), left / term)
     part = left / term
+    with np.errstate(invalid="ignore"):
+        level = np.where(per_month > 0.0, left * per_month / -np.expm1(-term * np.log1p(per_month)), part)
     staying = (1.0 - pd) ** (1.0 / 12.0)
     keeping = (1.0 - prepayment_rate) ** (1.0 / 12.0)
     alive = np.ones_like(left)

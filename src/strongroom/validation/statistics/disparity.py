@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from strongroom.validation.results import NotEvaluable
+from strongroom.validation.results import NotEvaluable, evaluable
 from strongroom.validation.statistics import calibration
 
 
@@ -90,7 +90,7 @@ def rate_gap(hits: int, n: int, other_hits: int, other_n: int, level: float = 0.
         Newcombe 1998, method 10; Fisher 1935.
     """
     for count, rows in ((hits, n), (other_hits, other_n)):
-        if not 0 <= count <= max(rows, 0):
+        if not 0 <= count <= rows:
             raise ValueError("there are 0 to n hits among n rows")
     if n == 0 or other_n == 0:
         return NotEvaluable("a group is empty")
@@ -135,7 +135,7 @@ def mean_gap(protected: npt.ArrayLike, reference: npt.ArrayLike, level: float = 
         return NotEvaluable("each group needs two rows")
     both = float((np.var(a, ddof=1) + np.var(b, ddof=1)) / 2.0)
     total = float(np.var(np.concatenate([a, b]), ddof=1))
-    if both <= 0.0 or total <= 0.0:
+    if both <= 0.0:
         return NotEvaluable("all scores of each group are equal")
     apart = float(a.mean() - b.mean())
     d = apart / math.sqrt(both)
@@ -154,7 +154,7 @@ def common_odds(strata: Sequence[tuple[int, int, int, int]], level: float = 0.95
     Source:
         Mantel and Haenszel 1959; Robins, Breslow and Greenland 1986.
     """
-    tables = np.asarray(strata, dtype=np.float64).reshape(-1, 4)
+    tables = np.asarray(strata, dtype=np.float64).reshape(len(strata), 4)
     a, c = tables[:, 0], tables[:, 2]
     b, d = tables[:, 1] - a, tables[:, 3] - c
     if (np.stack([a, b, c, d]) < 0).any():
@@ -204,15 +204,11 @@ def group_calibration(
     if n == 0:
         return NotEvaluable("a group is empty")
     mean = float(p.mean())
-    tail = calibration.jeffreys(n, defaults, mean)
-    around = calibration.jeffreys_interval(n, defaults, level)
-    if isinstance(tail, NotEvaluable):
-        return tail
-    if isinstance(around, NotEvaluable):
-        return around
+    tail = evaluable(calibration.jeffreys(n, defaults, mean))
+    around = evaluable(calibration.jeffreys_interval(n, defaults, level))
     line = calibration.calibration_line(y, p)
     fitted = None if isinstance(line, NotEvaluable) else line
     return GroupCalibration(
-        n, defaults, mean, defaults / n, around, min(1.0, 2.0 * min(tail, 1.0 - tail)),
+        n, defaults, mean, defaults / n, around, 2.0 * min(tail, 1.0 - tail),
         fitted.slope if fitted else None, fitted.intercept if fitted else None,
     )  # fmt: skip
