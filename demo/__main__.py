@@ -103,7 +103,10 @@ def _farewell(console: Console, story: Story, variables: dict[str, str]) -> None
         ),
         f"As {AUDITOR}, the auditor, whose passphrases this made-up room leaves in {FOLDER / 'secrets'}": (
             f"export {' '.join(f'{name}={value}' for name, value in variables.items())}",
-            *(f"{python} -m strongroom {words}" for words in ("history pd-cards", "log --last 30", "fsck")),
+            *(
+                f"{python} -m strongroom {words}"
+                for words in ("history pd-cards", "log --last 30", f"fsck --node {FOLDER / 'node'}")
+            ),
             f"{python} -m strongroom report pd-cards --html {FOLDER / 'dossier.html'}",
         ),
     }
