@@ -158,7 +158,11 @@ def _contract(
         whole = bool(np.issubdtype(values.dtype, np.integer))
         span = float(values.max() - values.min())
         low, high = float(values.min()) - 0.5 * span, float(values.max()) + 0.5 * span
-        bounds = (str(int(np.floor(low))), str(int(np.ceil(high)))) if whole else (repr(low), repr(high))
+        # nothing that counts or measures goes below zero because a sample is wide
+        low = max(low, 0.0) if values.min() >= 0 else low
+        bounds = (f"{low:.6g}", f"{high:.6g}")
+        if whole:
+            bounds = ("0", "1") if UNITS[column] == "flag" else (str(int(np.floor(low))), str(int(np.ceil(high))))
         return {
             "name": column, "type": "integer" if whole else "float", "unit": UNITS[column],
             "minimum": bounds[0], "maximum": bounds[1], **WHY,

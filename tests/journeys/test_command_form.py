@@ -258,6 +258,15 @@ def test_words_of_others_are_shown_as_they_are_written(capsys: pytest.CaptureFix
     assert printable("two\nlines") == "two\nlines"
 
 
+def test_columns_of_figures_stand_right_and_words_left(capsys: pytest.CaptureFixture[str]) -> None:
+    table("t", ["name", "rows", "share"], [("a", 1200, "3.5%"), ("b", 7, "-"), ("12", "", "100.0%")])
+    lines = capsys.readouterr().out.splitlines()[3:]
+    assert [line.split("│")[1] for line in lines] == [" 1200 ", "    7 ", "      "]
+    assert lines[0].startswith("a ")
+    assert lines[2].startswith("12 ")
+    assert [line.split("│")[2].rstrip() for line in lines] == ["   3.5%", "      -", " 100.0%"]
+
+
 def test_an_error_with_brackets_does_not_break_the_message(capsys: pytest.CaptureFixture[str]) -> None:
     @command
     def fails() -> None:

@@ -20,6 +20,7 @@ from strongroom.adapters.typst_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.planning import results
 from strongroom.planning.committee import Chapter, Headline, Paper, paper_of
+from strongroom.planning.money import Money
 from strongroom.planning.results import Plan
 from strongroom.wiring.planning import PlanJob, plan
 from tests.planning import house
@@ -274,6 +275,22 @@ def test_the_paper_is_the_same_bytes_and_says_the_figures(made: tuple[Plan, pd.D
         assert one.name in words
     assert digest[:16] in words
     assert found.inputs.portfolio_sha256 in words
+
+
+def test_no_cell_of_the_paper_is_a_text_and_its_first_figures_have_units(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    found, _, _ = made
+    paper = paper_of(found, "0" * 64)
+    cells = [cell for chapter in paper.sections for sheet in chapter.tables for row in sheet.rows for cell in row]
+    assert max(map(len, cells)) <= 80
+    lists = {one.title: one.lines for chapter in paper.sections for one in chapter.lists}
+    assert lists["Where the rules stand"] == found.inputs.rules_sources
+    for one in paper.figures:
+        assert one.value.endswith("%") or one.name.endswith(Money(found).unit)
+    ratios = [float(row.cet1_ratio) for row in found.stress if row.cet1_ratio is not None]
+    (worst,) = (one for one in paper.figures if one.name == "Lowest CET1 ratio under stress")
+    assert worst.value == f"{100 * min(ratios):.2f}%"
+    drawn = [one.svg for chapter in paper.sections for one in chapter.pictures]
+    assert any(f"RWA, {Money(found).unit}" in svg for svg in drawn), "pictures and tables are in one unit"
 
 
 def test_words_of_a_document_are_no_markup() -> None:

@@ -25,10 +25,11 @@ from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.rejudging import rejudge
 from strongroom.validation.reporting import table_drawing
-from strongroom.validation.reporting.blocks import Grid, Items, Note, Report, Verdicts, Words
+from strongroom.validation.reporting.blocks import Grid, Items, Note, Plots, Report, Verdicts, Words
 from strongroom.validation.reporting.chapters import draw_up, lacking
 from strongroom.validation.reporting.dossier import Before, Decision, Dossier, Event, Opinion, ReviewFinding, Terms
-from strongroom.validation.reporting.report_page import page_of, ticked
+from strongroom.validation.reporting.report_page import page_of
+from strongroom.validation.reporting.templates import ticked
 from strongroom.validation.results import BatteryResults, Column, Table
 from strongroom.validation.sections import TITLES
 from strongroom.validation.workshop.replication import Compared, ReplicationPredicate
@@ -133,7 +134,7 @@ def test_the_same_dossier_gives_the_same_bytes_here_and_in_another_process(tmp_p
         "import hashlib, sys, msgspec\n"
         "from strongroom.adapters.typst_pdf import print_report\n"
         "from strongroom.validation.reporting.blocks import Report\n"
-        "from strongroom.validation.reporting.report_page import page_of, ticked\n"
+        "from strongroom.validation.reporting.report_page import page_of\n"
         "report = msgspec.json.decode(open(sys.argv[1], 'rb').read(), type=Report)\n"
         "print(*(hashlib.sha256(made(report)).hexdigest() for made in (page_of, print_report)))\n"
     )
@@ -385,3 +386,41 @@ def test_findings_that_earlier_versions_left_and_names_that_others_took_are_show
     assert b"Findings of earlier versions" not in page_of(draw_up(dossier()))
     entered = draw_up(dossier(findings=(left,), opinion=opinion))
     assert b"leaks the outcome" not in page_of(entered), "it stands in the register, entered by the reviewer"
+
+
+def test_the_first_page_says_who_judged_what_warns_and_what_is_open() -> None:
+    policy = demanding({"section": "privacy", "by": "dpo"}, {"section": "capital"})
+    page = draw_up(dossier(policy=policy))
+    told = {fact.name: fact.value for fact in page.glance}
+    assert told["Validator's opinion"].startswith("fit, by vera on 2025-11-24")
+    assert told["Approvers"] == "approved by paul on 2025-11-24, under 1 condition"
+    assert told["Open findings"] == "1 high; 1 overdue"
+    assert told["Incomplete"] == "sections 13 (Capital impact), 18 (Privacy assessments)"
+    found = BatteryResults.decode(results())
+    warned = [one.title for one in found.tests if one.verdict == "amber" and one.role != "information"]
+    assert told["Warnings"] == "; ".join(dict.fromkeys(warned))
+    html = page_of(page).decode()
+    assert html.index("Validator&#39;s opinion") < html.index('id="contents"')
+    none = {
+        fact.name: fact.value
+        for fact in draw_up(dossier(results=None, opinion=None, decisions=(), findings=(), terms=None)).glance
+    }
+    assert none["Validator's opinion"] == "none yet"
+    assert none["Approvers"] == "nobody has decided yet"
+    assert none["Open findings"] == "none in the register"
+
+
+def test_long_lists_stand_behind_what_is_read_and_no_picture_is_without_words() -> None:
+    report = draw_up(dossier())
+    data = next(section for section in report.sections if section.key == "data")
+    last = data.blocks[-1]
+    assert isinstance(last, Grid)
+    assert last.title == "Features"
+    pictures = [one for section in report.sections for block in section.blocks if isinstance(block, Plots)
+                for one in block.pictures]  # fmt: skip
+    assert len(pictures) > 5
+    for one in pictures:
+        assert f"<title>{one.name}</title><desc>" in one.svg
+        assert len(one.words) > 20
+        axes = re.findall(r'<text class="axis"', one.svg)
+        assert axes, f"{one.name} has no name on its axes"

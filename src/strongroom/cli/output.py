@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +40,9 @@ EXIT_CODES = {
     "unavailable": 5,
 }
 """Documented in docs/reference/cli.md; a test holds the page against this table."""
+
+FIGURE = re.compile(r"[+-]?[\d,]{1,24}(\.\d{1,24})?(e[+-]\d+)?%?|-|–")  # noqa: RUF001  # a dash for 'none'
+"""What stands right in a table."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """Errors of a disk, which come without a name of a file where the file was open already."""
@@ -183,10 +187,13 @@ def tell(as_json: bool, document: Mapping[str, Any] | Sequence[Any], lines: Iter
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table that fits the terminal: long cells wrap, none is cut."""
+    """A table that fits the terminal: long cells wrap, none is cut. Columns of figures stand right and do not wrap."""
     drawn = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(printable(str(cell)) for cell in row))
+    shown = [[printable(str(cell)) for cell in row] for row in rows]
+    for place, column in enumerate(columns):
+        cells = [row[place] for row in shown if row[place]]
+        figures = bool(cells) and all(FIGURE.fullmatch(cell) for cell in cells)
+        drawn.add_column(column, overflow="fold", justify="right" if figures else "left", no_wrap=figures)
+    for row in shown:
+        drawn.add_row(*row)
     console.print(drawn)

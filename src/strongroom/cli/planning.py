@@ -178,19 +178,17 @@ def _credential(token_file: Path | None) -> bytes:
 
 
 def _show(plan: Plan) -> None:
+    from strongroom.planning.money import Money
+
     inputs = plan.inputs
-    scale, noun = _scale(max(float(plan.total.ead), float(plan.total.rwa)))
-    unit = f"{inputs.currency} {noun}".strip()
-
-    def money(text: str) -> str:
-        return f"{float(text) / scale:,.{2 if scale > 1 else 0}f}"
-
+    money = Money(plan)
+    unit = money.unit
     tell(
         False,
         {},
         [
             f"{inputs.exposures} exposures on {inputs.as_of} under the rules of {inputs.regime} "
-            f"({inputs.rules_version}, {inputs.rules_unchecked} of them not checked against the text)",
+            f"({inputs.rules_version}, {inputs.rules_unchecked} rules not checked against the text)",
             *_signed(inputs),
             *(f"{one.figure}: {_source(one.kind, one.name, one.answered, one.refused)}" for one in inputs.sources),
             "",
@@ -263,12 +261,6 @@ def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
     if plan.ifrs9.not_evaluable:
         found.append(f"no ECL for {plan.ifrs9.not_evaluable} exposures, since a PD or LGD is missing")
     return found
-
-
-def _scale(largest: float) -> tuple[float, str]:
-    if largest >= 1e8:
-        return 1e6, "millions"
-    return (1e3, "thousands") if largest >= 1e5 else (1.0, "")
 
 
 def _source(kind: str, name: str, answered: int, refused: int) -> str:

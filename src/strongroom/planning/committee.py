@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from strongroom.planning.drawing import pictures
+from strongroom.planning.money import Money
 from strongroom.planning.results import Inputs, Plan
 
 NAMES_SHOWN: Final = 10
@@ -20,6 +21,13 @@ class Sheet(msgspec.Struct, frozen=True):
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: bool = True
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Many short lines under one head, set in columns."""
+
+    title: str
+    lines: tuple[str, ...]
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -37,6 +45,7 @@ class Chapter(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     tables: tuple[Sheet, ...] = ()
     pictures: tuple[Image, ...] = ()
+    lists: tuple[Listing, ...] = ()
 
 
 class Headline(msgspec.Struct, frozen=True):
@@ -55,24 +64,6 @@ class Paper(msgspec.Struct, frozen=True):
     footer: str
     figures: tuple[Headline, ...]
     sections: tuple[Chapter, ...]
-
-
-class Money:
-    """Amounts in one unit for the whole paper, chosen by the largest.
-
-    Args:
-        plan: whose amounts are written.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        largest = max(float(plan.total.ead), float(plan.total.rwa), float(plan.total.drawn))
-        self._scale, noun = (1e6, "millions") if largest >= 1e8 else (1e3, "thousands") if largest >= 1e5 else (1.0, "")
-        self.unit: Final = f"{plan.inputs.currency} {noun}".strip()
-
-    def __call__(self, text: str | None) -> str:
-        if text is None:
-            return ""
-        return f"{float(text) / self._scale:,.{2 if self._scale > 1 else 0}f}"
 
 
 def percent(text: str | None, places: int = 2) -> str:
@@ -116,8 +107,11 @@ def paper_of(plan: Plan, plan_sha256: str) -> Paper:
             ),
             Chapter("Concentration", (), _concentration(plan, money), shown("Largest names")),
             Chapter("Repayments", (), (_repayments(plan, money),), shown("Repayments")),
-            Chapter("Where the figures come from", (), _sources(plan)),
-            Chapter("Limits of this plan", plan.limitations),
+            Chapter(
+                "Where the figures come from", (), _sources(plan),
+                lists=(Listing("Where the rules stand", inputs.rules_sources),),
+            ),
+            Chapter("Limits of this plan", lists=(Listing("", plan.limitations),)),
         ),
     )  # fmt: skip
 
@@ -126,14 +120,23 @@ def _headlines(plan: Plan, money: Money) -> tuple[Headline, ...]:
     floor, ratios = plan.output_floor[0], plan.ratios
     bound = "the output floor binds" if floor.binding else "the output floor does not bind"
     found = [
-        Headline("Risk-weighted assets", money(floor.rwa), bound),
-        Headline("Expected loss", money(plan.provisions.expected_loss), "regulatory, IRB exposures"),
-        Headline("Expected credit losses", money(plan.ifrs9.ecl), "IFRS 9, weighted over scenarios"),
+        Headline(f"Risk-weighted assets, {money.unit}", money(floor.rwa), bound),
+        Headline(f"Expected loss, {money.unit}", money(plan.provisions.expected_loss), "regulatory, IRB exposures"),
+        Headline(f"Expected credit losses, {money.unit}", money(plan.ifrs9.ecl), "IFRS 9, weighted over scenarios"),
     ]
     if ratios is not None:
         found.append(Headline("CET1 ratio", percent(ratios.after_floor), "after shortfall and floor"))
+        stressed = [(float(row.cet1_ratio), row) for row in plan.stress if row.cet1_ratio is not None]
+        if stressed:
+            _, worst = min(stressed, key=lambda pair: pair[0])
+            words = f"scenario {worst.scenario}, year {worst.year}"
+            found.append(Headline("Lowest CET1 ratio under stress", percent(worst.cet1_ratio), words))
     else:
-        found.append(Headline("Capital at 8%", money(plan.total.capital), "of risk-weighted assets before the floor"))
+        found.append(
+            Headline(
+                f"Capital at 8%, {money.unit}", money(plan.total.capital), "of risk-weighted assets before the floor"
+            )
+        )
     return tuple(found)
 
 
@@ -145,7 +148,7 @@ def _treatments(plan: Plan, money: Money) -> tuple[str, ...]:
     floors = plan.floors
     notes.append(
         f"Floors moved the PD of {floors.pd:,}, the LGD of {floors.lgd:,} and the EAD of {floors.ead:,} exposures; "
-        f"{floors.supervisory_lgd:,} have a supervisory LGD."
+        f"{floors.supervisory_lgd:,} {'has' if floors.supervisory_lgd == 1 else 'have'} a supervisory LGD."
     )
     if floors.risk_weight is not msgspec.UNSET:
         notes.append(f"A floor of the risk weight moved {floors.risk_weight:,} exposures.")
@@ -154,7 +157,7 @@ def _treatments(plan: Plan, money: Money) -> tuple[str, ...]:
 
 def _classes(plan: Plan, money: Money) -> Sheet:
     return Sheet(
-        ("class", "number", "in default", "EAD", "PD", "LGD", "RWA", "density", "standardised", "EL", "8%"),
+        ("Class", "Number", "In default", "EAD", "PD", "LGD", "RWA", "Density", "Standardised", "EL", "Capital (8%)"),
         tuple(
             (
                 row.name, f"{row.exposures:,}", f"{row.defaulted:,}", money(row.ead), percent(row.mean_pd),
@@ -182,7 +185,7 @@ def _floor(plan: Plan, money: Money) -> Sheet:
         )
         for row in plan.output_floor
     ]  # fmt: skip
-    return Sheet(("day", "floor", "before", "standardised", "RWA", "added", "binds"), tuple(rows))
+    return Sheet(("Day", "Floor", "RWA before", "Standardised", "RWA", "Added", "Binds"), tuple(rows))
 
 
 def _ecl_notes(plan: Plan, money: Money) -> tuple[str, ...]:
@@ -209,8 +212,8 @@ def _ecl(plan: Plan, money: Money) -> tuple[Sheet, ...]:
         for row in plan.ifrs9.scenarios
     )
     return (
-        Sheet(("stage", "number", "EAD", "ECL", "coverage"), stages),
-        Sheet(("scenario", "weight", "ECL if certain", "state z by year"), scenarios),
+        Sheet(("Stage", "Number", "EAD", "ECL", "Coverage"), stages),
+        Sheet(("Scenario", "Weight", "ECL if certain", "State z by year"), scenarios),
     )
 
 
@@ -223,7 +226,7 @@ def _stress_notes(plan: Plan) -> tuple[str, ...]:
 
 def _stress(plan: Plan, money: Money) -> Sheet:
     return Sheet(
-        ("scenario", "year", "PD", "losses", "EL", "RWA before floor", "RWA", "CET1 ratio"),
+        ("Scenario", "Year", "PD", "Losses", "EL", "RWA before floor", "RWA", "CET1 ratio"),
         tuple(
             (
                 row.scenario, str(row.year), percent(row.mean_pd), money(row.losses), money(row.expected_loss),
@@ -247,14 +250,14 @@ def _concentration(plan: Plan, money: Money) -> tuple[Sheet, ...]:
         for row in plan.largest[:NAMES_SHOWN]
     )
     return (
-        Sheet(("over", "groups", "HHI by exposure", "HHI by number", "effective number"), groupings),
-        Sheet(("largest groups of connected clients", "EAD", "share"), names),
+        Sheet(("Over", "Groups", "HHI by exposure", "HHI by number", "Effective number"), groupings),
+        Sheet(("Largest groups of connected clients", "EAD", "Share"), names),
     )
 
 
 def _repayments(plan: Plan, money: Money) -> Sheet:
     return Sheet(
-        ("month", "principal", "interest", "expected principal", "of it prepaid", "expected interest", "balance"),
+        ("Month", "Principal", "Interest", "Expected principal", "Of it prepaid", "Expected interest", "Balance"),
         tuple(
             (
                 str(row.month), money(row.principal), money(row.interest), money(row.expected_principal),
@@ -280,7 +283,7 @@ def _signed(inputs: Inputs) -> tuple[tuple[str, str], ...]:
 
 def _sources(plan: Plan) -> tuple[Sheet, ...]:
     inputs = plan.inputs
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             one.figure.upper(),
             {"model": "scored by model", "column": "given in column", "rule": "by rule"}[one.kind] + f" {one.name}",
@@ -293,9 +296,12 @@ def _sources(plan: Plan) -> tuple[Sheet, ...]:
         ("portfolio", inputs.portfolio_sha256), ("exposures with decision ids", plan.exposures_sha256),
         ("scenario document", inputs.scenario_sha256), *_signed(inputs), ("rules", inputs.rules_sha256),
         ("rules not held against the text", str(inputs.rules_unchecked)),
-        ("where the rules stand", "; ".join(inputs.rules_sources)),
     )  # fmt: skip
+    heads: tuple[str, ...] = ("Figure", "Source", "Rows", "SHA-256 of the proof")
+    if not any(row[-1] for row in rows):
+        # nothing was scored, so nothing has a proof
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     return (
-        Sheet(("figure", "source", "rows", "SHA-256 of the proof"), tuple(rows), right=False),
-        Sheet(("what", "SHA-256 or value"), tuple(digests), right=False),
+        Sheet(heads, tuple(rows), right=False),
+        Sheet(("What", "SHA-256 or value"), tuple(digests), right=False),
     )

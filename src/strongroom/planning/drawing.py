@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from markupsafe import Markup
 
+from strongroom.planning.money import Money
 from strongroom.planning.results import Plan
 from strongroom.validation.reporting.drawing import Picture, chart
 from strongroom.validation.results import Chart, Series
@@ -18,15 +19,15 @@ LOOK: Final = Markup(
     "<style>svg{font-family:sans-serif}.grid{stroke:#e6eaef}.tick{fill:#5a6675;font-size:11px}"
     ".axis{fill:#1c2430;font-size:12px}.chance,.cut,.curve,.rate,.pd{fill:none;stroke-width:2}"
     ".chance{stroke:#8a94a1;stroke-dasharray:5 4}.cut{stroke:#a3201d}.curve{stroke:#1f5fa8}.rate{stroke:#1d6b3c}"
-    ".pd{stroke:#1c2430;stroke-dasharray:2 3}.bar{fill:#6f9bcb}rect.chance{fill:#8a94a1}rect.cut{fill:#a3201d}"
-    "rect.curve{fill:#1f5fa8}rect.rate{fill:#1d6b3c}rect.pd{fill:#1c2430}</style>"
+    ".pd{stroke:#1c2430;stroke-dasharray:2 3}.bar{fill:#6f9bcb}</style>"
 )
 """In each picture, so that it can be looked at by itself."""
 
 
 def pictures(plan: Plan) -> tuple[Picture, ...]:
     """All pictures that this plan has figures for."""
-    found = [_floor(plan), _repayments(plan), _losses(plan), _rwa(plan)]
+    money = Money(plan)
+    found = [_floor(plan, money), _repayments(plan, money), _losses(plan, money), _rwa(plan, money)]
     if plan.ratios is not None:
         found.append(_ratio(plan))
     if plan.largest:
@@ -53,52 +54,53 @@ def _chart(
     return chart(told, below)
 
 
-def _millions(text: str) -> str:
-    return repr(float(text) / 1e6)
-
-
-def _floor(plan: Plan) -> Picture:
+def _floor(plan: Plan, money: Money) -> Picture:
     years = [(int(row.day[:4]), row) for row in plan.output_floor]
     floors = [
-        (year, repr(float(row.standardised) * float(row.percent) / 100.0 / 1e6)) for year, row in years if row.percent
+        (year, money.scaled(repr(float(row.standardised) * float(row.percent) / 100.0)))
+        for year, row in years
+        if row.percent
     ]
-    series = [_line("by the approaches used", "curve", [(year, _millions(row.before)) for year, row in years])]
+    series = [_line("by the approaches used", "curve", [(year, money.scaled(row.before)) for year, row in years])]
     if floors:
         series.append(_line("share of the standardised", "cut", floors))
     words = "Risk-weighted assets and the output floor as it rises, for the portfolio as it is today."
-    return _chart("Output floor", words, "year", f"RWA, millions {plan.inputs.currency}", series)
+    return _chart("Output floor", words, "year", f"RWA, {money.unit}", series)
 
 
-def _repayments(plan: Plan) -> Picture:
-    contract = [(row.month, _millions(repr(float(row.principal) + float(row.interest)))) for row in plan.repayments]
+def _repayments(plan: Plan, money: Money) -> Picture:
+    contract = [(row.month, money.scaled(repr(float(row.principal) + float(row.interest)))) for row in plan.repayments]
     expected = [
-        (row.month, _millions(repr(float(row.expected_principal) + float(row.expected_interest))))
+        (row.month, money.scaled(repr(float(row.expected_principal) + float(row.expected_interest))))
         for row in plan.repayments
     ]
     series = [_line("by contract", "chance", contract), _line("expected", "curve", expected)]
     words = "Principal and interest of each month, by contract and with prepayments and defaults."
-    return _chart("Repayments", words, "month", f"millions {plan.inputs.currency}", series)
+    return _chart("Repayments", words, "month", money.unit, series)
 
 
-def _losses(plan: Plan) -> Picture:
+def _losses(plan: Plan, money: Money) -> Picture:
     bars = Series(
         name="", form="bars", style="bar",
-        points=tuple((str(place + 1), _millions(row.ecl)) for place, row in enumerate(plan.ifrs9.scenarios)),
+        points=tuple((str(place + 1), money.scaled(row.ecl)) for place, row in enumerate(plan.ifrs9.scenarios)),
     )  # fmt: skip
-    width = (("0.5", _millions(plan.ifrs9.ecl)), (str(len(plan.ifrs9.scenarios) + 0.5), _millions(plan.ifrs9.ecl)))
+    width = (
+        ("0.5", money.scaled(plan.ifrs9.ecl)),
+        (str(len(plan.ifrs9.scenarios) + 0.5), money.scaled(plan.ifrs9.ecl)),
+    )
     weighted = Series(name="weighted", form="line", style="cut", points=width)
     # ten names of fourteen characters stand beside each other; longer ones are cut, and whole in the table beside
     names = [(place + 1.0, row.name[:14]) for place, row in enumerate(plan.ifrs9.scenarios)]
     words = "Expected credit losses if one scenario were certain, and weighted over all."
-    y = f"millions {plan.inputs.currency}"
+    y = money.unit
     return _chart("Expected credit losses", words, "scenario", y, [bars, weighted], below=names)
 
 
-def _by_scenario(plan: Plan, figure: str, scale: float) -> list[Series]:
+def _by_scenario(plan: Plan, figure: str, scaled: Callable[[str], str] = str) -> list[Series]:
     found = []
     for place, one in enumerate(plan.ifrs9.scenarios):
         points = [
-            (row.year, repr(float(text) * scale))
+            (row.year, scaled(text))
             for row in plan.stress
             if row.scenario == one.name and (text := getattr(row, figure)) is not None
         ]
@@ -113,16 +115,16 @@ def _years(plan: Plan) -> list[tuple[float, str]]:
     return [(float(year), str(year)) for year in years[::every]]
 
 
-def _rwa(plan: Plan) -> Picture:
+def _rwa(plan: Plan, money: Money) -> Picture:
     words = "Risk-weighted assets after the output floor, year by year of each scenario, over a static balance sheet."
-    y = f"RWA, millions {plan.inputs.currency}"
-    series = _by_scenario(plan, "rwa", 1e-6)
+    y = f"RWA, {money.unit}"
+    series = _by_scenario(plan, "rwa", money.scaled)
     return _chart("RWA under stress", words, "year of the scenario", y, series, below=_years(plan))
 
 
 def _ratio(plan: Plan) -> Picture:
     words = "CET1 after losses and shortfall over floored risk-weighted assets; no income, no tax."
-    series = _by_scenario(plan, "cet1_ratio", 1.0)
+    series = _by_scenario(plan, "cet1_ratio")
     return _chart("CET1 ratio under stress", words, "year of the scenario", "CET1 ratio", series, "y", _years(plan))
 
 

@@ -276,7 +276,9 @@ def _events(entries: Sequence[tuple[int, Entry]]) -> list[Event]:
             str(entry.facts[name]) for name in ("section", "finding", "step", "verdict", "phase", "reason")
             if name in entry.facts
         )  # fmt: skip
-        found.append(Event(index, entry.verb, entry.who, entry.at_us, entry.outcome, _short(words)))
+        # what a refusal told the person to do next is no history
+        told = words.split("; ")[0] if entry.outcome == "refused" else words
+        found.append(Event(index, entry.verb, entry.who, entry.at_us, entry.outcome, _short(told)))
     return found
 
 

@@ -155,6 +155,9 @@ def effect_tests(
         left_out: features that are no inputs but questions.
     """
     names = [feature.name for feature in contract.input.features]
+    units = {feature.name: feature.unit for feature in contract.input.features}
+    output = contract.output
+    told = output.name if output.unit == output.name else f"{output.name} ({output.unit})"
     found: list[TestResult] = []
     tables: list[Table] = []
     charts: list[Chart] = []
@@ -193,7 +196,7 @@ def effect_tests(
                     section="sensitivity", title=f"Effect of {effect.name}",
                     words=f"How the mean score moves along {effect.name}, from {effect.effect[0]:.3g} at its lowest "
                     f"value to {effect.effect[-1]:.3g} at its highest.",
-                    x=effect.name, y=f"change of {contract.output.name}",
+                    x=f"{effect.name} ({units[effect.name]})", y=f"change of {told}",
                     series=(Series(name="", form="line", style="curve", points=points),),
                 )
             )  # fmt: skip
@@ -233,15 +236,17 @@ def weak_spot_tests(validation: Scored, contract: ModelContract, least: int) -> 
     if isinstance(spots, NotEvaluable):
         return answer(rule, spots, "", basis), ()
     worst = spots[0]
+    # a share of defaults or of frauds found reads in percent, another outcome in its own unit
+    unit, said = ("share", "{:.2%}".format) if contract.kind in ("pd", "fraud") else (UNIT, "{:.4g}".format)
     sentence = (
-        f"Of {len(spots):,} segments, {words[0]} where {worst.words} ({worst.n:,} rows): {worst.observed:.4g} "
-        f"{words[1]} and {worst.expected:.4g} {words[2]}."
+        f"Of {len(spots):,} segments, {words[0]} where {worst.words} ({worst.n:,} rows): {said(worst.observed)} "
+        f"{words[1]} and {said(worst.expected)} {words[2]}."
     )
     table = Table(
         section="sensitivity", title=SEGMENTS_TITLE,
         caption=f"{caption}; p-values after Holm's adjustment for every segment.",
         columns=(Column(name="segment", unit="text"), Column(name="rows", unit="count"),
-                 Column(name="observed", unit=UNIT), Column(name="expected", unit=UNIT),
+                 Column(name="observed", unit=unit), Column(name="expected", unit=unit),
                  Column(name="p-value", unit="p-value")),
         rows=tuple((s.words, str(s.n), decimal(s.observed), decimal(s.expected), decimal(s.p_value))
                    for s in spots[:LISTED]),

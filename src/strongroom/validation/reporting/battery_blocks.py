@@ -18,8 +18,6 @@ from strongroom.validation.reporting.blocks import (
     Note,
     Plot,
     Plots,
-    VerdictLine,
-    Verdicts,
 )
 from strongroom.validation.results import PURPOSES_TITLE, BatteryResults, TestResult
 from strongroom.validation.sections import TITLES, SectionKey, place_of
@@ -50,8 +48,7 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
         rest = len(tests) - len(told)
         silent = f"{rest} test{'s' if rest != 1 else ''} without an answer: see section {LIMITS}." if rest else ""
         if told:
-            caption = f"Intervals at {level}. {silent}".strip()
-            place.append(Verdicts(report.SECTIONS[section], caption, tuple(map(verdict_line, told))))
+            place.append(report.verdicts_of(report.SECTIONS[section], told, level, silent))
         else:
             place.append(Note(f"{report.SECTIONS[section]}: {silent}"))
         if pictures.get(section):
@@ -71,22 +68,32 @@ def blocks_of(results: BatteryResults) -> Mapping[SectionKey, tuple[Block, ...]]
 
 def attention(results: BatteryResults) -> Items | None:
     """What failed, warns, or could not be evaluated although the policy asks for it."""
-    rows = [
-        Item(
-            test.verdict,
-            line.verdict,
-            f"{test.sentence} The policy asks {line.asked}."
-            if test.figure is None
-            else f"{line.figure}; the policy asks {line.asked}. {test.sentence}",
-            test.title,
-        )
-        for verdict in ("fail", "not-evaluable", "amber")
-        for test in results.tests
-        if test.verdict == verdict and test.role != "information"
-        for line in [report.line_of(test)]
-    ]
+    judged = [test for test in results.tests if test.role != "information"]
+    rows = [_point(test) for test in judged if test.verdict == "fail"]
+    # a gate blocks and stands by itself; what only warns stands together where one thing is missing for all of it
+    mute: dict[str, list[TestResult]] = {}
+    for test in (test for test in judged if test.verdict == "not-evaluable"):
+        mute.setdefault(test.reason or "" if test.role == "advisory" else test.id, []).append(test)
+    # `gate` sorts behind `advisory`
+    for tests in sorted(mute.values(), key=lambda tests: tests[0].role, reverse=True):
+        if len(tests) == 1:
+            rows.append(_point(tests[0]))
+        else:
+            titles = "; ".join(dict.fromkeys(test.title for test in tests))
+            rows.append(
+                Item("not-evaluable", report.VERDICTS["not-evaluable"], _sentence(tests[0].reason or ""), titles)
+            )
+    rows += [_point(test) for test in judged if test.verdict == "amber"]
     rows += [Item("fail", "missing", reason) for reason in results.reasons if "no test answered" in reason]
     return Items(tuple(rows)) if rows else None
+
+
+def _point(test: TestResult) -> Item:
+    line = report.line_of(test)
+    told = f"{line.figure}; the policy asks {line.asked}. {test.sentence}"
+    if test.figure is None:
+        told = f"{test.sentence} The policy asks {line.asked}."
+    return Item(test.verdict, line.verdict, told, test.title)
 
 
 def not_evaluable(results: BatteryResults) -> Grid | None:
@@ -110,22 +117,6 @@ def _unanswered(test: TestResult) -> bool:
 
 def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:].rstrip(".") + "." if words else ""
-
-
-def verdict_line(test: TestResult) -> VerdictLine:
-    """A test in the words of the verdict table."""
-    line = report.line_of(test)
-    return VerdictLine(
-        title=test.title,
-        sentence=test.sentence,
-        source=f"{test.source} · {test.sample} sample, n = {report.number(test.n)}",
-        figure=line.figure,
-        interval=line.interval,
-        p_value=line.p_value,
-        asked=line.asked,
-        verdict=test.verdict,
-        word=line.verdict,
-    )
 
 
 def plot(picture: drawing.Picture) -> Plot:

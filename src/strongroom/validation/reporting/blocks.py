@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from strongroom.validation.sections import SectionKey
@@ -57,13 +59,18 @@ class Grid(_Block, frozen=True, tag="grid"):
     rows: tuple[tuple[str, ...], ...]
 
 
+VerdictColumn = Literal["figure", "interval", "p_value", "asked"]
+"""Columns of a verdict table between the test and its verdict."""
+
+
 class VerdictLine(msgspec.Struct, frozen=True):
-    """A test as the verdict table shows it."""
+    """A test as the verdict table shows it; `unit` is empty where the figure says it by itself, as 12.5% does."""
 
     title: str
     sentence: str
     source: str
     figure: str
+    unit: str
     interval: str
     p_value: str
     asked: str
@@ -72,11 +79,18 @@ class VerdictLine(msgspec.Struct, frozen=True):
 
 
 class Verdicts(_Block, frozen=True, tag="verdicts"):
-    """Tests with figure, interval, what the policy asks, verdict and source."""
+    """Tests with figure, interval, what the policy asks, verdict and source.
+
+    Attributes:
+        title, caption: above it.
+        lines: a test each.
+        shows: the columns that any line has something in; the others would hold dashes alone.
+    """
 
     title: str
     caption: str
     lines: tuple[VerdictLine, ...]
+    shows: tuple[VerdictColumn, ...]
 
 
 class Plot(msgspec.Struct, frozen=True):
@@ -137,6 +151,7 @@ class Report(msgspec.Struct, frozen=True):
         model, manifest, owner: identity.
         state: `pass`, `amber`, `fail` or `open`, which colours the banner; `headline` and `summary` say it in words.
         tally: counts of verdicts.
+        glance: what a reader of the first page alone must know: who has judged, what warns, what is open.
         as_of: the moment that it speaks of.
         sections: all twenty.
     """
@@ -150,5 +165,6 @@ class Report(msgspec.Struct, frozen=True):
     headline: str
     summary: str
     tally: tuple[tuple[str, str], ...]
+    glance: tuple[Fact, ...]
     as_of: str
     sections: tuple[ReportSection, ...]

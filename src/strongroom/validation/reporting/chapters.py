@@ -12,6 +12,7 @@ from strongroom.validation.kinds import KINDS
 from strongroom.validation.reporting import battery_blocks, proof_chapters, report
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Grid, Note, Report, ReportSection, Words
 from strongroom.validation.reporting.dossier import Dossier, gaps, tier_gap
+from strongroom.validation.reporting.glance import at_a_glance
 from strongroom.validation.reporting.proof_chapters import when
 from strongroom.validation.reporting.sample_chapter import proofs
 from strongroom.validation.reporting.training_chapter import replication, replication_gap
@@ -38,7 +39,13 @@ def draw_up(dossier: Dossier) -> Report:
     for text in dossier.texts:
         words.setdefault(text.said.section, []).append(_words(text))
     blocks: dict[SectionKey, tuple[Block, ...]] = {
-        key: (*words.get(key, ()), *CHAPTERS.get(key, _nothing)(dossier), *machine.get(key, ())) for key in TITLES
+        key: (
+            *words.get(key, ()),
+            *CHAPTERS.get(key, _nothing)(dossier),
+            *machine.get(key, ()),
+            *LAST.get(key, _nothing)(dossier),
+        )
+        for key in TITLES
     }
     filled = frozenset(key for key, found in blocks.items() if found)
     missing: dict[SectionKey, list[str]] = {}
@@ -62,6 +69,7 @@ def draw_up(dossier: Dossier) -> Report:
         headline=headline,
         summary=summary,
         tally=tuple((report.number(count), report.VERDICTS[name]) for name, count in counts.items() if count),
+        glance=tuple(at_a_glance(dossier, [key for key in TITLES if key in missing])),
         as_of=when(dossier.as_of_us),
         sections=tuple(
             ReportSection(number, key, title, blocks[key], tuple(missing.get(key, ())))
@@ -148,6 +156,9 @@ def _data(d: Dossier) -> Iterable[Block]:
         source = f"{d.sample.source} (chosen by {d.sample.person}, {report.number(d.sample.rows)} rows)"
         yield Facts((Fact("Validation sample", source), Fact("Sample (manifest)", d.sample.manifest, True)))
     yield from proofs(d)
+
+
+def _features(d: Dossier) -> Iterable[Block]:
     rows = tuple((f.name, f.type, f.unit, _range(f), MISSING[f.missing], f.purpose) for f in d.contract.input.features)
     heads = ("Feature", "Type", "Unit", "Range", "Missing", "Needed for")
     yield Grid("Features", "The gateway refuses rows outside this contract.", heads, (False,) * 6, rows)
@@ -284,6 +295,9 @@ CHAPTERS: Mapping[SectionKey, Callable[[Dossier], Iterable[Block]]] = {
     "capital": lambda d: d.capital,
 }
 """What the records say of each section; sections that are not here have a machine's tests and people's words alone."""
+
+LAST: Mapping[SectionKey, Callable[[Dossier], Iterable[Block]]] = {"data": _features}
+"""Long lists that one looks up, behind what one reads."""
 
 
 def _words(text: Signed) -> Words:

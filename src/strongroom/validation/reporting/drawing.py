@@ -14,9 +14,12 @@ from markupsafe import Markup, escape
 
 from strongroom.validation.results import AirRow, Chart, GradeRow, Histogram, PsiRow, Series
 
-WIDTH, HEIGHT = 460, 340
+WIDTH, HEIGHT = 460, 300
 MOST_TICKS = 12
 """Whole numbers on an axis that each get a tick; a figure of two digits takes about a thirtieth of the width."""
+MOST_KEY = 110
+"""Pixels of the height that a key may take from the marks."""
+DIAMOND = "l5.5 5.5l-5.5 5.5l-5.5 -5.5z"
 LEFT, RIGHT, TOP, BOTTOM = 58, 26, 16, 46
 
 
@@ -68,7 +71,7 @@ class Canvas:
 
     def diamond(self, x: float, y: float, kind: str) -> None:
         a, b = self.px(x), self.py(y)
-        self.parts.append(f'<path class="{kind}" d="M{a:.1f} {b - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>')
+        self.parts.append(f'<path class="{kind}" d="M{a:.1f} {b - 5.5:.1f}{DIAMOND}"/>')
 
     def text(self, x: float, y: float, words: str, kind: str = "tick", anchor: str = "middle") -> None:
         self.parts.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>')
@@ -97,10 +100,19 @@ class Canvas:
                 f"{escape(beside)}</text>"
             )
 
-    def key(self, entries: Sequence[tuple[str, str]], x: float, y: float) -> None:
-        for place, (kind, words) in enumerate(entries):
+    def key(self, entries: Sequence[tuple[str, str, str]], x: float, y: float) -> None:
+        """What the marks mean: form (`line`, `points`, else an area), style and words of each, drawn as in the plot."""
+        for place, (form, kind, words) in enumerate(entries):
             at = y + 18 * place
-            self.parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{at - 9:.1f}" width="16" height="10"/>')
+            middle = at - 4
+            if form == "line":
+                self.parts.append(f'<polyline class="{kind}" points="{x:.1f},{middle:.1f} {x + 16:.1f},{middle:.1f}"/>')
+            elif form == "points" and kind.startswith("pd"):
+                self.parts.append(f'<path class="{kind}" d="M{x + 8:.1f} {middle - 5.5:.1f}{DIAMOND}"/>')
+            elif form == "points":
+                self.parts.append(f'<circle class="{kind}" cx="{x + 8:.1f}" cy="{middle:.1f}" r="4"/>')
+            else:
+                self.parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{at - 9:.1f}" width="16" height="10"/>')
             self.text(x + 22, at, words, anchor="start")
 
     def done(self) -> Picture:
@@ -139,7 +151,7 @@ def distributions(scores: Histogram) -> Picture:
         for place, share in enumerate(shares):
             outline += [(low + place * step, share), (low + (place + 1) * step, share)]
         canvas.area([*outline, (high, 0.0)], kind)
-    canvas.key([("others", "others"), ("defaults", "defaulters")], WIDTH - 130, TOP + 20)
+    canvas.key([("area", "others", "others"), ("area", "defaults", "defaulters")], WIDTH - 130, TOP + 20)
     canvas.labels("PD (highest band holds all above)", "share of the class")
     return canvas.done()
 
@@ -164,7 +176,13 @@ def calibration(grades: Sequence[GradeRow], level: str) -> Picture:
         inside = low <= float(g.mean_pd or 0) <= high
         canvas.diamond(g.grade, float(g.mean_pd or 0), "pd" if inside else "pd off")
     canvas.key(
-        [("rate", f"default rate, {level} interval"), ("pd", "mean PD"), ("pd off", "mean PD outside")], LEFT + 16, 32
+        [
+            ("points", "rate", f"default rate, {level} interval"),
+            ("points", "pd", "mean PD"),
+            ("points", "pd off", "mean PD outside"),
+        ],
+        LEFT + 16,
+        32,
     )
     canvas.labels("grade (1 is the best)", "default rate, PD")
     return canvas.done()
@@ -185,9 +203,11 @@ def chart(told: Chart, below: Sequence[tuple[float, str]] = ()) -> Picture:
     half = 0.4 * _step_of(told.series) if bars else 0.0
     x = _span([*xs, min(xs, default=0.0) - half, max(xs, default=0.0) + half] if bars else xs)
     y = _span([*ys, 0.0] if bars else ys)
-    named = [(series.style, series.name) for series in told.series if series.name]
-    # room above the marks for the key, a line of it about a twentieth of the height
-    y = (y[0], y[1] + 0.07 * len(named) * (y[1] - y[0]))
+    named = [(series.form, series.style, series.name) for series in told.series if series.name]
+    # room above the marks for the key, 18 pixels a line
+    if named:
+        taken = min(18 * len(named) + 4, MOST_KEY)
+        y = (y[0], y[1] + taken / (HEIGHT - TOP - BOTTOM - taken) * (y[1] - y[0]))
     beside = (percent_ticks if "y" in told.percent else figure_ticks)(*y)
     # the axis' name stands left of its figures, however long these are
     canvas = Canvas(told.title, told.words, x, y, left=max(LEFT, 36 + 6 * max(len(text) for _, text in beside)))

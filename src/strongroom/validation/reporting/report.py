@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import msgspec
 from msgspec import UnsetType
 
 from strongroom.validation.kinds import KINDS
 from strongroom.validation.reporting import drawing, table_drawing
+from strongroom.validation.reporting.blocks import VerdictColumn, VerdictLine, Verdicts
+from strongroom.validation.reporting.templates import templates
 from strongroom.validation.results import (
     MATRIX_TITLE,
     SEGMENTS_TITLE,
@@ -54,7 +59,7 @@ BANNERS = {
 }
 VERDICTS = {
     "pass": "pass",
-    "amber": "amber",
+    "amber": "warning",
     "fail": "fail",
     "not-evaluable": "not evaluable",
     "information": "for information",
@@ -70,11 +75,18 @@ SMALL = ("share of exposure", "credit conversion factor")
 """Units of outputs: a distance between two models is far below what a figure of theirs is written in."""
 
 
+UNITS = {"D": "Somers' D", "MWB": "bandwidth", "R2": "R²", "R-squared": "R²", "strength": "1 is perfect"}
+"""Units in a reader's words where the catalogue's are a formula's."""
+PLAIN = ("count", "share")
+"""Units that a figure shows by itself."""
+
+
 class Line(NamedTuple):
     """A test as the verdict table shows it."""
 
     test: TestResult
     figure: str
+    unit: str
     interval: str
     p_value: str
     asked: str
@@ -94,14 +106,7 @@ def render(data: bytes) -> bytes:
     level = f"{float(results.confidence):.0%}"
     tables = () if isinstance(results.tables, UnsetType) else results.tables
     pictures = pictures_of(results)
-    environment = Environment(
-        loader=PackageLoader("strongroom.validation.reporting", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates()
     style = environment.get_template("report.css").render()
     kind = KINDS.get(results.kind)
     answered = [test.section for test in results.tests]
@@ -109,11 +114,13 @@ def render(data: bytes) -> bytes:
         (
             key,
             name,
-            [line_of(test) for test in results.tests if test.section == key],
+            [line_of(test) for test in found],
+            verdicts_of(name, found, level) if found else None,
             pictures.get(key, []),
             [sheet_of(table) for table in tables if table.section == key],
         )
         for key, name in SECTIONS.items()
+        for found in [[test for test in results.tests if test.section == key]]
         if key in answered or (kind and key in kind.sections)
     ]
     counts = {name: sum(test.verdict == name for test in results.tests) for name in VERDICTS}
@@ -155,7 +162,9 @@ def pictures_of(results: BatteryResults) -> dict[str, list[drawing.Picture]]:
         "fairness": [drawing.impact(results.air, *ratios)] if results.air else [],
     }
     for chart in charts:
-        pictures.setdefault(chart.section, []).append(drawing.chart(chart, _ranked(chart)))
+        names = _ranked(chart)
+        named = msgspec.structs.replace(chart, x="the largest first") if names else chart
+        pictures.setdefault(chart.section, []).append(drawing.chart(named, names))
     for table in () if isinstance(results.tables, UnsetType) else results.tables:
         drawn = None
         if table.title == MATRIX_TITLE and table.rows:
@@ -194,12 +203,25 @@ class Sheet(NamedTuple):
 
 
 def sheet_of(table: Table) -> Sheet:
-    """A table of the results as it is shown."""
-    heads = tuple((column.name, column.unit != "text") for column in table.columns)
-    rows = tuple(
-        tuple(_cell(text, column.unit) for text, column in zip(row, table.columns, strict=True)) for row in table.rows
+    """A table of the results as it is shown; the ends of an interval stand in one column."""
+    names = [column.name for column in table.columns]
+    starts = {
+        place for place, (name, then) in enumerate(pairwise(names))
+        if name.lower().endswith("from") and then.lower() == "to"
+    }  # fmt: skip
+    kept = [place for place in range(len(names)) if place - 1 not in starts]
+    heads = tuple(
+        (f"{names[place][:-4]}interval" if place in starts else names[place], table.columns[place].unit != "text")
+        for place in kept
     )
-    return Sheet(table.title, table.caption, heads, rows)
+    rows = []
+    for row in table.rows:
+        cells = [_cell(text, column.unit) for text, column in zip(row, table.columns, strict=True)]
+        for place in starts:
+            if row[place] is not None:
+                cells[place] = f"{cells[place]} to {cells[place + 1]}"
+        rows.append(tuple(cells[place] for place in kept))
+    return Sheet(table.title, table.caption, heads, tuple(rows))
 
 
 def _cell(text: str | None, unit: str) -> str:
@@ -252,7 +274,52 @@ def line_of(test: TestResult) -> Line:
             asked += ", else a warning"
         elif test.fail is not None and test.fail != test.amber:
             asked += f"; fails {'below' if test.better == 'higher' else 'above'} {_limit(test.fail, test.unit)}"
-    return Line(test, shown(test), interval, p_text(test.p_value), asked, VERDICTS[test.verdict])
+    unit = "" if test.figure is None or test.unit in PLAIN else UNITS.get(test.unit, test.unit)
+    return Line(test, shown(test), unit, interval, p_text(test.p_value), asked, VERDICTS[test.verdict])
+
+
+def verdicts_of(title: str, tests: Sequence[TestResult], level: str, silent: str = "") -> Verdicts:
+    """A table of tests; what holds for most of them is said once, above it."""
+    shows = columns_of([line_of(test) for test in tests])
+    (common, times) = Counter(map(_drawn_from, tests)).most_common(1)[0]
+    told = [f"{common[:1].upper()}{common[1:]}{' where nothing else is said' if times < len(tests) else ''}."]
+    if "interval" in shows:
+        told.append(f"Intervals at {level}.")
+    caption = " ".join([*told, silent]).strip()
+    return Verdicts(title, caption, tuple(verdict_line(test, common) for test in tests), shows)
+
+
+def _drawn_from(test: TestResult) -> str:
+    return f"{test.sample} sample, n = {number(test.n)}"
+
+
+def verdict_line(test: TestResult, common: str = "") -> VerdictLine:
+    """A test in the words of the verdict table.
+
+    Args:
+        test: the test.
+        common: sample and rows that the table names once for most of its tests.
+    """
+    line = line_of(test)
+    drawn_from = _drawn_from(test)
+    return VerdictLine(
+        title=test.title,
+        sentence=test.sentence,
+        source=test.source if drawn_from == common else f"{test.source} · {drawn_from}",
+        figure=line.figure,
+        unit=line.unit,
+        interval=line.interval,
+        p_value=line.p_value,
+        asked=line.asked,
+        verdict=test.verdict,
+        word=line.verdict,
+    )
+
+
+def columns_of(lines: Sequence[Line]) -> tuple[VerdictColumn, ...]:
+    """The columns of a verdict table in which anything stands."""
+    names: tuple[VerdictColumn, ...] = ("figure", "interval", "p_value", "asked")
+    return tuple(name for name in names if any(getattr(line, name) != "–" for line in lines))  # noqa: RUF001  # as above
 
 
 def _by_unit(text: str, unit: str) -> str:
