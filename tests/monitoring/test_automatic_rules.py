@@ -244,3 +244,16 @@ def test_a_comparison_without_rows_or_outcomes_says_so() -> None:
     assert found["score_shift"] is None
     assert "not_evaluable" in found["auc_difference"]
     assert "too few rows" in render(found).decode()
+
+
+def test_the_page_of_a_comparison_says_first_what_a_change_would_mean() -> None:
+    scores = np.linspace(0.1, 0.9, 300)
+    lower = arm(TWO, scores - 0.05, beside=True)
+    said = facts(compare((RELEASE, arm(ONE, scores)), (RELEASE, lower), {}, {}))
+    page = render(said).decode()
+    glance = page[: page.index('id="sides"')]
+    assert "0 of 300" in glance
+    assert "0.0500 lower on average (-0.05" in glance, "a shift downwards is no `-0.05 higher`"
+    assert "not evaluable" in glance
+    assert "<title>Distribution of the scores</title><desc>" in page
+    assert page.count("<th scope=") == page.count("<th "), "every head says of what"
