@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from strongroom import errors
 from strongroom.access.verbs import VERBS
-from strongroom.cli import app
+from strongroom.cli import app, output
 from strongroom.cli.output import EXIT_CODES, ask_to_sign, command, exit_code, printable, table, tell
 from tests.journeys.bank import SOURCE
 
@@ -260,11 +260,22 @@ def test_words_of_others_are_shown_as_they_are_written(capsys: pytest.CaptureFix
 
 def test_columns_of_figures_stand_right_and_words_left(capsys: pytest.CaptureFixture[str]) -> None:
     table("t", ["name", "rows", "share"], [("a", 1200, "3.5%"), ("b", 7, "-"), ("12", "", "100.0%")])
-    lines = capsys.readouterr().out.splitlines()[3:]
-    assert [line.split("│")[1] for line in lines] == [" 1200 ", "    7 ", "      "]
-    assert lines[0].startswith("a ")
-    assert lines[2].startswith("12 ")
-    assert [line.split("│")[2].rstrip() for line in lines] == ["   3.5%", "      -", " 100.0%"]
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()[3:]] == [
+        "a     1200    3.5%",
+        "b        7       -",
+        "12          100.0%",
+    ]
+    table("0 version(s)", ["model"], [])
+    assert capsys.readouterr().out == "0 version(s): none\n"
+
+
+def test_the_log_of_a_room_takes_one_line_an_entry_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.console, "width", 80)
+    row = ("1117", "2026-11-26 04:48:41", "audrey", "register-sample", "lgd-lendingclub", "done")
+    table("t", ["#", "at", "who", "verb", "on", "outcome"], [row])
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_an_error_with_brackets_does_not_break_the_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +44,8 @@ EXIT_CODES = {
 
 FIGURE = re.compile(r"[+-]?[\d,]{1,24}(\.\d{1,24})?(e[+-]\d+)?%?|-|–")  # noqa: RUF001  # a dash for 'none'
 """What stands right in a table."""
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.+Z]{5,24})?")
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """Errors of a disk, which come without a name of a file where the file was open already."""
@@ -187,13 +190,20 @@ def tell(as_json: bool, document: Mapping[str, Any] | Sequence[Any], lines: Iter
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table that fits the terminal: long cells wrap, none is cut. Columns of figures stand right and do not wrap."""
-    drawn = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    """A table that fits the terminal: long cells wrap, none is cut. Columns of figures stand right and do not wrap, nor
+    do moments; a table without rows says so."""
+    drawn = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
+    )
     shown = [[printable(str(cell)) for cell in row] for row in rows]
+    if not shown:
+        console.print(f"{one_line(title)}: none", soft_wrap=True)
+        return
     for place, column in enumerate(columns):
         cells = [row[place] for row in shown if row[place]]
         figures = bool(cells) and all(FIGURE.fullmatch(cell) for cell in cells)
-        drawn.add_column(column, overflow="fold", justify="right" if figures else "left", no_wrap=figures)
+        whole = figures or (bool(cells) and all(MOMENT.fullmatch(cell) for cell in cells))
+        drawn.add_column(column, overflow="fold", justify="right" if figures else "left", no_wrap=whole)
     for row in shown:
         drawn.add_row(*row)
     console.print(drawn)

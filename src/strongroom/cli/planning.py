@@ -199,8 +199,8 @@ def _show(plan: Plan) -> None:
         ("class", "number", "EAD", "PD", "LGD", "RWA", "density", "EL"),
         [
             (
-                row.name, row.exposures, money(row.ead), _percent(row.mean_pd), _percent(row.mean_lgd),
-                money(row.rwa), _percent(row.density), money(row.expected_loss),
+                row.name, row.exposures, money(row.ead), _percent(row.mean_pd), _percent(row.mean_lgd, 1),
+                money(row.rwa), _percent(row.density, 1), money(row.expected_loss),
             )
             for row in (*plan.classes, plan.total)
         ],
@@ -269,5 +269,5 @@ def _source(kind: str, name: str, answered: int, refused: int) -> str:
     return f"column `{name}`, given and not scored" if kind == "column" else name
 
 
-def _percent(text: str | None) -> str:
-    return "" if text is None else f"{100.0 * float(text):.2f}%"
+def _percent(text: str | None, places: int = 2) -> str:
+    return "" if text is None else f"{100.0 * float(text):.{places}f}%"

@@ -280,7 +280,10 @@ def monitor(
     table(
         f"drift of {report.ref}, {report.rows} decisions",
         ["column", "PSI", "by chance below", "limit", "verdict"],
-        [(row["column"], row["psi"], row["by_chance"], row["limit"], row["verdict"]) for row in facts["drift"]],
+        [
+            (row["column"], *(_figure(row[name]) for name in ("psi", "by_chance", "limit")), row["verdict"])
+            for row in facts["drift"]
+        ],
     )
     amounts = facts["outcomes"] if "windows" in facts["outcomes"] else None
     if amounts is not None:
@@ -456,4 +459,19 @@ def log(
         facts = ({name: value for name, value in entry.facts.items() if name != REQUEST} for _, entry in found)
         tell(True, [{**row, "facts": noted} for row, noted in zip(rows, facts, strict=True)])
         return
-    table("governance log", ["#", "at", "who", "verb", "on", "outcome"], [tuple(row.values()) for row in rows])
+    shown = [
+        (
+            row["entry"],
+            f"{str(row['at'])[:19].replace('T', ' ')}",
+            row["who"],
+            row["verb"],
+            str(row["on"]).removeprefix("Model "),
+            row["outcome"],
+        )
+        for row in rows
+    ]
+    table("governance log, times in UTC", ["#", "at", "who", "verb", "on", "outcome"], shown)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
