@@ -21,14 +21,14 @@ def at_a_glance(d: Dossier, incomplete: Sequence[SectionKey]) -> Iterable[Fact]:
         d: the dossier.
         incomplete: sections in which the policy misses something, in their order.
     """
+    failed = _titles(d, "fail")
+    if failed:
+        yield Fact("Not passed", failed)
     yield Fact("Validator's opinion", _opinion(d))
     yield Fact("Approvers", "; ".join(_decisions(d)) or "nobody has decided yet")
-    if d.results:
-        judged = [test for test in d.results.tests if test.role != "information"]
-        for name, verdict in (("Not passed", "fail"), ("Without an answer", "not-evaluable"), ("Warnings", "amber")):
-            titles = list(dict.fromkeys(test.title for test in judged if test.verdict == verdict))
-            if titles:
-                yield Fact(name, "; ".join(titles))
+    for name, titles in (("Without an answer", _titles(d, "not-evaluable")), ("Warnings", _titles(d, "amber"))):
+        if titles:
+            yield Fact(name, titles)
     yield Fact("Open findings", _open(d))
     if incomplete:
         places = [f"{list(TITLES).index(key) + 1} ({TITLES[key]})" for key in incomplete]
@@ -39,6 +39,14 @@ def at_a_glance(d: Dossier, incomplete: Sequence[SectionKey]) -> Iterable[Fact]:
 
 def _opinion(d: Dossier) -> str:
     return f"{d.opinion.opinion}, by {_by(d.opinion.person, d.opinion.at_us)}" if d.opinion else "none yet"
+
+
+def _titles(d: Dossier, verdict: str) -> str:
+    """Tests that the policy asks for and that ended so."""
+    tests = d.results.tests if d.results else ()
+    return "; ".join(
+        dict.fromkeys(test.title for test in tests if test.role != "information" and test.verdict == verdict)
+    )
 
 
 def _by(person: str, at_us: int) -> str:

@@ -332,6 +332,8 @@ def _by_unit(text: str, unit: str) -> str:
         return p_text(text)
     if unit == "probability":
         return f"{value:.1e}"
+    if unit == "number":
+        return f"{value:,.6g}"
     if unit == "amount":
         return f"{value:,.0f}"
     if 0.0 < abs(value) < 0.0005 and unit in SMALL:
