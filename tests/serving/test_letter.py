@@ -48,10 +48,10 @@ def recorded() -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("language", "subject", "label"),
     [
-        ("en", "Your application", "Reference"),
-        ("de", "Ihr Antrag", "Aktenzeichen"),
-        ("fr", "Votre demande", "Référence"),
-        ("es", "Su solicitud", "Referencia"),
+        ("en", "Your application", "Reference:"),
+        ("de", "Ihr Antrag", "Aktenzeichen:"),
+        ("fr", "Votre demande", "Référence :"),
+        ("es", "Su solicitud", "Referencia:"),
     ],
 )
 def test_the_recorded_reasons_are_told_in_their_order(language: str, subject: str, label: str) -> None:
@@ -60,7 +60,7 @@ def test_the_recorded_reasons_are_told_in_their_order(language: str, subject: st
     letter = write_letter(answer, release, language)
     lines = letter.text.splitlines()
     assert lines[0] == subject
-    assert lines[-1] == f"{label}: {answer.decision_id}"
+    assert lines[-1] == f"{label} {answer.decision_id}"
     told = [re.fullmatch(r"\d+\. .* \((\w+)\)", line) for line in lines]
     assert [found[1] for found in told if found] == list(answer.explanation.codes) == list(letter.codes)
     assert (letter.language, letter.version, letter.code_map) == (language, "2026-11", WISH.code_map)

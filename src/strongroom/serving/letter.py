@@ -85,10 +85,12 @@ def write_letter(answer: Answer, release: Release, language: str) -> Letter:
     text = wish.letters.text(language)
     if told.code_map != wish.code_map or not set(told.codes) <= set(text.reasons):
         raise TamperedError(f"the record of decision {answer.decision_id} tells codes that its release does not have")
+    # a language with a rule of its own for the colon, as French, brings it in its approved text
+    label = text.reference if text.reference.endswith(":") else f"{text.reference}:"
     lines = [
         text.subject, "", text.opening.strip("\n"), "",
         *(f"{place}. {text.reasons[code]}" for place, code in enumerate(told.codes, 1)), "",
-        text.closing.strip("\n"), "", f"{text.reference}: {answer.decision_id}", "",
+        text.closing.strip("\n"), "", f"{label} {answer.decision_id}", "",
     ]  # fmt: skip
     return Letter(
         "\n".join(lines), language, wish.letters.version, told.code_map, told.codes, answer.decision_id, answer.decision

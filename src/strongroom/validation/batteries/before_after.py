@@ -276,4 +276,6 @@ def shown(figure: str | None, unit: str) -> str | None:
         return figure
     if unit == "share":
         return f"{float(figure):.2%}"
-    return f"{float(figure):.4g}"
+    value = float(figure)
+    # as many places on both sides, so that two figures are compared at one glance
+    return f"{value:.4f}" if 0.0001 <= abs(value) < 1.0 else f"{value:.4g}"
