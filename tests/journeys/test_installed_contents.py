@@ -24,7 +24,7 @@ DATA = (
     "validation/reporting/pages/dossier.html", "validation/reporting/pages/dossier.css",
     "validation/reporting/pages/dossier.typ",
     "planning/pages/committee.typ",
-    "monitoring/pages/comparison.html", "monitoring/pages/comparison.css",
+    "monitoring/pages/comparison.html", "validation/reporting/pages/verdicts.html",
     "adapters/migrations/script.py.mako", "py.typed", "verify.py",
 )  # fmt: skip
 

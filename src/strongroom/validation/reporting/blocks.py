@@ -64,7 +64,12 @@ VerdictColumn = Literal["figure", "interval", "p_value", "asked"]
 
 
 class VerdictLine(msgspec.Struct, frozen=True):
-    """A test as the verdict table shows it; `unit` is empty where the figure says it by itself, as 12.5% does."""
+    """A test as the verdict table shows it.
+
+    Attributes:
+        unit: of the figure; empty where the figure says it by itself, as 12.5% does.
+        verdict, word: how the chip looks, and what it says.
+    """
 
     title: str
     sentence: str
