@@ -100,6 +100,13 @@ def test_the_ends_of_an_interval_stand_in_one_column() -> None:
     assert [head for head, _ in report.sheet_of(since).heads] == ["From", "Rows"]
 
 
+def test_words_that_are_figures_stand_right_but_not_in_front() -> None:
+    columns = tuple(Column(name=name, unit="text") for name in ("grade", "before", "better"))
+    rows = (("1", "8.89%", "lower"), ("2", None, "higher"))
+    table = Table(section="robustness", title="t", caption="", columns=columns, rows=rows)
+    assert report.sheet_of(table).heads == (("grade", False), ("before", True), ("better", False))
+
+
 def test_no_option_and_no_figure_is_parted_at_its_hyphen() -> None:
     assert whole("above 1e-05") == 'above <span class="w">1e-05</span>'
     assert ticked("ask `show x --bom`") == 'ask <code>show x <span class="w">--bom</span></code>'

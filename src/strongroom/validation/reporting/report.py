@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -77,6 +78,7 @@ SMALL = ("share of exposure", "credit conversion factor")
 
 UNITS = {"D": "Somers' D", "MWB": "bandwidth", "R2": "R²", "R-squared": "R²", "strength": "1 is perfect"}
 """Units in a reader's words where the catalogue's are a formula's."""
+FIGURE = re.compile(r"[+-]?[\d,]{1,24}(\.\d{1,24})?(e[+-]\d+)?%?")
 PLAIN = ("count", "share")
 """Units that a figure shows by itself."""
 
@@ -211,8 +213,7 @@ def sheet_of(table: Table) -> Sheet:
     }  # fmt: skip
     kept = [place for place in range(len(names)) if place - 1 not in starts]
     heads = tuple(
-        (f"{names[place][:-4]}interval" if place in starts else names[place], table.columns[place].unit != "text")
-        for place in kept
+        (f"{names[place][:-4]}interval" if place in starts else names[place], _right(table, place)) for place in kept
     )
     rows = []
     for row in table.rows:
@@ -222,6 +223,14 @@ def sheet_of(table: Table) -> Sheet:
                 cells[place] = f"{cells[place]} to {cells[place + 1]}"
         rows.append(tuple(cells[place] for place in kept))
     return Sheet(table.title, table.caption, heads, tuple(rows))
+
+
+def _right(table: Table, place: int) -> bool:
+    """Whether a column holds figures: by its unit, or, behind the first, by what stands in it."""
+    if table.columns[place].unit != "text":
+        return True
+    cells = [row[place] for row in table.rows if row[place]]
+    return place > 0 and bool(cells) and all(FIGURE.fullmatch(cell or "") for cell in cells)
 
 
 def _cell(text: str | None, unit: str) -> str:
