@@ -16,7 +16,6 @@ import msgspec
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.memory_blobs import MemoryKeyRing
 from strongroom.adapters.release_fetchers import FolderFetcher
 from strongroom.adapters.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.time_floor import TimeFloor
@@ -51,6 +50,7 @@ from strongroom.serving.admission_ports import TrustedState
 from strongroom.serving.admitted import AdmittedModel
 from strongroom.serving.ports import Machine
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from tests.memory.blobs import MemoryKeyRing
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 MODEL = "pd-cards"

@@ -19,11 +19,11 @@ from strongroom.access.requests import (
     sign_request,
     verify_request,
 )
-from strongroom.adapters.memory_office import MemoryNonces
 from strongroom.encoding import canonical
 from strongroom.errors import NotAuthenticatedError
 from strongroom.vocabulary import KeyId, digest_of
 from tests.access.test_people import person, private, spki
+from tests.memory.office import MemoryNonces
 
 ROOM, NOW, BODY = "bank.example/credit/eu/control/governance/1", 1_800_000_000_000_000, b"package"
 REGISTER = PeopleRegister(1, (person("ann", 1, roles=("author",)), person("bob", 2)))

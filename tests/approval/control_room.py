@@ -14,9 +14,6 @@ from strongroom.access.authorisation import Authorisation
 from strongroom.access.principals import Principal
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.memory_blobs import MemoryBlobs
-from strongroom.adapters.memory_office import MemoryBooks, MemoryDesk
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.adapters.spiff import SpiffEngine
 from strongroom.approval import actions, standing
 from strongroom.approval.actions import Means
@@ -38,6 +35,9 @@ from strongroom.sealing.manifest import build_manifest
 from strongroom.sealing.packages import Sealed
 from strongroom.sealing.sealed import seal_package
 from strongroom.vocabulary import Digest, PersonId, digest_of, micros
+from tests.memory.blobs import MemoryBlobs
+from tests.memory.office import MemoryBooks, MemoryDesk
+from tests.memory.shard import MemoryShard
 from tests.simulator import GOVERNANCE, MODEL, NAMED_POLICIES, POLICIES, TRUST, Room, Version, signer
 
 PACKAGE = files("strongroom")

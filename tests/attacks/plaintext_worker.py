@@ -18,7 +18,6 @@ import numpy as np
 from strongroom.adapters.blob_files import BlobFiles
 from strongroom.adapters.database import open_desk
 from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.memory_office import MemoryLog
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.office.door import Office
 from strongroom.registry.actions import Vault, open_sample, open_version, register_sample, submit
@@ -28,6 +27,7 @@ from strongroom.sealing.model_signature import sign_model
 from strongroom.validation.batteries.artifact import open_session
 from strongroom.validation.scans import scanning
 from strongroom.vocabulary import PersonId
+from tests.memory.office import MemoryLog
 from tests.registry.room import AT, LATER, SIGNERS, RoleRules, principal, register
 
 POLICY = Path(__file__).parents[2] / "src" / "strongroom" / "policies" / "validation.json"

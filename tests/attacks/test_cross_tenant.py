@@ -20,12 +20,12 @@ from strongroom.access.grants import CallingSystem, Grants, TokenSubject
 from strongroom.access.issuers import Issuer, IssuerKey
 from strongroom.access.principals import Principal
 from strongroom.adapters.memory_nonces import MemoryNonces
-from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.errors import NotAuthenticatedError, NotPermittedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.vocabulary import Digest, PersonId
 from strongroom.web.metrics import WorkerCounters
 from tests.access.issuing import AUDIENCE, BOUNDS, EC, ISSUER, NOW, OTHER, PEPPER, bearer, claims, header, public, token
+from tests.memory.tokens import MemoryTokens
 from tests.serving.house import House, caller_key, engine, served
 from tests.web.gateways import Desk, gateway, question
 from tests.web.lines import read_reply

@@ -25,11 +25,11 @@ from strongroom.access.people import HUMAN_ROLES
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import ROLES
 from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.memory_office import MemoryGrants
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import PersonId
 from tests.access.issuing import NOW, PEPPER, bearer, claims, grants, header, token
+from tests.memory.office import MemoryGrants
 from tests.serving.house import caller_key
 from tests.web.gateways import Desk, gateway, question
 

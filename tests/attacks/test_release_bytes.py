@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from tuf.api.exceptions import DownloadHTTPError
 
-from strongroom.adapters.memory_blobs import MemoryBlobs
 from strongroom.adapters.release_fetchers import ReleaseFetcher
 from strongroom.adapters.time_floor import TimeFloor
 from strongroom.adapters.tuf_client import ReleaseClient
@@ -28,6 +27,7 @@ from strongroom.serving.admission import Refusal, admit
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.serving.admitted import AdmittedModel
 from strongroom.vocabulary import Digest, ModelRef, digest_of
+from tests.memory.blobs import MemoryBlobs
 from tests.simulator import MODEL, Room, signer
 
 

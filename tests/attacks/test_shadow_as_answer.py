@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from strongroom import verify
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.encoding import canonical, parse
 from strongroom.errors import TamperedError
 from strongroom.ledger.leaf import LeafType, commit
@@ -14,6 +13,7 @@ from strongroom.ledger.note import LogKey
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.serving.receipt import make_receipt, verify_receipt
 from strongroom.vocabulary import Digest, ModelRef
+from tests.memory.shard import MemoryShard
 from tests.serving.house import ORIGIN, release_of
 
 RELEASE, DECISION = Digest("12" * 32), "34" * 16

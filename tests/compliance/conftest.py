@@ -15,8 +15,8 @@ import strongroom
 from strongroom.access.authorisation import Authorisation
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.database import open_desk
-from strongroom.adapters.memory_office import MemoryDesk, MemoryLog
 from strongroom.office.door import Office
+from tests.memory.office import MemoryDesk, MemoryLog
 
 
 class Ticking:

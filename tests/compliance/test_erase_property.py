@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 import strongroom
 from strongroom.access.authorisation import Authorisation
 from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.memory_office import MemoryDesk, MemoryLog
 from strongroom.compliance.actions import erase, finish
 from strongroom.errors import ErasedError, UnavailableError
 from strongroom.office.door import Office
 from strongroom.office.entries import Entry
 from tests.compliance.conftest import House, Ticking, random_of
 from tests.compliance.test_erase import DPO, SIGNER, TAG, Store
+from tests.memory.office import MemoryDesk, MemoryLog
 
 FOLDER = Path(strongroom.__file__).parent / "policies"
 ENGINE = CedarEngine((FOLDER / "access.cedar").read_bytes(), (FOLDER / "access.cedarschema").read_bytes())

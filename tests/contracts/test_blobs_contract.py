@@ -8,10 +8,10 @@ import pytest
 
 from strongroom.adapters.blob_files import BlobFiles
 from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 from strongroom.sealing.ports import Blobs, KeyRing, WrappedKey
 from strongroom.vocabulary import Digest, digest_of
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
 
 
 @pytest.fixture(params=["memory", "files"])

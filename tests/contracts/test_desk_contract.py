@@ -17,7 +17,6 @@ from sqlalchemy import create_engine, text
 from strongroom.access.grants import Grants
 from strongroom.adapters import database, database_tables
 from strongroom.adapters.database import SqlDesk, open_desk
-from strongroom.adapters.memory_office import MemoryDesk, MemoryNonces
 from strongroom.approval.cases import Case
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError
@@ -27,6 +26,7 @@ from strongroom.office.ports import Pending
 from strongroom.registry.versions import PointerChange, Sample, Sealed, Version
 from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId
 from tests.contracts.model_toml import contract
+from tests.memory.office import MemoryDesk, MemoryNonces
 from tests.office.conftest import AT
 
 REF = ModelRef("pd-cards", Digest("1" * 64))

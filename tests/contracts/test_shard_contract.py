@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.adapters.shard_files import FileShard
 from strongroom.errors import InvalidInputError, NotFoundError
 from strongroom.ledger.checkpoint import open_checkpoint
 from strongroom.ledger.ports import Record, Shard
 from strongroom.ledger.tree import EMPTY_ROOT, MemoryTree, leaf_hash, verify_inclusion
 from tests.ledger.samples import ORIGIN, decision_id, log_key, record, records
+from tests.memory.shard import MemoryShard
 
 Make = Callable[[], Shard]
 

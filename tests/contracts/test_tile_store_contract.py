@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.memory_tiles import MemoryTiles
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.shard_reader import FolderView
 from strongroom.adapters.tile_files import FileTiles
@@ -17,6 +16,7 @@ from strongroom.ledger.publication import TileStore, push
 from strongroom.ledger.tiles import TileTree
 from strongroom.ledger.tree import root_of
 from tests.ledger.samples import ORIGIN, log_key, records
+from tests.memory.tiles import MemoryTiles
 
 Make = Callable[[], TileStore]
 KEY = log_key()

@@ -12,9 +12,9 @@ import pytest
 
 from strongroom.access.ports import UsedTokens
 from strongroom.adapters import token_register
-from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.adapters.token_register import TokenRegister, open_register
 from strongroom.errors import NotAuthenticatedError, TamperedError, UnavailableError
+from tests.memory.tokens import MemoryTokens
 
 BEGAN = 1_800_000_000_000_000
 S = 1_000_000

@@ -22,7 +22,6 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.shard_reader import FolderView, ShardReader
 from strongroom.errors import NotDurableError, TamperedError
@@ -32,6 +31,7 @@ from strongroom.wiring.node import NodeLayout
 from tests import simulator
 from tests.faults.lossy_disk import Killed, LossyDisk, SyncMode
 from tests.faults.recovered import BrokenPromiseError, Told, check_promises, read_told
+from tests.memory.shard import MemoryShard
 from tests.serving.house import House, served
 from tests.waiting import PATIENCE_S, until
 from tests.web.gateways import gateway, question

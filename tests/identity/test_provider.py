@@ -22,7 +22,6 @@ from strongroom.access.grants import CallingSystem, Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer, KeySource
 from strongroom.access.principals import Principal
 from strongroom.adapters.key_set_files import read_key_sets, write_wanted
-from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.adapters.trusted_state_files import write_state
 from strongroom.errors import NotAuthenticatedError
 from strongroom.serving.admission_ports import TrustedState
@@ -32,6 +31,7 @@ from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
 from tests.access.issuing import BOUNDS, PEPPER, bearer, encode
 from tests.access.issuing import token as forge
 from tests.identity.provider import AUDIENCE, Provider, why_not
+from tests.memory.tokens import MemoryTokens
 from tests.web.test_tls import certificate
 
 SETTINGS = NodeSettings(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from strongroom.adapters.disk import OsDisk, OsFile
-from strongroom.adapters.memory_tiles import MemoryTiles
 from strongroom.adapters.shard_files import FileShard
 from strongroom.adapters.shard_reader import ShardReader
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
@@ -20,6 +19,7 @@ from strongroom.ledger.publication import TileStore
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.publishing import Publication, PublicationSettings, open_store
 from tests.ledger.samples import ORIGIN, log_key, records
+from tests.memory.tiles import MemoryTiles
 
 KEY = log_key()
 

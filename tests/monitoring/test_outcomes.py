@@ -11,7 +11,6 @@ import pytest
 from strongroom.access.principals import Principal
 from strongroom.adapters.decision_reader import LedgerDecisions
 from strongroom.adapters.keystore_direct import memory_keys
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.approval.release import Bins, Monitors, NumericProfile, Plan, Release
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, TamperedError
@@ -28,6 +27,7 @@ from strongroom.sealing.subjects import subject_tag
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.validation.results import NotEvaluable
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of
+from tests.memory.shard import MemoryShard
 from tests.monitoring.conftest import House
 
 MODEL = "pd-cards"

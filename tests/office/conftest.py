@@ -13,14 +13,14 @@ import pytest
 from strongroom.access.principals import Principal
 from strongroom.adapters.database import SqlDesk, open_desk
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.memory_office import MemoryDesk, MemoryLog
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.errors import NotPermittedError
 from strongroom.ledger.checkpoint import LogKey
 from strongroom.office.acts import Act, Resource
 from strongroom.office.door import Office
 from strongroom.office.ports import Desk, GovernanceLog
 from strongroom.vocabulary import Digest, PersonId
+from tests.memory.office import MemoryDesk, MemoryLog
+from tests.memory.shard import MemoryShard
 
 AT = datetime(2026, 11, 22, 9, 0, 0, 250_000, tzinfo=UTC)
 ORIGIN = "bank.example/credit/eu/control/governance/1"

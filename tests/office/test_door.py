@@ -216,7 +216,7 @@ def test_a_log_that_cannot_be_written_stops_acts_and_says_what_took_place(desk, 
         def __getattr__(self, name):
             return getattr(self.inner, name)
 
-    from strongroom.adapters.memory_office import MemoryLog
+    from tests.memory.office import MemoryLog
 
     log = Broken(MemoryLog(ORIGIN))
     numbers = iter(range(1, 100))
@@ -237,7 +237,7 @@ def test_a_log_that_cannot_be_written_stops_acts_and_says_what_took_place(desk, 
 
 
 def test_a_refusal_that_cannot_be_recorded_is_no_refusal_but_an_outage(desk, rules):
-    from strongroom.adapters.memory_office import MemoryLog
+    from tests.memory.office import MemoryLog
 
     class Down(MemoryLog):
         def append(self, *args):

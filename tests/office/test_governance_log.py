@@ -7,7 +7,6 @@ import json
 import pytest
 
 from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.ledger.actions import open_shard
 from strongroom.ledger.checkpoint import LogKey, open_checkpoint
@@ -18,6 +17,7 @@ from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry, done
 from strongroom.sealing.records import open_plain
 from strongroom.vocabulary import Digest, micros
+from tests.memory.shard import MemoryShard
 from tests.office.conftest import ANN, AT, ORIGIN, counter
 
 KEY = GovernanceKey(bytes(31) + b"\x09")

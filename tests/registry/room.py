@@ -13,8 +13,6 @@ from typing import Any
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
-from strongroom.adapters.memory_office import MemoryBooks, MemoryDesk, MemoryLog
 from strongroom.errors import NotPermittedError
 from strongroom.office.acts import Act
 from strongroom.office.door import Office
@@ -25,6 +23,8 @@ from strongroom.registry.versions import Version
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.vocabulary import ModelRef, PersonId, micros
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
+from tests.memory.office import MemoryBooks, MemoryDesk, MemoryLog
 
 AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)

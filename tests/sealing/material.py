@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.manifest import Manifest, build_manifest
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.packages import SealedPackage
 from strongroom.sealing.sealed import VerifiedModel, open_sealed, seal_package
 from strongroom.vocabulary import ModelRef
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
 
 NAME = "pd-example"
 FILES = {"model.toml": b"v = 1\n", "model.onnx": b"\x08\x0a" + bytes(range(256)), "data/référence.parquet": b""}

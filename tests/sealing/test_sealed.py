@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
 from strongroom.adapters.package_folder import write_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
@@ -21,6 +20,7 @@ from strongroom.sealing.model_signature import SIGNATURE_FILE, key_hint, sign_mo
 from strongroom.sealing.packages import SealedPackage, read_wrapped
 from strongroom.sealing.sealed import open_files, rewrap, seal_package
 from strongroom.vocabulary import Digest, digest_of
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
 from tests.sealing.material import AUTHOR, FILES, NAME, OTHER, ROLES, sealed_example
 
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -17,7 +17,6 @@ from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.keystore_direct import memory_keys
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.adapters.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Bins, Monitors, NumericProfile, Plan, Release
 from strongroom.encoding import canonical
@@ -29,6 +28,7 @@ from strongroom.serving.catalogue import Catalogue
 from strongroom.serving.decision import Decider
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of
+from tests.memory.shard import MemoryShard
 
 ORIGIN = "bank.example/credit/eu/node-1/0/1"
 ENVIRONMENT = "production"

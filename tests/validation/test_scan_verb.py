@@ -14,8 +14,6 @@ from msgspec import UnsetType, structs
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
-from strongroom.adapters.memory_office import MemoryDesk, MemoryLog
 from strongroom.adapters.model_toml import write_contract
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.encoding import canonical, parse
@@ -32,6 +30,8 @@ from strongroom.validation.scans import scanning
 from strongroom.validation.scans.scan import ScanPredicate
 from strongroom.validation.scans.scanning import Scanned
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
+from tests.memory.office import MemoryDesk, MemoryLog
 from tests.validation.worked import POLICY, package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)

@@ -14,8 +14,6 @@ import pytest
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
-from strongroom.adapters.memory_office import MemoryDesk, MemoryLog
 from strongroom.adapters.model_toml import write_contract
 from strongroom.adapters.sandbox_linux import LinuxSandbox
 from strongroom.encoding import canonical, parse
@@ -36,6 +34,8 @@ from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.validating import Prepared, Validated, Worked
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
+from tests.memory.office import MemoryDesk, MemoryLog
 from tests.validation.worked import package
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)

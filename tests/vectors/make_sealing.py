@@ -16,7 +16,6 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from strongroom.adapters.memory_blobs import MemoryBlobs, MemoryKeyRing
 from strongroom.sealing.dsse import IN_TOTO, join_signatures, pae
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.manifest import TAG, build_manifest
@@ -25,6 +24,7 @@ from strongroom.sealing.packages import SealedPackage
 from strongroom.sealing.sealed import seal_package
 from strongroom.sealing.statements import SCAN, make_statement
 from strongroom.vocabulary import Digest, ModelRef
+from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
 
 HERE = Path(__file__).parent
 FILES = {

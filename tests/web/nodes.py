@@ -19,7 +19,6 @@ from typing import Any
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
 from strongroom.adapters.keyring import KeyFile, ScryptParameters
-from strongroom.adapters.memory_shard import MemoryShard
 from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.encoding import canonical
@@ -34,6 +33,7 @@ from strongroom.vocabulary import PersonId, digest_of, micros
 from strongroom.web.serve import Supervisor
 from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
 from tests import simulator
+from tests.memory.shard import MemoryShard
 from tests.serving.house import engine_files, onnx_model, release_of
 from tests.waiting import PATIENCE_S
 

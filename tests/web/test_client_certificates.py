@@ -21,12 +21,12 @@ from strongroom.access.grants import Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer
 from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.client import Client
-from strongroom.adapters.memory_tokens import MemoryTokens
 from strongroom.errors import InvalidInputError, NotAuthenticatedError
 from strongroom.serving.rules import Rules
 from strongroom.web import http as door_http
 from strongroom.web.tls import TlsFiles, follow_revocations, load_revocations, tls_context
 from tests.access.issuing import AUDIENCE, ISSUER, KEYS, claims, encode, token
+from tests.memory.tokens import MemoryTokens
 from tests.serving.house import PEPPER, House, engine_files, now_us
 from tests.web.certificates import HOUR, SERVER, Authority
 from tests.web.gateways import Desk, gateway, question

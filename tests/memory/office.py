@@ -1,4 +1,4 @@
-"""The office's desk and log in memory: for tests and for trying things out. Rules are the ports', to the letter."""
+"""The office's desk and log in memory. Rules are the ports', to the letter."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from strongroom.access.grants import Grants
-from strongroom.adapters.memory_registry import MemoryPointers, MemoryVersions
-from strongroom.adapters.memory_subjects import MemoryErasures, MemoryOutcomes
 from strongroom.approval.cases import Case
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.office.acts import EntryRef
 from strongroom.office.notebook import Notebook
 from strongroom.office.ports import LoggedEntry, OutboxRow, Pending
 from strongroom.vocabulary import KeyId, ModelRef
+from tests.memory.registry import MemoryPointers, MemoryVersions
+from tests.memory.subjects import MemoryErasures, MemoryOutcomes
 
 
 class MemoryCases:

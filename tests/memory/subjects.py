@@ -1,4 +1,4 @@
-"""The shelves of compliance and monitoring in memory, for tests and trials."""
+"""The shelves of compliance and monitoring in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry's books in memory: for tests and for trying things out. Rules are the port's, to the letter."""
+"""The registry's books in memory. Rules are the port's, to the letter."""
 
 from __future__ import annotations
 

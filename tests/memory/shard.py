@@ -1,5 +1,4 @@
-"""A log in memory: for tests, and for dry runs that must leave nothing behind. Not durable, and it says so nowhere
-else: nothing in `wiring` offers it for serving."""
+"""A log in memory. Not durable."""
 
 from __future__ import annotations
 

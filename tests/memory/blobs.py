@@ -1,4 +1,4 @@
-"""Blobs and keys in memory: for tests, and for the person's side, where nothing is kept."""
+"""Blobs and keys in memory."""
 
 from __future__ import annotations
 
