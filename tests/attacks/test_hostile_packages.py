@@ -14,7 +14,7 @@ import pytest
 
 from strongroom.adapters.package_folder import read_folder, write_folder
 from strongroom.errors import InvalidInputError, RefusedError, TamperedError, TooLargeError, UnsafeArtifactError
-from strongroom.registry.packages import read_package
+from strongroom.registry.packages import FILES_LIMIT, read_package
 from strongroom.sealing.manifest import FileEntry, Manifest
 from strongroom.vocabulary import Digest
 from tests.registry.room import package_files
@@ -181,16 +181,16 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
 
 def test_too_many_files_and_too_deep(tmp_path: Path) -> None:
     package = folder(tmp_path)
-    for n in range(20):
+    for n in range(FILES_LIMIT + 1):
         (package / f"s{n}.parquet").write_bytes(b"")
-    with pytest.raises(TooLargeError):
+    with pytest.raises(TooLargeError, match="files"):
         read_folder(package)
     deep = tmp_path / "deep"
     (deep / "/".join("abcdefghijkl")).mkdir(parents=True)
     with pytest.raises(TooLargeError):
         read_folder(deep)
     with pytest.raises(TooLargeError):
-        read_package({**GOOD, **{f"s{n}.parquet": b"" for n in range(20)}})
+        read_package({**GOOD, **{f"s{n}.parquet": b"" for n in range(FILES_LIMIT + 1)}})
 
 
 def test_unsealing_over_something_is_refused(tmp_path: Path) -> None:
