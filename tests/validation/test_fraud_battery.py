@@ -20,9 +20,11 @@ from strongroom.adapters.package_folder import read_folder
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, ModelContract
+from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.registry.packages import read_package
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.validation import results as documents
+from strongroom.validation.batteries import reasons
 from strongroom.validation.jobs import fraud_battery, profile
 from strongroom.validation.policy import FraudTerms, ValidationPolicy
 from strongroom.validation.reporting.report import render
@@ -81,7 +83,8 @@ def test_the_example_passes_and_its_report_shows_its_curves() -> None:
     for words in (b"Precision and recall", b"Windows of equal time", b"Purpose and legal basis", b"Weakest segments"):
         assert words in page
     answered = {test.rule for test in found.tests}
-    assert {rule.test for rule in ValidationPolicy.decode(POLICY.read_bytes()).battery("fraud", 2).rules} <= answered
+    asked = {rule.test for rule in ValidationPolicy.decode(POLICY.read_bytes()).battery("fraud", 2).rules}
+    assert asked - answered == set(reasons.RULES), "the example tells no reasons"
     assert b"nan" not in found.encode().lower()
 
 
@@ -276,3 +279,21 @@ def test_its_report_comes_out_the_same_on_screen_and_in_print() -> None:
     page = drawn_twice(inputs["contract.json"], found.encode())
     assert "Cost by threshold" in page
     assert "No capital formula asks for a model of this kind" in page
+
+
+def test_reason_codes_are_tested_where_the_contract_tells_them() -> None:
+    stated = parse_as(worked()[1]["contract.json"], ModelContract)
+    names = [feature.name for feature in stated.input.features]
+    medians = sample("reference")[names].astype("float32").median()
+    wish = Explanation(
+        v=2, method="interventional", code_map="1",
+        groups=tuple(ReasonGroup(code=f"R{n:02d}", features=(name,)) for n, name in enumerate(names)),
+        reference=(tuple(repr(float(medians[name])) for name in names),),
+    )  # fmt: skip
+    found = battery({"contract.json": changed_contract(explanation=wish)})
+    told = {test.rule: test for test in found.tests if test.rule.startswith("explanation.")}
+    assert set(told) == set(reasons.RULES)
+    assert float(told["explanation.additivity"].figure or "nan") < 1e-4
+    assert float(told["explanation.repeat"].figure or "nan") == 1.0
+    assert "explanation" in {chart.section for chart in found.charts}
+    assert not [test for test in battery({}).tests if test.rule.startswith("explanation.")]

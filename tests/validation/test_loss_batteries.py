@@ -20,6 +20,7 @@ from strongroom.adapters.package_folder import read_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.robustness import Robustness
 from strongroom.validation import results as documents
 from strongroom.validation.batteries.equity_numbers import residual_gap
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
@@ -321,3 +322,11 @@ def test_what_a_battery_says_cannot_become_markup(folders: Path) -> None:
     page = render(msgspec.structs.replace(found, tables=(table,), charts=(chart,)).encode()).decode()
     assert "<img" not in page
     assert page.count("&lt;img") >= 5
+
+
+@pytest.mark.parametrize("name", ["lgd", "ead"])
+def test_a_promise_that_nobody_would_test_is_refused(name: str, folders: Path) -> None:
+    contract, _ = prepared(name, folders)
+    promised = Robustness(monotone={contract.input.features[0].name: "increasing"})
+    with pytest.raises(InvalidInputError, match="nobody would test it"):
+        msgspec.structs.replace(contract, robustness=promised)

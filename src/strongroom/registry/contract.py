@@ -283,6 +283,12 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     rule="method",
                 )
         if not isinstance(self.robustness, msgspec.UnsetType):
+            if self.kind not in HARDENED_KINDS:
+                raise InvalidInputError(
+                    f"what `robustness` promises is proven of models of kind {', '.join(HARDENED_KINDS)} only; leave "
+                    "it out, since nobody would test it",
+                    field="robustness", rule="kind",
+                )  # fmt: skip
             self.robustness.demand_features({feature.name: feature.type for feature in self.input.features})
         if not isinstance(self.hardening, msgspec.UnsetType):
             if self.kind not in HARDENED_KINDS:

@@ -76,6 +76,10 @@ FAIRNESS: Final = (
 )
 
 _MONOTONE = "robustness.monotone"
+EXPLANATION: Final = (
+    *map(information, ("explanation.additivity", "explanation.repeat", "explanation.background")),
+    *map(information, ("explanation.noise", "explanation.faithfulness")),
+)
 ROBUSTNESS: Final = (
     advisory("robustness.noise", "0.05"),
     advisory("robustness.near", "0.5"),
@@ -146,8 +150,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *map(information, ("stability.migration-upper", "stability.migration-lower", "stability.migration-z")),
         *map(information, ("stability.concentration-number", "stability.concentration-exposure")),
         *FAIRNESS,
-        *map(information, ("explanation.additivity", "explanation.repeat", "explanation.background")),
-        *map(information, ("explanation.noise", "explanation.faithfulness")),
+        *EXPLANATION,
         PARITY,
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,
@@ -185,6 +188,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         *_ALARMS,
         *SENSE,
         information("sensitivity.benchmark"),
+        *EXPLANATION,
         *ROBUSTNESS,
     ),
     "forecast": (

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from strongroom.validation.batteries import (
     before_after,
     between_samples,
@@ -17,6 +19,7 @@ from strongroom.validation.batteries import (
     equity_battery,
     every_kind,
     fraud,
+    reasons,
     robustness,
 )
 from strongroom.validation.batteries.examination import Examination
@@ -42,6 +45,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             development, validation, contract, job.predict, policy.fairness.min_group,
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
+        explained = begin(
+            "explanations" if contract.explanation is not UNSET else None, reasons.explanation_tests,
+            contract, job.model, job.predict, validation.rows, validation.scores, validation.basis,
+        )  # fmt: skip
         beside = begin(None, before_after.measured_by, job, (development, validation))
         job.say("detection and cost")
         tests, charts = fraud.discrimination_tests(validation, terms, level)
@@ -57,6 +64,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         between = between_samples.tests_between(job, development, reference, validation)
         tests += between.tests
         tests += fraud.data_tests(development, validation)
+    found, told, reasoned = explained.result()
+    tests += found
     found, stressed, pictures, tools = hardness.result()
     stressed += beside.result()
     tests += found
@@ -68,6 +77,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference), psi=shifts, air=fair.air,
-        tables=(*tables, *stressed, *between.tables, *quality.tables, *sense.tables, *fair.tables),
-        charts=(*charts, *curves, *windows, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
+        tables=(*tables, *told, *stressed, *between.tables, *quality.tables, *sense.tables, *fair.tables),
+        charts=(*charts, *curves, *windows, *reasoned, *pictures, *sense.charts, *fair.charts),
+        tools={**tools, **fair.tools},
     )  # fmt: skip
