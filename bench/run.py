@@ -244,9 +244,9 @@ def core(bench: Bench, gateway: Gateway, wanted: Sequence[str]) -> None:
 
 def native(bench: Bench, gateway: Gateway) -> None:
     """A release that names native XGBoost as its runtime, beside bare granian with onnxruntime: many rows."""
-    bare = bench.peer("bare")
-    if bare is None:
-        return
+    bare = Peer.make(
+        "bare", bench.folder / "bare-native", bench.model, batch_scheduling=bench.batch_scheduling
+    )  # fmt: skip
     with ExitStack() as stack:
         child = stack.enter_context(gateway.serving())
         gateway.check()
@@ -301,7 +301,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
         gateway = Gateway.make(bench.folder / "ours", bench.model, batch_scheduling=chosen.batch_scheduling)
         bench.start_ours(gateway, 1 if chosen.quick else 3)
         core(bench, gateway, chosen.peers)
-        if "bare" in chosen.peers:
+        if "bare" in chosen.peers and "bare" not in bench.missing:
             forest = bench.folder / "model.ubj"
             forest.write_bytes(workload.model("ubj"))
             ours = Gateway.make(
