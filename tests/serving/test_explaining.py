@@ -33,9 +33,8 @@ from strongroom.validation.trees.forests import read_forest
 from strongroom.web import v2
 from tests.serving.house import FEATURES, GOOD, House, admitted, engine, onnx_model, release_of
 from tests.serving.test_replay import LABELS, Kept, decide, key_of, stored
+from tests.validation.forest_oracle import by_definition, path_dependent
 from tests.validation.packages import contract
-from tests.validation.test_attribution import path_dependent
-from tests.validation.test_shapley import by_definition
 
 NAMES = tuple(feature.name for feature in FEATURES)
 ROWS = np.random.default_rng(11).random((60, 4)) * [1e6, 100, 0, 1.1] + [0, 18, 2, -1]

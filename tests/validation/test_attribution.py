@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from math import factorial
 from typing import Any
 
 import numpy as np
@@ -22,39 +20,8 @@ from strongroom.validation.trees.boosters import open_booster
 from strongroom.validation.trees.branches import BITS, SLOTS, Branches, Nodes
 from strongroom.validation.trees.forests import Forest, Tree, forest_of
 from strongroom.validation.trees.shapley import Shapley
-from tests.validation.test_shapley import by_definition, margin, random_rows, random_tree
+from tests.validation.forest_oracle import by_definition, expected, margin, path_dependent, random_rows, random_tree
 from tests.validation.worked import package
-
-
-def expected(tree: Tree, row: npt.NDArray[np.float32], known: frozenset[int], node: int = 0) -> float:
-    """The tree's value where only some features are known: the others go both ways, by training weight."""
-    if tree.left[node] < 0:
-        return float(tree.value[node])
-    feature, cover = int(tree.feature[node]), tree.cover
-    if feature in known:
-        value = row[feature]
-        left = tree.missing_left[node] if np.isnan(value) else value < tree.threshold[node]
-        return expected(tree, row, known, int(tree.left[node] if left else tree.right[node]))
-    assert cover is not None
-    return sum(
-        expected(tree, row, known, int(child)) * cover[child] / cover[node]
-        for child in (tree.left[node], tree.right[node])
-    )
-
-
-def path_dependent(forest: Forest, row: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Shapley's formula over all sets, slow and plain."""
-    width = forest.features
-    found = np.zeros(width)
-    for size in range(width):
-        for chosen in itertools.combinations(range(width), size):
-            before = sum(expected(tree, row, frozenset(chosen)) for tree in forest.trees)
-            share = factorial(size) * factorial(width - size - 1) / factorial(width)
-            for feature in set(range(width)) - set(chosen):
-                after = sum(expected(tree, row, frozenset({*chosen, feature})) for tree in forest.trees)
-                found[feature] += share * (after - before)
-    return found
-
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
 import venv
-from math import factorial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,76 +20,10 @@ from strongroom.validation.batteries.artifact import open_session
 from strongroom.validation.statistics.tables import feature_rows, read_table
 from strongroom.validation.trees.attribution import Attribution
 from strongroom.validation.trees.boosters import open_booster
-from strongroom.validation.trees.forests import Forest, Tree, forest_of, read_forest
+from strongroom.validation.trees.forests import Forest, forest_of, read_forest
 from strongroom.validation.trees.shapley import Shapley
+from tests.validation.forest_oracle import by_definition, margin, random_rows, random_tree
 from tests.validation.worked import package
-
-
-def score_of(tree: Tree, row: npt.NDArray[np.float32]) -> float:
-    node = 0
-    while tree.left[node] >= 0:
-        value = row[tree.feature[node]]
-        left = tree.missing_left[node] if np.isnan(value) else value < tree.threshold[node]
-        node = int(tree.left[node] if left else tree.right[node])
-    return float(tree.value[node])
-
-
-def margin(forest: Forest, row: npt.NDArray[np.float32]) -> float:
-    return forest.base + sum(score_of(tree, row) for tree in forest.trees)
-
-
-def by_definition(forest: Forest, row: Any, reference: Any) -> npt.NDArray[np.float64]:
-    """Shapley's formula over all sets of features, slow and plain."""
-    width = forest.features
-    worth: dict[frozenset[int], float] = {}
-    for size in range(width + 1):
-        for chosen in itertools.combinations(range(width), size):
-            mixed = np.array(reference, np.float32)
-            mixed[:, list(chosen)] = row[list(chosen)]
-            worth[frozenset(chosen)] = float(np.mean([margin(forest, one) for one in mixed]))
-    found = np.zeros(width)
-    for feature in range(width):
-        for chosen, value in worth.items():
-            if feature not in chosen:
-                share = factorial(len(chosen)) * factorial(width - len(chosen) - 1) / factorial(width)
-                found[feature] += share * (worth[chosen | {feature}] - value)
-    return found
-
-
-def random_tree(random: np.random.Generator, width: int, depth: int) -> Tree:
-    """Any shape up to `depth`, features repeating on a path."""
-    left, right, feature, threshold, missing, value = [], [], [], [], [], []
-
-    def grow(level: int) -> int:
-        node = len(left)
-        left.append(-1), right.append(-1), feature.append(0), threshold.append(0.0)
-        missing.append(bool(random.integers(2))), value.append(float(random.normal()))
-        if level < depth and random.random() < 0.85:
-            feature[node], threshold[node], value[node] = (
-                int(random.integers(width)),
-                float(random.integers(-3, 4)),
-                0.0,
-            )
-            left[node] = grow(level + 1)
-            right[node] = grow(level + 1)
-        return node
-
-    grow(0)
-    cover = np.ones(len(left))
-    for node in range(len(left)):
-        if left[node] >= 0:
-            part = float(random.uniform(0, 1))
-            cover[left[node]], cover[right[node]] = cover[node] * part, cover[node] * (1 - part)
-    return Tree(
-        np.array(left, np.int32), np.array(right, np.int32), np.array(feature, np.int32),
-        np.array(threshold, np.float32), np.array(missing), np.array(value), cover,
-    )  # fmt: skip
-
-
-def random_rows(random: np.random.Generator, count: int, width: int) -> npt.NDArray[np.float32]:
-    rows = random.integers(-4, 5, (count, width)).astype(np.float32)
-    rows[random.random(rows.shape) < 0.15] = np.nan
-    return rows
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 7), st.integers(1, 5))

@@ -18,7 +18,7 @@ from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.validation.trees.attribution import contributions
 from strongroom.validation.trees.forests import Forest, Tree
 from strongroom.vocabulary import digest_of
-from tests.validation.test_shapley import random_rows, random_tree
+from tests.validation.forest_oracle import random_rows, random_tree
 
 FILE = Path(__file__).with_name("explanations.json")
 FEATURES = ("income", "age", "late")
