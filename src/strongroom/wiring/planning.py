@@ -44,6 +44,7 @@ from strongroom.planning.scenario import Document
 from strongroom.planning.scenario_signature import read_signed_scenario, sign_scenario
 from strongroom.vocabulary import digest_of, parse_digest
 from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.recorded_answers import hold_against_log
 from strongroom.wiring.scoring import Job, score_file, wish_of
 
 Figure = Literal["pd", "lgd", "ead"]
@@ -297,23 +298,34 @@ def _asked(
     wish = wish_of(model, gateway.purpose, gateway.jurisdiction, gateway.environment, explain=False)
     output = job.output / f"{figure}.answers.parquet"
     asked = Job(job.portfolio, output, gateway.credential, wish, gateway.subject)
+    begun = output.exists() or asked.work.exists()
     if output.exists() and not asked.work.exists():
         proof = _earlier(asked, {**msgspec.to_builtins(wish), "subject": gateway.subject}, portfolio.sha256)
     else:
         proof = score_file(
             gateway.folder, gateway.passphrase, asked, lambda done, rows: tell(f"{figure} of {model}", done, rows)
         )
+    scored = read_answers(output, proof["output"]["sha256"], portfolio.rows)
+    if begun:
+        # whatever lay here before this process is nobody's word until the log says the same
+        versions = hold_against_log(
+            gateway.folder, gateway.passphrase, asked, proof,
+            lambda done, rows: tell(f"earlier {figure} of {model}, held against the log", done, rows),
+        )  # fmt: skip
+    else:
+        versions = tuple(sorted({one["model_version"] for one in proof["versions"]}))
+    answered = len(scored.ids)
     source = Source(
         figure=figure,
         kind="model",
         name=model,
-        answered=proof["answered"],
-        refused=proof["rejected"],
+        answered=answered,
+        refused=portfolio.rows - answered,
         proof_sha256=digest_of(asked.proof.read_bytes()),
         origin=proof["origin"],
-        versions=tuple(sorted({one["model_version"] for one in proof["versions"]})),
+        versions=versions,
     )
-    return source, read_answers(output, proof["output"]["sha256"], portfolio.rows)
+    return source, scored
 
 
 def _earlier(asked: Job, options: dict[str, Any], portfolio_sha256: str) -> dict[str, Any]:
@@ -322,7 +334,11 @@ def _earlier(asked: Job, options: dict[str, Any], portfolio_sha256: str) -> dict
         proof: dict[str, Any] = msgspec.json.decode(asked.proof.read_bytes(), type=dict[str, Any])
         mine = {name: value for name, value in proof["options"].items() if name != "caller"}
         same = mine == options and proof["input"]["sha256"] == portfolio_sha256
-    except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+        parse_digest(proof["output"]["sha256"])
+    except (
+        FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, AttributeError,
+        InvalidInputError,
+    ) as error:  # fmt: skip
         raise TamperedError(f"`{asked.proof.name}` cannot be read; see what happened to it") from error
     if not same:
         raise ConflictError(

@@ -103,7 +103,10 @@ class NodeRecords:
             ErasedError: the subject's key is destroyed.
             TamperedError: record and leaf do not fit.
         """
-        stored = self._find(decision_id)
+        return self.read(self._find(decision_id))
+
+    def read(self, stored: StoredRecord) -> Decision:
+        """A record of one of the logs, as `decision` reads it."""
         return read_decision(stored, self._key(stored))
 
     def receipt_parts(self, decision_id: str) -> tuple[StoredRecord, bytes, list[bytes]]:
