@@ -78,8 +78,10 @@ def provable(subject: Subject) -> Forest | NotEvaluable:
     try:
         forest = forest_of(subject.contract, subject.job.model)
     except InvalidInputError as error:
-        reason = str(error).rpartition("the model is not ")[2]
+        reason = str(error).rpartition("the model is not ")[2].partition("; ")[0]
         return NotEvaluable(f"only forests can be proven, and the model is not {reason}")
+    if forest.link == "exponential" or forest.cut:
+        return NotEvaluable("only forests can be proven whose sum is the score or its log-odds, uncut")
     return forest if importlib.util.find_spec("veritas") is not None else NotEvaluable(NO_PROVER)
 
 

@@ -3,15 +3,14 @@
 Only approved bytes, or the sandbox's, are read here. The branch rule is the runtime's own, in float32, so that what is
 explained is what answers.
 
-Sources: ONNX-ML operator `TreeEnsembleClassifier`; onnx.proto (field numbers); XGBoost's model schema.
+Sources: ONNX-ML operators `TreeEnsembleClassifier` and `TreeEnsembleRegressor`; XGBoost's model schema.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -20,12 +19,11 @@ import numpy.typing as npt
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract, RuntimeName
 from strongroom.validation.trees.boosters import OBJECTIVES, open_booster
+from strongroom.validation.trees.graph_tails import Link, model_proto, not_explained, read_tail
 
 DEPTH_LIMIT: Final = 8
 NODES_LIMIT: Final = 1_000_000
-
-Link = Literal["logistic", "identity"]
-"""From the sum of the leaves to the score."""
+_LINKS: Final[dict[bytes, Link]] = {b"LOGISTIC": "logistic", b"NONE": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +49,31 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Sum of trees, a base, and the way from there to the score."""
+    """Sum of trees, a base, and the way from there to the score, which never falls as the sum rises.
+
+    `low` and `high` are where the score is cut.
+    """
 
     trees: tuple[Tree, ...]
     base: float
     link: Link
     features: int
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def cut(self) -> bool:
+        """Whether sums beyond some end all have the same score."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
 
     def scores(self, margins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Scores of sums of leaves."""
-        if self.link == "identity":
-            return margins
-        return 1.0 / (1.0 + np.exp(-margins))
+        scores = margins
+        if self.link == "logistic":
+            scores = 1.0 / (1.0 + np.exp(-margins))
+        elif self.link == "exponential":
+            scores = np.exp(margins)
+        return np.clip(scores, self.low, self.high) if self.cut else scores
 
     def covers(self) -> npt.NDArray[np.float64]:
         """Training weights of all nodes, tree by tree. Raises InvalidInputError: the file holds none."""
@@ -90,11 +101,11 @@ def read_forest(model: bytes, engine: RuntimeName, tensor: str, column: int, fea
     """
     forest = _read_booster(model) if engine == "xgboost" else _read_onnx(model, tensor, column, features)
     if not forest.trees or sum(len(tree.left) for tree in forest.trees) > NODES_LIMIT:
-        raise _not(f"a forest of 1 to {NODES_LIMIT} nodes")
+        raise not_explained(f"a forest of 1 to {NODES_LIMIT} nodes")
     for tree in forest.trees:
         inner = tree.left >= 0
         if (tree.feature[inner] >= features).any() or (tree.feature[inner] < 0).any():
-            raise _not("a forest over the features of its contract")
+            raise not_explained("a forest over the features of its contract")
     return forest
 
 
@@ -104,10 +115,6 @@ def forest_of(contract: ModelContract, model: bytes) -> Forest:
     return read_forest(model, contract.engine, output.tensor, output.column, len(contract.input.features))
 
 
-def _not(what: str) -> InvalidInputError:
-    return InvalidInputError(f"reason codes are made for one forest only: the model is not {what}", rule="explanation")
-
-
 def _read_booster(model: bytes) -> Forest:
     return _of_document(msgspec.json.decode(open_booster(model).saved("json")))
 
@@ -115,10 +122,10 @@ def _read_booster(model: bytes) -> Forest:
 def _of_document(document: Any) -> Forest:
     learner = document["learner"]
     if learner["objective"]["name"] not in OBJECTIVES or learner["gradient_booster"]["name"] != "gbtree":
-        raise _not("a classifier of boosted trees")
+        raise not_explained("a classifier of boosted trees")
     # with a weight for each tree (dropout, as XGBoost 3.4 writes it) the leaves alone are not the model
     if any(weight != 1 for weight in learner["gradient_booster"]["model"].get("weight_drop", ())):
-        raise _not("a forest whose trees count alike")
+        raise not_explained("a forest whose trees count alike")
     trees = []
     for tree in learner["gradient_booster"]["model"]["trees"]:
         left = np.array(tree["left_children"], np.int32)
@@ -139,64 +146,24 @@ def _of_document(document: Any) -> Forest:
     return Forest(tuple(trees), math.log(chance / (1 - chance)), "logistic", int(shape["num_feature"]))
 
 
-@cache
-def _model_proto() -> Any:
-    """A reader for the few fields of onnx.proto that a forest needs; the rest stays unread.
-
-    The package `onnx` is no part of a gateway; protobuf comes with onnxruntime.
-    """
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="forest.proto", package="strongroom.forest", syntax="proto2")
-    fields = {
-        "Attribute": (
-            ("name", 1, "STRING"), ("f", 2, "FLOAT"), ("i", 3, "INT64"), ("s", 4, "BYTES"), ("floats", 7, "FLOAT*"),
-            ("ints", 8, "INT64*"), ("strings", 9, "BYTES*"),
-        ),
-        "Node": (
-            ("input", 1, "STRING*"), ("output", 2, "STRING*"), ("op_type", 4, "STRING"), ("attribute", 5, "Attribute*"),
-            ("domain", 7, "STRING"),
-        ),
-        "Value": (("name", 1, "STRING"),),
-        "Graph": (("node", 1, "Node*"), ("input", 11, "Value*"), ("output", 12, "Value*")),
-        "Model": (("graph", 7, "Graph"),),
-    }  # fmt: skip
-    for name, listed in fields.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind in listed:
-            plain = kind.rstrip("*")
-            made = message.field.add(name=field, number=number)
-            made.label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
-            if plain in fields:
-                made.type, made.type_name = kinds.TYPE_MESSAGE, f".strongroom.forest.{plain}"
-            else:
-                made.type = getattr(kinds, f"TYPE_{plain}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("strongroom.forest.Model"))
-
-
 def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
-    proto = _model_proto()()
+    proto = model_proto()()
     try:
         proto.ParseFromString(model)
     except Exception as error:  # protobuf's own class is not typed
-        raise _not("ONNX") from error
+        raise not_explained("ONNX") from error
     graph = proto.graph
-    ensembles = [node for node in graph.node if node.op_type == "TreeEnsembleClassifier"]
+    ensembles = [node for node in graph.node if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")]
     if len(ensembles) != 1 or ensembles[0].domain != "ai.onnx.ml" or len(graph.input) != 1:
-        raise _not("one TreeEnsembleClassifier")
+        raise not_explained("one TreeEnsembleClassifier or TreeEnsembleRegressor")
     node = ensembles[0]
-    if list(node.input) != [graph.input[0].name] or len(node.output) != 2:
-        raise _not("a forest over the input as it comes")
-    name = node.output[1]
-    for other in graph.node:
-        if other.op_type == "Identity" and list(other.input) == [name]:
-            name = other.output[0]
-    if name != tensor:
-        raise _not("a forest whose probabilities are the contract's output")
+    classifies = node.op_type == "TreeEnsembleClassifier"
+    if list(node.input) != [graph.input[0].name] or len(node.output) != 1 + classifies:
+        raise not_explained("a forest over the input as it comes")
     given = {attribute.name: attribute for attribute in node.attribute}
+
+    def word(key: str, default: bytes) -> bytes:
+        return bytes(given[key].s) if key in given else default
 
     def ints(key: str) -> npt.NDArray[np.int64]:
         return np.array(given[key].ints, np.int64) if key in given else np.empty(0, np.int64)
@@ -205,28 +172,38 @@ def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
         return np.array(given[key].floats, np.float32) if key in given else np.empty(0, np.float32)
 
     if any(key.endswith("_as_tensor") for key in given):
-        raise _not("a forest of float32 weights")
-    link: Link = {b"LOGISTIC": "logistic", b"NONE": "identity"}.get(  # type: ignore[assignment]  # its two values
-        bytes(given["post_transform"].s) if "post_transform" in given else b"NONE", "other"
-    )
-    if link not in ("logistic", "identity"):
-        raise _not("a forest whose sum is the score or its log-odds")
+        raise not_explained("a forest of float32 weights")
+    if word("aggregate_function", b"SUM") != b"SUM":
+        raise not_explained("a forest whose trees are summed")
+    link: Link | None = _LINKS.get(word("post_transform", b"NONE"))
+    # onnxruntime gives the bare sum of a regressor of one output, whatever the file asks for
+    if link is None or (link != "identity" and not classifies):
+        raise not_explained("a forest whose sum is the score or its log-odds")
+    tail = read_tail(graph, node.output[-1], tensor, link)
     roots, nodes = ints("nodes_treeids"), ints("nodes_nodeids")
     modes = np.array([bytes(mode) for mode in given["nodes_modes"].strings])
     if not set(modes.tolist()) <= {b"LEAF", b"BRANCH_LT", b"BRANCH_LEQ"}:
-        raise _not("a forest of comparisons with `<` and `<=`")
+        raise not_explained("a forest of comparisons with `<` and `<=`")
     values = floats("nodes_values")
     # x <= t is x < the next float32 above t
     values = np.where(modes == b"BRANCH_LEQ", np.nextafter(values, np.float32(np.inf)), values).astype(np.float32)
     missing = ints("nodes_missing_value_tracks_true").astype(np.bool_)
     missing = missing if len(missing) else np.zeros(len(roots), np.bool_)
-    classes, weights = ints("class_ids"), floats("class_weights")
-    base, sign = _base(floats("base_values"), classes, column, link)
-    kept = classes == (column if len(set(classes.tolist())) > 1 else classes[0])
+    if classifies:
+        classes, weights, leaves = ints("class_ids"), floats("class_weights"), ("class_treeids", "class_nodeids")
+        base, sign = _base(floats("base_values"), classes, column, link)
+        kept = classes == (column if len(set(classes.tolist())) > 1 else classes[0])
+    else:
+        classes, weights, leaves = ints("target_ids"), floats("target_weights"), ("target_treeids", "target_nodeids")
+        outputs = int(given["n_targets"].i) if "n_targets" in given else 1
+        if outputs != 1 or column != 0 or classes.any() or len(floats("base_values")) > 1:
+            raise not_explained("a forest of one output, in column 0")
+        base, sign = float(floats("base_values").sum()), 1.0
+        kept = classes == 0
     worth = dict(
         zip(
-            zip(ints("class_treeids")[kept].tolist(), ints("class_nodeids")[kept].tolist(), strict=True),
-            (sign * weights[kept].astype(np.float64)).tolist(),
+            zip(*(ints(key)[kept].tolist() for key in leaves), strict=True),
+            (sign * tail.factor * weights[kept].astype(np.float64)).tolist(),
             strict=True,
         )
     )
@@ -246,7 +223,7 @@ def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
                 missing_left=missing[at], value=np.where(leaf, value, 0.0),
             )
         )  # fmt: skip
-    return Forest(tuple(trees), base, link, features)
+    return Forest(tuple(trees), tail.factor * base + tail.shift, tail.link, features, tail.low, tail.high)
 
 
 def _children(
