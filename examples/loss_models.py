@@ -4,9 +4,12 @@
     python -m examples.loss_models ead OUT                    the same, credit conversion factors
     python -m examples.loss_models lendingclub OUT FILE       consumer loans
     python -m examples.loss_models sba OUT FILE               small-business loans
+    python -m examples.loss_models cards OUT FILE             credit conversion factors of cards
+    python -m examples.loss_models lendingclub-ead OUT FILE   what is left of consumer loans at their charge-off
 
 OUT gets `package` (for `strongroom submit`) and `sample/validation.parquet` (for the validator, who would choose rows
-of their own). The models are small on purpose; none is tuned.
+of their own), with `sample/protected.parquet` where the data has a protected attribute. The models are small on
+purpose; none is tuned.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
 from xgboost import XGBRegressor
 
 import strongroom
@@ -32,7 +36,9 @@ UNITS = {
     "limit": "currency", "months_on_book": "months", "int_rate": "percent a year", "sub_grade": "rank",
     "installment_share": "ratio", "gross": "dollar", "guaranteed": "ratio", "employees": "persons",
     "new_business": "flag", "urban": "code", "revolving": "flag", "low_doc": "flag", "real_estate": "flag",
+    "payment_status": "months late, 0 or below: not late", "repaid": "ratio",
 }  # fmt: skip
+WHO: Mapping[str, Any] = {"samples": {"subject": "subject"}}
 LOSS = "share of the exposure at default that was lost: 1 - (recoveries - costs) / exposure"
 
 
@@ -67,6 +73,9 @@ class Worked:
         (folder / "sample").mkdir(parents=True)
         columns = [*self.features, self.outcome, *dict.fromkeys(self._columns())]
         self.split.validation[list(dict.fromkeys(columns))].to_parquet(folder / "sample" / "validation.parquet")
+        protected = list(self.contract.get("protected", ()))
+        if protected:
+            self.split.validation[protected].to_parquet(folder / "sample" / "protected.parquet")
         return strongroom.package(
             self.model, folder / "package", contract=self.contract, outcome=self.outcome,
             development=self.split.development, reference=self.split.reference,
@@ -91,7 +100,9 @@ class Worked:
 
     def _columns(self) -> list[str]:
         names = ("exposure", "limit", "drawn", "downturn")
-        return [self.contract["outcome"][name] for name in names if name in self.contract["outcome"]]
+        subject = self.contract.get("samples", {}).get("subject")
+        named = [self.contract["outcome"][name] for name in names if name in self.contract["outcome"]]
+        return named if subject is None else [*named, subject]
 
 
 def drawn_lgd(rows: int = 6000, seed: int = 1) -> Worked:
@@ -119,10 +130,9 @@ def drawn_ead(rows: int = 6000, seed: int = 1) -> Worked:
 def lendingclub(file: Path) -> Worked:
     """Built on loans of April to June, referred to those of July, tested on those of August."""
     table = samples.lendingclub(file)
-    month = table["month"].str[:7]
-    split = Split(table[month <= "2015-06"], table[month == "2015-07"], table[month == "2015-08"])
     outcome = {"parameter": "lgd", "exposure": "ead"}
-    return _lgd("lgd-lendingclub", "LGD of consumer loans", table, samples.LENDING_FEATURES, split, outcome)
+    features = samples.LENDING_FEATURES
+    return _lgd("lgd-lendingclub", "LGD of consumer loans", table, features, _by_month(table), outcome)
 
 
 def sba(file: Path) -> Worked:
@@ -130,6 +140,45 @@ def sba(file: Path) -> Worked:
     table = samples.sba(file)
     outcome = {"parameter": "lgd", "exposure": "ead", "downturn": "downturn"}
     return _lgd("lgd-sba", "Loss on small-business loans", table, samples.SBA_FEATURES, _shuffled(table, 3), outcome)
+
+
+def cards(file: Path) -> Worked:
+    """Rows are dealt at random: all share one reference date and one horizon, so there is no later year to test on."""
+    table = samples.cards(file)
+    contract = _contract(
+        "ccf-cards", "CCF of credit cards", "ead", table, samples.CARD_FEATURES,
+        {"name": "ccf", "unit": "credit conversion factor", "minimum": "0", "maximum": "2"},
+        {
+            "meaning": "share of what was undrawn at the April statement that was drawn by the September statement, "
+            "the last before the default in October: not below 0, not cut above; with interest and fees, and without "
+            "what was drawn between the last statement and the default",
+            "window": "6 months before the default, at fixed horizon", "minimum": "0", "parameter": "ccf",
+            "limit": "limit", "drawn": "drawn",
+        },
+    )  # fmt: skip
+    # a card that is nearly drawn is out of scope, and the gateway says so
+    contract["input"]["features"][0]["maximum"] = str(1.0 - samples.HEADROOM)
+    split, features = _shuffled(table, 3), samples.CARD_FEATURES
+    model = _forest(split, features, "ccf")
+    return Worked({**contract, **WHO, "protected": ["sex"]}, features, "ccf", split, model)
+
+
+def lendingclub_ead(file: Path) -> Worked:
+    """The loans of `lendingclub` as commitments, all undrawn on the day of signing; built and tested as there."""
+    table = samples.lendingclub(file)
+    contract = _contract(
+        "ead-lendingclub", "Exposure of consumer loans at charge-off", "ead", table, samples.LENDING_FEATURES,
+        {"name": "ccf", "unit": "credit conversion factor", "minimum": "0", "maximum": "1"},
+        {
+            "meaning": "share of the amount lent that was outstanding at charge-off: principal, without interest and "
+            "fees; the loan is read as a commitment with nothing drawn when it is signed, so this is amortisation "
+            "and no drawing behaviour",
+            "window": "from signing to charge-off, at most 36 months", "minimum": "0", "maximum": "1",
+            "parameter": "ccf", "limit": "amount", "drawn": "drawn",
+        },
+    )  # fmt: skip
+    split, features = _by_month(table), samples.LENDING_FEATURES
+    return Worked({**contract, **WHO}, features, "ccf", split, _forest(split, features, "ccf"))
 
 
 def _lgd(
@@ -145,6 +194,13 @@ def _fit(split: Split, features: tuple[str, ...], outcome: str) -> XGBRegressor:
     model = XGBRegressor(
         n_estimators=40, max_depth=2, learning_rate=0.15, min_child_weight=20, n_jobs=1, random_state=1
     )
+    rows = split.development[list(features)].to_numpy(np.float32)
+    return model.fit(rows, split.development[outcome].to_numpy(float))
+
+
+def _forest(split: Split, features: tuple[str, ...], outcome: str) -> RandomForestRegressor:
+    """Means of outcomes: no estimate lies outside of what was seen, so none below 0."""
+    model = RandomForestRegressor(60, max_depth=6, min_samples_leaf=25, random_state=1, n_jobs=1)
     rows = split.development[list(features)].to_numpy(np.float32)
     return model.fit(rows, split.development[outcome].to_numpy(float))
 
@@ -182,8 +238,14 @@ def _shuffled(table: pd.DataFrame, seed: int) -> Split:
     return Split(table.iloc[order[:first]], table.iloc[order[first:second]], table.iloc[order[second:]])
 
 
+def _by_month(table: pd.DataFrame) -> Split:
+    month = table["month"].str[:7]
+    return Split(table[month <= "2015-06"], table[month == "2015-07"], table[month == "2015-08"])
+
+
 READERS: Mapping[str, Callable[..., Worked]] = {
-    "lgd": drawn_lgd, "ead": drawn_ead, "lendingclub": lendingclub, "sba": sba
+    "lgd": drawn_lgd, "ead": drawn_ead, "lendingclub": lendingclub, "sba": sba, "cards": cards,
+    "lendingclub-ead": lendingclub_ead,
 }  # fmt: skip
 
 

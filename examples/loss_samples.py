@@ -1,10 +1,11 @@
-"""Samples of losses and exposures: two drawn from stated distributions, two read from public files.
+"""Samples of losses and exposures: two drawn from stated distributions, three read from public files.
 
 Drawn: `drawn_lgd` and `drawn_ead` are functions of a number of rows and a seed, by NumPy's PCG64.
 
 Read: `lendingclub` takes the table of 36-month consumer loans of April to August 2015 with its outcomes (fiddler-labs,
-p2p-lending-data), `sba` the SBA case of small-business loans (Li, Mickel and Taylor 2018). Both name the columns that
-are used; what is known only after the default is no feature.
+p2p-lending-data), `sba` the SBA case of small-business loans (Li, Mickel and Taylor 2018), `cards` the credit card
+clients of one bank in Taiwan, April to September 2005 (UCI 350, Yeh and Lien 2009). Each names the columns that are
+used; what is known only after the default is no feature, and for `cards` what is known only after the reference date.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ import pandas as pd
 LGD_FEATURES = ("secured", "loan_to_value", "seniority", "amount")
 EAD_FEATURES = ("utilisation", "limit", "months_on_book")
 LENDING_FEATURES = ("amount", "int_rate", "sub_grade", "installment_share")
+CARD_FEATURES = ("utilisation", "limit", "payment_status", "repaid")
+HEADROOM = 0.2
+"""Share of a card's limit that must be undrawn at the reference date for its conversion factor to say anything."""
+LATE = 3
+"""Months late from which a card counts as in default at the reference date already."""
 SBA_FEATURES = ("gross", "guaranteed", "employees", "new_business", "urban", "revolving", "low_doc", "real_estate")
 
 
@@ -91,6 +97,8 @@ def lendingclub(file: Path) -> pd.DataFrame:
     The amount lent is recovered from the instalment (a 36-month annuity, to the nearest 25 dollars). EAD is what of it
     was not repaid; LGD = 1 - (recoveries - collection fees) / EAD, undiscounted, as at the end of the file's
     observation. Features are those known at origination. `month` orders the rows in time.
+    As an exposure the loan is a commitment of `amount` with nothing `drawn` on the day it is signed, so `ccf` is the
+    share of the amount lent that is outstanding at charge-off: a figure of amortisation, not of drawing.
     """
     table = pd.read_csv(file)
     table = table[table["loan_status"] == "Charged Off"]
@@ -107,6 +115,9 @@ def lendingclub(file: Path) -> pd.DataFrame:
             "installment_share": table["installment"] / amount,
             "ead": exposure,
             "lgd": 1.0 - regained / exposure,
+            "drawn": 0.0,
+            "ccf": exposure / amount,
+            "subject": table["id"],
             "month": table["issue_d"],
         }
     )
@@ -138,3 +149,32 @@ def sba(file: Path) -> pd.DataFrame:
         }
     )
     return made.reset_index(drop=True)
+
+
+def cards(file: Path) -> pd.DataFrame:
+    """Cards that defaulted in October 2005 with what was drawn on them meanwhile: one cohort, one fixed horizon.
+
+    Reference date: the statement of April (`BILL_AMT6`), six months before the default; horizon: the statement of
+    September (`BILL_AMT1`), the last before it. `ccf` is what was drawn in between over what was undrawn in April,
+    not below 0 (what was paid back does not count: no exposure at default lies below what was drawn), not cut above.
+    Left out are cards that were `LATE` months late in April, and those with less than `HEADROOM` of their limit
+    undrawn: their factors are quotients of next to nothing. The limit is the one that the file has, as in October.
+    """
+    table = pd.read_csv(file)
+    table = table[table["default.payment.next.month"] == 1]
+    limit, bill = table["LIMIT_BAL"].astype(float), table["BILL_AMT6"].astype(float)
+    undrawn = limit - bill.clip(lower=0.0)
+    kept = (table["PAY_6"] < LATE) & (undrawn >= HEADROOM * limit)
+    made = pd.DataFrame(
+        {
+            "utilisation": bill / limit,
+            "limit": limit,
+            "payment_status": table["PAY_6"],
+            "repaid": table["PAY_AMT6"] / limit,
+            "drawn": bill,
+            "ccf": ((table["BILL_AMT1"] - bill.clip(lower=0.0)) / undrawn.where(kept)).clip(lower=0.0),
+            "sex": table["SEX"],
+            "subject": table["ID"],
+        }
+    )
+    return made[kept].reset_index(drop=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from examples import loss_models
+from examples import loss_models, loss_samples
 from markupsafe import escape
 from scipy import stats
 
@@ -21,6 +22,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.robustness import Robustness
+from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.validation import results as documents
 from strongroom.validation.batteries.equity_numbers import residual_gap
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
@@ -45,7 +47,10 @@ def prepared(name: str, folder: Path, *files: Path) -> tuple[ModelContract, dict
     """Contract and inputs of the battery, the profile proven."""
     made = loss_models.READERS[name](*files)
     package = made.write(folder / name)
-    sample = {"validation.parquet": (folder / name / "sample" / "validation.parquet").read_bytes()}
+    sample = {VALIDATION_FILE: (folder / name / "sample" / "validation.parquet").read_bytes()}
+    protected = folder / name / "sample" / "protected.parquet"
+    if protected.exists():
+        sample[PROTECTED_FILE] = protected.read_bytes()
     inputs = job_inputs(package.contract, read_folder(folder / name / "package"), sample, POLICY.read_bytes())
     return package.contract, inputs | {"profile.json": profile.run(inputs, {"isa": "x86_64-avx2"})["profile.json"]}
 
@@ -297,6 +302,66 @@ def test_a_real_loss_with_some_order_in_it(folders: Path) -> None:
     assert 0.6 < figure(found, "discrimination.gauc") < 0.75
     assert result(found, "calibration.t-test/lgd").verdict == "pass"
     assert render(found.encode())
+
+
+def test_conversion_factors_of_real_cards_have_some_order_and_the_right_height(folders: Path) -> None:
+    found = battery("cards", folders, None, client_file())
+    assert 0.2 < figure(found, "discrimination.r-squared") < 0.35
+    assert 0.74 < figure(found, "discrimination.gauc") < 0.8
+    assert result(found, "calibration.t-test/ccf").verdict == "pass"
+    assert abs(figure(found, "calibration.shortfall")) < 0.05
+    # amounts of single cards stay far off, which nobody may overlook
+    assert figure(found, "calibration.mad") > 0.3
+    assert result(found, "fairness.residual/sex").figure is not None
+    assert {result(found, f"data.subjects/{a} and validation").figure for a in ("development", "reference")} == {"0.0"}
+    assert found.verdict == "amber"
+    assert [one for one in found.reasons if "downturn" not in one and "overlap" not in one] == []
+
+
+def test_what_cards_are_estimated_from_was_known_at_the_reference_date(tmp_path: Path) -> None:
+    whole = pd.read_csv(client_file())
+    later = [name for name in whole if name.startswith(("PAY_", "BILL_")) and not name.endswith("6")]
+    assert len(later) == 15
+    defaulted = whole[whole["default.payment.next.month"] == 1]
+    other = defaulted.assign(**{name: defaulted[name].to_numpy()[::-1] for name in later})
+    other.to_csv(tmp_path / "other.csv", index=False)
+    told, changed = loss_samples.cards(client_file()), loss_samples.cards(tmp_path / "other.csv")
+    known = [*loss_samples.CARD_FEATURES, "drawn", "sex", "subject"]
+    pd.testing.assert_frame_equal(told[known], changed[known])
+    assert not told["ccf"].equals(changed["ccf"])
+    # the definition, once more and by row
+    rows = whole.set_index("ID").loc[told["subject"]]
+    used = np.maximum(rows["BILL_AMT6"], 0)
+    drawn_later = np.maximum(rows["BILL_AMT1"] - used, 0)
+    assert np.abs(told["ccf"].to_numpy() * (rows["LIMIT_BAL"] - used) - drawn_later).max() < 1e-6
+    assert (rows["PAY_6"].max(), told["utilisation"].max() <= 0.8) == (2, True)
+    assert (len(defaulted), int((defaulted["PAY_6"] < 3).sum()), len(told)) == (6636, 6426, 5115)
+
+
+def client_file() -> Path:
+    """The credit card clients, as a package of the lock carries them; a test without it skips."""
+    try:
+        carried = metadata.files("mercury-robust") or []
+    except metadata.PackageNotFoundError:
+        pytest.skip("needs the package that carries the credit card clients (requirements/data.txt)")
+    return Path(str(next(file for file in carried if file.name == "UCI_Credit_card.csv").locate()))
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_what_is_left_of_real_loans_at_charge_off(folders: Path) -> None:
+    file = DATA / "lendingclub_2015_outcomes.csv.gz"
+    if not file.exists():
+        pytest.skip("needs the data folder beside the project")
+    table = loss_samples.lendingclub(file)
+    assert table["ccf"].mean() == pytest.approx(0.584, abs=5e-4)
+    assert np.allclose(table["ccf"] * table["amount"], table["ead"])
+    found = battery("lendingclub-ead", folders, None, file)
+    assert 0.03 < figure(found, "discrimination.r-squared") < 0.07
+    assert 0.55 < figure(found, "discrimination.gauc") < 0.6
+    assert result(found, "calibration.t-test/ccf").verdict == "pass"
+    assert abs(figure(found, "calibration.shortfall")) < 0.02
+    assert (figure(found, "data.undrawn"), found.verdict) == (0.0, "amber")
 
 
 def test_tables_and_charts_hold_what_they_say(folders: Path) -> None:
