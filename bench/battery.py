@@ -23,8 +23,8 @@ from pathlib import Path
 
 from bench.battery_data import inputs
 from bench.studies import keep
-from strongroom.adapters.cpu import isa_class
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.runtimes.cpu import isa_class
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import parse_as
 from strongroom.registry.contract import ModelContract
 from strongroom.validation.reporting.report import render

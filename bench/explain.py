@@ -23,7 +23,7 @@ from tests.serving.test_replay import Kept
 
 from bench.runtimes import FEATURES, train
 from bench.studies import keep
-from strongroom.adapters.runtimes import RUNTIMES
+from strongroom.adapters.runtimes.by_name import RUNTIMES
 from strongroom.registry.contract import Feature
 from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.sealing.records import Labels

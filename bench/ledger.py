@@ -27,10 +27,10 @@ sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent)]
 
 from bench.studies import keep  # noqa: E402  the paths above come first
 from strongroom import verify  # noqa: E402  the paths above come first
-from strongroom.adapters.disk import OsDisk  # noqa: E402
-from strongroom.adapters.log_edges import keep_edge  # noqa: E402
-from strongroom.adapters.shard_files import FileShard  # noqa: E402
-from strongroom.adapters.shard_reader import CHECKPOINT, FolderView, ShardReader  # noqa: E402
+from strongroom.adapters.files.disk import OsDisk  # noqa: E402
+from strongroom.adapters.log.edges import keep_edge  # noqa: E402
+from strongroom.adapters.log.shard_files import FileShard  # noqa: E402
+from strongroom.adapters.log.shard_reader import CHECKPOINT, FolderView, ShardReader  # noqa: E402
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint  # noqa: E402
 from strongroom.ledger.fsck import fsck  # noqa: E402
 from strongroom.ledger.making import RecordMaker  # noqa: E402

@@ -30,8 +30,8 @@ import pybase64
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench import workload
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.errors import StrongroomError
 from strongroom.ledger.note import LogKey
 from strongroom.sealing.records import Labels

@@ -38,8 +38,8 @@ def make(
     from bench import workload
     from strongroom.access.credentials import new_api_key
     from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
-    from strongroom.adapters.runtimes import RUNTIMES
-    from strongroom.adapters.witness_folder import WitnessFolder
+    from strongroom.adapters.log.witness_folder import WitnessFolder
+    from strongroom.adapters.runtimes.by_name import RUNTIMES
     from strongroom.approval.trust_policy import GRANTS_PATH
     from strongroom.ledger.trust import TrustPolicy
     from strongroom.vocabulary import PersonId
@@ -111,7 +111,7 @@ async def serve(folder: Path, batch: bool, stepped: bool) -> None:
 
 async def witness(folder: Path) -> None:
     """Cosign until SIGTERM."""
-    from strongroom.adapters.witness_folder import WitnessFolder
+    from strongroom.adapters.log.witness_folder import WitnessFolder
     from strongroom.web.witness import run
 
     port = json.loads((folder / "witness.json").read_text())["port"]

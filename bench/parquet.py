@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from bench import workload
 from bench.studies import keep
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.ledger.note import LogKey
 from strongroom.wiring.node import BATCH_SLOT, NodeLayout, make_shard
 from strongroom.wiring.scoring import Job, score_file, wish_of

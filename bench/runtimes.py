@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 
 FEATURES, TREES, DEPTH = 23, 300, 6
 SIZES = (1, 8, 32, 128, 1000, 8192)

@@ -129,8 +129,8 @@ def grow(folder: Path, entries: int) -> None:
         folder: of the node.
         entries: a multiple of 256, so that no unfinished bundle of entries is needed.
     """
-    from strongroom.adapters.keyring import KeyFile
-    from strongroom.adapters.shard_reader import FolderView, segment_name
+    from strongroom.adapters.keys.keyring import KeyFile
+    from strongroom.adapters.log.shard_reader import FolderView, segment_name
     from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
     from strongroom.ledger.note import LogKey
     from strongroom.ledger.tiles import HEIGHT, WIDTH, TileTree, tile_path

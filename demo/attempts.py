@@ -16,8 +16,8 @@ from joserfc.jwk import ECKey
 from demo.data import FEATURES
 from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, PURPOSE, House, wait_until
 from strongroom.access.issuers import Issuer, IssuerKey
-from strongroom.adapters.tuf_files import TufFiles
-from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.adapters.releases.tuf_files import TufFiles
+from strongroom.adapters.releases.tuf_repository import TufRepository
 from strongroom.approval import actions as approval
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import SignedApproval, sign_approval

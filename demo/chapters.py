@@ -340,7 +340,7 @@ def erase(house: House, story: Story, answers: dict[str, pd.DataFrame]) -> None:
 
 def _wrapped_key(house: House, tag: bytes) -> bytes:
     """The wrapped key of one subject, as the store has it on disk, read by its keeper."""
-    from strongroom.adapters.keeper_client import KeeperBackend
+    from strongroom.adapters.keystore.keeper_client import KeeperBackend
     from strongroom.sealing.records import KEY_ID_SIZE
 
     backend = KeeperBackend(house.node / "keystore")

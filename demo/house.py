@@ -15,9 +15,9 @@ from pathlib import Path
 
 import strongroom
 from demo.people import Actor, hire
-from strongroom.adapters.homes import Home
-from strongroom.adapters.shard_reader import read_shard_file
-from strongroom.adapters.witness_folder import WitnessFolder, add_log
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.log.shard_reader import read_shard_file
+from strongroom.adapters.log.witness_folder import WitnessFolder, add_log
 from strongroom.errors import UnavailableError
 from strongroom.vocabulary import ModelRef
 from strongroom.wiring import custody, founding

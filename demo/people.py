@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from strongroom.adapters.homes import Home
+from strongroom.adapters.keys.homes import Home
 from strongroom.wiring.founding import Member
 
 CAST: dict[str, tuple[str, ...]] = {

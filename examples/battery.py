@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.validation.jobs import profile

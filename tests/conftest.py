@@ -11,8 +11,8 @@ import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
 
-from strongroom.adapters import homes
-from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, Kdf
+from strongroom.adapters.keys import homes
+from strongroom.adapters.keys.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, Kdf
 
 # a machine that stands still for a second is no finding, and by default hypothesis asserts wall times
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from strongroom.access.people import PeopleRegister, Person, person_key
-from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.release_fetchers import FolderFetcher
-from strongroom.adapters.release_mirror import ReleaseShelf, sync
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.tuf_client import ReleaseClient
-from strongroom.adapters.tuf_files import TufFiles
-from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.adapters.releases.halt_files import HaltFiles
+from strongroom.adapters.releases.release_fetchers import FolderFetcher
+from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.tuf_client import ReleaseClient
+from strongroom.adapters.releases.tuf_files import TufFiles
+from strongroom.adapters.releases.tuf_repository import TufRepository
 from strongroom.approval.inheritance import Known
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Bins, EvidenceRef, Monitors, NumericProfile, Plan, Release

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from strongroom.adapters.portfolio_files import EXPOSURES
+from strongroom.adapters.tables.portfolio_files import EXPOSURES
 from strongroom.planning.portfolio import AMOUNT_LIMIT, COLUMNS, ROWS_LIMIT, TEXT_LIMIT, Column
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "portfolio-columns.md"

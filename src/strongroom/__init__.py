@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from strongroom.adapters.client import Client
-    from strongroom.adapters.hardening import harden
-    from strongroom.adapters.packaging import package
+    from strongroom.adapters.packages.hardening import harden
+    from strongroom.adapters.packages.packaging import package
 
 __version__ = "0.1.0"
 __all__ = ["Client", "__version__", "harden", "package"]
@@ -28,8 +28,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _LAZY = {
     "Client": "strongroom.adapters.client",
-    "harden": "strongroom.adapters.hardening",
-    "package": "strongroom.adapters.packaging",
+    "harden": "strongroom.adapters.packages.hardening",
+    "package": "strongroom.adapters.packages.packaging",
 }
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 
 POLICIES = files("strongroom") / "policies"
 

@@ -11,7 +11,7 @@ import pytest
 from strongroom.access.authorisation import Authorisation, ReleaseTerms, terms_of
 from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
-from strongroom.adapters.cedar import SIZE_LIMIT, CedarEngine
+from strongroom.adapters.policies.cedar import SIZE_LIMIT, CedarEngine
 from strongroom.errors import InvalidInputError, NotAuthenticatedError, NotPermittedError, TooLargeError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import Digest, PersonId, instant

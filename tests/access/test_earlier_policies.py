@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strongroom.access.authorisation import Authorisation
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import InvalidInputError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import PersonId

@@ -14,7 +14,7 @@ from strongroom.access.authentication import Authenticator
 from strongroom.access.grants import Denied, Grants
 from strongroom.access.issuers import Issuer, IssuerKey, KeySet, KeySource, know
 from strongroom.access.key_sets import SIZE_LIMIT, read_discovery, read_key_set
-from strongroom.adapters.key_set_files import read_key_sets, read_wanted, write_key_sets, write_wanted
+from strongroom.adapters.access.key_set_files import read_key_sets, read_wanted, write_key_sets, write_wanted
 from strongroom.errors import InvalidInputError, NotAuthenticatedError, StrongroomError, TamperedError, TooLargeError
 from tests.access.issuing import (
     AUDIENCE,

@@ -11,7 +11,7 @@ from strongroom.access.authorisation import Authorisation
 from strongroom.access.people import MACHINE_ROLES
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS, Verb
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import PersonId

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import ROLES
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import NotPermittedError
 from strongroom.vocabulary import Digest, PersonId
 

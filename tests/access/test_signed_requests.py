@@ -18,7 +18,7 @@ from strongroom.access.grants import Signing
 from strongroom.access.signature_fields import signature_base, signed_value, write_signature
 from strongroom.access.signed_requests import AHEAD_S, WINDOW_S, check_request
 from strongroom.access.signing_keys import MessageKey, MessageSigner, key_directory, read_directory
-from strongroom.adapters.memory_nonces import MemoryNonces
+from strongroom.adapters.access.memory_nonces import MemoryNonces
 from strongroom.errors import InvalidInputError, NotPermittedError
 from tests.access.signing import BODY, EC_KEY, ED_KEY, FIELDS, NOW_S, NOW_US, STRANGER, TARGET, signed, signing, terms
 

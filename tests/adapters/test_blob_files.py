@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters import safe_files
-from strongroom.adapters.blob_files import BlobFiles
+from strongroom.adapters.files import safe_files
+from strongroom.adapters.files.blob_files import BlobFiles
 from strongroom.errors import TamperedError, UnavailableError
 from strongroom.vocabulary import digest_of
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from strongroom.access.ports import Question, Ruling
 from strongroom.access.principals import Principal
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.cedar_slices import Slice
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.policies.cedar_slices import Slice
 from strongroom.errors import RefusedError
 
 POLICIES = files("strongroom") / "policies"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.claim_files import ClaimFiles
+from strongroom.adapters.files.claim_files import ClaimFiles
 from strongroom.errors import ConflictError, InvalidInputError, TamperedError, UnavailableError
 from strongroom.office.claims import Claim
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.homes import HEADS, Home
+from strongroom.adapters.keys.homes import HEADS, Home
 from strongroom.approval.statements import GovernanceSeen
 from strongroom.errors import (
     ConflictError,

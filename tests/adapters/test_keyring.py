@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.keyring import (
+from strongroom.adapters.keys.keyring import (
     PROFILES,
     SCRYPT_RFC7914_INTERACTIVE,
     KeyFile,
@@ -206,7 +206,7 @@ def test_a_failed_save_keeps_the_old_file_and_memory(tmp_path: Path, monkeypatch
         raise OSError(28, "no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("strongroom.adapters.safe_files.os.fsync", fail)
+        patch.setattr("strongroom.adapters.files.safe_files.os.fsync", fail)
         with pytest.raises(UnavailableError):
             made.new_secret("lost")
     with pytest.raises(UnavailableError):

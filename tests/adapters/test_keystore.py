@@ -17,12 +17,21 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import KeeperProcess, NodeStore, expire_through_keeper, keeper_keys
-from strongroom.adapters.keeper_wire import OFFER_SIZE, SOCKET, Kind, address_of, read_offers, read_tags, receive, send
-from strongroom.adapters.keystore_backup import JOURNAL, Backups
-from strongroom.adapters.keystore_direct import MemoryBackend, direct_keys, memory_keys, open_owned
-from strongroom.adapters.keystore_sqlite import DATABASE, KeyStore
-from strongroom.adapters.subject_cache import ASK_FIRST, CachedSubjectKeys
+from strongroom.adapters.keystore.backup import JOURNAL, Backups
+from strongroom.adapters.keystore.direct import MemoryBackend, direct_keys, memory_keys, open_owned
+from strongroom.adapters.keystore.keeper_client import KeeperProcess, NodeStore, expire_through_keeper, keeper_keys
+from strongroom.adapters.keystore.keeper_wire import (
+    OFFER_SIZE,
+    SOCKET,
+    Kind,
+    address_of,
+    read_offers,
+    read_tags,
+    receive,
+    send,
+)
+from strongroom.adapters.keystore.sqlite import DATABASE, KeyStore
+from strongroom.adapters.keystore.subject_cache import ASK_FIRST, CachedSubjectKeys
 from strongroom.errors import (
     ConflictError,
     ErasedError,

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import strongroom
-from strongroom.adapters.package_folder import read_folder
-from strongroom.adapters.package_hardening import harden_package
+from strongroom.adapters.packages.package_folder import read_folder
+from strongroom.adapters.packages.package_hardening import harden_package
 from strongroom.cli import app
 from strongroom.errors import ConflictError, InvalidInputError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
@@ -70,7 +70,7 @@ def run(*words: Any) -> Any:
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("slow") is None:
-        monkeypatch.setattr("strongroom.adapters.sandbox_linux.LinuxSandbox", lambda **_: InProcess())
+        monkeypatch.setattr("strongroom.adapters.sandbox.linux.LinuxSandbox", lambda **_: InProcess())
 
 
 def lines(told: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -111,7 +111,7 @@ def test_the_same_inside_the_sandbox_with_its_progress(former: Path, tmp_path: P
 
 
 def test_progress_is_shown_and_nothing_else() -> None:
-    from strongroom.adapters.progress_lines import ProgressLines
+    from strongroom.adapters.sandbox.progress_lines import ProgressLines
 
     shown: list[str] = []
     ProgressLines(shown.append).feed(
@@ -186,9 +186,9 @@ def test_a_folder_that_is_not_empty_is_left_alone(former: Path) -> None:
 @cache
 def hardened() -> dict[str, bytes]:
     """Files of a package with a band: nothing is trained, and no sandbox is needed to make them."""
-    from strongroom.adapters.model_toml import write_contract
-    from strongroom.adapters.package_hardening import _files as files_of
-    from strongroom.adapters.package_hardening import _stated
+    from strongroom.adapters.packages.model_toml import write_contract
+    from strongroom.adapters.packages.package_hardening import _files as files_of
+    from strongroom.adapters.packages.package_hardening import _stated
     from strongroom.validation.workshop.hardening import HardenedModel, Made, demand
 
     package = read_package(_files())

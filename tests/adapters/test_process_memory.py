@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from strongroom.adapters.process_memory import swap_areas
+from strongroom.adapters.keys.process_memory import swap_areas
 
 
 def test_a_hardened_process_dumps_nothing() -> None:
     code = (
         "import ctypes, resource\n"
-        "from strongroom.adapters.process_memory import harden\n"
+        "from strongroom.adapters.keys.process_memory import harden\n"
         "harden(die_with_parent=False, inspectable=False)\n"
         "PR_GET_DUMPABLE = 3\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.adapters.progress_lines import LINE_BYTES, LINES_LIMIT, ProgressLines
+from strongroom.adapters.sandbox.progress_lines import LINE_BYTES, LINES_LIMIT, ProgressLines
 
 
 def shown(*pieces: bytes) -> list[str]:

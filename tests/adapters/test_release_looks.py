@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tuf.ngclient import Updater
 
-from strongroom.adapters.tuf_client import WHOLE_LOOK, ReleaseClient
+from strongroom.adapters.releases.tuf_client import WHOLE_LOOK, ReleaseClient
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import ModelRef
 from tests.simulator import MODEL, Room

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
 
-from strongroom.adapters import tuf_files
-from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
-from strongroom.adapters.release_mirror import ReleaseShelf, sync
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.adapters.releases import tuf_files
+from strongroom.adapters.releases.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
+from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.tuf_client import ReleaseClient
 from strongroom.approval.role_metadata import Delegation, signed_part
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 from strongroom.serving.admission import admit

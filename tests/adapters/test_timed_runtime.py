@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.timed_runtime import Calls, TimedRuntime, TimedSession, TooSlowError
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.timed_runtime import Calls, TimedRuntime, TimedSession, TooSlowError
 from strongroom.serving.ports import Machine
 from tests.serving.slow_model import looping_model
 from tests.waiting import until

@@ -12,9 +12,9 @@ from typing import Any
 
 from strongroom.access.authorisation import Authorisation
 from strongroom.access.principals import Principal
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.spiff import SpiffEngine
+from strongroom.adapters.log.governance import GovernanceKey, ShardGovernanceLog
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.process.spiff import SpiffEngine
 from strongroom.approval import actions, standing
 from strongroom.approval.actions import Means
 from strongroom.approval.cases import Case

@@ -10,8 +10,8 @@ from lxml import etree
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnValidator
 
 import strongroom
-from strongroom.adapters.cel_conditions import CelConditions
-from strongroom.adapters.spiff import SpiffEngine
+from strongroom.adapters.process.cel_conditions import CelConditions
+from strongroom.adapters.process.spiff import SpiffEngine
 from strongroom.approval.lifecycle import Play, check_lifecycle
 from strongroom.approval.picture import draw
 from strongroom.approval.process import Diagram, Outcome, Progress

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import keeper_keys
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.keystore.keeper_client import keeper_keys
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
+from strongroom.adapters.log.shard_files import FileShard
 from strongroom.ledger.checkpoint import LogKey
 from strongroom.ledger.leaf import Leaf, commitment
 from strongroom.ledger.ports import Record

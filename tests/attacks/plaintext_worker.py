@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from strongroom.adapters.blob_files import BlobFiles
-from strongroom.adapters.database import open_desk
-from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.database.desk import open_desk
+from strongroom.adapters.files.blob_files import BlobFiles
+from strongroom.adapters.keys.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.office.door import Office
 from strongroom.registry.actions import Vault, open_sample, open_version, register_sample, submit
 from strongroom.registry.packages import read_package

@@ -74,7 +74,7 @@ def main() -> None:
         forbid_namespaces()
     if "--as-nobody" in sys.argv:
         become_nobody()
-    from strongroom.adapters.sandbox_linux import LinuxSandbox
+    from strongroom.adapters.sandbox.linux import LinuxSandbox
     from strongroom.errors import StrongroomError
     from strongroom.validation.ports import Job, Limits
 

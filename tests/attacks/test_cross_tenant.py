@@ -19,7 +19,7 @@ from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.grants import CallingSystem, Grants, TokenSubject
 from strongroom.access.issuers import Issuer, IssuerKey
 from strongroom.access.principals import Principal
-from strongroom.adapters.memory_nonces import MemoryNonces
+from strongroom.adapters.access.memory_nonces import MemoryNonces
 from strongroom.errors import NotAuthenticatedError, NotPermittedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.vocabulary import Digest, PersonId

@@ -16,9 +16,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from strongroom.adapters import keyring
-from strongroom.adapters.homes import Home
-from strongroom.adapters.keyring import KeyFile, ScryptParameters
+from strongroom.adapters.keys import keyring
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.keys.keyring import KeyFile, ScryptParameters
 from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.validation.jobs.scan import _SECRETS
 from strongroom.wiring.founding import PEPPER, Member, found

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import NodeStore, keeper_keys
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.shard_reader import ShardReader
-from strongroom.adapters.subject_keks import SUBJECT_KEK
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.keeper_client import NodeStore, keeper_keys
+from strongroom.adapters.keystore.subject_keks import SUBJECT_KEK
+from strongroom.adapters.log.shard_reader import ShardReader
 from strongroom.errors import ErasedError
 from strongroom.ledger.leaf import Leaf
 from strongroom.sealing.records import open_decision

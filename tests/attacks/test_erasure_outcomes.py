@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from strongroom.adapters.database import open_desk
+from strongroom.adapters.database.desk import open_desk
 from strongroom.errors import UnavailableError
 from strongroom.monitoring.outcomes import Outcome
 from strongroom.vocabulary import digest_of

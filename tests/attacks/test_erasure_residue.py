@@ -19,16 +19,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import (
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import direct_keys, open_owned
+from strongroom.adapters.keystore.keeper_client import (
     KeeperProcess,
     back_up_through_keeper,
     forget_through_keeper,
     keeper_keys,
 )
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import direct_keys, open_owned
-from strongroom.adapters.shard_reader import FolderView, ShardReader
-from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.errors import ErasedError, ExpiredError, UnavailableError
 from strongroom.ledger.fsck import fsck
 from strongroom.ledger.leaf import Leaf

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.errors import NotPermittedError
 from strongroom.vocabulary import PersonId
 from strongroom.wiring.admitting import Admission

@@ -14,7 +14,7 @@ from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.ports import Question
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import KINDS, ROLES, VERBS
-from strongroom.adapters.cedar import SIZE_LIMIT, CedarEngine
+from strongroom.adapters.policies.cedar import SIZE_LIMIT, CedarEngine
 from strongroom.errors import InvalidInputError, NotPermittedError, RefusedError, TooLargeError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import Digest, PersonId, instant

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import strongroom
-from strongroom.adapters import spiff
-from strongroom.adapters.bpmn_xml import SIZE_LIMIT
-from strongroom.adapters.cel_conditions import CelConditions
-from strongroom.adapters.spiff import SpiffEngine
+from strongroom.adapters.process import spiff
+from strongroom.adapters.process.bpmn_xml import SIZE_LIMIT
+from strongroom.adapters.process.cel_conditions import CelConditions
+from strongroom.adapters.process.spiff import SpiffEngine
 from strongroom.approval.process import Outcome
 from strongroom.errors import FourEyesError, InvalidInputError, RefusedError, TooLargeError
 

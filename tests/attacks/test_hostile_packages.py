@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.package_folder import read_folder, write_folder
+from strongroom.adapters.packages.package_folder import read_folder, write_folder
 from strongroom.errors import InvalidInputError, RefusedError, TamperedError, TooLargeError, UnsafeArtifactError
 from strongroom.registry.packages import FILES_LIMIT, read_package
 from strongroom.sealing.manifest import FileEntry, Manifest

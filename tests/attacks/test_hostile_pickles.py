@@ -142,7 +142,7 @@ def test_in_place_of_model_toml(name: str) -> None:
 
 def test_what_can_load_objects_is_not_even_imported_where_packages_are_read() -> None:
     code = (
-        "import sys, strongroom.registry.packages, strongroom.adapters.package_folder;"
+        "import sys, strongroom.registry.packages, strongroom.adapters.packages.package_folder;"
         "print([m for m in ('joblib', 'skops', 'torch', 'cloudpickle', 'dill', 'onnx') if m in sys.modules])"
     )
     source = Path(__file__).parents[2] / "src"

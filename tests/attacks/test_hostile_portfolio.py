@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from strongroom.adapters import score_files
+from strongroom.adapters.tables import score_files
 from strongroom.errors import InvalidInputError
 from strongroom.wiring.planning import plan
 from tests.planning import house

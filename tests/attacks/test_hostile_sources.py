@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strongroom.adapters.sandbox_linux import LinuxSandbox
-from strongroom.adapters.source_packaging import read_source
+from strongroom.adapters.packages.source_packaging import read_source
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.errors import (
     InvalidInputError,
     SandboxError,
@@ -319,7 +319,7 @@ def test_nothing_but_the_job_imports_what_loads() -> None:
         lines = (SOURCE / name).read_text().splitlines()
         assert not [line for line in lines if form.search(line) and "import" in line]
     code = (
-        "import sys, strongroom.adapters.source_packaging, strongroom.wiring.submitting;"
+        "import sys, strongroom.adapters.packages.source_packaging, strongroom.wiring.submitting;"
         "print([m for m in sys.modules if m.endswith(('source_loading', 'source_graphs', 'jobs.convert'))])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.errors import UnavailableError
 from strongroom.registry.packages import read_package
 from strongroom.validation.ports import MIB, Limits

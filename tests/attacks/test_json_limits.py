@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.halt_files import HaltFiles
+from strongroom.adapters.releases.halt_files import HaltFiles
 from strongroom.errors import InvalidInputError
 from tests.access import issuing
 from tests.fuzz.harnesses import HARNESSES

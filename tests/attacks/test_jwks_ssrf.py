@@ -23,7 +23,7 @@ import pytest
 
 from strongroom.access.issuers import Issuer, KeySource
 from strongroom.access.key_sets import SIZE_LIMIT, read_discovery
-from strongroom.adapters.guarded_fetch import GuardedFetch, resolve
+from strongroom.adapters.network.guarded_fetch import GuardedFetch, resolve
 from strongroom.errors import (
     InvalidInputError,
     NotPermittedError,
@@ -55,7 +55,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         tried.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("strongroom.adapters.guarded_fetch.socket.create_connection", create)
+    monkeypatch.setattr("strongroom.adapters.network.guarded_fetch.socket.create_connection", create)
     return tried
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_name
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader, segment_name
 from strongroom.errors import ConflictError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint

@@ -24,7 +24,7 @@ from strongroom.access.grants import Grants, Secret
 from strongroom.access.people import HUMAN_ROLES
 from strongroom.access.principals import Principal
 from strongroom.access.verbs import ROLES
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotPermittedError
 from strongroom.office.acts import Act, Resource
 from strongroom.vocabulary import PersonId

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from tuf.api.exceptions import DownloadError
 
-from strongroom.adapters.blob_files import BlobFiles
-from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.homes import Home
-from strongroom.adapters.release_fetchers import BASE, FolderFetcher
-from strongroom.adapters.release_mirror import ReleaseShelf, approvals_folder, read_key_ids, version_path
-from strongroom.adapters.witness_folder import FolderMemory
+from strongroom.adapters.files.blob_files import BlobFiles
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.log.witness_folder import FolderMemory
+from strongroom.adapters.releases.halt_files import HaltFiles
+from strongroom.adapters.releases.release_fetchers import BASE, FolderFetcher
+from strongroom.adapters.releases.release_mirror import ReleaseShelf, approvals_folder, read_key_ids, version_path
 from strongroom.approval.pointers import Pointer
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, NotFoundError, RefusedError, StrongroomError, TamperedError

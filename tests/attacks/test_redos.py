@@ -111,7 +111,7 @@ def of_the_house() -> dict[tuple[str, str], bool]:
 
 
 FINE = {
-    "adapters/cel_conditions.py": ("(?<![A-Za-z0-9_])", "starts where a word starts, which regexploit does not read"),
+    "adapters/process/cel_conditions.py": ("(?<![A-Za-z0-9_])", "starts where a word starts, which it does not read"),
 }
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from tuf.api.exceptions import DownloadHTTPError
 
-from strongroom.adapters.release_fetchers import ReleaseFetcher
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.adapters.releases.release_fetchers import ReleaseFetcher
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.tuf_client import ReleaseClient
 from strongroom.approval.role_metadata import read_role
 from strongroom.errors import RefusedError, StrongroomError, TamperedError
 from strongroom.sealing.packages import SealedPackage, read_index

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Targets
 
-from strongroom.adapters.release_fetchers import FolderFetcher
-from strongroom.adapters.release_mirror import sync
-from strongroom.adapters.tuf_files import OnlineSigner
+from strongroom.adapters.releases.release_fetchers import FolderFetcher
+from strongroom.adapters.releases.release_mirror import sync
+from strongroom.adapters.releases.tuf_files import OnlineSigner
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import sign_halt
 from strongroom.encoding import canonical

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from strongroom.adapters import sandbox_linux
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.sandbox import linux as sandbox_linux
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.errors import UnavailableError
 from strongroom.validation.ports import Job
 from tests.attacks.conftest import Server
@@ -270,7 +270,7 @@ def test_the_dangerous_setting_changes_nothing_where_walls_can_be_built(walled: 
 
 def test_the_collector_follows_nothing(tmp_path: Path) -> None:
     """Were a link or a fifo ever made there, the supervisor still would not read it."""
-    from strongroom.adapters.sandbox_child.supervisor import OutputError, collect
+    from strongroom.adapters.sandbox.child.supervisor import OutputError, collect
 
     def attempt(make: Callable[[Path], object], **limits: int) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))

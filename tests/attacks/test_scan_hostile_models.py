@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import canonical
 from strongroom.errors import SandboxError, UnavailableError
 from strongroom.sealing.manifest import build_manifest
@@ -79,7 +79,7 @@ def test_broken_bytes_are_findings_or_reasons(seed: int) -> None:
 
 def test_the_library_stays_out_of_the_parent() -> None:
     code = (
-        "import sys, strongroom.validation.scans.scanning, strongroom.adapters.sandbox_linux as s; s.LinuxSandbox();"
+        "import sys, strongroom.validation.scans.scanning, strongroom.adapters.sandbox.linux as s; s.LinuxSandbox();"
         "sys.exit(any(m in sys.modules for m in ('onnx', 'onnxruntime', 'pyarrow')))"
     )
     source = Path(__file__).parents[2] / "src"

@@ -23,12 +23,12 @@ MEANS_SECRET = re.compile(
     r"(?:^|_)(secret|passphrase|password|pepper|mac|hmac|tag|commitment|thumbprint|api_key|credential|token|seed|salt)s?$"
 )
 FINE = {
-    ("adapters/bpmn_xml.py", "root.tag"): "the name of an XML element",
-    ("adapters/bpmn_xml.py", "child.tag"): "the name of an XML element",
-    ("adapters/database_subjects.py", "table.c.tag"): "a keyed tag that is looked up by the database's index",
-    ("adapters/database_subjects.py", "tag"): "the same",
-    ("adapters/database_subjects.py", "request.tag"): "the same",
-    ("adapters/keeper.py", "tag"): "what a worker of this node confirms over a socket that only it holds",
+    ("adapters/process/bpmn_xml.py", "root.tag"): "the name of an XML element",
+    ("adapters/process/bpmn_xml.py", "child.tag"): "the name of an XML element",
+    ("adapters/database/subjects.py", "table.c.tag"): "a keyed tag that is looked up by the database's index",
+    ("adapters/database/subjects.py", "tag"): "the same",
+    ("adapters/database/subjects.py", "request.tag"): "the same",
+    ("adapters/keystore/keeper.py", "tag"): "what a worker of this node confirms over a socket that only it holds",
 }
 """What only sounds secret, and why."""
 

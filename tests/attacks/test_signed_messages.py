@@ -22,8 +22,8 @@ from strongroom.access.authorisation import Authorisation, terms_of
 from strongroom.access.content_digest import digest_field
 from strongroom.access.signed_answers import ANSWER_TAG, verify_answer
 from strongroom.access.signed_requests import sign_request
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.nonce_files import FileNonces
+from strongroom.adapters.access.nonce_files import FileNonces
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import TamperedError
 from strongroom.web.messages import Messages
 from tests.access.signing import EC_KEY, NODE, STRANGER, signing

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from bench.scaling import SIZES, SMALL, Size, plot, policies, shares, words, write_script
 
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from tests.serving.house import engine_files
 
 

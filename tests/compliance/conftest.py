@@ -13,8 +13,8 @@ import pytest
 
 import strongroom
 from strongroom.access.authorisation import Authorisation
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.database import open_desk
+from strongroom.adapters.database.desk import open_desk
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.office.door import Office
 from tests.memory.office import MemoryDesk, MemoryLog
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from strongroom.adapters.homes import Home
-from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.sandbox_linux import LinuxSandbox
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.keys.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, KeyFile
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.note import CosignerKey, LogKey, Note
 from strongroom.ledger.ports import Record

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.keystore_direct import memory_keys
+from strongroom.adapters.keystore.direct import memory_keys
 from strongroom.compliance.actions import erase, finish
 from strongroom.compliance.subjects import (
     CERTIFICATE_TYPE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import strongroom
 from strongroom.access.authorisation import Authorisation
-from strongroom.adapters.cedar import CedarEngine
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.compliance.actions import erase, finish
 from strongroom.errors import ErasedError, UnavailableError
 from strongroom.office.door import Office

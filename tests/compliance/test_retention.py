@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom import verify
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.compliance.retention import FOREVER_US, Hold, Segment, droppable, open_proof, read_holds
 from strongroom.errors import (
     ConflictError,
@@ -215,7 +215,7 @@ def test_an_interrupted_dropping_is_finished_by_the_next(house: House, monkeypat
 def test_an_export_verifies_alone(
     house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from strongroom.adapters.log_export import write_folder, write_tar
+    from strongroom.adapters.log.export import write_folder, write_tar
 
     house.write(leaves(300, retain_until_us=OLD_US))
     with house.at("dora") as desk:

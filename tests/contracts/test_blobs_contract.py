@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.blob_files import BlobFiles
-from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
+from strongroom.adapters.files.blob_files import BlobFiles
+from strongroom.adapters.keys.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 from strongroom.sealing.ports import Blobs, KeyRing, WrappedKey
 from strongroom.vocabulary import Digest, digest_of

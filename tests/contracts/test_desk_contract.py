@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from strongroom.access.grants import Grants
-from strongroom.adapters import database, database_tables
-from strongroom.adapters.database import SqlDesk, open_desk
+from strongroom.adapters.database import desk as database
+from strongroom.adapters.database import tables as database_tables
+from strongroom.adapters.database.desk import SqlDesk, open_desk
 from strongroom.approval.cases import Case
 from strongroom.compliance.subjects import ErasureRequest
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError

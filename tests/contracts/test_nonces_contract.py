@@ -11,8 +11,8 @@ import pytest
 
 from strongroom.access.ports import Nonces
 from strongroom.access.signed_requests import AHEAD_S, WINDOW_S
-from strongroom.adapters.memory_nonces import MemoryNonces
-from strongroom.adapters.nonce_files import FileNonces
+from strongroom.adapters.access.memory_nonces import MemoryNonces
+from strongroom.adapters.access.nonce_files import FileNonces
 from strongroom.errors import NotPermittedError, TooManyRequestsError, UnavailableError
 
 START_S = 1_790_000_000

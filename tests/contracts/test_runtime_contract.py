@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.runtimes import RUNTIMES, machines, runtime_of
-from strongroom.adapters.timed_runtime import Calls, TimedRuntime
-from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+from strongroom.adapters.runtimes.by_name import RUNTIMES, machines, runtime_of
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.timed_runtime import Calls, TimedRuntime
+from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 from strongroom.errors import NumericProfileError, UnsafeArtifactError
 from strongroom.registry.contract import ModelContract
 from strongroom.serving.contract_check import OutputCheck

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.log.shard_files import FileShard
 from strongroom.errors import InvalidInputError, NotFoundError
 from strongroom.ledger.checkpoint import open_checkpoint
 from strongroom.ledger.ports import Record, Shard

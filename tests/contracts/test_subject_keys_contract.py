@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keeper_client import KeeperProcess, keeper_keys
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import direct_keys, memory_keys, open_owned
-from strongroom.adapters.subject_cache import CachedSubjectKeys
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import direct_keys, memory_keys, open_owned
+from strongroom.adapters.keystore.keeper_client import KeeperProcess, keeper_keys
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
 from strongroom.errors import ErasedError, UnavailableError
 from strongroom.sealing.subjects import subject_tag
 

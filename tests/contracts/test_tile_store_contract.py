@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView
-from strongroom.adapters.tile_files import FileTiles
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView
+from strongroom.adapters.log.tile_files import FileTiles
 from strongroom.errors import ConflictError, TamperedError, UnavailableError
 from strongroom.ledger.publication import TileStore, push
 from strongroom.ledger.tiles import TileTree
@@ -58,7 +58,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     prefix = tmp_path.name
     if request.param in ("objects in memory", "s3"):
         stores = pytest.importorskip("obstore.store")
-        from strongroom.adapters.tile_objects import ObjectTiles
+        from strongroom.adapters.log.tile_objects import ObjectTiles
 
         if request.param == "objects in memory":
             objects = stores.MemoryStore()
@@ -72,7 +72,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         )  # fmt: skip
     from sqlalchemy import create_engine
 
-    from strongroom.adapters.tile_tables import TableTiles
+    from strongroom.adapters.log.tile_tables import TableTiles
 
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path / 'tiles.db'}")
@@ -158,8 +158,8 @@ def test_a_store_that_is_away_is_unavailable_and_says_no_address() -> None:
     stores = pytest.importorskip("obstore.store")
     from sqlalchemy import create_engine
 
-    from strongroom.adapters.tile_objects import ObjectTiles
-    from strongroom.adapters.tile_tables import TableTiles
+    from strongroom.adapters.log.tile_objects import ObjectTiles
+    from strongroom.adapters.log.tile_tables import TableTiles
 
     away = stores.S3Store(
         "tiles", endpoint="http://127.0.0.1:9", region="eu-west-1", access_key_id="key-id", secret_access_key="secret",

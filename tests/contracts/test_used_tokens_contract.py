@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from strongroom.access.ports import UsedTokens
-from strongroom.adapters import token_register
-from strongroom.adapters.token_register import TokenRegister, open_register
+from strongroom.adapters.access import token_register
+from strongroom.adapters.access.token_register import TokenRegister, open_register
 from strongroom.errors import NotAuthenticatedError, TamperedError, UnavailableError
 from tests.memory.tokens import MemoryTokens
 

@@ -11,7 +11,7 @@ from tools.make_columns import PAGE, page
 from typer.testing import CliRunner
 
 from strongroom.access.people import Person, person_key
-from strongroom.adapters.homes import Home
+from strongroom.adapters.keys.homes import Home
 from strongroom.cli import app
 from strongroom.planning import results
 from strongroom.vocabulary import PersonId

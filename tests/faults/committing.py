@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import direct_keys, open_owned
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.subject_cache import CachedSubjectKeys
-from strongroom.adapters.time_floor import TimeFloor
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import direct_keys, open_owned
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.releases.time_floor import TimeFloor
 from strongroom.ledger.note import LogKey
 from strongroom.sealing.records import Labels
 from strongroom.sealing.subjects import subject_tag

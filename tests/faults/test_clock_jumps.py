@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.errors import ExpiredError
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.steady_clock import SteadyClock

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.errors import ErasedError, StrongroomError
 from strongroom.ledger.actions import fsck
 from tests.faults import committing

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.ports import Record

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.disk import OsDisk, OsFile
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.files.disk import OsDisk, OsFile
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.leaf import Leaf
 from strongroom.wiring.node import NodeLayout

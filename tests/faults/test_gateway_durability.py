@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.errors import NotDurableError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.leaf import Leaf

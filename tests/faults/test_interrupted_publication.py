@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters import tuf_files, tuf_repository
-from strongroom.adapters.safe_files import locked
+from strongroom.adapters.files.safe_files import locked
+from strongroom.adapters.releases import tuf_files, tuf_repository
 from strongroom.approval import actions
 from strongroom.errors import ConflictError
 from tests.approval.control_room import ControlRoom

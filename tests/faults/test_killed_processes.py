@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.receipt import verify_receipt

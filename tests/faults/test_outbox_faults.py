@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from strongroom.access.grants import Grants
-from strongroom.adapters.database import SqlTransaction, open_desk
-from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.database.desk import SqlTransaction, open_desk
+from strongroom.adapters.log.governance import GovernanceKey, ShardGovernanceLog
+from strongroom.adapters.log.shard_files import FileShard
 from strongroom.errors import NotFoundError
 from strongroom.ledger.checkpoint import LogKey
 from strongroom.office.door import Office

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.leaf import Leaf
 from strongroom.wiring.node import NodeLayout

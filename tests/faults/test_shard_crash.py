@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.errors import ConflictError, NotDurableError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.checkpoint import open_checkpoint

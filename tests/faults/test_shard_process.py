@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.ports import Record
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import itertools, sys, threading, time
 from pathlib import Path
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.log.shard_files import FileShard
 from tests.ledger.samples import log_key, records
 shard = FileShard.open(Path(sys.argv[1]), log_key(), segment_bytes=256 * 1024)
 def publish():

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.ledger.actions import fsck
 from strongroom.wiring.node import NodeLayout
 from tests.waiting import PATIENCE_S

@@ -24,9 +24,9 @@ from strongroom.access.grants import Grants
 from strongroom.access.key_sets import read_discovery, read_key_set
 from strongroom.access.people import PeopleRegister
 from strongroom.access.signature_fields import read_signature
-from strongroom.adapters.bpmn_xml import read_diagram
-from strongroom.adapters.model_toml import write_contract
-from strongroom.adapters.release_mirror import read_key_ids, read_version
+from strongroom.adapters.packages.model_toml import write_contract
+from strongroom.adapters.process.bpmn_xml import read_diagram
+from strongroom.adapters.releases.release_mirror import read_key_ids, read_version
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Release
 from strongroom.approval.statements import Halt

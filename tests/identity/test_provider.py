@@ -21,8 +21,8 @@ from strongroom.access.certificates import Presented, read_certificate
 from strongroom.access.grants import CallingSystem, Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer, KeySource
 from strongroom.access.principals import Principal
-from strongroom.adapters.key_set_files import read_key_sets, write_wanted
-from strongroom.adapters.trusted_state_files import write_state
+from strongroom.adapters.access.key_set_files import read_key_sets, write_wanted
+from strongroom.adapters.releases.trusted_state_files import write_state
 from strongroom.errors import NotAuthenticatedError
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import PersonId, micros

@@ -24,7 +24,7 @@ import tomli_w
 from demo.data import FEATURES, OUTCOME, PROTECTED, features, load
 from typer.testing import CliRunner, Result
 
-from strongroom.adapters.keyring import ScryptParameters
+from strongroom.adapters.keys.keyring import ScryptParameters
 from strongroom.cli import app
 from tests.waiting import PATIENCE_S, until
 

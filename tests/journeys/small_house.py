@@ -11,8 +11,8 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from strongroom.adapters.homes import Home
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.sealing.keys import EcSigner
 from strongroom.validation.ports import Job, JobResult
 from strongroom.vocabulary import Digest, ModelRef, PersonId

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.homes import Home
-from strongroom.adapters.release_fetchers import FolderFetcher
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.releases.release_fetchers import FolderFetcher
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.tuf_client import ReleaseClient
 from strongroom.errors import NotPermittedError
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.wiring import custody

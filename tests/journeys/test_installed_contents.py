@@ -25,7 +25,7 @@ DATA = (
     "validation/reporting/pages/dossier.typ",
     "planning/pages/committee.typ",
     "monitoring/pages/comparison.html", "validation/reporting/pages/verdicts.html",
-    "adapters/migrations/script.py.mako", "py.typed", "verify.py",
+    "adapters/database/migrations/script.py.mako", "py.typed", "verify.py",
 )  # fmt: skip
 
 

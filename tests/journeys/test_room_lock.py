@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.errors import ConflictError
 from strongroom.ledger.note import LogKey
 from strongroom.sealing.keys import EcSigner

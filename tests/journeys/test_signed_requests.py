@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from strongroom.access.requests import PersonRequest, SignedRequest, Target, check_kept, new_request, sign_request
-from strongroom.adapters.homes import Home
+from strongroom.adapters.keys.homes import Home
 from strongroom.cli.output import EXIT_CODES
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import NotFoundError, TamperedError

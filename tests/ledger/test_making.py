@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.log.shard_files import FileShard
 from strongroom.errors import InvalidInputError
 from strongroom.ledger.leaf import Leaf, check_record, commit, commitment
 from strongroom.ledger.making import MadeRecord, RecordMaker

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.disk import OsDisk, OsFile
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import ShardReader
+from strongroom.adapters.files.disk import OsDisk, OsFile
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import ShardReader
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.ledger.publication import TileStore
 from strongroom.wiring.gateway import WorkerParts

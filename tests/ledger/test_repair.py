@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.adapters.log_repair import mend
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_name
+from strongroom.adapters.log.repair import mend
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader, segment_name
 from strongroom.errors import ConflictError
 from strongroom.ledger.checkpoint import CosignerKey, Note
 from strongroom.ledger.fsck import fsck

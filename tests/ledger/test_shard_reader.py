@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader, segment_name
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader, segment_name
 from strongroom.errors import InvalidInputError, NotDurableError, NotFoundError, TamperedError
 from strongroom.ledger.actions import close_shard, fsck, open_shard
 from strongroom.ledger.checkpoint import CosignerKey, Note, open_checkpoint

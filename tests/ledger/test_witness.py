@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.adapters.witness_folder import FolderMemory, add_log, read_logs
+from strongroom.adapters.log.witness_folder import FolderMemory, add_log, read_logs
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.note import CosignerKey, LogKey, Note

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from strongroom.adapters.decision_reader import LedgerDecisions
+from strongroom.adapters.log.decision_reader import LedgerDecisions
 from strongroom.approval.automatic import AutomaticRule, Condition, read_rules
 from strongroom.approval.pointers import Pointer, RuleUsed, check_rule
 from strongroom.approval.release import Plan, Release

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.decision_reader import LedgerDecisions
-from strongroom.adapters.keystore_direct import memory_keys
+from strongroom.adapters.keystore.direct import memory_keys
+from strongroom.adapters.log.decision_reader import LedgerDecisions
 from strongroom.approval.release import Bins, Monitors, NumericProfile, Plan, Release
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, TamperedError

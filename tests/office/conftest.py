@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.database import SqlDesk, open_desk
-from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
+from strongroom.adapters.database.desk import SqlDesk, open_desk
+from strongroom.adapters.log.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.errors import NotPermittedError
 from strongroom.ledger.checkpoint import LogKey
 from strongroom.office.acts import Act, Resource

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from strongroom.access.verbs import VERBS
-from strongroom.adapters.database_tables import metadata
+from strongroom.adapters.database.tables import metadata
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, RefusedError, StrongroomError
 from strongroom.office.acts import Act, Resource

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
+from strongroom.adapters.log.governance import GovernanceKey, ShardGovernanceLog
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.ledger.actions import open_shard
 from strongroom.ledger.checkpoint import LogKey, open_checkpoint

@@ -9,8 +9,8 @@ import pytest
 
 from strongroom.access.authorisation import Authorisation
 from strongroom.access.principals import Principal
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.database import SqlBooks, open_desk
+from strongroom.adapters.database.desk import SqlBooks, open_desk
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.approval.cases import Case
 from strongroom.approval.resources import describe
 from strongroom.errors import NotPermittedError

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from strongroom.adapters import portfolio_files
+from strongroom.adapters.tables import portfolio_files
 from strongroom.adapters.typst_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.planning import results
@@ -254,7 +254,7 @@ def test_figures_come_from_one_place(tmp_path: Path) -> None:
 
 
 def test_the_shipped_rules_say_where_each_figure_stands() -> None:
-    rows = json.loads(Path(portfolio_files.__file__).parents[1].joinpath("policies", "capital.json").read_text())[
+    rows = json.loads(Path(portfolio_files.__file__).parents[2].joinpath("policies", "capital.json").read_text())[
         "rows"
     ]
     for row in rows:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from strongroom import verify
 from strongroom.access.grants import Grants
-from strongroom.adapters import portfolio_files
+from strongroom.adapters.tables import portfolio_files
 from strongroom.cli import app
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotPermittedError, TamperedError

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from strongroom.access.people import Person, person_key
-from strongroom.adapters.homes import Home
+from strongroom.adapters.keys.homes import Home
 from strongroom.approval.evidence import Register
 from strongroom.approval.policy_signature import POLICY_TYPE
 from strongroom.cli import app

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.adapters.model_toml import write_contract
+from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, InvalidInputError
 from strongroom.registry.contract import CutOff, Feature, InputContract, Lineage, ModelContract, OutputContract, Samples

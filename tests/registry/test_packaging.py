@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import Booster, XGBClassifier, XGBRegressor
 
 import strongroom
-from strongroom.adapters.package_folder import read_folder
-from strongroom.adapters.packaging import convert_booster
+from strongroom.adapters.packages.package_folder import read_folder
+from strongroom.adapters.packages.packaging import convert_booster
 from strongroom.errors import ConflictError, InvalidInputError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
 from tests.registry.models import FEATURES, contract, frame
@@ -136,7 +136,7 @@ def test_other_kinds_of_model_and_full_folders_are_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("names", [True, False], ids=["frame", "array"])
 def test_xgboost_stays_as_it_is_where_its_own_library_is_to_answer(names: bool, tmp_path: Path) -> None:
-    from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+    from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 
     model = fitted("xgboost", names)
     made = write(model, tmp_path / "package", runtime="xgboost")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.adapters.model_toml import write_contract
+from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.registry.packages import read_package
 from strongroom.registry.toml import read_contract

@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from strongroom.adapters.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import PROFILES, SCRYPT_RFC7914_INTERACTIVE, KeyFile
 from strongroom.wiring.generations import log_of
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.nodes import open_log

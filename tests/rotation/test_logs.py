@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from strongroom import verify
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.errors import NotFoundError, UnavailableError
 from strongroom.wiring.generations import every_log, generations, make_successor
 from strongroom.wiring.records import NodeRecords

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
+from strongroom.adapters.keys.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
 from strongroom.errors import NotAuthenticatedError
 from strongroom.wiring.rotating import change_passphrase, rotate_subject_kek
 from tests.rotation.house import load, make_rotating, workers_of

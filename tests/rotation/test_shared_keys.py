@@ -15,9 +15,9 @@ import pytest
 from strongroom.access.authentication import Authenticator
 from strongroom.access.credentials import ApiKey, match_secret, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.trusted_state_files import write_state
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.releases.release_mirror import ReleaseShelf
+from strongroom.adapters.releases.trusted_state_files import write_state
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.encoding import canonical

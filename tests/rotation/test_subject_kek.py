@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.kek_rotation import OwnedRows, rewrap_all
-from strongroom.adapters.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import OwnedStore, direct_keys, open_owned
-from strongroom.adapters.subject_keks import SUBJECT_KEK, OneKek, RingKeks, kek_names, next_kek_name
+from strongroom.adapters.keys.keyring import SCRYPT_RFC7914_INTERACTIVE, KeyFile
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import OwnedStore, direct_keys, open_owned
+from strongroom.adapters.keystore.kek_rotation import OwnedRows, rewrap_all
+from strongroom.adapters.keystore.subject_keks import SUBJECT_KEK, OneKek, RingKeks, kek_names, next_kek_name
 from strongroom.errors import ErasedError, TamperedError, UnavailableError
 from strongroom.sealing.subjects import make_candidate
 from strongroom.wiring.records import NodeRecords, node_store

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.adapters.package_folder import write_folder
+from strongroom.adapters.packages.package_folder import write_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError
 from strongroom.sealing.container import open_file, seal_file

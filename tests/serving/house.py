@@ -15,9 +15,9 @@ from strongroom.access.authentication import Authenticator
 from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.keystore_direct import memory_keys
-from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.keystore.direct import memory_keys
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Bins, Monitors, NumericProfile, Plan, Release
 from strongroom.encoding import canonical
 from strongroom.ledger.note import LogKey

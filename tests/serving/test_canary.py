@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom import verify
-from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Plan
 from strongroom.serving.canary import Canary, canary_secret
 from strongroom.serving.catalogue import Catalogue

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from strongroom import verify
-from strongroom.adapters.runtimes import runtime_of
-from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+from strongroom.adapters.runtimes.by_name import runtime_of
+from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 from strongroom.approval.release import Release
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError, UnsafeArtifactError

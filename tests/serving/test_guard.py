@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Release
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, InvalidInputError, TamperedError

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.runtimes import runtime_of
-from strongroom.adapters.xgboost_runtime import XGBoostRuntime
+from strongroom.adapters.runtimes.by_name import runtime_of
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 from strongroom.encoding import canonical
 from strongroom.errors import ErasedError, InvalidInputError, NumericProfileError, TamperedError
 from strongroom.ledger.leaf import Leaf, commitment

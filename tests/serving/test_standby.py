@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import OnFailure, Plan
 from strongroom.serving.receipt import verify_receipt
 from strongroom.serving.replay import read_decision

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from strongroom.adapters.model_toml import write_contract
+from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.samples import SampleStatement

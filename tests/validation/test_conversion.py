@@ -13,9 +13,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from strongroom.adapters.package_folder import read_folder
-from strongroom.adapters.sandbox_linux import LinuxSandbox
-from strongroom.adapters.source_packaging import _wide, package_source
+from strongroom.adapters.packages.package_folder import read_folder
+from strongroom.adapters.packages.source_packaging import _wide, package_source
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError, UnsafeArtifactError
 from strongroom.registry.packages import read_package
@@ -254,7 +254,8 @@ def test_statements_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_converters_are_imported_in_the_sandbox_alone() -> None:
     code = (
-        "import sys, strongroom.adapters.source_packaging, strongroom.wiring.submitting, strongroom.wiring.gateway;"
+        "import sys, strongroom.adapters.packages.source_packaging;"
+        "import strongroom.wiring.submitting, strongroom.wiring.gateway;"
         "print([m for m in ('lightgbm', 'skops', 'joblib', 'statsmodels', 'skl2onnx', 'onnxmltools', 'sklearn',"
         " 'yaml') if m in sys.modules])"
     )

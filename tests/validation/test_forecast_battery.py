@@ -18,7 +18,7 @@ from examples.battery import POLICY, parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import Feature, ModelContract

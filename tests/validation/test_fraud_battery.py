@@ -16,7 +16,7 @@ import pytest
 from examples import fraud as example
 from examples.battery import POLICY, parquet
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, ModelContract

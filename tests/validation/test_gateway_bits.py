@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strongroom.adapters.runtimes import RUNTIMES
+from strongroom.adapters.runtimes.by_name import RUNTIMES
 from strongroom.serving.contract_check import OutputCheck
 from strongroom.validation.batteries.artifact import open_model
 from strongroom.validation.statistics.tables import feature_rows, read_table

@@ -17,7 +17,7 @@ from examples import loss_models, loss_samples
 from markupsafe import escape
 from scipy import stats
 
-from strongroom.adapters.package_folder import read_folder
+from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract

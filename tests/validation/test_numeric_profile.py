@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from strongroom.adapters.model_toml import write_contract
+from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.approval.release import Monitors, NumericProfile
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, NumericProfileError

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.adapters.package_folder import read_code, read_folder
-from strongroom.adapters.packaging import package
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.packages.package_folder import read_code, read_folder
+from strongroom.adapters.packages.packaging import package
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import canonical
 from strongroom.errors import (
     ConflictError,
@@ -61,7 +61,7 @@ DEVELOPMENT, REFERENCE = frame(400, 1), frame(200, 2)
 @cache
 def trained() -> Any:
     """The model of SCRIPT, on the development sample as a package holds it."""
-    from strongroom.adapters.packaging import _sample
+    from strongroom.adapters.packages.packaging import _sample
 
     held = _sample(DEVELOPMENT, FEATURES, "default", [], "development", event=True)
     fitted = _loaded(SCRIPT.encode(), {}).train(read_table(held, "x"), list(FEATURES), "default", {"C": "1.0"})

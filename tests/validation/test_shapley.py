@@ -161,7 +161,7 @@ def test_shap_itself_gives_the_same_values(tmp_path: Path) -> None:
 def test_the_sandbox_refuses_a_version_whose_reason_codes_would_not_add_up(kind: Any, method: Any) -> None:
     import msgspec
 
-    from strongroom.adapters.model_toml import write_contract
+    from strongroom.adapters.packages.model_toml import write_contract
     from strongroom.encoding import canonical
     from strongroom.registry.explanation import Explanation, ReasonGroup
     from strongroom.registry.toml import read_contract

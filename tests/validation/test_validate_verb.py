@@ -14,8 +14,8 @@ import pytest
 
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
-from strongroom.adapters.model_toml import write_contract
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.packages.model_toml import write_contract
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import canonical, parse
 from strongroom.errors import ConflictError, EvidenceError, ExpiredError, SandboxError
 from strongroom.office.door import Office

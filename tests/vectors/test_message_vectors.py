@@ -15,7 +15,7 @@ from strongroom.access.signature_fields import signature_base
 from strongroom.access.signed_answers import verify_answer
 from strongroom.access.signed_requests import Terms, check_request
 from strongroom.access.signing_keys import MessageKey
-from strongroom.adapters.memory_nonces import MemoryNonces
+from strongroom.adapters.access.memory_nonces import MemoryNonces
 from strongroom.errors import NotPermittedError, TamperedError
 from strongroom.vocabulary import PersonId
 from tests.vectors.make_messages import answers

@@ -18,7 +18,7 @@ from typing import Any
 
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
-from strongroom.adapters.keyring import KeyFile, ScryptParameters
+from strongroom.adapters.keys.keyring import KeyFile, ScryptParameters
 from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.encoding import canonical

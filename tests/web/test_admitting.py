@@ -9,7 +9,7 @@ import pytest
 
 from strongroom.access.authentication import Authenticator
 from strongroom.access.grants import Grants
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.errors import NotAuthenticatedError
 from strongroom.serving.rules import Rules

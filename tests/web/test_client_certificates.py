@@ -19,8 +19,8 @@ from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.certificates import CertificateName, Presented
 from strongroom.access.grants import Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer
-from strongroom.adapters.cedar import CedarEngine
 from strongroom.adapters.client import Client
+from strongroom.adapters.policies.cedar import CedarEngine
 from strongroom.errors import InvalidInputError, NotAuthenticatedError
 from strongroom.serving.rules import Rules
 from strongroom.web import http as door_http

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from examples import forecast as example
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.approval.release import Bins
 from strongroom.registry.toml import read_contract
 from strongroom.serving.served import make_ready

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.monitoring.counters import Counters
 from strongroom.serving.rules import closed
 from strongroom.vocabulary import instant

@@ -14,7 +14,7 @@ import pytest
 
 from strongroom.access.signed_answers import verify_answer
 from strongroom.access.signing_keys import read_directory
-from strongroom.adapters.shard_reader import ShardReader
+from strongroom.adapters.log.shard_reader import ShardReader
 from strongroom.errors import ConflictError, StrongroomError
 from strongroom.ledger.leaf import Leaf
 from strongroom.serving.receipt import verify_receipt

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.shard_reader import ShardReader
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.shard_reader import ShardReader
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,

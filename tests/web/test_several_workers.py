@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.shard_reader import FolderView, ShardReader, read_shard_file
-from strongroom.adapters.witness_client import WitnessClient
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader, read_shard_file
+from strongroom.adapters.log.witness_client import WitnessClient
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.fsck import fsck
 from strongroom.ledger.note import LogKey, Note, VerifierKey

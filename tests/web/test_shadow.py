@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from strongroom.adapters.onnx_runtime import OnnxRuntime
-from strongroom.adapters.shadow_process import ShadowProcess
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.shadow_process import ShadowProcess
 from strongroom.errors import ErasedError, UnavailableError
 from strongroom.ledger.leaf import Leaf
 from strongroom.sealing.subjects import subject_tag

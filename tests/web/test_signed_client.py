@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from strongroom.access.signing_keys import MessageSigner, key_directory
+from strongroom.adapters.access.memory_nonces import MemoryNonces
 from strongroom.adapters.client import Client
-from strongroom.adapters.memory_nonces import MemoryNonces
 from strongroom.errors import NotPermittedError, TamperedError
 from strongroom.web.messages import Messages
 from tests.access.signing import EC_KEY, ED_KEY, NODE, STRANGER, signing

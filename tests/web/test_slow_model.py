@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from strongroom.adapters.timed_runtime import Calls, TooSlowError
+from strongroom.adapters.runtimes.timed_runtime import Calls, TooSlowError
 from strongroom.approval.release import OnFailure, Plan
 from strongroom.errors import InvalidInputError
 from strongroom.web import serve

@@ -18,11 +18,11 @@ import pytest
 
 from strongroom import verify
 from strongroom.access.principals import Principal
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, ShardReader
-from strongroom.adapters.witness_client import WitnessClient
-from strongroom.adapters.witness_folder import WitnessFolder
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
+from strongroom.adapters.log.witness_client import WitnessClient
+from strongroom.adapters.log.witness_folder import WitnessFolder
 from strongroom.errors import InvalidInputError, StrongroomError, TamperedError
 from strongroom.ledger.actions import fsck
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
@@ -45,7 +45,7 @@ from tests.web.nodes import PASSPHRASE, Node, make
 
 NAME = "witness.example/w1"
 START = (
-    "import asyncio, sys; from pathlib import Path; from strongroom.adapters.witness_folder import WitnessFolder;"
+    "import asyncio, sys; from pathlib import Path; from strongroom.adapters.log.witness_folder import WitnessFolder;"
     "from strongroom.web.witness import run;"
     "asyncio.run(run(WitnessFolder.open(Path(sys.argv[1]), b'a passphrase'), '127.0.0.1', int(sys.argv[2]),"
     "lambda port: print(port, flush=True)))"

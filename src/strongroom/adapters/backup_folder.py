@@ -15,9 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from strongroom.adapters.log_export import export_log
-from strongroom.adapters.safe_files import read_private, replace_atomically, sync_folder
-from strongroom.adapters.shard_reader import FolderView, segment_name
+from strongroom.adapters.files.safe_files import read_private, replace_atomically, sync_folder
+from strongroom.adapters.log.export import export_log
+from strongroom.adapters.log.shard_reader import FolderView, segment_name
 from strongroom.errors import ConflictError, NotFoundError, TamperedError, UnavailableError
 from strongroom.ledger.checkpoint import VerifierKey
 from strongroom.ledger.frames import CHECKPOINT, Scan, walk

@@ -77,7 +77,7 @@ def passphrase(file: Path | None, what: str, option: str = "--passphrase-file") 
         NotFoundError: the file is not there.
     """
     if file is not None:
-        from strongroom.adapters.safe_files import read_private
+        from strongroom.adapters.files.safe_files import read_private
 
         return read_private(file, PASSPHRASE_LIMIT).rstrip(b"\r\n")
     if not sys.stdin.isatty():

@@ -12,7 +12,7 @@ from strongroom.cli.output import Json, command, console, errors, table, tell
 from strongroom.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from strongroom.adapters.package_hardening import HardenedPackage
+    from strongroom.adapters.packages.package_hardening import HardenedPackage
     from strongroom.registry.hardening import Measure
 
 
@@ -43,8 +43,8 @@ def harden(
 
     Example: strongroom harden pd-cards-1 pd-cards-2 --monotone --adversarial --band 0.02
     """
-    from strongroom.adapters.package_hardening import harden_package
-    from strongroom.adapters.sandbox_linux import LinuxSandbox
+    from strongroom.adapters.packages.package_hardening import harden_package
+    from strongroom.adapters.sandbox.linux import LinuxSandbox
     from strongroom.validation.workshop.hardening import HardeningOrder
 
     demand("package")

@@ -236,7 +236,7 @@ def halt(
 
     Example: strongroom halt pd-cards --reason "scores look wrong" --room credit --home ~/paul
     """
-    from strongroom.adapters.shard_files import LOCKED
+    from strongroom.adapters.log.shard_files import LOCKED
     from strongroom.wiring import releasing
 
     given = None if signed is None else signed.read_bytes()

@@ -84,8 +84,8 @@ def package(
     Example: strongroom package pd-cards-1 --model m.onnx --contract c.toml --development d.parquet
     --reference r.parquet --predictions p.parquet
     """
-    from strongroom.adapters.package_folder import read_code
-    from strongroom.adapters.packaging import package as write_package
+    from strongroom.adapters.packages.package_folder import read_code
+    from strongroom.adapters.packages.packaging import package as write_package
 
     made = write_package(
         model.read_bytes(),
@@ -132,9 +132,9 @@ def convert(
     Example: strongroom convert pd-cards-1 --source m.joblib --format sklearn --contract c.toml --development d.parquet
     --reference r.parquet
     """
-    from strongroom.adapters.package_folder import read_code
-    from strongroom.adapters.sandbox_linux import LinuxSandbox
-    from strongroom.adapters.source_packaging import package_source
+    from strongroom.adapters.packages.package_folder import read_code
+    from strongroom.adapters.packages.source_packaging import package_source
+    from strongroom.adapters.sandbox.linux import LinuxSandbox
 
     made, found = package_source(
         source,

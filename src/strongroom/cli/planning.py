@@ -149,7 +149,7 @@ def scenario_sign(
 
     Example: strongroom scenario sign scenario.toml --home ~/rita
     """
-    from strongroom.adapters.homes import Home
+    from strongroom.adapters.keys.homes import Home
     from strongroom.vocabulary import digest_of
     from strongroom.wiring.planning import sign
 

@@ -105,7 +105,7 @@ def people_new(
 
     Example: strongroom people new ~/strongroom-home --person ann
     """
-    from strongroom.adapters.homes import Home
+    from strongroom.adapters.keys.homes import Home
 
     public = Home.create(home, person, new_passphrase(passphrase_file, f"home `{home.name}`"))
     pem = public.pem.decode()
@@ -151,7 +151,7 @@ def people_sign(
 
     Example: strongroom people sign --room credit --home ~/strongroom-home
     """
-    from strongroom.adapters.homes import Home
+    from strongroom.adapters.keys.homes import Home
     from strongroom.wiring.custody import read_waiting, sign_waiting
 
     key = Home.open(home, passphrase(passphrase_file, f"home `{home.name}`"))

@@ -334,8 +334,8 @@ def witness(
     """
     import asyncio
 
-    from strongroom.adapters.witness_folder import WitnessFolder
-    from strongroom.adapters.witness_folder import add_log as know
+    from strongroom.adapters.log.witness_folder import WitnessFolder
+    from strongroom.adapters.log.witness_folder import add_log as know
     from strongroom.web.witness import run
     from strongroom.wiring.node import parse_address
 

@@ -127,7 +127,7 @@ def export(
 
     Example: strongroom export audit.tar --node gw-1 --room credit --home ~/audrey
     """
-    from strongroom.adapters.log_export import write_folder, write_tar
+    from strongroom.adapters.log.export import write_folder, write_tar
     from strongroom.wiring import upkeep
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Final
 
-from strongroom.adapters.keeper_client import KeeperProcess
-from strongroom.adapters.process_memory import swap_areas
+from strongroom.adapters.keys.process_memory import swap_areas
+from strongroom.adapters.keystore.keeper_client import KeeperProcess
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.vocabulary import one_line
 from strongroom.web.metrics import MetricsDoor

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from strongroom.adapters.witness_folder import FolderMemory, WitnessFolder
+from strongroom.adapters.log.witness_folder import FolderMemory, WitnessFolder
 from strongroom.errors import (
     ConflictError,
     InvalidInputError,

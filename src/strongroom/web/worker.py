@@ -27,9 +27,9 @@ from typing import Final
 
 import uvloop
 
-from strongroom.adapters.process_memory import harden
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.time_floor import read_floor
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.process_memory import harden
+from strongroom.adapters.releases.time_floor import read_floor
 from strongroom.errors import StrongroomError, TamperedError
 from strongroom.serving.asked import Outcome
 from strongroom.serving.batching import ROWS_A_BATCH, Board

@@ -16,17 +16,17 @@ from strongroom.access.authorisation import Authorisation, ReleaseTerms
 from strongroom.access.grants import Grants
 from strongroom.access.issuers import KeySet
 from strongroom.access.signed_requests import Terms, terms_of_systems
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.key_set_files import read_key_sets
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.runtimes import machines, runtime_of
-from strongroom.adapters.shadow_process import ShadowProcess
-from strongroom.adapters.time_floor import read_floor
-from strongroom.adapters.timed_runtime import Calls, timed
-from strongroom.adapters.token_register import TokenRegister, open_register
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.access.key_set_files import read_key_sets
+from strongroom.adapters.access.token_register import TokenRegister, open_register
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.releases.halt_files import HaltFiles
+from strongroom.adapters.releases.release_mirror import ReleaseShelf
+from strongroom.adapters.releases.time_floor import read_floor
+from strongroom.adapters.releases.trusted_state_files import read_state
+from strongroom.adapters.runtimes.by_name import machines, runtime_of
+from strongroom.adapters.runtimes.shadow_process import ShadowProcess
+from strongroom.adapters.runtimes.timed_runtime import Calls, timed
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
 from strongroom.errors import HaltedError, StrongroomError, TamperedError
 from strongroom.serving.admission import NodeTrust, Refusal, admit

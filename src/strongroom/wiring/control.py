@@ -14,16 +14,16 @@ from strongroom.access.authorisation import Authorisation
 from strongroom.access.people import PeopleRegister
 from strongroom.access.principals import Principal
 from strongroom.access.requests import PersonRequest, SignedRequest, Target, check_kept, verify_request
-from strongroom.adapters.blob_files import BlobFiles
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.claim_files import ClaimFiles
-from strongroom.adapters.database import SqlBooks, SqlDesk, open_desk
-from strongroom.adapters.governance import GovernanceKey, ShardGovernanceLog
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.shard_files import LOCKED, FileShard
-from strongroom.adapters.spiff import SpiffEngine
-from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.adapters.database.desk import SqlBooks, SqlDesk, open_desk
+from strongroom.adapters.files.blob_files import BlobFiles
+from strongroom.adapters.files.claim_files import ClaimFiles
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.governance import GovernanceKey, ShardGovernanceLog
+from strongroom.adapters.log.shard_files import LOCKED, FileShard
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.process.spiff import SpiffEngine
+from strongroom.adapters.releases.release_mirror import ReleaseShelf
+from strongroom.adapters.releases.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.actions import Means
 from strongroom.approval.evidence import Register

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from strongroom.access.people import PeopleRegister
 from strongroom.access.requests import Target, new_request, sign_request
-from strongroom.adapters.cedar import CedarEngine
-from strongroom.adapters.homes import Home
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.spiff import SpiffEngine
-from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.policies.cedar import CedarEngine
+from strongroom.adapters.process.spiff import SpiffEngine
+from strongroom.adapters.releases.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.policy_signature import demand_policy_signature
 from strongroom.encoding import canonical

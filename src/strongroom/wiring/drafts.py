@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strongroom.access.people import PeopleRegister, Person, PersonKey
-from strongroom.adapters.tuf_files import TufFiles
+from strongroom.adapters.releases.tuf_files import TufFiles
 from strongroom.approval.trust_policy import PEOPLE_PATH
 from strongroom.errors import NotFoundError, TamperedError
 from strongroom.vocabulary import Digest, digest_of, instant, rfc3339

@@ -11,10 +11,10 @@ from typing import Literal
 import msgspec
 
 from strongroom.access.people import PeopleRegister, Person, person_key
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.tuf_files import TufFiles
-from strongroom.adapters.tuf_repository import TufRepository
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.releases.tuf_files import TufFiles
+from strongroom.adapters.releases.tuf_repository import TufRepository
 from strongroom.approval import trust_policy as paths
 from strongroom.errors import FourEyesError, InvalidInputError
 from strongroom.ledger.note import LogKey, VerifierKey

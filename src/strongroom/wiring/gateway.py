@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from strongroom.access.signing_keys import MessageSigner
-from strongroom.adapters.keeper_client import keeper_keys
-from strongroom.adapters.key_set_files import write_wanted
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.nonce_files import FileNonces
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.subject_cache import CachedSubjectKeys
-from strongroom.adapters.subject_keks import RingKeks
-from strongroom.adapters.timed_runtime import Calls
+from strongroom.adapters.access.key_set_files import write_wanted
+from strongroom.adapters.access.nonce_files import FileNonces
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.keeper_client import keeper_keys
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
+from strongroom.adapters.keystore.subject_keks import RingKeks
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.runtimes.timed_runtime import Calls
 from strongroom.errors import ConflictError, StrongroomError, TamperedError, UnavailableError
 from strongroom.ledger.note import LogKey
 from strongroom.monitoring.watch import DriftWatch

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.shard_files import FileShard
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.shard_files import FileShard
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.wiring.node import NodeLayout, NodeSettings
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from strongroom import __version__
-from strongroom.adapters.halt_files import HaltFiles
-from strongroom.adapters.release_fetchers import FolderFetcher
-from strongroom.adapters.release_mirror import ReleaseShelf, sync
-from strongroom.adapters.runtimes import machines
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.tuf_client import ReleaseClient
+from strongroom.adapters.releases.halt_files import HaltFiles
+from strongroom.adapters.releases.release_fetchers import FolderFetcher
+from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.tuf_client import ReleaseClient
+from strongroom.adapters.runtimes.by_name import machines
 from strongroom.errors import EvidenceError, StrongroomError
 from strongroom.office.acts import Act, Resource
 from strongroom.serving.admission import NodeTrust, Refusal, admit

@@ -18,9 +18,9 @@ from typing import Protocol
 from strongroom.access.grants import Grants
 from strongroom.access.issuers import Issuer, KeySet, KeySource
 from strongroom.access.key_sets import SIZE_LIMIT, read_discovery, read_key_set
-from strongroom.adapters.guarded_fetch import GuardedFetch
-from strongroom.adapters.key_set_files import read_key_sets, read_wanted, write_key_sets
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.access.key_set_files import read_key_sets, read_wanted, write_key_sets
+from strongroom.adapters.network.guarded_fetch import GuardedFetch
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.vocabulary import micros
 from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings

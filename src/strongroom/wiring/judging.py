@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from strongroom import __version__
-from strongroom.adapters.cpu import isa_class
+from strongroom.adapters.runtimes.cpu import isa_class
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
 from strongroom.approval.automatic import read_rules

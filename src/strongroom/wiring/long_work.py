@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.claim_files import HeldClaim
+from strongroom.adapters.files.claim_files import HeldClaim
 from strongroom.errors import StrongroomError
 from strongroom.office.acts import Act, Resource
 from strongroom.office.claims import LASTS, Claim

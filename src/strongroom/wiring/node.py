@@ -14,10 +14,10 @@ from typing import Final, Literal
 import msgspec
 
 from strongroom.access.signing_keys import MessageSigner, key_directory
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.shard_files import SEGMENT_BYTES, FileShard
-from strongroom.adapters.subject_keks import SUBJECT_KEK
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.subject_keks import SUBJECT_KEK
+from strongroom.adapters.log.shard_files import SEGMENT_BYTES, FileShard
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.ledger.origin import Origin

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.shard_reader import ShardReader, read_shard_file
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.log.shard_reader import ShardReader, read_shard_file
 from strongroom.errors import ConflictError
 from strongroom.ledger.actions import close_shard, open_shard
 from strongroom.ledger.note import LogKey, VerifierKey

@@ -14,8 +14,8 @@ from pathlib import Path
 from strongroom.access.people import principal_of
 from strongroom.access.principals import Principal
 from strongroom.access.requests import Target, new_request, sign_request
-from strongroom.adapters.homes import Home
-from strongroom.adapters.sandbox_linux import LinuxSandbox
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.errors import NotAuthenticatedError
 from strongroom.validation.ports import Sandbox
 from strongroom.vocabulary import PersonId, micros

@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from strongroom.access.people import LIMIT_BYTES
-from strongroom.adapters.homes import Home
-from strongroom.adapters.portfolio_files import (
+from strongroom.adapters.files.safe_files import write_private
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.releases.trusted_state_files import read_state
+from strongroom.adapters.tables.portfolio_files import (
     EXPOSURES,
     PortfolioFile,
     Scored,
     exposures_table,
     read_answers,
 )
-from strongroom.adapters.safe_files import write_private
-from strongroom.adapters.score_files import write_parquet
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.tables.score_files import write_parquet
 from strongroom.adapters.typst_pdf import can_print, print_paper
 from strongroom.approval.evidence import Register
 from strongroom.approval.release import Release

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from strongroom.access.people import PeopleRegister
-from strongroom.adapters.governance import ShardGovernanceLog
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.governance import ShardGovernanceLog
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.approval.dossiers import replications_of, stored_bill
 from strongroom.approval.inheritance import LOGGED, Family, hold, known_of_log, seen_of
 from strongroom.approval.means import Means

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from strongroom.adapters.shard_reader import FolderView
+from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.errors import ConflictError, InvalidInputError, StrongroomError, TamperedError
 from strongroom.ledger.checkpoint import VerifierKey
 from strongroom.ledger.publication import TileStore, push
@@ -67,21 +67,21 @@ def open_store(settings: PublicationSettings, origin: str) -> TileStore:
         if settings.kind == "objects":
             from obstore.store import from_url
 
-            from strongroom.adapters.tile_objects import ObjectTiles
+            from strongroom.adapters.log.tile_objects import ObjectTiles
 
             return ObjectTiles(from_url(f"{settings.url.rstrip('/')}/{origin}"))
         if settings.kind == "postgres":
             import psycopg  # noqa: F401  # the driver that the address names; its absence is said here
             from sqlalchemy import create_engine
 
-            from strongroom.adapters.tile_tables import TableTiles
+            from strongroom.adapters.log.tile_tables import TableTiles
 
             address = settings.url.replace("postgresql://", "postgresql+psycopg://", 1)
             return TableTiles(create_engine(address, pool_size=1, pool_pre_ping=True), origin)
     except ImportError as error:
         extra = {"objects": "object-store", "postgres": "postgres"}[settings.kind]
         raise InvalidInputError(f"this kind is not installed; install strongroom[{extra}]", field="kind") from error
-    from strongroom.adapters.tile_files import FileTiles
+    from strongroom.adapters.log.tile_files import FileTiles
 
     folder = Path(urlsplit(settings.url).path, *origin.split("/"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from strongroom.adapters.package_folder import write_folder
-from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.packages.package_folder import write_folder
 from strongroom.approval.dossiers import stored_bill
 from strongroom.registry import actions as registry
 from strongroom.registry.bill import bill_of_materials

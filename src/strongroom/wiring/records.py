@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strongroom.adapters.decision_reader import LedgerDecisions
-from strongroom.adapters.keeper_client import (
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import direct_keys, open_owned
+from strongroom.adapters.keystore.keeper_client import (
     NodeStore,
     back_up_through_keeper,
     expire_through_keeper,
     keeper_keys,
 )
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import direct_keys, open_owned
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.runtimes import runtime_of
-from strongroom.adapters.shard_reader import FolderView, ShardReader
-from strongroom.adapters.subject_cache import CachedSubjectKeys
-from strongroom.adapters.subject_keks import RingKeks
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.keystore.subject_cache import CachedSubjectKeys
+from strongroom.adapters.keystore.subject_keks import RingKeks
+from strongroom.adapters.log.decision_reader import LedgerDecisions
+from strongroom.adapters.log.shard_reader import FolderView, ShardReader
+from strongroom.adapters.releases.release_mirror import ReleaseShelf
+from strongroom.adapters.releases.trusted_state_files import read_state
+from strongroom.adapters.runtimes.by_name import runtime_of
 from strongroom.approval.evidence import Register, author_of
 from strongroom.approval.release import Release
 from strongroom.approval.trust_policy import PEOPLE_PATH

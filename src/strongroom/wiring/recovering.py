@@ -20,11 +20,11 @@ from strongroom.adapters.backup_folder import (
     lay_out,
     read_envelope,
 )
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.keystore_backup import JOURNAL, Backups
-from strongroom.adapters.safe_files import locked, replace_atomically
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView, read_shard_file
+from strongroom.adapters.files.safe_files import locked, replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.backup import JOURNAL, Backups
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView, read_shard_file
 from strongroom.compliance.ports import Erasures
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint

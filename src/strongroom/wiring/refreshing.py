@@ -10,13 +10,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from strongroom.adapters.keeper_client import KeeperProcess
-from strongroom.adapters.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
-from strongroom.adapters.release_mirror import ReleaseShelf, sync
-from strongroom.adapters.time_floor import TimeFloor
-from strongroom.adapters.trusted_state_files import read_state, state_digest, write_state
-from strongroom.adapters.tuf_client import ReleaseClient
-from strongroom.adapters.tuf_repository import TIMESTAMP_LIFE
+from strongroom.adapters.keystore.keeper_client import KeeperProcess
+from strongroom.adapters.releases.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
+from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
+from strongroom.adapters.releases.time_floor import TimeFloor
+from strongroom.adapters.releases.trusted_state_files import read_state, state_digest, write_state
+from strongroom.adapters.releases.tuf_client import ReleaseClient
+from strongroom.adapters.releases.tuf_repository import TIMESTAMP_LIFE
 from strongroom.errors import StrongroomError
 from strongroom.vocabulary import Digest
 from strongroom.wiring.node import NodeLayout, NodeSettings, now

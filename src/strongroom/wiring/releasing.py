@@ -15,9 +15,9 @@ from strongroom.access.allowance import Allowance
 from strongroom.access.credentials import ApiKey, new_api_key
 from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret, Signing, TokenSubject
 from strongroom.access.issuers import Issuer
-from strongroom.adapters.database import SqlBooks
-from strongroom.adapters.homes import Home
-from strongroom.adapters.keyring import KeyFile
+from strongroom.adapters.database.desk import SqlBooks
+from strongroom.adapters.keys.homes import Home
+from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.approval import actions as approval
 from strongroom.approval import standing
 from strongroom.approval.cases import Case

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from strongroom.access.credentials import FIRST_PEPPER
-from strongroom.adapters.keyring import KeyFile, kek_id_of
+from strongroom.adapters.keys.keyring import KeyFile, kek_id_of
 
 PEPPER: Final = "api-key-pepper"
 """Name of the first one; a later one is `api-key-pepper-2` and so on. Numbers are not used twice."""

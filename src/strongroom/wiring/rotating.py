@@ -11,12 +11,12 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.adapters.kek_rotation import KeeperRows, OwnedRows, WrappedRows, rewrap_all
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.keystore_backup import Backups
-from strongroom.adapters.keystore_direct import open_owned
-from strongroom.adapters.shard_files import LOCKED, FileShard
-from strongroom.adapters.subject_keks import kek_names, next_kek_name
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.keystore.backup import Backups
+from strongroom.adapters.keystore.direct import open_owned
+from strongroom.adapters.keystore.kek_rotation import KeeperRows, OwnedRows, WrappedRows, rewrap_all
+from strongroom.adapters.keystore.subject_keks import kek_names, next_kek_name
+from strongroom.adapters.log.shard_files import LOCKED, FileShard
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.ledger.note import VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource

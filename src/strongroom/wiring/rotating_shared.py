@@ -16,10 +16,10 @@ from typing import Literal
 
 from strongroom.access.credentials import PEPPER_BYTES
 from strongroom.access.grants import Grants
-from strongroom.adapters.database import SqlBooks
-from strongroom.adapters.keyring import KeyFile, kek_id_of
-from strongroom.adapters.release_mirror import ReleaseShelf
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.database.desk import SqlBooks
+from strongroom.adapters.keys.keyring import KeyFile, kek_id_of
+from strongroom.adapters.releases.release_mirror import ReleaseShelf
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.approval.pointers import Pointer
 from strongroom.encoding import parse_as
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError

@@ -22,8 +22,10 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.score_files import (
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.log.shard_files import LOCKED
+from strongroom.adapters.releases.time_floor import read_floor
+from strongroom.adapters.tables.score_files import (
     ANSWERS,
     CODES,
     REJECTS,
@@ -34,8 +36,6 @@ from strongroom.adapters.score_files import (
     sorted_by_row,
     write_parquet,
 )
-from strongroom.adapters.shard_files import LOCKED
-from strongroom.adapters.time_floor import read_floor
 from strongroom.encoding import canonical
 from strongroom.errors import (
     ConflictError,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.adapters.safe_files import replace_atomically
+from strongroom.adapters.files.safe_files import replace_atomically
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.ledger.note import VerifierKey
 from strongroom.ledger.origin import Origin

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from strongroom.access.principals import Principal
-from strongroom.adapters.cpu import isa_class
-from strongroom.adapters.package_folder import read_folder
-from strongroom.adapters.parquet import parquet_rows
+from strongroom.adapters.packages.package_folder import read_folder
+from strongroom.adapters.runtimes.cpu import isa_class
+from strongroom.adapters.tables.parquet import parquet_rows
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
 from strongroom.encoding import canonical

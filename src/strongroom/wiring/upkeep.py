@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strongroom.adapters.keyring import KeyFile
-from strongroom.adapters.log_export import export_log
-from strongroom.adapters.log_repair import Mended, mend
-from strongroom.adapters.log_segments import drop_segments, full_segments
-from strongroom.adapters.safe_files import replace_atomically
-from strongroom.adapters.shard_reader import COSIGNED, FolderView, read_shard_file
-from strongroom.adapters.trusted_state_files import read_state
+from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.keys.keyring import KeyFile
+from strongroom.adapters.log.export import export_log
+from strongroom.adapters.log.repair import Mended, mend
+from strongroom.adapters.log.segments import drop_segments, full_segments
+from strongroom.adapters.log.shard_reader import COSIGNED, FolderView, read_shard_file
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.approval.release import Release
 from strongroom.compliance.retention import (
     Hold,

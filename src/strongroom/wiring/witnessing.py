@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from strongroom.adapters.shard_files import FileShard
-from strongroom.adapters.shard_reader import FolderView
-from strongroom.adapters.witness_client import TIMEOUT_S, WitnessClient
+from strongroom.adapters.log.shard_files import FileShard
+from strongroom.adapters.log.shard_reader import FolderView
+from strongroom.adapters.log.witness_client import TIMEOUT_S, WitnessClient
 from strongroom.errors import StrongroomError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint
 from strongroom.ledger.note import Note

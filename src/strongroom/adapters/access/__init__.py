@@ -1,0 +1,1 @@
+"""What the workers of one node must share to know callers: nonces, used tokens, issuers' keys."""

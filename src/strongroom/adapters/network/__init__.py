@@ -1,0 +1,1 @@
+"""What guards a connection, whoever opens it."""

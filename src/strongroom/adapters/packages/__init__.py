@@ -1,0 +1,1 @@
+"""The author's side: packages as folders, made of saved models, hardened."""

@@ -1,0 +1,1 @@
+"""Cedar: who may do what."""

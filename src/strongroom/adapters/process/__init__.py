@@ -1,0 +1,1 @@
+"""BPMN: the bank's own diagram, run with nothing in it that could run code."""

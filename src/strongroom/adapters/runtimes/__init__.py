@@ -1,0 +1,1 @@
+"""What computes a model's answer, and how it is kept from taking too long."""

@@ -1,0 +1,1 @@
+"""Parquet files: portfolios and batches to score."""
