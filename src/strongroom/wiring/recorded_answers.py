@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from strongroom.adapters.score_files import RowsFile
+from strongroom.adapters.tables.score_files import RowsFile
 from strongroom.errors import ConflictError, ErasedError, NotFoundError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, open_checkpoint
 from strongroom.ledger.leaf import decision_id_of
