@@ -132,6 +132,7 @@ _ESTIMATES: Final = (
 RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
     "pd": (
         gate("discrimination.auc", "0.7", "0.65"),
+        advisory("discrimination.auc-grades", "0.7"),
         information("discrimination.gini"),
         gate("discrimination.ks", "0.25", "0.2"),
         gate("discrimination.auc-change", "0.03", "0.06"),

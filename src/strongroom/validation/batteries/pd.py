@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from strongroom.registry.contract import bound
 from strongroom.validation.batteries.pd_tables import grade_rows
 from strongroom.validation.batteries.scored import Scored
@@ -11,7 +14,11 @@ from strongroom.validation.catalogue import answer
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import GradeRow, NotEvaluable, TestResult
 from strongroom.validation.statistics import calibration, discrimination
+from strongroom.validation.statistics.critical import critical_distance, distance_p_value
 from strongroom.validation.statistics.grading import GradeTable, Scale, grade_table
+from strongroom.validation.statistics.resampling import SEED, few, redrawn
+
+Details = list[tuple[str, float | int | str]]
 
 
 def discrimination_tests(development: Scored, validation: Scored, level: float) -> list[TestResult]:
@@ -22,26 +29,18 @@ def discrimination_tests(development: Scored, validation: Scored, level: float) 
     if isinstance(now, NotEvaluable):
         found += [answer(rule, now, "", basis) for rule in ("discrimination.auc", "discrimination.gini")]
     else:
-        interval = now.interval(level)
+        interval, _, how = _sure(validation.outcome, validation.pd, now, None, level)
         gini = interval if isinstance(interval, NotEvaluable) else (2 * interval[0] - 1, 2 * interval[1] - 1)
-        counts = [("defaults", now.defaults), ("others", now.others)]
+        counts: Details = [("defaults", now.defaults), ("others", now.others)]
         sentence = (
             "Of a defaulter and another applicant drawn at random, the model ranks the defaulter as riskier "
             f"{now.auc:.1%} of the time."
         )
-        details = counts if now.variance is None else [*counts, ("standard error", math.sqrt(now.variance))]
+        details = [*_errors(now, counts), *how]
         found.append(answer("discrimination.auc", now.auc, sentence, basis, interval=interval, details=details))
         sentence = f"The model delivers {now.gini:.1%} of the separation that a perfect ranking would."
         found.append(answer("discrimination.gini", now.gini, sentence, basis, interval=gini))
-    distance = discrimination.ks(validation.outcome, validation.pd)
-    if isinstance(distance, NotEvaluable):
-        found.append(answer("discrimination.ks", distance, "", basis))
-    else:
-        sentence = (
-            f"At a PD of {distance.at:.2%} the model separates best: the shares of defaulters and others above it "
-            f"differ by {distance.distance:.1%}."
-        )
-        found.append(answer("discrimination.ks", distance.distance, sentence, basis, details=[("at PD", distance.at)]))
+    found.append(_distance_test(validation, level))
     if isinstance(now, NotEvaluable) or isinstance(then, NotEvaluable):
         missing = (
             now
@@ -49,12 +48,74 @@ def discrimination_tests(development: Scored, validation: Scored, level: float) 
             else NotEvaluable("the development sample holds only one outcome class")
         )
         return [*found, answer("discrimination.auc-change", missing, "", basis)]
-    change = discrimination.auc_change(then.auc, now)
-    p = None if isinstance(change, NotEvaluable) else change.p_value
+    _, p, how = _sure(validation.outcome, validation.pd, now, then.auc, level)
     fall = then.auc - now.auc
     sentence = f"The AUC was {then.auc:.3f} on the development sample and is {now.auc:.3f} on the validation sample."
-    details = [("development AUC", then.auc)]
+    details = [("development AUC", then.auc), *how]
     return [*found, answer("discrimination.auc-change", fall, sentence, basis, p_value=p, details=details)]
+
+
+def grades_test(development: Scored, validation: Scored, scale: Scale, level: float) -> TestResult:
+    """The AUC of the grades, which is what the ECB asks for, and what grading loses of that of the scores."""
+    rule, basis = "discrimination.auc-grades", validation.basis
+    before, grade = (scale.assign(sample.pd) for sample in (development, validation))
+    now, rows = discrimination.auc(validation.outcome, grade), discrimination.auc(validation.outcome, validation.pd)
+    if isinstance(now, NotEvaluable):
+        return answer(rule, now, "", basis)
+    if isinstance(rows, NotEvaluable):
+        return answer(rule, rows, "", basis)
+    then = discrimination.auc(development.outcome, before)
+    start = None if isinstance(then, NotEvaluable) else then.auc
+    interval, p, how = _sure(validation.outcome, grade.astype(np.float64), now, start, level)
+    lost = rows.auc - now.auc
+    sentence = (
+        f"On {len(np.unique(grade))} filled grades of {len(scale.edges) + 1} the AUC is {now.auc:.4f}; grading loses "
+        f"{lost:.4f} of the {rows.auc:.4f} by row."
+    )
+    details: Details = [
+        *_errors(now, [("Somers' D", now.gini), ("AUC by row", rows.auc), ("lost by grading", lost)]),
+        *(() if start is None else (("development AUC on grades", start),)),
+        *(() if p is None else (("p-value of a fall since development", p),)), *how,
+    ]  # fmt: skip
+    return answer(rule, now.auc, sentence, basis, interval=interval, details=details)
+
+
+def _distance_test(validation: Scored, level: float) -> TestResult:
+    rule, basis = "discrimination.ks", validation.basis
+    distance = discrimination.ks(validation.outcome, validation.pd)
+    if isinstance(distance, NotEvaluable):
+        return answer(rule, distance, "", basis)
+    defaults = int(validation.outcome.sum())
+    classes = defaults, int(validation.outcome.size) - defaults
+    chance, p = critical_distance(*classes, level), distance_p_value(distance.distance, *classes)
+    details: Details = [("at PD", distance.at)]
+    sentence = (
+        f"At a PD of {distance.at:.2%} the model separates best: the shares of defaulters and others above it "
+        f"differ by {distance.distance:.1%}"
+    )
+    if isinstance(chance, NotEvaluable) or isinstance(p, NotEvaluable):
+        return answer(rule, distance.distance, f"{sentence}.", basis, details=details)
+    sentence = f"{sentence}; by chance they would by {chance:.1%} or more in {1.0 - level:.0%} of samples."
+    details.append((f"critical D at {1.0 - level:.0%}", chance))
+    return answer(rule, distance.distance, sentence, basis, p_value=p, details=details)
+
+
+def _errors(area: discrimination.Auc, details: Details) -> Details:
+    return details if area.variance is None else [*details, ("standard error", math.sqrt(area.variance))]
+
+
+def _sure(
+    outcome: npt.NDArray[np.int64], score: npt.NDArray[np.float64], area: discrimination.Auc, initial: float | None,
+    level: float,
+) -> tuple[tuple[float, float] | NotEvaluable, float | None, Details]:  # fmt: skip
+    """Interval of an AUC, p-value of its fall, and how they were found: normal, or drawn again where rows are few."""
+    if not few(area.defaults, area.others):
+        change = NotEvaluable("") if initial is None else discrimination.auc_change(initial, area)
+        return area.interval(level), None if isinstance(change, NotEvaluable) else change.p_value, []
+    found = redrawn(outcome, score, level, initial=initial)
+    if isinstance(found, NotEvaluable):
+        return found, None, []
+    return found.interval, found.p_value, [("interval by", "bootstrap-t"), ("draws", found.draws), ("seed", SEED)]
 
 
 def calibration_tests(

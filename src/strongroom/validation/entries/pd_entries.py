@@ -13,10 +13,23 @@ PD_ENTRIES = (
         better="higher",
         formula="probability that a defaulter scores above a non-defaulter, ties a half; DeLong variance by "
         "midranks; "
-        "normal interval cut at 0 and 1",
-        source=f"{ECB}, Annex 3.1; DeLong et al. 1988; Sun and Xu 2014",
+        "normal interval cut at 0 and 1; with fewer than 50 rows in the rarer class a bootstrap-t interval on the "
+        "logit scale, 2,000 seeded draws by class",
+        source=f"{ECB}, Annex 3.1; DeLong et al. 1988; Sun and Xu 2014; Efron and Tibshirani 1993, section 12.5; the "
+        "50 is a house rule from a study of coverage",
         edge_cases="one outcome class: not evaluable; fewer than two rows in a class, or perfect separation: no "
         "interval",
+    ),
+    Entry(
+        rule="discrimination.auc-grades",
+        title="Area under the ROC curve, on grades",
+        section="discrimination",
+        unit="AUC",
+        better="higher",
+        formula="the same with the grade of the policy's scale in place of the score, all rows of a grade tied; "
+        "Somers' D = 2 AUC - 1; what grading loses against the AUC by row; p-value of a fall since development",
+        source=f"{ECB}, Annex 3.1 and section 2.5.4.1; Somers 1962; the cut-off is house policy",
+        edge_cases="as the AUC; one filled grade: 0.5, without an interval",
     ),
     Entry(
         rule="discrimination.gini",
@@ -34,9 +47,11 @@ PD_ENTRIES = (
         section="discrimination",
         unit="distance",
         better="higher",
-        formula="largest distance between the distributions of the scores of defaulters and others, and where it lies",
-        source="Kolmogorov 1933; Smirnov 1948",
-        edge_cases="one outcome class: not evaluable; several maxima: the lowest score is named",
+        formula="largest distance between the distributions of the scores of defaulters and others, and where it lies; "
+        "critical D at 1 - the policy's confidence, and p-value, of the two-sample test",
+        source="Kolmogorov 1933; Smirnov 1948; Simard and L'Ecuyer 2011",
+        edge_cases="one outcome class: not evaluable; several maxima: the lowest score is named; ties make critical D "
+        "and p-value larger than they are",
     ),
     Entry(
         rule="discrimination.auc-change",
@@ -46,7 +61,8 @@ PD_ENTRIES = (
         better="lower",
         formula="AUC on the development sample less AUC on the validation sample; p = 1 - Phi(S), S = fall / "
         "standard error "
-        "of the validation AUC, the development AUC taken as known",
+        "of the validation AUC, the development AUC taken as known; with fewer than 50 rows in the rarer class by the "
+        "bootstrap of the AUC",
         source=f"{ECB}, section 2.5.4.1; the cut-offs on the fall are house policy",
         edge_cases="one outcome class in either sample: not evaluable; no variance: no p-value",
     ),

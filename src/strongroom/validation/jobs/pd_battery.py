@@ -60,6 +60,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         )  # fmt: skip
         job.say("discrimination and calibration")
         tests = pd.discrimination_tests(development, validation, level)
+        tests.append(pd.grades_test(development, validation, scale, level))
         found, grades = pd.calibration_tests(validation, scale, level, float(policy.hosmer_lemeshow_minimum))
         tests += found
         job.say("years, migration, concentration, champion")
