@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from strongroom.adapters.releases.trusted_state_files import write_state
 from strongroom.errors import NotAuthenticatedError
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import PersonId, micros
+from strongroom.wiring import issuer_keys
 from strongroom.wiring.issuer_keys import IssuerKeys
 from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
 from tests.access.issuing import BOUNDS, PEPPER, bearer, encode
@@ -297,6 +299,25 @@ def test_discovery_of_another_issuer_is_refused(tmp_path: Path, provider: Provid
     assert "another issuer" in line
     assert read_key_sets(node.layout.issuer_keys) == ()
     node.refused(provider.token())
+
+
+def test_grants_are_read_again_only_when_they_changed(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    real = Grants.decode
+
+    def decode(data: bytes) -> Grants:
+        read.append(data)
+        return real(data)
+
+    monkeypatch.setattr(issuer_keys, "Grants", SimpleNamespace(decode=decode))
+    node.late_s = 60
+    node.grant()  # the same grants, a minute later
+    assert node.keys.follow() == []
+    assert read == []
+    node.denied = (Denied(what="key", value="first", issuer=node.issuer),)
+    node.grant()
+    node.keys.follow()
+    assert len(read) == 1
 
 
 def test_a_changed_source_starts_anew(node: Node, provider: Provider) -> None:

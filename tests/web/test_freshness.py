@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from strongroom.adapters.releases.trusted_state_files import read_state
+from strongroom.adapters.releases.trusted_state_files import read_state, write_state
+from strongroom.errors import UnavailableError
 from strongroom.monitoring.counters import Counters
+from strongroom.serving.admission_ports import TrustedState
 from strongroom.serving.rules import closed
 from strongroom.vocabulary import instant
 from strongroom.web.exposition import render
 from strongroom.web.serve import Supervisor
 from strongroom.web.snapshots import snapshot
+from strongroom.wiring import refreshing
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.refreshing import Refresher
 from tests.serving.house import now_us
@@ -104,6 +108,40 @@ def test_the_alarm_is_raised_once_at_half_of_the_timestamps_life_and_again_after
     # another supervisor that cannot reach the repository knows it from what it finds
     again = Refresher(layout, layout.read(), clock=lambda: moment[0])
     assert (refresher.late(), again.late()) == (renewed, renewed)
+
+
+def test_a_repository_that_stands_still_is_written_down_once_a_minute(tmp_path, monkeypatch) -> None:
+    node = make(tmp_path)  # its own: the others look at when theirs expires
+    layout = NodeLayout(node.folder)
+    moment = [instant(now_us())]
+    refresher = Refresher(layout, layout.read(), clock=lambda: moment[0])
+    written: list[datetime] = []
+
+    def write(path: Path, state: TrustedState) -> None:
+        if moment[0] in failing:
+            raise UnavailableError("the disk is full")
+        written.append(state.at)
+        write_state(path, state)
+
+    monkeypatch.setattr(refreshing, "write_state", write)
+    start = moment[0]
+    failing = {start + timedelta(seconds=90)}
+    for seconds in (0, 1, 30, 60, 61, 62):
+        moment[0] = start + timedelta(seconds=seconds)
+        refresher.refresh()
+    assert [at - start for at in written] == [timedelta(0), timedelta(seconds=61)]
+
+    # what changes is handed on at once, and what could not be written is written by the next look
+    node.room.repository.renew(start + timedelta(seconds=80))
+    moment[0] = start + timedelta(seconds=90)
+    with pytest.raises(UnavailableError):
+        refresher.refresh()
+    moment[0] += timedelta(seconds=1)
+    refresher.refresh()
+    assert [at - start for at in written][2:] == [timedelta(seconds=91)]
+    moment[0] += timedelta(seconds=1)
+    refresher.refresh()
+    assert len(written) == 3
 
 
 def test_the_supervisor_says_what_to_do(node) -> None:

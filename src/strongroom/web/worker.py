@@ -60,7 +60,8 @@ from strongroom.wiring.node import ProbingSettings
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
-READMIT_S: Final = 60.0
+READMIT_S: Final = 90.0
+"""How long rules stay when nothing says that anything changed; longer than `KEEP_ALIVE`, which says it."""
 WANT_S: Final = 1.0
 SNAPSHOT_S: Final = 1.0
 DRIFT_S: Final = 5.0

@@ -197,7 +197,7 @@ class Admission:
     def _known_callers(self, grants: Grants) -> _Callers:
         """Whom a credential was of is remembered while grants, keys of issuers and peppers stay the same.
 
-        The state is admitted again every half minute though nothing has changed: to verify the credentials of 100,000
+        The state is admitted again every minute though nothing has changed: to verify the credentials of 100,000
         callers again each time would cost a quarter of a core.
         """
         try:

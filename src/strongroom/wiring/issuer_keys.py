@@ -22,7 +22,7 @@ from strongroom.adapters.access.key_set_files import read_key_sets, read_wanted,
 from strongroom.adapters.network.guarded_fetch import GuardedFetch
 from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.errors import InvalidInputError, StrongroomError
-from strongroom.vocabulary import micros
+from strongroom.vocabulary import Digest, digest_of, micros
 from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class IssuerKeys:
         self._clock = clock
         self._issuers: dict[str, Issuer] = {}
         self._state_mark: object = None
+        self._grants: Digest | None = None
         self._wanted_marks: dict[int, object] = {slot: _mark(layout.wanted_keys(slot)) for slot in self._slots}
         self._wanted: set[str] = set()
         self._visits: dict[str, _Visit] = {}
@@ -104,11 +105,16 @@ class IssuerKeys:
             return
         try:
             data = read_state(self._layout.trusted_state).grants
+            # the file is written again every minute; to read the grants of 100,000 systems takes seconds
+            digest = digest_of(data or b"")
+            if digest == self._grants:
+                self._state_mark = mark
+                return
             grants = Grants(sequence=1) if data is None else Grants.decode(data)
         except StrongroomError:
             # workers refuse the same state and say so
             return
-        self._state_mark = mark
+        self._state_mark, self._grants = mark, digest
         before, self._issuers = self._issuers, {one.issuer: one for one in grants.issuers if one.source}
         for name, issuer in self._issuers.items():
             if name in before and before[name].source != issuer.source:

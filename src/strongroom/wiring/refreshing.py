@@ -14,16 +14,16 @@ from strongroom.adapters.keystore.keeper_client import KeeperProcess
 from strongroom.adapters.releases.release_fetchers import FolderFetcher, HttpFetcher, ReleaseFetcher
 from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.releases.time_floor import TimeFloor
-from strongroom.adapters.releases.trusted_state_files import read_state, state_digest, write_state
+from strongroom.adapters.releases.trusted_state_files import read_state, says_the_same, write_state
 from strongroom.adapters.releases.tuf_client import ReleaseClient
 from strongroom.adapters.releases.tuf_repository import TIMESTAMP_LIFE
 from strongroom.errors import StrongroomError
-from strongroom.vocabulary import Digest
+from strongroom.serving.admission_ports import TrustedState
 from strongroom.wiring.node import NodeLayout, NodeSettings, now
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE = timedelta(seconds=30)
+KEEP_ALIVE = timedelta(minutes=1)
 """How old the moment in an otherwise unchanged state may grow before it is written again."""
 
 RENEWAL_ALARM = TIMESTAMP_LIFE / 2
@@ -60,7 +60,8 @@ class Refresher:
         self._client = ReleaseClient(self._fetcher, layout.metadata, root, floor)
         self._mirror = ReleaseShelf(layout.mirror)
         self._clock = clock
-        self._written: tuple[Digest, datetime] | None = None
+        self._written_at: datetime | None = None
+        self._last: TrustedState | None = None
         self._mirrored = False
         self._expires: datetime | None = None
         self._alarmed = False
@@ -83,18 +84,20 @@ class Refresher:
             StrongroomError: nothing new was handed on; what the workers have stays in force until it expires.
         """
         state = self._client.refresh(self._clock())
-        digest = state_digest(state)
-        known = self._written is not None and self._written[0] == digest
-        if not (known and self._mirrored and self._written and state.at - self._written[1] <= KEEP_ALIVE):
+        recent = self._written_at is not None and state.at - self._written_at <= KEEP_ALIVE
+        known = recent and self._last is not None and says_the_same(self._last, state)
+        if not (known and self._mirrored):
             # every approved version is looked at: not with each look at a repository that stands still
             trouble = sync(state, self._fetcher, self._mirror)
             self._mirrored = not trouble
             for model, error in trouble.items():
                 log.warning("model `%s` could not be mirrored: %s", model, error)
         self._expires = state.expires
-        if self._written is None or self._written[0] != digest or state.at - self._written[1] > KEEP_ALIVE:
+        if not known:
+            self._last = None
             write_state(self._layout.trusted_state, state)
-            self._written = digest, state.at
+            self._written_at = state.at
+        self._last = state
 
 
 def keeper(layout: NodeLayout, settings: NodeSettings) -> KeeperProcess:

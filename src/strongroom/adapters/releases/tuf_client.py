@@ -40,7 +40,7 @@ from strongroom.errors import ExpiredError, StrongroomError, TamperedError, Unav
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import Digest, parse_digest, parse_name
 
-WHOLE_LOOK: Final = timedelta(seconds=30)
+WHOLE_LOOK: Final = timedelta(minutes=1)
 """How long the roles that an unchanged snapshot names are not loaded and verified again."""
 
 _PINS: Final = ("root", "snapshot", "targets")
