@@ -24,8 +24,8 @@ from strongroom.registry.actions import Vault, open_sample, open_version, regist
 from strongroom.registry.packages import read_package
 from strongroom.registry.samples import sign_sample
 from strongroom.sealing.model_signature import sign_model
+from strongroom.validation import scanning
 from strongroom.validation.batteries.artifact import open_session
-from strongroom.validation.scans import scanning
 from strongroom.vocabulary import PersonId
 from tests.memory.office import MemoryLog
 from tests.registry.room import AT, LATER, SIGNERS, RoleRules, principal, register

@@ -332,8 +332,8 @@ def scanned(source: bytes) -> list[Any]:
 
     from strongroom.encoding import canonical, parse_as
     from strongroom.registry.source import Source
+    from strongroom.validation.scanning import ENTRY, LIMITS
     from strongroom.validation.scans.scan import ScanResult
-    from strongroom.validation.scans.scanning import ENTRY, LIMITS
     from tests.validation import packages
 
     contract = msgspec.structs.replace(packages.contract(), source=Source(format="sklearn", files=("source/m.joblib",)))

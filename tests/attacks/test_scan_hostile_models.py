@@ -13,7 +13,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import SandboxError, UnavailableError
 from strongroom.sealing.manifest import build_manifest
 from strongroom.validation.ports import Job, Limits
-from strongroom.validation.scans.scanning import look
+from strongroom.validation.scanning import look
 from tests.attacks.conftest import ALLOWED_TO_SKIP
 from tests.validation import packages
 
@@ -79,7 +79,7 @@ def test_broken_bytes_are_findings_or_reasons(seed: int) -> None:
 
 def test_the_library_stays_out_of_the_parent() -> None:
     code = (
-        "import sys, strongroom.validation.scans.scanning, strongroom.adapters.sandbox.linux as s; s.LinuxSandbox();"
+        "import sys, strongroom.validation.scanning, strongroom.adapters.sandbox.linux as s; s.LinuxSandbox();"
         "sys.exit(any(m in sys.modules for m in ('onnx', 'onnxruntime', 'pyarrow')))"
     )
     source = Path(__file__).parents[2] / "src"

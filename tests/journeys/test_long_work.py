@@ -17,9 +17,8 @@ from strongroom.approval.trust_policy import PEOPLE_PATH, VALIDATION_PATH
 from strongroom.errors import ConflictError, NotAuthenticatedError, SandboxError, StrongroomError
 from strongroom.office.claims import LASTS
 from strongroom.office.entries import Entry
-from strongroom.validation import validating
+from strongroom.validation import scanning, validating
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.validation.scans import scanning
 from strongroom.validation.workshop import replication
 from strongroom.vocabulary import ModelRef, micros
 from strongroom.wiring import control, judging, releasing, submitting

@@ -29,12 +29,12 @@ from strongroom.registry.packages import read_package
 from strongroom.registry.training import CODE_FILES_LIMIT, SCRIPT_FILE, Training
 from strongroom.sealing.dsse import open_envelope
 from strongroom.sealing.statements import REPLICATION, read_statement
+from strongroom.validation import replicating
 from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.replicate import _loaded, _Source
 from strongroom.validation.jobs.source_graphs import convert
 from strongroom.validation.ports import Job, JobResult
 from strongroom.validation.statistics.tables import read_table
-from strongroom.validation.workshop import replicating
 from strongroom.validation.workshop.replication import Compared, ReplicationPredicate, replicate_training
 from strongroom.vocabulary import digest_of, micros
 from tests.registry.models import FEATURES, contract, frame

@@ -25,10 +25,10 @@ from strongroom.sealing.dsse import open_envelope
 from strongroom.sealing.keys import EcSigner
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import SCAN, read_statement
+from strongroom.validation import scanning
 from strongroom.validation.ports import Job, JobResult
-from strongroom.validation.scans import scanning
+from strongroom.validation.scanning import Scanned
 from strongroom.validation.scans.scan import ScanPredicate
-from strongroom.validation.scans.scanning import Scanned
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from tests.memory.blobs import MemoryBlobs, MemoryKeyRing
 from tests.memory.office import MemoryDesk, MemoryLog

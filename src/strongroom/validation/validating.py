@@ -22,6 +22,7 @@ from strongroom.registry.versions import Sample, Version
 from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
+from strongroom.validation.batteries.former_files import FORMER_CONTRACT, former_files, former_input
 from strongroom.validation.catalogue import in_its_words
 from strongroom.validation.grounds import demand_same_policy, demand_same_step
 from strongroom.validation.kinds import validated_kind
@@ -29,7 +30,6 @@ from strongroom.validation.policy import ValidationPolicy, conclude, judge
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, MonitorBins, ProfileProof, ValidationPredicate
-from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_files, former_input
 from strongroom.vocabulary import Digest, ModelRef, digest_of, micros
 
 PROFILE = "strongroom.validation.jobs.profile"

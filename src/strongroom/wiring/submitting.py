@@ -20,11 +20,9 @@ from strongroom.registry.samples import VALIDATION_FILE, sign_sample
 from strongroom.registry.versions import Version
 from strongroom.sealing.model_signature import sign_model
 from strongroom.sealing.statements import SCAN, VALIDATION
-from strongroom.validation import validating
+from strongroom.validation import replicating, scanning, validating
 from strongroom.validation.results import ValidationPredicate
-from strongroom.validation.scans import scanning
 from strongroom.validation.scans.scan import ScanPredicate
-from strongroom.validation.workshop import replicating
 from strongroom.vocabulary import ModelRef, digest_of, micros
 from strongroom.wiring.custody import stage_delegation
 from strongroom.wiring.long_work import taken_up

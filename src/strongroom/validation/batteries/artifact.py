@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import InputContract, ModelContract, OutputContract
+from strongroom.validation.results import Profile
 from strongroom.validation.trees import boosters
 
 Rows = npt.NDArray[np.float32]
@@ -33,6 +34,20 @@ def open_model(contract: ModelContract, model: bytes) -> tuple[Predict, str, str
         boosters.demand_contract(booster, contract.input, contract.output)
         return booster.predict, boosters.library_version(), boosters.PROVIDER
     return predictor(open_session(model), contract.input, contract.output), ort.__version__, PROVIDER
+
+
+def score(predict: Predict, rows: Rows, profile: Profile) -> Rows:
+    """Scores of many rows in exactly the way that the profile prescribes for the gateway."""
+    if profile.mode == "by-row":
+        return np.concatenate([predict(rows[i : i + 1]) for i in range(len(rows))])
+    parts = []
+    for start in range(0, len(rows), profile.max_batch):
+        part = rows[start : start + profile.max_batch]
+        if profile.mode == "padded" and len(part) == 1:
+            parts.append(predict(np.repeat(part, 2, axis=0))[:1])
+        else:
+            parts.append(predict(part))
+    return np.concatenate(parts)
 
 
 def session_options() -> ort.SessionOptions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -24,42 +24,17 @@ from strongroom.validation.batteries.changes import Found, searched
 from strongroom.validation.batteries.examination import Examination
 from strongroom.validation.batteries.robustness import measured
 from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.batteries.side_by_side import ABOVE, Line
 from strongroom.validation.policy import RobustnessStudy
 from strongroom.validation.results import Column, NotEvaluable, Table, TestResult, decimal
 from strongroom.validation.statistics import calibration, discrimination
 from strongroom.validation.statistics.tables import outside
 
-Better = Literal["higher", "lower"]
-ABOVE: Final = "above"
 COPIED: Final = (
     "robustness.noise", "robustness.near", "robustness.missing", "robustness.monotone", "robustness.range",
     "robustness.extraction", "robustness.membership",
 )  # fmt: skip
 """Tests whose figures are those of the battery itself; the smallest changes are sought anew, for the same people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One measure of both models.
-
-    Attributes:
-        title: what is measured.
-        unit: of the figures, as the catalogue writes units.
-        before, after: decimal strings, or None where there is no answer; `above 4` for a cost that no change within the
-            budget of 4 has.
-        better: which way is better.
-    """
-
-    title: str
-    unit: str
-    before: str | None
-    after: str | None
-    better: Better
-
-    @property
-    def shown(self) -> tuple[str | None, str | None]:
-        """Both figures as people write them."""
-        return shown(self.before, self.unit), shown(self.after, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +243,3 @@ def _alone(subject: Subject, edges: Floats, zones: Sequence[int]) -> float:
 
 def _told(figure: float | None) -> str | None:
     return None if figure is None or not math.isfinite(figure) else decimal(figure)
-
-
-def shown(figure: str | None, unit: str) -> str | None:
-    """A figure of a comparison as people write it."""
-    if figure is None or figure.startswith(ABOVE):
-        return figure
-    if unit == "share":
-        return f"{float(figure):.2%}"
-    value = float(figure)
-    # as many places on both sides, so that two figures are compared at one glance
-    return f"{value:.4f}" if 0.0001 <= abs(value) < 1.0 else f"{value:.4g}"

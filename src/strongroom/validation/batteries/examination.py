@@ -23,10 +23,10 @@ from strongroom.encoding import parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import Kind
-from strongroom.validation.batteries.artifact import Predict, open_model
+from strongroom.validation.batteries.artifact import Predict, open_model, score
+from strongroom.validation.batteries.former_files import FORMER_CONTRACT, former_input
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis, unit_of
-from strongroom.validation.jobs.profile import score
 from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
 from strongroom.validation.results import BatteryResults, FormerRef, NotEvaluable, ProfileProof, SampleRef, TestResult
 from strongroom.validation.statistics.tables import (
@@ -39,7 +39,6 @@ from strongroom.validation.statistics.tables import (
     sample_columns,
     subject_column,
 )
-from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_input
 from strongroom.vocabulary import Digest, digest_of, parse_digest
 
 NO_SUBJECT: Final = NotEvaluable("the contract names no column that tells whom a row is about (`samples.subject`)")

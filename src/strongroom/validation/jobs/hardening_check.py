@@ -19,11 +19,11 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.registry.contract import ModelContract
 from strongroom.validation.batteries.artifact import Predict, open_model
 from strongroom.validation.batteries.before_after import compare
+from strongroom.validation.batteries.former_files import FORMER_CONTRACT, former_input
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.statistics.tables import feature_rows, outcomes, read_table
-from strongroom.validation.workshop.former_files import FORMER_CONTRACT, former_input
-from strongroom.validation.workshop.hardening import FIGURES, FigureLine, Figures, HardeningOrder
+from strongroom.validation.workshop.hardening import FIGURES, Figures, HardeningOrder
 from strongroom.vocabulary import digest_of
 
 Rows = npt.NDArray[np.float32]
@@ -59,11 +59,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         for role in ("development", "reference")
     )
     found = compare(first, second, order.study, development, reference)
-    lines = tuple(
-        FigureLine(title=one.title, unit=one.unit, before=one.before, after=one.after, better=one.better)
-        for one in found.lines
-    )
-    return {FIGURES: canonical(Figures(v=1, rows=found.rows, lines=lines, notes=found.notes))}
+    return {FIGURES: canonical(Figures(v=1, rows=found.rows, lines=found.lines, notes=found.notes))}
 
 
 def _bench(contract: ModelContract, model: bytes) -> _Bench:

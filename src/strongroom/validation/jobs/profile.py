@@ -20,7 +20,7 @@ from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.registry.explanation import Explanation, number
 from strongroom.validation.batteries import traffic
-from strongroom.validation.batteries.artifact import Predict, Rows, open_model
+from strongroom.validation.batteries.artifact import Predict, Rows, open_model, score
 from strongroom.validation.batteries.guard_fit import fit_guard
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
@@ -207,20 +207,6 @@ def probe_rows(reference: Rows, contract: InputContract) -> Rows:
     # rounding to float32 can step over a bound
     box = box[~outside(box, contract)]
     return np.ascontiguousarray(np.vstack([taken, box]))
-
-
-def score(predict: Predict, rows: Rows, profile: Profile) -> Rows:
-    """Scores of many rows in exactly the way that the profile prescribes for the gateway."""
-    if profile.mode == "by-row":
-        return np.concatenate([predict(rows[i : i + 1]) for i in range(len(rows))])
-    parts = []
-    for start in range(0, len(rows), profile.max_batch):
-        part = rows[start : start + profile.max_batch]
-        if profile.mode == "padded" and len(part) == 1:
-            parts.append(predict(np.repeat(part, 2, axis=0))[:1])
-        else:
-            parts.append(predict(part))
-    return np.concatenate(parts)
 
 
 def monitors(

@@ -17,10 +17,10 @@ from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, SandboxError, UnavailableError
 from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeName, bound
 from strongroom.registry.hardening import Measure
-from strongroom.validation.batteries.before_after import Better, shown
+from strongroom.validation.batteries.former_files import former_files
+from strongroom.validation.batteries.side_by_side import Line
 from strongroom.validation.policy import RobustnessStudy
 from strongroom.validation.ports import MIB, Job, Limits, Sandbox
-from strongroom.validation.workshop.former_files import former_files
 from strongroom.validation.workshop.measures import banded, demand_actions
 
 HARDEN: Final = "strongroom.validation.jobs.harden"
@@ -135,27 +135,12 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tools: dict[str, str]
 
 
-class FigureLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One measure of both models, as `before_after.Line`."""
-
-    title: str
-    unit: str
-    before: str | None
-    after: str | None
-    better: Better
-
-    @property
-    def shown(self) -> tuple[str | None, str | None]:
-        """Both figures as people write them."""
-        return shown(self.before, self.unit), shown(self.after, self.unit)
-
-
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Both models on the reference sample; for the author."""
 
     v: Literal[1]
     rows: int
-    lines: tuple[FigureLine, ...]
+    lines: tuple[Line, ...]
     notes: tuple[str, ...]
 
 
