@@ -36,7 +36,7 @@ from strongroom.approval.signing import (
     sign_lift,
     sign_review,
 )
-from strongroom.approval.statements import GovernanceSeen
+from strongroom.approval.statements import Finding, GovernanceSeen
 from strongroom.encoding import canonical
 from strongroom.registry.contract import CutOff, Feature, InputContract, OutputContract
 from strongroom.sealing.dsse import open_envelope, sign_envelope
@@ -277,7 +277,7 @@ class Room:
         }
         return sign_envelope(make_statement(ref, VALIDATION, {**predicate, **changes}), signer("validation"))
 
-    def review(self, version: Version, validator: str = "val") -> bytes:
+    def review(self, version: Version, validator: str = "val", findings: Sequence[Finding] = ()) -> bytes:
         """The validator's signed review, made on their side."""
         papers = ReviewPapers(
             version.ref,
@@ -289,7 +289,8 @@ class Room:
             POLICIES["policy/trust.json"],
             1,
         )
-        return sign_review(papers, signer(validator), PersonId(validator), micros(self.at), opinion="fit")
+        at_us = micros(self.at)
+        return sign_review(papers, signer(validator), PersonId(validator), at_us, opinion="fit", findings=findings)
 
     def document(self, version: Version, **changes: object) -> Release:
         """The release document of a version, with changes."""

@@ -13,14 +13,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from strongroom.access.people import Person, person_key
 from strongroom.approval import actions, papers
 from strongroom.approval.inheritance import Family, Known
 from strongroom.approval.live import Watched, watch_live
 from strongroom.approval.papers import findings_of, sign_step
 from strongroom.approval.signing import ApprovalPapers, check_approval_papers, sign_approval, sign_rejection
-from strongroom.approval.statements import Approval
+from strongroom.approval.statements import Approval, Finding
 from strongroom.encoding import canonical
-from strongroom.errors import EvidenceError, InvalidInputError, TamperedError
+from strongroom.errors import EvidenceError, InvalidInputError, NotAuthenticatedError, TamperedError
 from strongroom.monitoring.finding_alerts import FindingAlert, alerted, raise_finding_alerts
 from strongroom.office.acts import Act, Resource
 from strongroom.office.entries import Entry
@@ -29,6 +30,7 @@ from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.manifest import build_manifest
 from strongroom.sealing.statements import APPROVAL, make_statement
 from strongroom.validation.findings import DAY_US, Accepted, Closed, FindingStep, Raised
+from strongroom.validation.human_text import SectionText
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from strongroom.wiring import watching
@@ -284,6 +286,122 @@ def test_names_and_hardening_shed_nothing_and_strangers_inherit_nothing(room: Co
     assert names(mended) == {mended.ref.manifest, old.ref.manifest, renamed.ref.manifest}
     assert names(renamed) == names(mended), "by its file it is the mended one, and so inherits from the old one"
     assert names(hardened) == {hardened.ref.manifest, *names(mended)}
+
+
+# keys that leaked ----------------------------------------------------------------------------------------------------
+
+
+def leaked(room: ControlRoom, name: str) -> None:
+    """Custodians mark somebody's key as compromised."""
+    old = room.people.person(name)
+    lost = msgspec.structs.replace(old.keys[0], until_us=micros(room.at) + 1, reason="compromised")
+    room.people = room.people.with_person(msgspec.structs.replace(old, keys=(lost,)))
+    room.custodians_publish(files={"people.json": room.people.encode()})
+
+
+def second_validator(room: ControlRoom) -> None:
+    key = person_key(signer("vic").public.spki, 0)
+    room.people = room.people.with_person(
+        Person(person_id=PersonId("vic"), kind="Person", keys=(key,), roles=("validator",))
+    )
+    room.custodians_publish(files={"people.json": room.people.encode()})
+
+
+def test_what_a_leaked_key_said_against_a_model_stands_until_settled_and_in_favour_counts_no_more(
+    room: ControlRoom,
+) -> None:
+    second_validator(room)
+    first = ready(room, 6)
+    say(room, first, "val", raised(room))
+    say(room, first, "vic", accepted(room, 60))
+    say(room, first, "vic", raised(room, "high"), "f-2")
+    say(room, first, "val", **CLOSED, name="f-2")
+    say(room, first, "val", raised(room), "f-3")
+    say(room, first, "val", accepted(room, 90), "f-3")
+    say(room, first, "vic", **CLOSED, name="f-3")
+    made = ready(room, 7)
+    room.approved(made, "abel", "bea")
+    room.released(made)
+    told = list(approval_findings(room.means, room.log, [version_in(room, made)]))
+    leaked(room, "vic")
+    # nothing breaks: what vic settled is open again, what vic raised and val closed is closed, val's acceptance stands
+    with pytest.raises(EvidenceError, match=r"`f-1` of .* is high and open .*`vic`.* compromised") as held:
+        room.pointed(made.ref.manifest)
+    assert "f-2" not in held.value.message
+    assert "f-3" not in held.value.message
+    # what approvers signed then was true then
+    assert told == list(approval_findings(room.means, room.log, [version_in(room, made)])) == []
+    # the approver's own machine says the same of the next version
+    later = ready(room, 8)
+    room.tick()
+    with pytest.raises(EvidenceError, match=r"`f-1` of version .* compromised"):
+        room.signed(later, "abel")
+    # the thief says nothing more, and somebody else settles it
+    with pytest.raises(NotAuthenticatedError, match="compromised"):
+        say(room, first, "vic", accepted(room))
+    say(room, first, "val", accepted(room, 60))
+    room.pointed(made.ref.manifest)
+    assert room.approved(later, "abel").approvers == ("abel",)
+    # a closing that counts no more can be said again
+    say(room, first, "val", **CLOSED, name="f-3")
+
+
+def test_the_findings_of_a_review_by_a_leaked_key_hold_up_and_can_be_settled(room: ControlRoom) -> None:
+    """Another version of the model is reviewed by somebody else; the old review must not lock it out for ever."""
+    second_validator(room)
+    first = room.submitted(6, sample_by="vic")
+    room.machines(first)
+    told = (Finding(id="r-1", severity="high", text="too low", status="accepted"),)
+    review = room.review(first, "vic", findings=told)
+    room.tick()
+    actions.review(room.office, room.who("vic"), room.at, ref=first.ref, envelope=review, means=room.means)
+    leaked(room, "vic")
+    made = ready(room, 7)
+    with pytest.raises(EvidenceError, match=r"the review's finding `r-1` of version .* stands in no register"):
+        room.approved(made, "abel")
+    say(room, first, "val", raised(room), "r-1")
+    say(room, first, "val", **CLOSED, name="r-1")
+    assert room.approved(made, "abel", "bea").state == "approved"
+
+
+def test_a_version_whose_review_is_by_a_leaked_key_answers_no_more_than_it_does(room: ControlRoom) -> None:
+    made = ready(room, 7)
+    room.approved(made, "abel", "bea")
+    room.released(made)
+    room.pointed(None, made.ref.manifest)
+    assert watched(room) == []
+    leaked(room, "val")
+    with pytest.raises(EvidenceError, match="key that signed its review is compromised, and gateways refuse it"):
+        room.pointed(made.ref.manifest)
+    (one,) = watched(room)
+    assert (one.ref, one.what.name, one.due) == (made.ref, "review", "alert")
+
+
+def test_words_by_a_leaked_key_are_left_out_and_written_anew(room: ControlRoom) -> None:
+    made = ready(room, 7)
+
+    def write(who: str) -> None:
+        room.tick()
+        said = SectionText(
+            v=1,
+            section="limitations",
+            role="validator",
+            text="small sample",
+            person=PersonId(who),
+            at_us=micros(room.at),
+        )
+        papers.write(
+            room.office, room.who(who), room.at, ref=made.ref, means=room.means,
+            envelope=papers.sign_section(made.ref, said, signer(who)),
+        )  # fmt: skip
+
+    second_validator(room)
+    write("vic")
+    leaked(room, "vic")
+    assert papers.sections_of(version_in(room, made), room.blobs, room.means.register) == ()
+    write("val")
+    (text,) = papers.sections_of(version_in(room, made), room.blobs, room.means.register)
+    assert text.said.person == "val"
 
 
 # after the release ---------------------------------------------------------------------------------------------------

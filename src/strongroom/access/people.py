@@ -26,6 +26,7 @@ SCHEME: Literal["ecdsa-sha2-nistp256"] = "ecdsa-sha2-nistp256"
 LIMIT_BYTES = 8 * 1024 * 1024
 PEOPLE_LIMIT = 10_000
 KEYS_LIMIT = 64
+LEAKED = "compromised"
 
 HUMAN_ROLES = frozenset({"approver", "author", "auditor", "custodian", "dpo", "halter", "risk", "validator"})
 """Judgement that four eyes rest on: no machine may hold these."""
@@ -220,13 +221,23 @@ class PeopleRegister:
         """
         return self._find(key_id, at_us)[1]
 
-    def key_owner(self, key_id: KeyId, at_us: int) -> Person:
+    def key_owner(self, key_id: KeyId, at_us: int, *, even_leaked: bool = False) -> Person:
         """Whose key this is, if its signatures counted at `at_us`.
+
+        Args:
+            key_id: of the key.
+            at_us: when it signed.
+            even_leaked: a compromised key counts as its dates say: for what nobody gains by forging.
 
         Raises:
             NotAuthenticatedError: unknown, not begun, ended, or compromised.
         """
-        return self._find(key_id, at_us)[0]
+        return self._find(key_id, at_us, even_leaked)[0]
+
+    def leaked(self, key_id: KeyId) -> bool:
+        """Whether a key is marked as compromised."""
+        found = self._by_key.get(key_id)
+        return found is not None and found[1].reason == LEAKED
 
     def principal(self, person_id: str) -> Principal:
         """The person as an actor. People bring no grants: what they may do follows from roles and units.
@@ -241,14 +252,14 @@ class PeopleRegister:
         kept = {**self._by_id, person.person_id: person}
         return PeopleRegister(self.version + 1, tuple(kept[name] for name in sorted(kept)))
 
-    def _find(self, key_id: KeyId, at_us: int) -> tuple[Person, PersonKey]:
+    def _find(self, key_id: KeyId, at_us: int, even_leaked: bool = False) -> tuple[Person, PersonKey]:
         found = self._by_key.get(key_id)
         if found is None:
             raise NotAuthenticatedError(
                 f"key `{key_id[:12]}` stands nowhere in the people register", rule="unknown-key"
             )
         person, key = found
-        if key.reason == "compromised":
+        if key.reason == LEAKED and not even_leaked:
             raise NotAuthenticatedError(
                 f"key `{key_id[:12]}` of `{person.person_id}` is compromised", rule="compromised-key"
             )

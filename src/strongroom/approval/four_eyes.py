@@ -19,14 +19,21 @@ class Voice:
     key: KeyId
 
 
-def voice_of(register: PeopleRegister, key_id: KeyId, at_us: int, role: str) -> Voice:
+def voice_of(register: PeopleRegister, key_id: KeyId, at_us: int, role: str, *, even_leaked: bool = False) -> Voice:
     """The person behind a key that signed at `at_us`, if they hold `role`.
+
+    Args:
+        register: of the people.
+        key_id: that signed.
+        at_us: when.
+        role: that is wanted.
+        even_leaked: see `PeopleRegister.key_owner`.
 
     Raises:
         NotAuthenticatedError: the key counted for nothing then.
         EvidenceError: the person does not hold the role.
     """
-    person: Person = register.key_owner(key_id, at_us)
+    person: Person = register.key_owner(key_id, at_us, even_leaked=even_leaked)
     if role not in person.roles:
         raise EvidenceError(f"`{person.person_id}` signed as `{role}` but does not hold that role")
     return Voice(person.person_id, key_id)

@@ -15,7 +15,7 @@ import msgspec
 from strongroom.approval.evidence import Register
 from strongroom.approval.four_eyes import voice_of
 from strongroom.approval.means import Means
-from strongroom.approval.papers import read_step
+from strongroom.approval.papers import read_kept_step
 from strongroom.approval.statements import FindingSeen, Review
 from strongroom.errors import EvidenceError, NotFoundError, TamperedError
 from strongroom.office.entries import Entry
@@ -56,12 +56,21 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A version with its findings read, every signature verified."""
+    """A version with its findings read, every signature verified.
+
+    Attributes:
+        ref: the version.
+        author: who submitted it.
+        findings: entered about it.
+        opinion: its validator's, or None.
+        review_leaked: the key that signed the opinion is compromised by now.
+    """
 
     ref: ModelRef
     author: PersonId
     findings: tuple[Finding, ...]
     opinion: Opinion | None
+    review_leaked: bool = False
 
 
 def known_of(versions: Iterable[Version]) -> tuple[Known, ...]:
@@ -183,29 +192,47 @@ def held_now(books: RegistryBooks, ref: ModelRef, means: Means) -> tuple[Held, .
     return hold(family(books, means).of(ref), means.blobs.get, means.register)
 
 
-def hold(known: Sequence[Known], read: Read, register: Register, at_us: int | None = None) -> tuple[Held, ...]:
-    """Findings and reviews of versions, every signature verified.
+def hold(
+    known: Sequence[Known], read: Read, register: Register, at_us: int | None = None, *, as_then: bool = False
+) -> tuple[Held, ...]:
+    """Findings and reviews of versions, every signature verified. A key that is compromised by now stops nobody: what
+    it said against a version stands until somebody settles it.
 
     Args:
         known: see `Family.of`.
         read: gives envelopes.
         register: of the people.
         at_us: leave out what was said later; None: nothing.
+        as_then: as it counted before anybody knew that a key was compromised.
 
     Raises:
         TamperedError, NotAuthenticatedError, EvidenceError, NotFoundError: one does not hold, or is gone.
     """
     found = []
     for one in known:
-        steps = [read_step(read(digest), one.ref, register) for digest in one.steps]
+        steps = [read_kept_step(read(digest), one.ref, register) for digest in one.steps]
+        if as_then:
+            steps = [replace(step, leaked=False) for step in steps]
         findings = read_findings([step for step in steps if at_us is None or step.said.at_us <= at_us])
-        opinion = None if one.review is None else read_review(read(one.review), one.ref, register, at_us)
-        found.append(Held(one.ref, one.author, findings, opinion))
+        opinion = None
+        if one.review is not None:
+            opinion = read_review(read(one.review), one.ref, register, at_us, even_leaked=True)
+        leaked = opinion is not None and register.people.leaked(opinion.key)
+        found.append(Held(one.ref, one.author, findings, opinion, leaked))
     return tuple(found)
 
 
-def read_review(envelope: bytes, ref: ModelRef, register: Register, at_us: int | None = None) -> Opinion | None:
+def read_review(
+    envelope: bytes, ref: ModelRef, register: Register, at_us: int | None = None, *, even_leaked: bool = False
+) -> Opinion | None:
     """The validator's signed opinion; None where it was signed later than `at_us`.
+
+    Args:
+        envelope: the signed review.
+        ref: the version.
+        register: of the people.
+        at_us: see above; None: whenever.
+        even_leaked: by a compromised key, too: for its findings alone.
 
     Raises:
         EvidenceError: it names another person than its signer, who is no validator, or is about another version.
@@ -214,7 +241,7 @@ def read_review(envelope: bytes, ref: ModelRef, register: Register, at_us: int |
     review, key = register.statement(envelope, ref, REVIEW, Review)
     if at_us is not None and review.at_us > at_us:
         return None
-    voice = voice_of(register.people, key, review.at_us, "validator")
+    voice = voice_of(register.people, key, review.at_us, "validator", even_leaked=even_leaked)
     if voice.person != review.person:
         raise EvidenceError(f"the review of {ref} names another person than the one who signed it")
     said = tuple(ReviewFinding(one.id, one.severity, one.text, one.status) for one in review.findings)
@@ -262,7 +289,7 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
             status = finding.status(at_us)
             if status == "closed" and wrong is None:
                 continue
-            severity, does = finding.raised.severity, finding.last.said.does
+            severity, does = finding.raised.severity, finding.counts.said.does
             why = next(iter(blocking([finding], rule, at_us, of)), None)
             if wrong is not None and severity in rule.block:
                 why = f"finding `{finding.name}`{of} is {severity}, and what settled it does not count: {wrong}"
@@ -271,6 +298,12 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
             state = finding.settled_by(at_us)
             found.append(Standing(one.ref, finding.name, severity, state, reason, ends, finding.last.payload))
         found.extend(_of_review(one, of, model, rule))
+        if one.review_leaked and one.opinion is not None and one.ref == ref:
+            reason = (
+                "the key that signed its review is compromised, and gateways refuse it; submit a new version and have "
+                "that reviewed"
+            )
+            found.append(Standing(ref, "review", "high", "does not count", reason, one.opinion.at_us, None))
     return tuple(found)
 
 
@@ -311,7 +344,7 @@ def seen_of(held: Sequence[Held], at_us: int) -> tuple[FindingSeen, ...]:
     found = []
     for one in held:
         for finding in one.findings:
-            status, does = finding.status(at_us), finding.last.said.does
+            status, does = finding.status(at_us), finding.counts.said.does
             if status == "closed":
                 continue
             until = does.until_us if isinstance(does, Accepted) and status == "accepted" else msgspec.UNSET

@@ -133,13 +133,16 @@ def say_of_finding(
 
 
 def sections_of(version: Version, blobs: Blobs, register: Register) -> tuple[Signed, ...]:
-    """The words that people signed for a version's report, oldest first, every signature verified.
+    """The words that people signed for a version's report, oldest first, every signature verified. What was signed by a
+    key that is compromised by now is left out, so that somebody writes it anew.
 
     Raises:
         TamperedError, NotAuthenticatedError, EvidenceError: one does not hold.
         NotFoundError: one is gone.
     """
-    return tuple(read_section(blobs.get(digest), version.ref, register) for digest in version.papers_of("section"))
+    envelopes = (blobs.get(digest) for digest in version.papers_of("section"))
+    counting = (envelope for envelope in envelopes if not register.people.leaked(register.open(envelope)[1]))
+    return tuple(read_section(envelope, version.ref, register) for envelope in counting)
 
 
 def findings_of(version: Version, blobs: Blobs, register: Register, at_us: int | None = None) -> tuple[Finding, ...]:
@@ -154,7 +157,7 @@ def findings_of(version: Version, blobs: Blobs, register: Register, at_us: int |
     Raises:
         TamperedError, NotAuthenticatedError, EvidenceError, NotFoundError: as `sections_of`.
     """
-    steps = [read_step(blobs.get(digest), version.ref, register) for digest in version.papers_of("finding")]
+    steps = [read_kept_step(blobs.get(digest), version.ref, register) for digest in version.papers_of("finding")]
     return read_findings([step for step in steps if at_us is None or step.said.at_us <= at_us])
 
 
@@ -172,12 +175,22 @@ def read_section(envelope: bytes, ref: ModelRef, register: Register) -> Signed:
 
 
 def read_step(envelope: bytes, ref: ModelRef, register: Register) -> SignedStep:
-    """One signed step of a finding. Raises as `read_section`."""
+    """One signed step of a finding that somebody hands over now. Raises as `read_section`."""
+    step = read_kept_step(envelope, ref, register)
+    register.people.key(register.open(envelope)[1], step.said.at_us)
+    return step
+
+
+def read_kept_step(envelope: bytes, ref: ModelRef, register: Register) -> SignedStep:
+    """One step that the room took in while its signer's key counted. That the key is compromised by now is told in the
+    step and is no error, or one thief could lock a model out for ever. Raises otherwise as `read_section`.
+    """
     payload, key = register.open(envelope)
     said, _ = register.statement(envelope, ref, FINDING, FindingStep)
-    signer = register.people.key_owner(key, said.at_us)
+    signer = register.people.key_owner(key, said.at_us, even_leaked=True)
     _check_person(said.person, signer.person_id)
-    return SignedStep(said, digest_of(payload), digest_of(envelope), frozenset(signer.roles))
+    leaked = register.people.leaked(key)
+    return SignedStep(said, digest_of(payload), digest_of(envelope), frozenset(signer.roles), leaked)
 
 
 def _check_person(named: str, signed: str) -> None:

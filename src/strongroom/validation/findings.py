@@ -117,12 +117,15 @@ class SignedStep:
         payload: digest of what was signed, by which the next step names it.
         envelope: digest of the signed statement.
         roles: of whoever signed it.
+        leaked: that key is compromised by now. What was said against the model stands, for a forger gains nothing by it
+            and somebody else can settle it; what was said in its favour counts no more.
     """
 
     said: FindingStep
     payload: Digest
     envelope: Digest
     roles: frozenset[str] = frozenset()
+    leaked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,17 @@ class Finding:
 
     @property
     def last(self) -> SignedStep:
-        """What was said last."""
+        """What was said last, which the next statement names."""
         return self.steps[-1]
+
+    @property
+    def counts(self) -> SignedStep:
+        """What was said last of what counts: that it was raised always does."""
+        return next((step for step in reversed(self.steps) if not step.leaked), self.steps[0])
 
     def status(self, at_us: int) -> Status:
         """How it stands at a moment."""
-        does = self.last.said.does
+        does = self.counts.said.does
         if isinstance(does, Closed):
             return "closed"
         if isinstance(does, Accepted):
@@ -153,13 +161,15 @@ class Finding:
 
     def settled_by(self, at_us: int) -> str:
         """How it stands, in words with a date."""
-        does = self.last.said.does
+        does, person, state = self.counts.said.does, self.counts.said.person, "open"
         if isinstance(does, Accepted):
             verb = "accepted until" if at_us < does.until_us else "acceptance expired on"
-            return f"{verb} {rfc3339(instant(does.until_us))[:10]} by {self.last.said.person}"
+            state = f"{verb} {rfc3339(instant(does.until_us))[:10]} by {person}"
         if isinstance(does, Closed):
-            return f"closed by {self.last.said.person} with {does.name}"
-        return "open"
+            state = f"closed by {person} with {does.name}"
+        if self.last is not self.counts:
+            state += f" (what `{self.last.said.person}` said since does not count: that key is compromised)"
+        return state
 
 
 def read_findings(steps: Sequence[SignedStep]) -> tuple[Finding, ...]:
@@ -216,7 +226,7 @@ def check_step(
             raise ConflictError(f"finding `{step.finding}` exists already; give this one another name")
         return
     finding = find(findings, step.finding)
-    if isinstance(finding.last.said.does, Closed):
+    if isinstance(finding.counts.said.does, Closed):
         raise ConflictError(f"finding `{step.finding}` is closed; enter a new one if it came back")
     if step.previous != finding.last.payload:
         raise ConflictError(f"somebody else said something of finding `{step.finding}` meanwhile; read it again")
@@ -258,10 +268,11 @@ def unrightful(finding: Finding, author: PersonId, rule: FindingsRule) -> str | 
         author: of the version that it is about.
         rule: of the policy in force, which may have become stricter since.
     """
-    if isinstance(finding.last.said.does, Raised):
+    step = finding.counts
+    if isinstance(step.said.does, Raised):
         return None
     try:
-        _check_settled(finding.last.said, finding.raised.owner, finding.last.roles, author, rule)
+        _check_settled(step.said, finding.raised.owner, step.roles, author, rule)
     except (FourEyesError, InvalidInputError) as error:
         return error.message
     return None

@@ -433,7 +433,7 @@ def approval_findings(means: Means, log: ShardGovernanceLog, versions: Sequence[
         elif not isinstance(said.findings, msgspec.UnsetType):
             known = known_of_log(entry for index, entry in logged if index < head.size)
             try:
-                held = hold(Family(known, blobs.get).of(ref), blobs.get, register)
+                held = hold(Family(known, blobs.get).of(ref), blobs.get, register, as_then=True)
             except StrongroomError as error:
                 yield f"{who}: {error.message}"
                 continue

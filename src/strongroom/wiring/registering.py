@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.access.people import PeopleRegister, Person, PersonKey, person_key
+from strongroom.access.people import LEAKED, PeopleRegister, Person, PersonKey, person_key
 from strongroom.approval.trust_policy import PEOPLE_PATH
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, FourEyesError, InvalidInputError, NotFoundError
@@ -24,7 +24,6 @@ from strongroom.wiring.drafts import register_of
 from strongroom.wiring.founding import CUSTODIANS_FLOOR, SERVICES
 from strongroom.wiring.person import AtDesk
 
-LEAKED = "compromised"
 Ending = Literal["left", "rotated", "compromised"]
 
 
