@@ -71,7 +71,7 @@ mutate: setup ## change the verification code in one place at a time; its tests 
 docs: setup ## run every block of the documentation
 	$(BIN)/python -m pytest tests/docs tests/verify/test_how_to.py -q
 
-bench: setup ## ours, the bare limits and seven others under one load: make bench PEERS="bare fastapi" SECONDS=8 ROUNDS=3 QUICK=1
+bench: setup ## ours, the bare limits and seven others under one load; the PD battery beside a notebook script: make bench PEERS="bare fastapi" SECONDS=8 ROUNDS=3 QUICK=1
 	$(BIN)/python -m bench.run $(if $(PEERS),--peers $(PEERS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(QUICK),--quick) $(if $(PEERS)$(QUICK),,--page)
 

@@ -24,7 +24,7 @@ END: Final = "<!-- from bench/results.json: end -->"
 NAMES: Final = {
     "strongroom": "Strongroom, all controls on", "bare": "bare limit (granian)", "bare_direct": "bare limit 2 (uvloop)",
     "fastapi": "FastAPI by hand", "mlserver": "MLServer", "kserve": "KServe", "bentoml": "BentoML", "mlflow": "MLflow",
-    "litserve": "LitServe", "ray": "Ray Serve",
+    "litserve": "LitServe", "ray": "Ray Serve", "notebook": "the notebook script beside our PD battery",
 }  # fmt: skip
 COLUMNS: Final = ((1, 8), (1, 64), (32, 32), (1000, 8))
 LOAD_LIMIT: Final = 3.0
@@ -109,6 +109,36 @@ def study_rows() -> list[Row]:
     return [[*judged(held.bar, value)[:4], f"`bench/{held.study}.json`"] for held, value in kept()]
 
 
+SIDES: Final = {"ours": "our battery, in the sandbox, with its report", "script": "the script, without a report"}
+
+
+def battery_part(found: dict[str, Any]) -> list[str]:
+    """Our PD battery beside the notebook script: times, and which of our tests the script has done.
+
+    Args:
+        found: `bench/battery.json`.
+    """
+    rows = [
+        [words, number(found[side]["wall_s"], 2), number(found[side]["processor_s"], 2)]
+        for side, words in SIDES.items()
+    ]
+    rows.append(["the script over ours", figure(found["ratio_wall"]), figure(found["ratio_processor"])])
+    tests = found["tests"]
+    other = ", ".join(f"`{name}`" for name in tests["other_figure"])
+    left_out = "\n".join(f"- `{name}`: {why}" for name, why in tests["not_done"].items())
+    return [
+        "## The PD battery beside a notebook script",
+        f"{found['rows']:,} rows, 23 features, medians of {found['rounds']}: `bench/peers/notebook/script.py` does the "
+        "same tests with public libraries ("
+        + ", ".join(f"{name} {at}" for name, at in found["libraries"].items())
+        + "). It isolates, signs, draws and documents nothing.",
+        markdown(("", "by the clock, s", "processor, s"), rows),
+        f"Of our {tests['ours']} answers the script gives {tests['script']}; {tests['same_figure']} of its figures are "
+        f"ours to six digits. Draws of its own, or another method, give it other figures for {other}.",
+        f"Not done by the script:\n\n{left_out}",
+    ]
+
+
 STEPS: Final = {
     "loop": "uvloop: polling, reading from sockets, calling back",
     "http": "reading the head and the body", "route": "which model and verb", "authenticate": "who asks",
@@ -168,12 +198,13 @@ def markdown(heads: tuple[str, ...], rows: list[Row]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def generated(document: dict[str, Any], steps: dict[str, Any] | None) -> str:
+def generated(document: dict[str, Any], steps: dict[str, Any] | None, battery: dict[str, Any] | None = None) -> str:
     """What stands between the marks on the page.
 
     Args:
         document: `bench/results.json`.
         steps: `bench/profile.json`, if there is one.
+        battery: `bench/battery.json`, likewise.
     """
     machine, settings = document["machine"], document["settings"]
     errors = sum(run["errors"] for run in document["runs"])
@@ -204,6 +235,8 @@ def generated(document: dict[str, Any], steps: dict[str, Any] | None) -> str:
             "Each study by itself (`make bench-studies`); when and on what is in its file.",
             markdown(("what", "measured", "bar", "", "file"), studies),
         ]
+    if battery is not None:
+        parts += battery_part(battery)
     if steps is not None:
         parts += [
             "## Where the time goes",
@@ -262,11 +295,16 @@ def plot(document: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def profile() -> dict[str, Any] | None:
-    """The steps that were measured last, if any."""
-    file = HERE / "profile.json"
+def left(name: str) -> dict[str, Any] | None:
+    """What a study left last (`profile`: the steps), if it was run."""
+    file = HERE / f"{name}.json"
     found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
     return found
+
+
+def page_part(document: dict[str, Any]) -> str:
+    """`generated` of what lies in `bench`."""
+    return generated(document, left("profile"), left("battery"))
 
 
 def write_page(document: dict[str, Any]) -> None:
@@ -274,7 +312,7 @@ def write_page(document: dict[str, Any]) -> None:
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{generated(document, profile())}\n\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{page_part(document)}\n\n{END}{after}")
     PLOT.write_text(plot(document))
 
 

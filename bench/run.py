@@ -1,9 +1,10 @@
 """`make bench`: one workload against our gateway with every control on, the bare limits, and what others build with.
+Then our PD battery beside a notebook script of the same tests (peer `notebook`).
 
 Server on one core, wrk on the other, medians of alternating runs. Sessions: ours, the bare servers and FastAPI run side
 by side (one is asked at a time, the others idle); then each framework in turn, with bare granian and ours beside it.
 
-    python -m bench.run                          everything, about 25 minutes
+    python -m bench.run                          everything, about 30 minutes
     python -m bench.run --peers bare fastapi --seconds 8 --rounds 3
     python -m bench.run --quick                  one short run of each, to see that it works
 """
@@ -29,20 +30,25 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from bench import environments, report, workload
+from bench import battery, environments, report, workload
 from bench.environments import NoEnvironmentError
 from bench.load import wrk
 from bench.ours import Gateway, settle
 from bench.processes import HERE, NotStartedError, cpu_us, family, memory
 from bench.ratios import Run, ratios
 from bench.servers import RECIPES, Peer
+from bench.studies import keep
 
 CORE: Final = ("bare", "bare_direct", "fastapi")
 """Run in one session with ours."""
 WITH_ALL: Final = "all controls"
+NOTEBOOK: Final = "notebook"
+"""No server: the script that our PD battery is measured beside."""
+PEERS: Final = (*RECIPES, NOTEBOOK)
 HALF_CONNECTIONS: Final = 256
 WARM_S: Final = 2
 TRIALS: Final = 4
+QUICK_ROWS: Final = 3_000
 RATE_TOLERANCE: Final = 0.07
 
 
@@ -309,7 +315,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             )
             native(bench, ours)
         for peer in chosen.peers:
-            if peer in CORE:
+            if peer in CORE or peer == NOTEBOOK:
                 continue
             try:
                 framework(bench, gateway, peer)
@@ -335,6 +341,15 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def beside_notebook(document: dict[str, Any], rows: int, rounds: int, folder: Path) -> None:
+    """Our PD battery and the notebook script, by themselves: each uses two cores. Kept as `battery.json`."""
+    try:
+        keep("battery", battery.measured(rows, rounds), folder)
+    except Exception as error:  # as with a server: its trouble is told and costs nobody else a run
+        traceback.print_exc()
+        document["missing"][NOTEBOOK] = f"{type(error).__name__}: {str(error)[:300]}"
+
+
 def processor() -> str:
     """As the kernel names it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -346,7 +361,7 @@ def processor() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peers", nargs="*", choices=tuple(RECIPES), default=list(RECIPES), metavar="PEER")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER")
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one run of a second each, to see that it works")
@@ -357,7 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, help="bench/results.json, or bench/.cache for a part of the whole")
     parser.add_argument("--page", action="store_true", help="write the table and the plot into docs/ too")
     chosen = parser.parse_args(arguments)
-    whole = not chosen.quick and set(chosen.peers) == set(RECIPES)
+    whole = not chosen.quick and set(chosen.peers) == set(PEERS)
     results = chosen.results or (HERE if whole else workload.CACHE) / "results.json"
     if chosen.quick:
         chosen.seconds, chosen.rounds = 1, 1
@@ -368,9 +383,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (os.cpu_count() or 1) < 2:
         print("the bench needs two cores: one for the server, one for the load", file=sys.stderr)
         return 2
-    document = measure(chosen, console)
     results.parent.mkdir(exist_ok=True)
+    document = measure(chosen, console)
     results.write_text(json.dumps(document, indent=1) + "\n")
+    if NOTEBOOK in chosen.peers:
+        beside_notebook(document, QUICK_ROWS if chosen.quick else battery.USUAL, chosen.rounds, results.parent)
+        results.write_text(json.dumps(document, indent=1) + "\n")
     console.print(report.server_table(document))
     console.print(report.ratio_table(document))
     if chosen.page:

@@ -26,7 +26,13 @@ def keep(name: str, figures: Figures, folder: Path = HERE) -> None:
         name: of the study.
         figures: as JSON has them.
         folder: `bench`.
+
+    Raises:
+        KeyError: a figure that the page looks for is not among them; nothing was kept.
     """
+    for held in HELD:
+        if held.study == name:
+            held.of(figures)
     about = {
         "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "system": platform.release()},
         "python": platform.python_version(), "load_average": round(os.getloadavg()[0], 2),

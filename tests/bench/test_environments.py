@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from bench.processes import ROOT
 
-from bench import environments, servers
+from bench import environments, run, servers
 
 LOCKS = sorted(environments.PEERS.glob("*/requirements.txt"))
 
 
-def test_every_server_has_a_lock_and_every_lock_a_server() -> None:
-    assert {path.parent.name for path in LOCKS} == set(servers.RECIPES)
+def test_every_peer_has_a_lock_and_every_lock_a_peer() -> None:
+    assert {path.parent.name for path in LOCKS} == set(run.PEERS) == {*servers.RECIPES, run.NOTEBOOK}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.parent.name)

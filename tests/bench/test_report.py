@@ -70,7 +70,7 @@ def test_the_page_and_the_plot_are_those_of_the_results() -> None:
     found = json.loads((HERE / "results.json").read_text())
     text = report.PAGE.read_text()
     kept = text.partition(report.BEGIN)[2].partition(report.END)[0].strip()
-    assert kept == report.generated(found, report.profile()), "run python -m bench.report"
+    assert kept == report.page_part(found), "run python -m bench.report"
     assert report.PLOT.read_text() == report.plot(found), "run python -m bench.report"
 
 
