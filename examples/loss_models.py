@@ -39,6 +39,7 @@ UNITS = {
     "payment_status": "months late, 0 or below: not late", "repaid": "ratio",
 }  # fmt: skip
 WHO: Mapping[str, Any] = {"samples": {"subject": "subject"}}
+MOMENTS = {"time": "observed", "outcome_time": "outcome_known"}
 LOSS = "share of the exposure at default that was lost: 1 - (recoveries - costs) / exposure"
 
 
@@ -99,7 +100,7 @@ class Worked:
         return found
 
     def _columns(self) -> list[str]:
-        names = ("exposure", "limit", "drawn", "downturn")
+        names = ("exposure", "limit", "drawn", "downturn", "time", "outcome_time")
         subject = self.contract.get("samples", {}).get("subject")
         named = [self.contract["outcome"][name] for name in names if name in self.contract["outcome"]]
         return named if subject is None else [*named, subject]
@@ -108,8 +109,9 @@ class Worked:
 def drawn_lgd(rows: int = 6000, seed: int = 1) -> Worked:
     """A loss given default on drawn loans."""
     table = samples.drawn_lgd(rows, seed)
-    outcome = {"parameter": "lgd", "exposure": "ead", "downturn": "downturn", "downturn_add_on": "0.08"}
-    return _lgd("lgd-drawn", "LGD of drawn loans", table, samples.LGD_FEATURES, _shuffled(table, seed), outcome)
+    outcome = {"parameter": "lgd", "exposure": "ead", "downturn": "downturn", "downturn_add_on": "0.08", **MOMENTS}
+    split = _dated(_shuffled(table, seed), 1080.0)
+    return _lgd("lgd-drawn", "LGD of drawn loans", table, samples.LGD_FEATURES, split, outcome)
 
 
 def drawn_ead(rows: int = 6000, seed: int = 1) -> Worked:
@@ -120,10 +122,10 @@ def drawn_ead(rows: int = 6000, seed: int = 1) -> Worked:
         {"name": "ccf", "unit": "credit conversion factor", "minimum": "-0.5", "maximum": "1.5"},
         {
             "meaning": "share of the limit undrawn a year before the default that was drawn by then",
-            "window": "12 months before the default", "parameter": "ccf", "limit": "limit", "drawn": "drawn",
+            "window": "12 months before the default", "parameter": "ccf", "limit": "limit", "drawn": "drawn", **MOMENTS,
         },
     )  # fmt: skip
-    split = _shuffled(table, seed)
+    split = _dated(_shuffled(table, seed), 365.0)
     return Worked(contract, samples.EAD_FEATURES, "ccf", split, _fit(split, samples.EAD_FEATURES, "ccf"))
 
 
@@ -241,6 +243,19 @@ def _shuffled(table: pd.DataFrame, seed: int) -> Split:
 def _by_month(table: pd.DataFrame) -> Split:
     month = table["month"].str[:7]
     return Split(table[month <= "2015-06"], table[month == "2015-07"], table[month == "2015-08"])
+
+
+def _dated(split: Split, until_days: float) -> Split:
+    """The drawn rows in the order of their samples, observed day by day over four years, the outcome known later on."""
+
+    def dated(rows: pd.DataFrame, since: int) -> pd.DataFrame:
+        places = since + np.arange(len(rows))
+        observed = np.floor(1460.0 * places / total)
+        return rows.assign(observed=observed, outcome_known=observed + 1.0 + (37.0 * places) % until_days)
+
+    total = len(split.development) + len(split.reference) + len(split.validation)
+    first, second = len(split.development), len(split.development) + len(split.reference)
+    return Split(dated(split.development, 0), dated(split.reference, first), dated(split.validation, second + 5))
 
 
 READERS: Mapping[str, Callable[..., Worked]] = {

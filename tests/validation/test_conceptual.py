@@ -42,6 +42,29 @@ def test_a_target_among_the_features_stands_out() -> None:
     assert (found[0].name, round(found[0].figure, 6)) == ("collections", 1.0)
 
 
+@pytest.mark.parametrize("number", [False, True])
+def test_a_target_that_hides_in_gaps_or_in_bends_stands_out_too(number: bool) -> None:
+    """Filled for defaulters alone, or far from the middle for them: neither rises with the outcome."""
+    (before, was, p), (rows, came, q) = sample(seed=1), sample(seed=2)
+    learnt, outcome = (p * 1.0, q * 1.0) if number else (was, came)
+    for hide in (
+        lambda values: np.where(values > (0.15 if number else 0.5), 1.0, np.nan),
+        lambda values: np.where(values > (0.15 if number else 0.5), 9.0, 1.0) * np.resize([1, -1], len(values)),
+    ):
+        old, new = (
+            np.column_stack([part, hide(values)]).astype(np.float32)
+            for part, values in ((before, learnt), (rows, outcome))
+        )
+        plain = data_quality.lone_strength(new, outcome, (*NAMES, "hidden"))
+        found = data_quality.lone_strength(new, outcome, (*NAMES, "hidden"), (old, learnt))
+        assert not isinstance(found, NotEvaluable)
+        assert not isinstance(plain, NotEvaluable)
+        assert all(one.figure < 0.5 for one in plain if one.name == "hidden")
+        hidden = next(one for one in found if one.name == "hidden")
+        assert hidden.binned
+        assert hidden.figure > (0.6 if number else 0.999)
+
+
 def test_strength_of_numbers_is_spearmans() -> None:
     rows, _, p = sample()
     found = data_quality.lone_strength(rows, p, NAMES)
@@ -176,6 +199,7 @@ def test_nothing_is_ever_nan(seed: int, n: int) -> None:
     for found in (
         data_quality.lone_strength(rows, outcome, NAMES), data_quality.telling_gaps(rows, outcome, NAMES),
         data_quality.told_apart(rows, rows[::-1], NAMES),
+        data_quality.lone_strength(rows, outcome, NAMES, (rows[: n // 2], outcome[: n // 2])),
     ):  # fmt: skip
         if not isinstance(found, NotEvaluable):
             assert all(np.isfinite(one.figure if hasattr(one, "figure") else one.p_value) for one in found)

@@ -32,6 +32,7 @@ BATTERIES = (
     "batteries/pd_lifetime.py",
     "batteries/changes.py",
     "batteries/time_in_default.py",
+    "batteries/time_order.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

@@ -51,6 +51,9 @@ class KindContract:
     documented: bool = True
 
 
+MOMENTS: Final = ("time", "outcome_time", "inputs_time")
+"""Columns that tell when a row was observed, when its outcome came, and when its newest input became known."""
+
 CONTRACTS: Final[Mapping[Kind, KindContract]] = {
     "pd": KindContract(
         title="probability of default",
@@ -60,6 +63,7 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         optional_columns=(
             *("exposure", "year", "previous_grade", "grade", "champion"),
             *("period", "cohort", "stage"),
+            *MOMENTS,
         ),
         documented=False,
     ),
@@ -71,7 +75,7 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         parameters=("lgd", "elbe", "lgd-in-default"),
         columns=("exposure",),
         allowed_columns=("downturn",),
-        optional_columns=("months_in_default",),
+        optional_columns=("months_in_default", *MOMENTS),
     ),
     "ead": KindContract(
         title="exposure at default",
@@ -81,6 +85,7 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         parameters=("ccf",),
         columns=("limit", "drawn"),
         allowed_columns=("downturn",),
+        optional_columns=MOMENTS,
     ),
     "fraud": KindContract(
         title="fraud",
@@ -108,7 +113,11 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             below 0, or above the limit.
         downturn: column with 1 for outcomes of the downturn period and 0 for others.
         amount: column with what a fraud costs when it is missed, 0 or more.
-        time: column with when it happened, a number in any unit that rises (fraud).
+        time: column with when it happened (fraud) or was observed (PD, LGD, EAD: the date of the score or estimate), a
+            number in any unit that rises.
+        outcome_time: column with when the outcome came, in the unit of `time`; missing where none did: the default (PD,
+            EAD), the end of the workout (LGD).
+        inputs_time: column with when the newest input of the row became known, in the unit of `time` (PD, LGD, EAD).
         weight: column with how many transactions a row stands for, above 0, where frauds were drawn more often; left
             out: one each.
         origin: column with the number of the last period that was known when the forecast was made, a whole number.
@@ -148,6 +157,8 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     grade: str | msgspec.UnsetType = msgspec.UNSET
     champion: str | msgspec.UnsetType = msgspec.UNSET
     months_in_default: str | msgspec.UnsetType = msgspec.UNSET
+    outcome_time: str | msgspec.UnsetType = msgspec.UNSET
+    inputs_time: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         for name, text in (("meaning", self.meaning), ("window", self.window)):
@@ -173,6 +184,7 @@ COLUMNS: Final = (
     *("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion"),
     *("amount", "time", "weight", "origin"),
     *("period", "cohort", "stage", "months_in_default"),
+    *("outcome_time", "inputs_time"),
 )
 
 

@@ -62,6 +62,9 @@ SAMPLE: Final = (
     advisory("data.overlap", "0.05"),
     information("data.subjects"),
 )
+MOMENTS: Final = (advisory("data.time-order", "0"), advisory("data.time-leaks", "0"))
+"""Where the columns are optional: a sample without times is a warning, as one that leaks is. Name the columns, and make
+both gates."""
 DRIFT: Final = advisory("data.drift", "0.25")
 FAIRNESS: Final = (
     (_gate(_AIR, "0.9", "0.8"), _gate(_AIR, "0.9", "0.8"), _advisory(_AIR, "0.8")),
@@ -116,10 +119,12 @@ _ESTIMATES: Final = (
     PARITY,
     BOUNDS,
     *SAMPLE,
+    *MOMENTS,
     DRIFT,
     *SENSE,
     advisory("fairness.residual", "0.05"),
     *map(information, ("fairness.smd", "fairness.proxies")),
+    advisory("sensitivity.simple-estimate", "-0.01"),
     gate("data.estimate-bounds", "0", "0.01"),
     advisory("data.outcome-bounds", "0.1"),
     (
@@ -156,6 +161,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("implementation.flips", "0", "0", tier_2="2"),
         BOUNDS,
         *SAMPLE,
+        *MOMENTS,
         DRIFT,
         *SENSE,
         information("sensitivity.benchmark"),

@@ -23,7 +23,7 @@ from strongroom.validation.results import (
     TestResult,
     decimal,
 )
-from strongroom.validation.statistics import data_quality, soundness
+from strongroom.validation.statistics import data_quality, simple_estimate, soundness
 from strongroom.validation.statistics.discrimination import auc, paired
 from strongroom.validation.statistics.soundness import Predict
 from strongroom.validation.statistics.tables import Rows
@@ -59,7 +59,8 @@ def data_quality_tests(development: Scored, validation: Scored, contract: ModelC
     before, now = (sample.at(traffic.even(sample)) for sample in (development, validation))
     found: list[TestResult] = []
     tables: list[Table] = []
-    lone = data_quality.lone_strength(rows, outcome, names)
+    learnt = development.at(traffic.even_by_class(development))
+    lone = data_quality.lone_strength(rows, outcome, names, (learnt.rows, learnt.outcome))
     if isinstance(lone, NotEvaluable):
         found.append(answer("data.lone-strength", lone, "", basis))
     else:
@@ -67,7 +68,9 @@ def data_quality_tests(development: Scored, validation: Scored, contract: ModelC
             f"`{lone[0].name}` alone orders the outcome best, at {lone[0].figure:.2f} of a perfect order; a figure "
             "near 1 would mean that the answer stands among the questions."
         )
-        found.append(answer("data.lone-strength", lone[0].figure, sentence, basis, details=[("feature", lone[0].name)]))
+        how = "by bins and missing values" if lone[0].binned else "by its values"
+        told: list[tuple[str, float | int | str]] = [("feature", lone[0].name), ("ordered", how)]
+        found.append(answer("data.lone-strength", lone[0].figure, sentence, basis, details=told))
     gaps = data_quality.telling_gaps(rows, outcome, names)
     if isinstance(gaps, NotEvaluable):
         found.append(answer("data.telling-gaps", gaps, "", basis))
@@ -137,6 +140,8 @@ def soundness_tests(
     tables += listed
     if event:
         found.append(_benchmark(*(s.at(traffic.even_by_class(s)) for s in (development, validation))))
+    else:
+        found.append(simple_estimate_test(development, validation))
     return Found(found, tuple(tables), charts)
 
 
@@ -252,6 +257,29 @@ def weak_spot_tests(validation: Scored, contract: ModelContract, least: int) -> 
                    for s in spots[:LISTED]),
     )  # fmt: skip
     return answer(rule, worst.p_value, sentence, basis, details=[("rows", worst.n)]), (table,)
+
+
+def simple_estimate_test(development: Scored, validation: Scored) -> TestResult:
+    """The model beside a line through means of bins of its own features."""
+    rule, basis = "sensitivity.simple-estimate", validation.basis
+    made = simple_estimate.simple_estimate(development.rows, development.outcome)
+    if isinstance(made, NotEvaluable):
+        return answer(rule, made, "", basis)
+    came, simple = validation.outcome, made.estimate(validation.rows)
+    found = simple_estimate.gain(came, validation.estimate, simple)
+    if isinstance(found, NotEvaluable):
+        return answer(rule, found, "", basis)
+    word = "smaller" if found.share > 0.0 else "larger"
+    sentence = (
+        f"A line through means of the same features, made without tuning, errs by {found.simple:.4g} (mean squared "
+        f"error); the model's is {found.model:.4g}, {abs(found.share):.1%} {word}."
+    )
+    mean = float(((came - made.mean) ** 2).mean())
+    details: list[tuple[str, float | int | str]] = [
+        ("mean squared error of the model", found.model), ("of the simple estimate", found.simple),
+        ("of the development mean for everybody", mean),
+    ]  # fmt: skip
+    return answer(rule, found.share, sentence, basis, p_value=found.p_value, details=details)
 
 
 def _benchmark(development: Scored, validation: Scored) -> TestResult:

@@ -151,15 +151,29 @@ EVERY_KIND_ENTRIES = (
         edge_cases="none",
     ),
     Entry(
+        rule="data.time-leaks",
+        title="Rows that knew what was not yet known",
+        section="data",
+        unit="count",
+        better="lower",
+        formula="PD, LGD and EAD, for each sample: rows whose outcome (`outcome_time`) came at or before the time of "
+        "observation (`time`), or whose newest input (`inputs_time`) became known after it",
+        source="Kaufman, Rosset, Perlich and Stitelman 2012; that none is allowed is house policy",
+        edge_cases="columns that the contract does not name or a sample lacks, and a sample without a row to compare: "
+        "not evaluable; rows without a time are left out and counted, among them defaults",
+    ),
+    Entry(
         rule="data.lone-strength",
         title="Strongest single feature",
         section="data",
         unit="strength",
         better="lower",
-        formula="largest over features of |2 AUC - 1| (events) or of the absolute Spearman correlation (numbers), "
-        "rows with a value only: near 1 the target stands among the features",
-        source="Spearman 1904; the cut-off is house policy",
-        edge_cases="a feature without two values, or beside one outcome class, is left out; none left: not evaluable",
+        formula="largest over features of |2 AUC - 1| (events) or of the absolute Spearman correlation (numbers), of "
+        "rows with a value, or of all rows by the development sample's mean outcome of ten bins and of missing values, "
+        "whichever is larger: near 1 the target stands among the features",
+        source="Spearman 1904; Micci-Barreca 2001; the cut-off is house policy",
+        edge_cases="a feature without two values and gaps, or beside one outcome class, is left out; none left: not "
+        "evaluable",
     ),
     Entry(
         rule="data.telling-gaps",
@@ -260,5 +274,19 @@ EVERY_KIND_ENTRIES = (
         "fitted on the development sample; DeLong's paired p",
         source="DeLong et al. 1988; Siddiqi 2006",
         edge_cases="one outcome class, or a scorecard that does not settle: not evaluable",
+    ),
+    Entry(
+        rule="sensitivity.simple-estimate",
+        title="Gain over a simple estimate",
+        section="sensitivity",
+        unit="share",
+        better="higher",
+        formula="of losses and conversion factors: 1 - the model's mean squared error over that of a ridge regression "
+        "on mean outcomes of five bins a feature, fitted on the development sample; paired t-test of squared errors, "
+        "two-sided; the error of the development mean is shown beside",
+        source="Hoerl and Kennard 1970; Micci-Barreca 2001; Diebold and Mariano 1995; the benchmark and its cut-off "
+        "are house policy",
+        edge_cases="no two development rows, an estimate that is not finite, or a simple estimate without error: not "
+        "evaluable",
     ),
 )

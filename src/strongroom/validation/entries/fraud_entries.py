@@ -82,7 +82,8 @@ FRAUD_ENTRIES: Final = (
         formula="rows of the development sample at or after the first row of the validation sample: a model that "
         "learnt from them knew the future",
         source="house rule against time leaks",
-        edge_cases="none: samples have rows, and each row its time",
+        edge_cases="fraud: none, samples have rows, and each row its time; losses, exposures and PD: no column "
+        "`time` in the contract or a sample, or a row without a time: not evaluable",
     ),
     Entry(
         rule="data.frauds",

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.validation.batteries import between_samples, conceptual, equity_battery, estimates, every_kind
+from strongroom.validation.batteries import (
+    between_samples,
+    conceptual,
+    equity_battery,
+    estimates,
+    every_kind,
+    time_order,
+)
 from strongroom.validation.batteries.examination import Examination
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
@@ -51,7 +58,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
         tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(convertible[1])
         between = between_samples.tests_between(job, development, reference, validation)
-        tests += between.tests
+        tests += between.tests + time_order.time_tests(development, reference, validation, contract)
     quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open

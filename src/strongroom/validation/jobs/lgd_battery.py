@@ -15,6 +15,7 @@ from strongroom.validation.batteries import (
     estimates,
     every_kind,
     time_in_default,
+    time_order,
 )
 from strongroom.validation.batteries.examination import Examination
 
@@ -48,7 +49,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += found + every_kind.implementation_tests(job.source(), reference, validation, contract, tolerance)
         tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(validation)
         between = between_samples.tests_between(job, development, reference, validation)
-        tests += between.tests
+        tests += between.tests + time_order.time_tests(development, reference, validation, contract)
     quality, sense = looked.result(), soundness.result()
     tests += [*quality.tests, *sense.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open

@@ -26,6 +26,7 @@ from strongroom.validation.batteries import (
     pd_tables,
     reasons,
     robustness,
+    time_order,
 )
 from strongroom.validation.batteries.examination import Examination
 
@@ -77,7 +78,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += every_kind.implementation_tests(source, reference, validation, contract, tolerance)
         tests += every_kind.data_tests(validation, contract)
         between = between_samples.tests_between(job, development, reference, validation)
-        tests += between.tests
+        tests += between.tests + time_order.time_tests(development, reference, validation, contract)
         tests.append(pd.defaults_test(validation))
     found, told, charts = explained.result()
     tests += found
