@@ -96,7 +96,7 @@ def simple_estimate(rows: Rows, outcome: npt.ArrayLike, bins: int = BINS) -> Sim
         values.append(value)
         columns.append(value[where])
     design = np.column_stack(columns)
-    slopes = np.linalg.solve(design.T @ design + RIDGE * np.eye(design.shape[1]), design.T @ (came - mean))
+    slopes: Floats = np.linalg.solve(design.T @ design + RIDGE * np.eye(design.shape[1]), design.T @ (came - mean))
     if not np.isfinite(slopes).all():
         return NotEvaluable("the outcomes are too large for a regression in float64")
     return SimpleEstimate(tuple(edges), tuple(values), slopes, mean)
