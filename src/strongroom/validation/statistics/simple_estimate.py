@@ -96,7 +96,8 @@ def simple_estimate(rows: Rows, outcome: npt.ArrayLike, bins: int = BINS) -> Sim
         values.append(value)
         columns.append(value[where])
     design = np.column_stack(columns)
-    slopes: Floats = np.linalg.solve(design.T @ design + RIDGE * np.eye(design.shape[1]), design.T @ (came - mean))
+    square = design.T @ design + RIDGE * np.eye(design.shape[1])
+    slopes = np.asarray(np.linalg.solve(square, design.T @ (came - mean)), dtype=np.float64)
     if not np.isfinite(slopes).all():
         return NotEvaluable("the outcomes are too large for a regression in float64")
     return SimpleEstimate(tuple(edges), tuple(values), slopes, mean)
