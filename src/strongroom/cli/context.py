@@ -87,11 +87,40 @@ def passphrase(file: Path | None, what: str, option: str = "--passphrase-file") 
     return str(typer.prompt(f"passphrase of {what}", hide_input=True)).encode()
 
 
+def demand_new(folder: Path, why: str) -> None:
+    """Refuse a folder that holds something, before somebody makes up a passphrase for it.
+
+    Raises:
+        ConflictError: it does.
+    """
+    from strongroom.adapters.backup_folder import refuse_full
+
+    refuse_full(folder, why)
+
+
 def new_passphrase(file: Path | None, what: str, option: str = "--passphrase-file") -> bytes:
-    """Like `passphrase`, asked for twice on a terminal."""
+    """Like `passphrase`, asked for twice on a terminal; after `demand_new`, so that nobody makes one up in vain."""
     if file is not None or not sys.stdin.isatty():
         return passphrase(file, what, option)
     return str(typer.prompt(f"new passphrase of {what}", hide_input=True, confirmation_prompt=True)).encode()
+
+
+def node_secret(node: Path, file: Path | None) -> bytes:
+    """The passphrase of a gateway, asked for only where there is one."""
+    demand_there(None, None, node)
+    return passphrase(file, "the gateway", NODE_PASSPHRASE)
+
+
+def room_secret(room: Path, file: Path | None) -> bytes:
+    """The passphrase of a room, asked for only where there is one."""
+    demand_there(room=room)
+    return passphrase(file, "the room", ROOM_PASSPHRASE)
+
+
+def home_secret(home: Path, file: Path | None) -> bytes:
+    """The passphrase of a person's home, asked for only where there is one."""
+    demand_there(home=home)
+    return passphrase(file, f"home `{home.name}`")
 
 
 @contextmanager
@@ -99,21 +128,52 @@ def room_open(room: Path, file: Path | None) -> Iterator[ControlPlane]:
     """The control plane of a room, let go at the end."""
     from strongroom.wiring.control import ControlPlane
 
-    with ControlPlane.open(room, passphrase(file, "the room", ROOM_PASSPHRASE)) as control:
+    with ControlPlane.open(room, room_secret(room, file)) as control:
         yield control
 
 
 @contextmanager
-def at_desk(room: Path, room_file: Path | None, home: Path, home_file: Path | None) -> Iterator[AtDesk]:
-    """A person at their desk with a room open."""
+def at_desk(room: Path, room_file: Path | None, home: Path, home_file: Path | None, *nodes: Path) -> Iterator[AtDesk]:
+    """A person at their desk with a room open; `nodes` are the folders of gateways that they will look after."""
     from strongroom.wiring.control import ControlPlane
     from strongroom.wiring.person import AtDesk
 
+    demand_there(room, home, *nodes)
     # both are asked for before the room is open: others wait for it while somebody thinks at a prompt
-    of_room = passphrase(room_file, "the room", ROOM_PASSPHRASE)
-    of_home = passphrase(home_file, f"home `{home.name}`")
+    of_room = room_secret(room, room_file)
+    of_home = home_secret(home, home_file)
     with ControlPlane.open(room, of_room) as control:
         yield AtDesk.sit_down(home, of_home, control)
+
+
+@contextmanager
+def at_gateway(
+    node: Path, node_file: Path | None, room: Path, room_file: Path | None, home: Path, home_file: Path | None
+) -> Iterator[tuple[AtDesk, bytes]]:
+    """A person at their desk, and the passphrase of the gateway that they are going to open."""
+    demand_there(room, home, node)
+    secret = node_secret(node, node_file)
+    with at_desk(room, room_file, home, home_file) as desk:
+        yield desk, secret
+
+
+def demand_there(room: Path | None = None, home: Path | None = None, *nodes: Path) -> None:
+    """Before anybody is asked for a passphrase: whether what it opens is there.
+
+    Raises:
+        NotFoundError: one of them is not.
+        InvalidInputError, TamperedError: what says so does not read.
+    """
+    from strongroom.adapters.keys.homes import Home
+    from strongroom.wiring.node import NodeLayout
+    from strongroom.wiring.settings import Layout
+
+    if room is not None:
+        Layout(room).read()
+    if home is not None:
+        Home.look(home)
+    for node in nodes:
+        NodeLayout(node).read()
 
 
 def find_version(control: ControlPlane, text: str) -> Version:

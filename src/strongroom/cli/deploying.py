@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.context import (
-    NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
@@ -20,9 +19,11 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    at_gateway,
+    demand_there,
     find_version,
     moment_of,
-    passphrase,
+    node_secret,
 )
 from strongroom.cli.output import Json, command, save, table, tell
 
@@ -62,9 +63,11 @@ def compare(
     from strongroom.wiring.records import NodeRecords
 
     name = model.partition("@")[0]
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     since_us = micros(moment_of(since, "since")) if since is not None else 0
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+    with (
+        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
+        NodeRecords.open(node, secret) as records,
+    ):
         first, second = (
             find_version(desk.room, one).ref.manifest if one is not None else None for one in (champion, challenger)
         )
@@ -114,7 +117,8 @@ def run_rules(
     from strongroom.wiring.records import NodeRecords
 
     name = model.partition("@")[0]
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    demand_there(room, home)
+    secret = node_secret(node, node_passphrase)
     while True:
         with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
             ran = look(desk, [records], name, _latencies(node))

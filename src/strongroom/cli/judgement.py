@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from strongroom.cli.context import (
-    ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
@@ -18,7 +17,8 @@ from strongroom.cli.context import (
     RoomPassphrase,
     at_desk,
     find_version,
-    passphrase,
+    home_secret,
+    room_secret,
 )
 from strongroom.cli.output import Json, ask_to_sign, command, save, tell
 from strongroom.errors import ConflictError
@@ -250,8 +250,8 @@ def halt(
         if file is None:
             more = "; with --file you get the signed halt at once, for the halt/ folders of gateways"
             raise ConflictError(error.message + more, **error.details) from error
-        of_room = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
-        of_home = passphrase(passphrase_file, f"home `{home.name}`")
+        of_room = room_secret(room, room_passphrase)
+        of_home = home_secret(home, passphrase_file)
         save(file, releasing.halt_apart(room, of_room, home, of_home, model, reason))
         tell(
             as_json,

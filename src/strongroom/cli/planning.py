@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from strongroom.cli.context import NODE_PASSPHRASE, HomeOption, HomePassphrase, NodePassphrase, passphrase
+from strongroom.cli.context import (
+    HomeOption,
+    HomePassphrase,
+    NodePassphrase,
+    home_secret,
+    node_secret,
+    passphrase,
+)
 from strongroom.cli.output import Json, command, errors, table, tell
 from strongroom.errors import InvalidInputError
 
@@ -99,7 +106,7 @@ def plan(
     gateway = None
     if models and node is not None:
         gateway = Gateway(
-            node, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE), _credential(token_file), purpose,
+            node, node_secret(node, node_passphrase), _credential(token_file), purpose,
             jurisdiction, subject, environment,
         )  # fmt: skip
     job = PlanJob(
@@ -153,7 +160,7 @@ def scenario_sign(
     from strongroom.vocabulary import digest_of
     from strongroom.wiring.planning import sign
 
-    target = sign(file, Home.open(home, passphrase(passphrase_file, f"home `{home.name}`")))
+    target = sign(file, Home.open(home, home_secret(home, passphrase_file)))
     digest = digest_of(file.read_bytes())
     tell(
         as_json,

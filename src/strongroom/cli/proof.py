@@ -9,7 +9,6 @@ import typer
 
 from strongroom.cli.context import (
     NODE_PASSPHRASE,
-    ROOM_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     ModelArgument,
@@ -18,9 +17,13 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    at_gateway,
+    demand_there,
     moment_of,
+    node_secret,
     passphrase,
     read_frame,
+    room_secret,
 )
 from strongroom.cli.output import EXIT_CODES, Json, command, demand_folder, save, table, tell
 from strongroom.errors import InvalidInputError, TamperedError
@@ -95,8 +98,11 @@ def receipt(
     from strongroom.wiring import proving
     from strongroom.wiring.records import NodeRecords
 
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+    demand_folder(to)
+    with (
+        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
+        NodeRecords.open(node, secret) as records,
+    ):
         save(to, proving.receipt(desk, records, decision_id))
     tell(as_json, {"decision_id": decision_id, "file": str(to)}, [f"receipt written to {to}"])
 
@@ -120,8 +126,10 @@ def replay(
     from strongroom.wiring import proving
     from strongroom.wiring.records import NodeRecords
 
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+    with (
+        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
+        NodeRecords.open(node, secret) as records,
+    ):
         replayed = proving.replay(desk, records, decision_id, batch)
     facts = [
         {"decision_id": one.decision.leaf.decision_id, "score": one.score, "decision": one.decision.answer.decision}
@@ -150,8 +158,10 @@ def letter(
     from strongroom.wiring import proving
     from strongroom.wiring.records import NodeRecords
 
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+    with (
+        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
+        NodeRecords.open(node, secret) as records,
+    ):
         written = proving.letter(desk, records, decision_id, language)
     facts = {
         "decision_id": written.decision_id,
@@ -262,8 +272,10 @@ def monitor(
     since_us = 0
     if since is not None:
         since_us = micros(moment_of(since, "since"))
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk, NodeRecords.open(node, secret) as records:
+    with (
+        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
+        NodeRecords.open(node, secret) as records,
+    ):
         report = proving.read_drift(desk, records, name, since_us)
         raised = proving.raise_alerts(desk, report) if alert else []
         known: Any
@@ -333,7 +345,7 @@ def erase(
     if pending == (subject is not None):
         raise InvalidInputError("name one data subject, or say --pending", field="subject", rule="choice")
     if subject is None:
-        with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+        with at_desk(room, room_passphrase, home, passphrase_file, node) as desk:
             done = proving.finish_erasures(desk, node)
         tell(
             as_json,
@@ -341,11 +353,12 @@ def erase(
             [f"{len(done)} pending erasure(s) finished"],
         )
         return
-    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
     if wait and (passphrase_file is None or room_passphrase is None):
         raise InvalidInputError(
             "--wait asks again by itself: name files with the passphrases of home and room", field="wait", rule="files"
         )
+    demand_there(room, home)
+    secret = node_secret(node, node_passphrase)
     erased = erase_patiently(lambda: at_desk(room, room_passphrase, home, passphrase_file), node, secret, subject, wait)
     if certificate is not None:
         save(certificate, erased.envelope)
@@ -383,21 +396,22 @@ def fsck(
     from strongroom.wiring.records import NodeRecords
 
     mended: dict[str, dict[str, list[str]]] = {}
+    nodes = node or []
+    demand_there(room, home, *nodes)
+    secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if nodes else b""
     if repair:
-        of_room = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
-        secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if node else b""
+        of_room = room_secret(room, room_passphrase)
         governance = upkeep.mend_governance(room, of_room)
         with at_desk(room, room_passphrase, home, passphrase_file) as desk:
             upkeep.record_governance_repair(desk, governance)
             done = [(desk.room.settings.governance_origin, governance)]
-            for folder in node or []:
+            for folder in nodes:
                 done += upkeep.repair_node(desk, folder, secret)
         for origin, one in done:
             lost = [f"{finding.where}: {finding.message}" for finding in one.lost]
             mended[origin] = {"rebuilt": list(one.rebuilt), "removed": list(one.removed), "lost": lost}
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, ExitStack() as stack:
-        secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE) if node else b""
-        records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in node or []]
+        records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in nodes]
         checked = proving.check_room(desk, records)
     found = sum(len(one.findings) for one in checked)
     if as_json:

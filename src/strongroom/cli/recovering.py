@@ -16,6 +16,9 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    demand_new,
+    demand_there,
+    home_secret,
     passphrase,
 )
 from strongroom.cli.output import Json, command, tell
@@ -96,8 +99,10 @@ def restore(
                 "witness, auditor or gateway holds with --checkpoint",
                 field="checkpoint",
             )
+        demand_there(None, home)
+        demand_new(room, "a room is restored into a new folder")
         of_room = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
-        of_home = passphrase(passphrase_file, f"home `{home.name}`")
+        of_home = home_secret(home, passphrase_file)
         done = recovering.restore_room(source, room, of_room, home, of_home, seen[0])
         following = [f"next: strongroom timestamp, then strongroom fsck, with --room {room}"]
     else:
@@ -107,6 +112,8 @@ def restore(
                 "--backup-keys",
                 field="backup_keys",
             )
+        demand_there(room, home)
+        demand_new(node, "a gateway is restored into a new folder")
         secret = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
         with at_desk(room, room_passphrase, home, passphrase_file) as desk:
             done = recovering.restore_node(desk, source, node, secret, backup_keys, seen)

@@ -15,9 +15,11 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    demand_new,
+    home_secret,
     new_passphrase,
-    passphrase,
     room_open,
+    room_secret,
 )
 from strongroom.cli.output import Json, ask_to_sign, command, table, tell
 from strongroom.errors import InvalidInputError
@@ -80,9 +82,9 @@ def init(
         listed = msgspec.toml.decode(members.read_bytes(), type=dict[str, list[Member]]).get("people", [])
     except msgspec.DecodeError as error:
         raise InvalidInputError(f"`{members.name}` is not understood: {error}", field="people") from error
-    founding = found(
-        Layout(folder), settings, listed, new_passphrase(room_passphrase, "the new room", ROOM_PASSPHRASE), now()
-    )
+    demand_new(folder, "a room is made in a new folder")
+    secret = new_passphrase(room_passphrase, "the new room", ROOM_PASSPHRASE)
+    founding = found(Layout(folder), settings, listed, secret, now())
     tell(
         as_json,
         {"room": str(folder), "origin": settings.governance_origin, "missing_signatures": founding.waiting},
@@ -107,6 +109,7 @@ def people_new(
     """
     from strongroom.adapters.keys.homes import Home
 
+    Home.demand_free(home)
     public = Home.create(home, person, new_passphrase(passphrase_file, f"home `{home.name}`"))
     pem = public.pem.decode()
     facts = {"person": person, "key_id": public.key_id, "key_pem": pem}
@@ -154,8 +157,8 @@ def people_sign(
     from strongroom.adapters.keys.homes import Home
     from strongroom.wiring.custody import read_waiting, sign_waiting
 
-    key = Home.open(home, passphrase(passphrase_file, f"home `{home.name}`"))
-    secret = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
+    secret = room_secret(room, room_passphrase)
+    key = Home.open(home, home_secret(home, passphrase_file))
     waiting = read_waiting(room, secret)
     if waiting:
         ask_to_sign([line for one in waiting for line in one.lines], yes, as_json)
@@ -370,7 +373,7 @@ def timestamp(
 
     from strongroom.wiring.custody import renew_timestamp
 
-    secret = passphrase(room_passphrase, "the room", ROOM_PASSPHRASE)
+    secret = room_secret(room, room_passphrase)
     while True:
         fresh = renew_timestamp(room, secret)
         tell(

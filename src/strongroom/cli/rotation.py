@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strongroom.cli.context import (
-    NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
     NodeFolder,
@@ -16,8 +15,10 @@ from strongroom.cli.context import (
     RoomOption,
     RoomPassphrase,
     at_desk,
+    at_gateway,
+    demand_there,
     new_passphrase,
-    passphrase,
+    node_secret,
 )
 from strongroom.cli.output import Json, command, tell
 from strongroom.cli.running import node
@@ -50,8 +51,7 @@ def rotate_logs(
     """
     from strongroom.wiring import rotating
 
-    key_of_node = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+    with at_gateway(folder, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, key_of_node):
         done = rotating.rotate_logs(desk, folder, key_of_node)
     rows = [
         {"origin": one.origin, "vkey": str(one.key), "opened": str(one.opened), "closed": str(one.closed)}
@@ -80,8 +80,7 @@ def rotate_subject_kek(
     """
     from strongroom.wiring import rotating
 
-    key_of_node = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+    with at_gateway(folder, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, key_of_node):
         done = rotating.rotate_subject_kek(desk, folder, key_of_node)
     tell(
         as_json,
@@ -110,7 +109,8 @@ def change_passphrase(
     """
     from strongroom.wiring import rotating
 
-    present = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
+    demand_there(room, home)
+    present = node_secret(folder, node_passphrase)
     new = new_passphrase(new_passphrase_file, "the gateway", "--new-passphrase-file")
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         entry = rotating.change_passphrase(desk, folder, present, new)
@@ -137,8 +137,7 @@ def take_keys(
     """
     from strongroom.wiring import rotating_shared
 
-    key_of_node = passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+    with at_gateway(folder, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, key_of_node):
         taken = rotating_shared.take_keys(desk, folder, key_of_node)
     lines = [f"taken: {', '.join(taken.added) or 'nothing new'}; destroyed: {', '.join(taken.dropped) or 'nothing'}"]
     if taken.kept:

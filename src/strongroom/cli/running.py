@@ -20,6 +20,9 @@ from strongroom.cli.context import (
     RoomPassphrase,
     System,
     at_desk,
+    at_gateway,
+    demand_new,
+    demand_there,
     new_passphrase,
     passphrase,
 )
@@ -56,6 +59,9 @@ def node_create(
     from strongroom.wiring.node import NodeSettings
     from strongroom.wiring.nodes import create_node
 
+    demand_there(room, home)
+    demand_new(folder, "a gateway is made in a new folder")
+    secret = new_passphrase(node_passphrase, "the new gateway", NODE_PASSPHRASE)
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         known = desk.room.settings
         settings = NodeSettings(
@@ -71,9 +77,7 @@ def node_create(
             metrics=metrics,
             workers=workers,
         )
-        entries = create_node(
-            desk, folder, settings, new_passphrase(node_passphrase, "the new gateway", NODE_PASSPHRASE)
-        )
+        entries = create_node(desk, folder, settings, secret)
     tell(
         as_json,
         {
@@ -102,8 +106,8 @@ def node_open_batch(
     """
     from strongroom.wiring.nodes import open_batch_log
 
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        entry = open_batch_log(desk, folder, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE))
+    with at_gateway(folder, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret):
+        entry = open_batch_log(desk, folder, secret)
     tell(as_json, {"entry": str(entry)}, ["the log for files is open", "next: strongroom score rows.parquet --node"])
 
 
@@ -123,7 +127,7 @@ def node_close(
     """
     from strongroom.wiring.nodes import close_node
 
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
+    with at_desk(room, room_passphrase, home, passphrase_file, folder) as desk:
         entries = close_node(desk, folder)
     tell(as_json, {"entries": [str(entry) for entry in entries]}, [f"{len(entries)} log(s) closed"])
 
@@ -315,6 +319,7 @@ def serve(folder: NodeFolder, node_passphrase: NodePassphrase = None, as_json: J
     def read() -> bytes:
         return passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE)
 
+    demand_there(None, None, folder)
     # asked for on a terminal, it is not asked for again
     raise typer.Exit(run(folder, read(), say, read if node_passphrase is not None else None))
 
@@ -340,6 +345,7 @@ def witness(
     from strongroom.wiring.node import parse_address
 
     if create is not None:
+        WitnessFolder.demand_free(folder)
         made = WitnessFolder.create(folder, create, new_passphrase(passphrase_file, "the witness"))
         tell(as_json, {"vkey": str(made.key.verifier)}, [str(made.key.verifier)])
         return
@@ -348,6 +354,7 @@ def witness(
         tell(as_json, {"added": add_log.partition("+")[0]}, [f"knows {add_log.partition('+')[0]}"])
         return
     host, port = parse_address(listen, "listen")
+    WitnessFolder.look(folder)
     opened = WitnessFolder.open(folder, passphrase(passphrase_file, "the witness"))
 
     def ready(bound: int) -> None:

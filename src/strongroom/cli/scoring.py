@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from strongroom.cli.context import (
-    NODE_PASSPHRASE,
     NodePassphrase,
+    node_secret,
     passphrase,
     read_frame,
 )
@@ -75,8 +75,9 @@ def score(
         from strongroom.wiring.scoring import Job, wish_of
 
         wish = wish_of(model, purpose, jurisdiction, environment, explain=explain)
+        secret = node_secret(node, node_passphrase)
         job = Job(rows, output, _credential(token_file).encode(), wish, subject)
-        _score_at_node(node, passphrase(node_passphrase, "the gateway", NODE_PASSPHRASE), job, as_json)
+        _score_at_node(node, secret, job, as_json)
         return
     from strongroom.adapters.client import Client
 

@@ -395,7 +395,7 @@ class NodeLayout:
         """
         try:
             data = self.settings.read_bytes()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"`{self.folder}` is not a gateway's folder: it has no {NODE_FILE}") from error
         try:
             return msgspec.toml.decode(data, type=NodeSettings)

@@ -133,7 +133,7 @@ class Layout:
         """
         try:
             data = self.settings.read_bytes()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"`{self.folder}` is not a room; make one with `strongroom init`") from error
         try:
             return msgspec.toml.decode(data, type=RoomSettings)

@@ -105,9 +105,7 @@ class Home:
         """
         person = PersonId(parse_name(person_id, "person id"))
         check_passphrase(passphrase)
-        refuse_inside_room(folder)
-        if (folder / "key.pem").exists():
-            raise ConflictError(f"home `{folder.name}` holds a key already; keys are added, not replaced")
+        cls.demand_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         signer = EcSigner(ec.generate_private_key(ec.SECP256R1()))
@@ -115,6 +113,18 @@ class Home:
         write_private(folder / "home.json", canonical(card))
         write_private(folder / "key.pem", encrypt_pkcs8(signer.pkcs8(), passphrase))
         return signer.public
+
+    @staticmethod
+    def demand_free(folder: Path) -> None:
+        """Whether a home may be made there.
+
+        Raises:
+            InvalidInputError: the folder lies in a room.
+            ConflictError: there is a key already.
+        """
+        refuse_inside_room(folder)
+        if (folder / "key.pem").exists():
+            raise ConflictError(f"home `{folder.name}` holds a key already; keys are added, not replaced")
 
     @classmethod
     def open(cls, folder: Path, passphrase: bytes) -> Home:

@@ -14,6 +14,7 @@ from strongroom.ledger.checkpoint import Checkpoint
 from strongroom.ledger.note import ED25519, CosignerKey, VerifierKey
 from strongroom.vocabulary import digest_of
 
+RING = "witness.keyring"
 SEED = "witness-seed"
 
 
@@ -85,11 +86,9 @@ class WitnessFolder:
         Raises:
             ConflictError: the folder has one already.
         """
+        cls.demand_free(folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ring = folder / "witness.keyring"
-        if ring.exists():
-            raise ConflictError(f"`{folder.name}` holds a witness already")
-        keys = KeyFile.create(ring, passphrase, profile=profile)  # type: ignore[arg-type]  # a wrong profile is refused there
+        keys = KeyFile.create(folder / RING, passphrase, profile=profile)  # type: ignore[arg-type]  # a wrong profile is refused there
         seed = os.urandom(32)
         keys.put(SEED, seed)
         key = CosignerKey(name, seed)
@@ -106,13 +105,27 @@ class WitnessFolder:
             NotFoundError: there is none.
             NotAuthenticatedError: wrong passphrase.
         """
+        return cls(folder, CosignerKey(cls.look(folder), KeyFile.open(folder / RING, passphrase).get(SEED)))
+
+    @staticmethod
+    def demand_free(folder: Path) -> None:
+        """Raises ConflictError where there is a witness already."""
+        if (folder / RING).exists():
+            raise ConflictError(f"`{folder.name}` holds a witness already")
+
+    @staticmethod
+    def look(folder: Path) -> str:
+        """The witness's name, without the passphrase.
+
+        Raises:
+            NotFoundError: there is no witness.
+        """
         try:
-            name = (folder / "name").read_text().strip()
-        except FileNotFoundError as error:
+            return (folder / "name").read_text().strip()
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(
                 f"`{folder.name}` holds no witness; make one with `strongroom witness --create`"
             ) from error
-        return cls(folder, CosignerKey(name, KeyFile.open(folder / "witness.keyring", passphrase).get(SEED)))
 
     def add_log(self, vkey: str) -> None:
         """Know one more log."""
