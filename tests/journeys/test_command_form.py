@@ -20,6 +20,7 @@ from strongroom import errors
 from strongroom.access.verbs import VERBS
 from strongroom.cli import app, output
 from strongroom.cli.output import EXIT_CODES, ask_to_sign, command, exit_code, printable, table, tell
+from strongroom.wiring.settings import RoomSettings
 from tests.journeys.bank import SOURCE
 
 PROMISED = frozenset(
@@ -173,16 +174,20 @@ def test_every_error_has_the_exit_code_of_its_family() -> None:
         (("nonsense",), 2, "No such command"),
         (("show", "pd-cards"), 2, "--room"),
         (("submit", "nowhere", "--room", "r"), 2, "--home"),
-        (("show", "pd-cards", "--room", "nowhere", "--home", "h"), 3, "--room-passphrase-file"),
-        (("timestamp", "--room", "nowhere", "--room-passphrase-file", "missing"), 3, "missing"),
+        (("show", "pd-cards", "--room", "nowhere", "--home", "h"), 3, "`nowhere` is not a room"),
+        (("timestamp", "--room", "room"), 3, "--room-passphrase-file"),
+        (("timestamp", "--room", "room", "--room-passphrase-file", "missing"), 3, "missing"),
         (("verify", "no-receipt", "--policy", "no-policy"), 2, "does not exist"),
         (("score", "no-rows.csv", "--url", "http://x", "--purpose", "p", "--jurisdiction", "j"), 2, "does not exist"),
-        (("serve", "nowhere"), 3, "--node-passphrase-file"),
+        (("serve", "nowhere"), 3, "`nowhere` is not a gateway's folder"),
         (("release", "m", "--room", "r", "--home", "h", "--percent", "101"), 2, "--percent"),
         (("people", "end", "p", "--reason", "bored", "--room", "r", "--home", "h"), 2, "compromised"),
     ],
 )
 def test_wrong_use_says_what_to_do(words: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    settings = RoomSettings(v=1, org="first-bank", room="credit", region="eu", profile="default", witness_vkeys=())
+    (tmp_path / "room" / "room.toml").write_bytes(settings.encode())
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "COLUMNS": "160"}
     done = subprocess.run(
         [sys.executable, "-m", "strongroom", *words], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
