@@ -14,8 +14,9 @@ from strongroom.validation.batteries import pd_lifetime
 from strongroom.validation.batteries.pd_portfolio import Columns
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.policy import Scenario, ValidationPolicy
-from strongroom.validation.results import Chart, Table
+from strongroom.validation.results import Chart, Table, evaluable
 from strongroom.validation.results import TestResult as Answer
+from strongroom.validation.statistics import lifetime
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import POLICY
 
@@ -88,6 +89,75 @@ def test_stages_are_counted_as_the_vector_counts_them() -> None:
     assert float(details(tests["lifetime.nonlinearity"])["PD in the mean state"]) == pytest.approx(0.01381858885296863)
 
 
+def test_without_scenarios_every_state_counts_by_its_chance() -> None:
+    four = np.array([0, 1, 0, 1])
+    sample = Lives(Basis("validation", digest_of(b""), 4), four, np.full(4, 0.02), four, four)
+    tests, _, _ = judged_by(sample, {}, policy(scenarios=msgspec.UNSET))
+    found = tests["lifetime.nonlinearity"]
+    # 2% over N(G(2%) / sqrt(0.85)) = N(-2.22761) = 1.2954%
+    assert float(details(found)["weighted PD"]) == pytest.approx(0.02)
+    assert float(details(found)["PD in the mean state"]) == pytest.approx(0.012954, abs=1e-6)
+    assert float(found.figure or 0) == pytest.approx(0.02 / 0.012954, rel=1e-4)
+    assert found.sentence.startswith(
+        "The policy names no scenarios, so every state of the economy counts by its chance"
+    )
+    # many states with the weights of a normal come to the same
+    states = np.linspace(-6, 6, 241)
+    density = np.exp(-states * states / 2)
+    named = lifetime.nonlinearity(0.02, 0.15, states.tolist(), (density / density.sum()).tolist())
+    assert evaluable(named).ratio == pytest.approx(float(found.figure or 0), rel=1e-6)
+
+
+def booked(harsher: dict[tuple[int, int], float]) -> tuple[Lives, dict[str, Any]]:
+    """800 loans a stage and cohort; how many times more came of each group than was booked."""
+    draw = np.random.default_rng(8)
+    groups = [key for key in harsher for _ in range(800)]
+    stage, cohort = (np.array([key[place] for key in groups], float) for place in (0, 1))
+    pd = np.where(stage == 2, 0.2, 0.04)
+    loss = 4000.0 * draw.uniform(0.5, 1.5, len(pd))
+    bad = draw.random(len(pd)) < pd * np.array([harsher[key] for key in groups])
+    sample = Lives(Basis("validation", digest_of(b""), len(pd)), bad.astype(int), pd, cohort, cohort)
+    return sample, {
+        "stage": stage, "cohort": cohort, "booked_loss": pd * 4000.0, "realised_loss": np.where(bad, loss, 0.0)
+    }  # fmt: skip
+
+
+def test_the_group_for_which_too_little_was_booked_is_named() -> None:
+    sample, columns = booked({(1, 2020): 1.0, (1, 2021): 2.5, (2, 2020): 1.0, (2, 2021): 1.0})
+    tests, tables, _ = judged_by(sample, columns)
+    found, table = tests["lifetime.losses"], tables[-1]
+    assert details(found)["group with the smallest p"] == "stage 1, cohort 2021"
+    assert float(found.p_value or 1) < 1e-4
+    assert found.interval is not None
+    assert float(found.figure or 0) == pytest.approx(
+        columns["realised_loss"].sum() / columns["booked_loss"].sum(), rel=1e-9
+    )
+    assert [row[0] for row in table.rows] == [f"stage {s}, cohort {c}" for s in (1, 2) for c in (2020, 2021)]
+    assert float(table.rows[1][5] or 0) == pytest.approx(2.5, abs=0.6)
+    assert float(table.rows[1][8] or 1) < 1e-4
+    assert all(float(row[8] or 0) > 0.01 for place, row in enumerate(table.rows) if place != 1)
+    # sums of the groups are those of the whole
+    for column, name in ((3, "booked_loss"), (4, "realised_loss")):
+        assert sum(float(row[column] or 0) for row in table.rows) == pytest.approx(columns[name].sum())
+    fair, same = booked({(1, 2020): 1.0, (2, 2020): 1.0})
+    tests, _, _ = judged_by(fair, same)
+    assert float(tests["lifetime.losses"].p_value or 0) > 0.05
+
+
+def test_losses_without_stage_and_cohort_are_one_group_and_a_group_without_booking_is_shown() -> None:
+    sample, columns = booked({(1, 2020): 1.0, (2, 2020): 1.0})
+    alone = {name: columns[name] for name in ("booked_loss", "realised_loss")}
+    tests, tables, _ = judged_by(sample, alone)
+    assert [row[0] for row in tables[-1].rows] == ["all"]
+    assert float(tests["lifetime.losses"].p_value or 0) == pytest.approx(float(tables[-1].rows[0][8] or 1))
+    forgotten = {**columns, "booked_loss": np.where(columns["stage"] == 1, 0.0, columns["booked_loss"])}
+    tests, tables, _ = judged_by(sample, forgotten)
+    rows = {row[0]: row for row in tables[-1].rows}
+    assert rows["stage 1, cohort 2020"][5:] == (None,) * 4
+    assert float(rows["stage 1, cohort 2020"][4] or 0) > 0.0
+    assert details(tests["lifetime.losses"])["groups tested"] == "1"
+
+
 @pytest.mark.parametrize(
     ("rule", "columns", "changes", "reason"),
     [
@@ -97,8 +167,18 @@ def test_stages_are_counted_as_the_vector_counts_them() -> None:
         ("lifetime.cumulative", {"period": [1.0, 3.0] * 2}, {}, "no cohort has a horizon"),
         ("lifetime.sicr", {}, {}, "names no column with the stage"),
         ("lifetime.sicr", {"stage": [3.0] * 4}, {}, "from 1 to 2"),
-        ("lifetime.nonlinearity", {}, {"scenarios": msgspec.UNSET}, "names no scenarios"),
         ("lifetime.nonlinearity", {}, {"asset_correlation": msgspec.UNSET}, "no asset correlation"),
+        ("lifetime.losses", {}, {}, "names no column with the expected loss that was booked; name it as `booked_loss`"),
+        ("lifetime.losses", {"booked_loss": [1.0] * 4}, {}, "names no column with the loss that came"),
+        ("lifetime.losses", {"booked_loss": [-1.0] * 4, "realised_loss": [1.0] * 4}, {}, "numbers from 0"),
+        ("lifetime.losses", {"booked_loss": [1.0] * 4, "realised_loss": [np.nan] * 4}, {}, "in 4 rows"),
+        ("lifetime.losses", {"booked_loss": [0.0] * 4, "realised_loss": [1.0] * 4}, {}, "no expected loss was booked"),
+        (
+            "lifetime.losses",
+            {"booked_loss": [1.0] * 4, "realised_loss": [1.0] * 4, "stage": [0.0] * 4},
+            {},
+            "whole numbers from 1 to 2",
+        ),
     ],
 )
 def test_what_is_missing_is_said(rule: str, columns: Any, changes: Any, reason: str) -> None:

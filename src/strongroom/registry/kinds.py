@@ -62,7 +62,7 @@ CONTRACTS: Final[Mapping[Kind, KindContract]] = {
         decides=True,
         optional_columns=(
             *("exposure", "year", "previous_grade", "grade", "champion"),
-            *("period", "cohort", "stage"),
+            *("period", "cohort", "stage", "booked_loss", "realised_loss"),
             *MOMENTS,
         ),
         documented=False,
@@ -125,6 +125,9 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             lifetime PD).
         cohort: column with the number of the cohort, for example the year of origination (a lifetime PD).
         stage: column with the IFRS 9 stage at the reporting date before, 1 or 2 (PD).
+        booked_loss: column with the expected credit loss that was booked at the reporting date before for the time that
+            was observed since, an amount, 0 or more; on one row of each exposure, and 0 on its others (PD).
+        realised_loss: column with the loss that came in that time, discounted to that date; below 0 for a gain (PD).
         months_in_default: column with the months since the default at the date of the estimate, 0 or more (ELBE and
             LGD in default).
         downturn_add_on: what is added to the model's output to give the downturn estimate; left out: nothing, the
@@ -151,6 +154,8 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     period: str | msgspec.UnsetType = msgspec.UNSET
     cohort: str | msgspec.UnsetType = msgspec.UNSET
     stage: str | msgspec.UnsetType = msgspec.UNSET
+    booked_loss: str | msgspec.UnsetType = msgspec.UNSET
+    realised_loss: str | msgspec.UnsetType = msgspec.UNSET
     downturn_add_on: str | msgspec.UnsetType = msgspec.UNSET
     year: str | msgspec.UnsetType = msgspec.UNSET
     previous_grade: str | msgspec.UnsetType = msgspec.UNSET
@@ -183,7 +188,7 @@ class OutcomeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 COLUMNS: Final = (
     *("exposure", "limit", "drawn", "downturn", "year", "previous_grade", "grade", "champion"),
     *("amount", "time", "weight", "origin"),
-    *("period", "cohort", "stage", "months_in_default"),
+    *("period", "cohort", "stage", "booked_loss", "realised_loss", "months_in_default"),
     *("outcome_time", "inputs_time"),
 )
 

@@ -145,7 +145,7 @@ RULES: Final[Mapping[Kind, tuple[Line, ...]]] = {
         gate("calibration.jeffreys-portfolio", "0.05", "0.01"),
         (_gate(_JEFFREYS, "0.05", "0.01"), _advisory(_JEFFREYS, "0.05"), _advisory(_JEFFREYS, "0.05")),
         information("calibration.binomial"),
-        *map(information, ("lifetime.cumulative", "lifetime.sicr", "lifetime.nonlinearity")),
+        *map(information, ("lifetime.cumulative", "lifetime.sicr", "lifetime.losses", "lifetime.nonlinearity")),
         *map(information, ("calibration.binomial-correlated", "calibration.normal-years", "calibration.scale-mapping")),
         advisory("calibration.hosmer-lemeshow", "0.01"),
         advisory("calibration.spiegelhalter", "0.01"),

@@ -1,27 +1,34 @@
-"""IFRS 9 in the PD battery: lifetime curves by cohort, stages before default, scenarios. Each needs its column."""
+"""IFRS 9 in the PD battery: lifetime curves by cohort, stages before default, losses booked and come, scenarios.
+
+Each needs its column.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import UnsetType
 
 from strongroom.registry.contract import bound
-from strongroom.validation.batteries.pd_portfolio import Columns, Sample
+from strongroom.validation.batteries.pd_portfolio import Columns, Floats, Sample
 from strongroom.validation.catalogue import answer
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, TestResult, decimal
-from strongroom.validation.statistics import calibration, lifetime
+from strongroom.validation.statistics import calibration, lifetime, provisions
 
 PERIODS = 1200
 """A hundred years of months: a later period is an error of the data."""
+AMOUNT = 1e15
+"""Amounts outside are an error of the data."""
+Flags = npt.NDArray[np.bool_]
 
 
 def lifetime_tests(
     validation: Sample, columns: Columns, policy: ValidationPolicy
 ) -> tuple[list[TestResult], list[Table], list[Chart]]:
-    """The three tests, the table of cohorts and the curve of all of them together.
+    """The four tests, the tables of cohorts and of losses, and the curve of all cohorts together.
 
     Args:
         validation: for lifetime curves, one row for each person and period at risk.
@@ -29,7 +36,8 @@ def lifetime_tests(
         policy: has the scenarios.
     """
     found, tables, charts = _curves(validation, columns)
-    return [found, _stages(validation, columns), _scenarios(validation, policy)], tables, charts
+    losses, groups = _losses(validation, columns, bound(policy.confidence) or 0.0)
+    return [found, _stages(validation, columns), losses, _scenarios(validation, policy)], [*tables, *groups], charts
 
 
 def _curves(validation: Sample, columns: Columns) -> tuple[TestResult, list[Table], list[Chart]]:
@@ -87,10 +95,10 @@ def _stages(validation: Sample, columns: Columns) -> TestResult:
 
 def _scenarios(validation: Sample, policy: ValidationPolicy) -> TestResult:
     rule, basis, correlation = "lifetime.nonlinearity", validation.basis, policy.correlation
-    if isinstance(policy.scenarios, UnsetType):
-        return answer(rule, NotEvaluable("the policy names no scenarios"), "", basis)
     if correlation is None:
         return answer(rule, NotEvaluable("the policy sets no asset correlation"), "", basis)
+    if isinstance(policy.scenarios, UnsetType):
+        return _every_state(validation, correlation)
     states = [bound(scenario.state) or 0.0 for scenario in policy.scenarios]
     weights = [bound(scenario.weight) or 0.0 for scenario in policy.scenarios]
     found = lifetime.nonlinearity(float(validation.pd.mean()), correlation, states, weights)
@@ -107,6 +115,108 @@ def _scenarios(validation: Sample, policy: ValidationPolicy) -> TestResult:
         rule, found.ratio, sentence, basis,
         details=[("weighted PD", found.weighted), ("PD in the mean state", found.at_mean), *details],
     )  # fmt: skip
+
+
+def _every_state(validation: Sample, correlation: float) -> TestResult:
+    """Without scenarios of the policy: nobody has chosen any, so every state counts by its chance."""
+    rule, basis = "lifetime.nonlinearity", validation.basis
+    found = lifetime.over_all_states(float(validation.pd.mean()), correlation)
+    if isinstance(found, NotEvaluable):
+        return answer(rule, found, "", basis)
+    if found.at_mean == 0.0:
+        return answer(rule, NotEvaluable("the PD of the middling state is 0"), "", basis)
+    sentence = (
+        f"The policy names no scenarios, so every state of the economy counts by its chance: over all of them the mean "
+        f"PD is {found.weighted:.2%}; in the middling state alone it would be {found.at_mean:.2%}."
+    )
+    return answer(
+        rule, found.ratio, sentence, basis,
+        details=[
+            ("weighted PD", found.weighted), ("PD in the mean state", found.at_mean),
+            ("asset correlation", correlation), ("states", "all, standard normal"),
+        ],
+    )  # fmt: skip
+
+
+def _losses(validation: Sample, columns: Columns, level: float) -> tuple[TestResult, list[Table]]:
+    rule, basis = "lifetime.losses", validation.basis
+    booked = columns.complete("booked_loss", low=0.0, high=AMOUNT, whole=False)
+    if isinstance(booked, NotEvaluable):
+        return answer(rule, booked, "", basis), []
+    realised = columns.complete("realised_loss", low=-AMOUNT, high=AMOUNT, whole=False)
+    if isinstance(realised, NotEvaluable):
+        return answer(rule, realised, "", basis), []
+    whole = provisions.backtest(booked, realised, level)
+    if isinstance(whole, NotEvaluable):
+        return answer(rule, whole, "", basis), []
+    groups = _groups(columns, len(booked))
+    if isinstance(groups, NotEvaluable):
+        return answer(rule, groups, "", basis), []
+    found = [(name, provisions.backtest(booked[at], realised[at], level), at) for name, at in groups]
+    told = [(name, one.p_value) for name, one, _ in found if isinstance(one, provisions.Backtest)]
+    tests = [(name, p) for name, p in told if not isinstance(p, NotEvaluable)]
+    details: list[tuple[str, float | int | str]] = [
+        ("booked", whole.booked), ("realised", whole.realised), ("exposures", whole.exposures),
+        ("exposures with a loss", whole.lost),
+    ]  # fmt: skip
+    smallest, worst = None, ""
+    if tests:
+        adjusted = calibration.holm([p for _, p in tests])
+        place = min(range(len(tests)), key=lambda i: (adjusted[i], i))
+        smallest = adjusted[place]
+        details += [("group with the smallest p", tests[place][0]), ("groups tested", len(tests))]
+        worst = f"; too little is likeliest for {tests[place][0]}" if len(tests) > 1 else ""
+    sentence = (
+        f"Of each 1.00 of expected loss that was booked, {whole.ratio:.2f} came, from {whole.lost:,} of "
+        f"{whole.exposures:,} exposures{worst}."
+    )
+    result = answer(rule, whole.ratio, sentence, basis, interval=whole.interval, p_value=smallest, details=details)
+    return result, [_loss_table(found, realised)]
+
+
+def _groups(columns: Columns, rows: int) -> list[tuple[str, Flags]] | NotEvaluable:
+    """Rows by stage and cohort, as far as the contract names them; all as one where it names neither."""
+    keys: list[tuple[str, Floats]] = []
+    for what, low, high in (("stage", 1.0, 2.0), ("cohort", -1e9, 1e9)):
+        if what in columns.names:
+            found = columns.complete(what, low=low, high=high, whole=True)
+            if isinstance(found, NotEvaluable):
+                return found
+            keys.append((what, found))
+    if not keys:
+        return [("all", np.ones(rows, np.bool_))]
+    each, place = np.unique(np.column_stack([values for _, values in keys]), axis=0, return_inverse=True)
+    return [
+        (", ".join(f"{what} {int(value)}" for (what, _), value in zip(keys, row, strict=True)), place.ravel() == code)
+        for code, row in enumerate(each)
+    ]
+
+
+def _loss_table(found: Sequence[tuple[str, provisions.Backtest | NotEvaluable, Flags]], realised: Floats) -> Table:
+    heads = (
+        ("Group", "text"), ("Exposures", "count"), ("With a loss", "count"), ("Booked", "amount"),
+        ("Realised", "amount"), ("Ratio", "ratio"), ("Lower", "ratio"), ("Upper", "ratio"), ("p", "p-value"),
+    )  # fmt: skip
+
+    def row(name: str, one: provisions.Backtest | NotEvaluable, at: Flags) -> tuple[str | None, ...]:
+        if isinstance(one, NotEvaluable):
+            lost = int((realised[at] != 0.0).sum())
+            return name, str(lost), str(lost), decimal(0.0), decimal(float(realised[at].sum())), None, None, None, None
+        low, high = (None, None) if isinstance(one.interval, NotEvaluable) else map(decimal, one.interval)
+        p = None if isinstance(one.p_value, NotEvaluable) else decimal(one.p_value)
+        return (
+            name, str(one.exposures), str(one.lost), decimal(one.booked), decimal(one.realised), decimal(one.ratio),
+            low, high, p,
+        )  # fmt: skip
+
+    return Table(
+        section="lifetime",
+        title="Expected losses booked, and losses that came",
+        caption="Realised over booked, with Fieller's interval; p is one-sided, small where too little was booked, and "
+        "not adjusted.",
+        columns=tuple(Column(name=name, unit=unit) for name, unit in heads),
+        rows=tuple(row(*one) for one in found),
+    )
 
 
 def _table(by_cohort: Sequence[tuple[int, tuple[lifetime.Horizon, ...]]]) -> Table:

@@ -283,4 +283,10 @@ def _concentration(
 
 
 def _words(what: str) -> str:
-    return {"previous_grade": "earlier grade", "champion": "champion's score"}.get(what, what)
+    words = {
+        "previous_grade": "earlier grade",
+        "champion": "champion's score",
+        "booked_loss": "expected loss that was booked",
+        "realised_loss": "loss that came",
+    }
+    return words.get(what, what)

@@ -39,8 +39,22 @@ LIFETIME_ENTRIES: Final = (
         unit="ratio",
         better="lower",
         formula="mean PD in each of the policy's states by the one-factor model, weighted, over the PD in the mean "
-        "state",
+        "state; where the policy names no scenarios, over every state by its chance (standard normal), in closed form",
         source="IFRS 9 5.5.17(a), B5.5.42; Vasicek 2002",
-        edge_cases="no scenarios or asset correlation in the policy, or a mean PD of 0 or 1: not evaluable",
+        edge_cases="no asset correlation in the policy, or a mean PD of 0 or 1: not evaluable",
+    ),
+    Entry(
+        rule="lifetime.losses",
+        title="Losses that came over expected losses that were booked",
+        section="lifetime",
+        unit="ratio",
+        better="lower",
+        formula="sum of the losses realised since the reporting date over the sum of the expected credit losses booked "
+        "then for the same time, with Fieller's interval; p: one-sided paired t-test by stage and cohort, the smallest "
+        "after Holm's adjustment, small where too little was booked",
+        source="IFRS 9 5.5.17, IFRS 7 35G(c); Fieller 1954; no authority gives a threshold",
+        edge_cases="no column with either amount, a gap in one, or nothing booked: not evaluable; a group without "
+        "anything booked is shown without ratio and test; losses of one year hang together, which the test does not "
+        "know: read it beside the scenarios",
     ),
 )

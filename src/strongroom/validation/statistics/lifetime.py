@@ -179,6 +179,26 @@ def nonlinearity(
     return Nonlinearity(tuple(float(x) for x in by_state), float(by_state @ w), mean)
 
 
+def over_all_states(pd: float, correlation: float) -> Nonlinearity | NotEvaluable:
+    """The same with every state of the economy, each by its chance: no scenario is chosen.
+
+    Over a standard normal state the mean of the conditional PD is the PD through the cycle itself, so the ratio is that
+    PD over the one of the middling state.
+
+    Args:
+        pd: through the cycle, between 0 and 1.
+        correlation: of the assets, from 0 to below 1.
+
+    Source:
+        Vasicek 2002.
+    """
+    if not 0.0 <= correlation < 1.0:
+        raise ValueError("the correlation lies from 0 to below 1")
+    if not 0.0 < pd < 1.0:
+        return NotEvaluable("a PD of 0 or 1 does not move with the economy")
+    return Nonlinearity((), pd, _conditional(pd, correlation, np.zeros(1)).item())
+
+
 def _conditional(pd: float, correlation: float, states: Floats) -> Floats:
     moved = (float(stats.norm.ppf(pd)) - math.sqrt(correlation) * states) / math.sqrt(1.0 - correlation)
     found: Floats = stats.norm.cdf(moved)
