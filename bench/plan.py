@@ -69,7 +69,8 @@ cet1 = 30_000_000_000.0
 def portfolio(rows: int) -> pa.Table:
     """Exposures of every class; the same for the same number."""
     random = np.random.default_rng(20261126)
-    classes = np.array(CLASSES)[random.choice(len(CLASSES), rows, p=[0.01, 0.02, 0.12, 0.3, 0.2, 0.1, 0.25])]
+    shares = [0.01, 0.02, 0.12, 0.3, 0.2, 0.1, 0.19, 0.01, 0.005, 0.01, 0.005, 0.01, *[0.005] * 4]
+    classes = np.array(CLASSES)[random.choice(len(CLASSES), rows, p=shares)]
     drawn = np.round(random.lognormal(10, 1.2, rows), 2)
     homes, firms = classes == "residential-mortgage", classes == "corporate"
     cards = np.char.startswith(classes, "qrre")

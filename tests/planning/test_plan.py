@@ -164,7 +164,7 @@ BAD = {
     "eir NaN": ("eir", at(3, float("nan")), "nan"),
     "PD NaN": ("pd", at(3, float("nan")), "nan"),
     "limit below 0": ("limit", at(3, -1.0), "range"),
-    "class unknown": ("class", at(3, "equity"), "choice"),
+    "class unknown": ("class", at(3, "stamps"), "choice"),
     "class empty": ("class", at(3, None), "missing"),
     "rating unknown": ("rating", at(3, "Aaa"), "choice"),
     "text for a number": ("eir", lambda values: [str(value) for value in values], "type"),

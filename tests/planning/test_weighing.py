@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.planning.classes import CLASSES, CORPORATE, INSTITUTION, MORTGAGE, RETAIL, SOVEREIGN
+from strongroom.planning.classes import CLASSES, CORPORATE, INSTITUTION, MORTGAGE, RETAIL
 from strongroom.planning.expected_loss import against_provisions
 from strongroom.planning.output_floor import apply_floor
 from strongroom.planning.portfolio import Part
@@ -75,12 +75,14 @@ def test_what_no_model_may_weigh_has_the_standardised_weight_and_its_reason(
         defaulted=[False, False, False, True],
     )  # fmt: skip
     none = not REGIMES[regime].modelled[code]
-    ruled = code in (SOVEREIGN, INSTITUTION, CORPORATE)
+    ruled = code not in (*range(3, 7), CLASSES.index("equity"))
+    none = none or not REGIMES[regime].special.by_pd[code]
+    like_a_bank = code in (INSTITUTION, *map(CLASSES.index, ("public-sector", "development-bank", "covered-bond")))
     reasons = found.reason.tolist()
     assert reasons[:2] == ([5, 5] if none else [1, 2])
     assert reasons[2] == (5 if none else IRB if ruled else 3)
     # a bank's LGD is the supervisory one, which is its best estimate too
-    assert reasons[3] == (5 if none else IRB if code == INSTITUTION else 4)
+    assert reasons[3] == (5 if none else IRB if like_a_bank else 4)
     fell = found.reason != IRB
     assert (found.rwa == found.standardised_rwa)[fell].all()
     assert (found.expected_loss == 0.0)[fell].all()
@@ -155,7 +157,8 @@ def test_sums_are_those_of_the_parts_and_order_does_not_count(seed: int, cut: in
 
 def _rows(some: Part, places: Any) -> Part:
     columns = {one.name: getattr(some, one.name) for one in fields(some) if one.name != "first_row"}
-    return Part(first_row=0, **{name: values[places] for name, values in columns.items()})
+    terms = some.terms._make(values[places] for values in columns.pop("terms"))
+    return Part(first_row=0, terms=terms, **{name: values[places] for name, values in columns.items()})
 
 
 def test_the_united_kingdom_counts_sales_in_pounds() -> None:

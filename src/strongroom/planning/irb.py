@@ -11,7 +11,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from strongroom.planning.classes import MORTGAGE, RETAIL, REVOLVER, TRANSACTOR, Codes, Flags, Floats, is_retail
+from strongroom.planning.classes import (
+    MORTGAGE,
+    RETAIL,
+    REVOLVER,
+    TRANSACTOR,
+    VOLATILE_PROPERTY,
+    Codes,
+    Flags,
+    Floats,
+    is_retail,
+)
 
 CONFIDENCE: Final = 0.999
 SME_FROM_M, SME_TO_M = 5.0, 50.0
@@ -56,12 +66,13 @@ def correlation(
 
         sme: sales between which the adjustment runs.
 
-    Source: CRE31.5 (sovereign, bank, corporate), CRE31.7 (financial institutions), CRE31.8 (SME), CRE31.14
+    Source: CRE31.5 (sovereign, bank, corporate; specialised lending by PD like corporates), CRE31.7 (financial
+    institutions), CRE31.8 (SME), CRE31.11 (high-volatility commercial real estate), CRE31.14
     (mortgages), CRE31.15 (QRRE), CRE31.16 (other retail).
     """
     decay = np.where(classes == RETAIL, 35.0, 50.0)
     low = np.where(classes == RETAIL, 0.03, 0.12)
-    high = np.where(classes == RETAIL, 0.16, 0.24)
+    high = np.where(classes == RETAIL, 0.16, np.where(classes == VOLATILE_PROPERTY, 0.30, 0.24))
     # expm1 keeps the digits that 1 - exp would lose at small PD
     share = np.expm1(-decay * pd) / np.expm1(-decay)
     found = low * share + high * (1.0 - share)

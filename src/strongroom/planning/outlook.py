@@ -86,7 +86,7 @@ def losses_ahead(part: Part, weighed: Weighed, rules: Rules, document: Document)
         stage=stage,
         evaluable=evaluable,
         ead=ead,
-        ecl=chances @ by_stage[:-1],
+        ecl=np.where(certain, dead, chances @ by_stage[:-1]),
         ecl_12m=np.where(certain, dead, chances @ first[:-1]),
         ecl_lifetime=np.where(certain, dead, chances @ life[:-1]),
         by_scenario=by_stage[:-1],
@@ -127,7 +127,10 @@ def stress(part: Part, weighed: Weighed, outlook: Outlook, rules: Rules, documen
             own = floored_lgd(rules, part.classes, severity, part.collateral, part.collateral_share).value
             harsh = np.where(weighed.supervisory, weighed.lgd, own)
             loss = np.where(
-                weighed.reason == IRB, expected_loss(floored, harsh, weighed.ead, weighed.elbe, part.defaulted), 0.0
+                weighed.reason == IRB,
+                expected_loss(floored, harsh, weighed.ead, weighed.elbe, part.defaulted)
+                + np.where(weighed.dilution_rwa > 0.0, part.dilution * weighed.ead, 0.0),
+                weighed.expected_loss,
             )
             weight = np.where(living, outlook.ead, 0.0)
             found.append(

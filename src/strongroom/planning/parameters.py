@@ -11,7 +11,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from strongroom.planning.classes import CORPORATE, INSTITUTION, SOVEREIGN, Codes, Flags, Floats
+from strongroom.planning.classes import (
+    CORPORATE,
+    COVERED,
+    DEVELOPMENT_BANK,
+    INSTITUTION,
+    PUBLIC,
+    SOVEREIGN,
+    Codes,
+    Flags,
+    Floats,
+)
 from strongroom.planning.rules import Rules
 
 LARGE_CORPORATE_M: Final = 500.0
@@ -56,10 +66,15 @@ def floored_lgd(rules: Rules, classes: Codes, lgd: Floats, collateral: Codes, sh
 def own_lgd_allowed(
     classes: Codes, turnover_m: Floats, large_financial: Flags, large_m: float = LARGE_CORPORATE_M
 ) -> Flags:
-    """Where own estimates of LGD and EAD may be used: not for banks, financials and large corporates (CRE30.34)."""
+    """Where own estimates of LGD and EAD may be used: not for banks, financials and large corporates (CRE30.34).
+
+    Nor, here, for public-sector entities: where the Basel text takes them as banks they may not, and where a regime
+    allows it the floor of their LGD has not been collected.
+    """
     with np.errstate(invalid="ignore"):
         large = (classes == CORPORATE) & (turnover_m > large_m)
-    return np.asarray(~((classes == INSTITUTION) | large | (large_financial & (classes == CORPORATE))))
+    like_banks = np.isin(classes, (INSTITUTION, PUBLIC, DEVELOPMENT_BANK, COVERED))
+    return np.asarray(~(like_banks | large | (large_financial & (classes == CORPORATE))))
 
 
 def supervisory_lgd(

@@ -38,7 +38,7 @@ from strongroom.planning.results import (
 )
 from strongroom.planning.rules import RuleBook, Rules, cap_on, floor_on
 from strongroom.planning.scenario import Document
-from strongroom.planning.weighing import IRB, REASONS, Weighed, weigh
+from strongroom.planning.weighing import REASONS, Weighed, weigh
 from strongroom.vocabulary import Digest
 
 CAPITAL_SHARE: Final = 0.08
@@ -105,7 +105,7 @@ class Tally:
             self.reasons[place] += np.bincount(weighed.reason, weights=values, minlength=len(REASONS))
         marks = (weighed.pd_bound, weighed.lgd_bound, weighed.ead_bound, weighed.supervisory, weighed.weight_bound)
         self.bound += np.array([np.count_nonzero(mark) for mark in marks])
-        modelled = weighed.reason == IRB
+        modelled = weighed.internal
         self.irb += np.array([weighed.rwa[modelled].sum(), part.provisions[modelled].sum()])
 
     def _ahead(self, part: Part, weighed: Weighed, outlook: Outlook) -> None:

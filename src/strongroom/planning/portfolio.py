@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import InvalidInputError
-from strongroom.planning.classes import CLASSES, Codes, Flags, Floats
+from strongroom.planning.classes import CLASSES, LEFT_OUT, PROPERTIES, Codes, Flags, Floats
 from strongroom.planning.repayments import KINDS
 from strongroom.planning.rules import COLLATERAL, COMMITMENTS, RATINGS
+from strongroom.planning.special_rules import EQUITIES, PHASES, SLOTS
+from strongroom.planning.standardised import Terms
 
 TEXT_LIMIT: Final = 128
 AMOUNT_LIMIT: Final = 1e15
@@ -63,7 +65,25 @@ COLUMNS: Final = (
     Column("collateral_share", "number", "part covered after haircuts", high=1.0, default=0.0),
     Column("subordinated", "flag", "subordinated claim", default=0),
     Column("rating", "choice", "external rating, for standardised weights", default=6, choices=RATING_WORDS),
-    Column("ltv", "number", "loan to value of a mortgage, a fraction; not known where missing", high=10.0),
+    Column(
+        "backer_rating", "choice", "rating of who stands behind: of the sovereign, for a public-sector entity; of the "
+        "issuer, for a covered bond", default=6, choices=RATING_WORDS,
+    ),
+    Column("short_term", "flag", "at most three months long when made, or six for the movement of goods", default=0),
+    Column("local_currency", "flag", "owed by a sovereign in its own currency, and funded in it", default=0),
+    Column("listed", "flag", "development bank that the regime lists at its lowest weight", default=0),
+    Column(
+        "property", "choice", "what secures it, for standardised weights; where none is named homes for "
+        "`residential-mortgage`, commercial for income for `income-real-estate`, development for "
+        "`high-volatility-real-estate`", default=0, choices=PROPERTIES,
+    ),
+    Column("phase", "choice", "of project finance without a rating of its own", default=0, choices=PHASES),
+    Column("holding", "choice", "kind of equity", default=0, choices=EQUITIES),
+    Column("slot", "choice", "supervisory category of specialised lending; with one no PD weighs it", default=0,
+           choices=SLOTS),
+    Column("dilution", "number", "expected loss from dilution of purchased receivables in a year, a share of EAD",
+           high=1.0, default=0.0),
+    Column("ltv", "number", "loan to value of what a property secures, a fraction; not known where missing", high=10.0),
     Column("defaulted", "flag", "in default", default=0),
     Column("days_past_due", "whole", "days past due", high=36500.0, default=0),
     Column("elbe", "number", "best estimate of the expected loss in default", high=1.0),
@@ -129,7 +149,7 @@ def codes_of(column: Column, dictionary: Sequence[str | None], indices: NDArray[
         InvalidInputError: a text that is no choice, or a null where none may be.
     """
     known = {name: code for code, name in enumerate(column.choices)}
-    if column.name == "rating":
+    if column.choices == RATING_WORDS:
         known |= {name: RATINGS.index(name) for name in RATING_WORDS}
     places = np.full(len(dictionary) + 1, -1, np.int64)
     for place, text in enumerate(dictionary):
@@ -139,6 +159,12 @@ def codes_of(column: Column, dictionary: Sequence[str | None], indices: NDArray[
     if (found < 0).any():
         row = first_row + int(np.argmax(found < 0))
         rule = "missing" if indices[row - first_row] < 0 else "choice"
+        said = dictionary[int(indices[row - first_row])] if rule == "choice" else None
+        if column.name == "class" and said is not None and said in LEFT_OUT:
+            raise InvalidInputError(
+                f"`{said}` is no class of a plan, first in row {row}: {LEFT_OUT[said]}", field="class",
+                rule="left-out", row=row,
+            )  # fmt: skip
         raise InvalidInputError(
             f"column `{column.name}` is none of {', '.join(column.choices)}, first in row {row}", field=column.name,
             rule=rule, row=row,
@@ -166,8 +192,10 @@ class Part:
     maturity_years: Floats
     collateral: Codes
     collateral_share: Floats
-    subordinated: Flags
     ratings: Codes
+    terms: Terms
+    slots: Codes
+    dilution: Floats
     ltv: Floats
     defaulted: Flags
     days_past_due: Floats
@@ -180,6 +208,11 @@ class Part:
     pd: Floats
     lgd: Floats
     ead: Floats
+
+    @property
+    def subordinated(self) -> Flags:
+        """Whether it ranks behind ordinary claims."""
+        return self.terms.subordinated
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -16,13 +16,16 @@ from strongroom.vocabulary import Digest
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
 LIMITATIONS: Final = (
-    "Credit risk only, as the portfolio has it: no securitisation, equity, specialised lending, counterparty or "
-    "dilution risk, and no guarantees other than collateral shares.",
+    "Credit risk only, as the portfolio has it: no securitisation, funds, counterparty risk or central "
+    "counterparties, and no guarantees other than collateral shares.",
     "Rules are research and no legal advice; only rows with evidence `text-seen` have been held against the text.",
     "Annual sales are in millions of euros, under the rules of the United Kingdom in pounds; its commitments to "
     "mortgages convert at 50%, which is not told apart here.",
     "No supporting factors (CRR Articles 501, 501a), no transitional weights for unrated corporates or cancellable "
-    "commitments, no currency mismatch, no national minimum weights.",
+    "commitments, no currency mismatch, no junior liens, no property that fails the conditions of its weight, no "
+    "national minimum weights.",
+    "Purchased receivables are weighed as claims on their debtors, dilution as resolved within a year; public-sector "
+    "entities, development banks and covered bonds have supervisory LGDs.",
     "IFRS 9 uses the PD, LGD and EAD of the models without regulatory floors; whether a downturn LGD or a "
     "conservative margin is in them is for the models' owners to say.",
     "Stress is over a static balance sheet: no income, no tax, no new business, no write-off; losses of a year are "

@@ -16,20 +16,27 @@ import msgspec
 import numpy as np
 
 from strongroom.errors import InvalidInputError, NotFoundError, TooLargeError
-from strongroom.planning.classes import CLASSES, Flags, Floats
+from strongroom.planning.classes import CLASSES, CORPORATE, MORTGAGE, PROPERTIES, RETAIL, Flags, Floats
+from strongroom.planning.special_rules import Special, special_rules
 
 SIZE_LIMIT: Final = 1024 * 1024
 COLLATERAL: Final = ("none", "financial", "receivables", "real-estate", "physical")
 COMMITMENTS: Final = ("cancellable", "commitment", "trade", "transaction", "guarantee")
-RATINGS: Final = ("AAA-AA", "A", "BBB", "BB", "B", "CCC", "unrated", "unrated-sme", "SCRA-A", "SCRA-B", "SCRA-C")
+RATINGS: Final = (
+    "AAA-AA", "A", "BBB", "BB", "B", "CCC", "unrated", "unrated-sme", "SCRA-A", "SCRA-B", "SCRA-C", "SCRA-A+",
+)  # fmt: skip
 RATED: Final = ("sovereign", "institution", "corporate")
-"""Classes whose standardised weight depends on a rating."""
+"""Classes whose standardised weight depends on a rating, in every regime."""
+RATED_TOO: Final = (
+    "public-sector", "development-bank", "covered-bond", "project-finance", "object-finance", "commodities-finance",
+)  # fmt: skip
+"""The same, in regimes that have rows for them."""
 FLAT: Final = ("qrre-revolver", "qrre-transactor", "other-retail")
 
 Table = Literal[
     "output-floor", "output-floor-cap", "pd-floor", "lgd-floor", "supervisory-lgd", "standardised",
     "standardised-default", "mortgage-by-ltv", "mortgage-split", "conversion", "irb", "risk-weight-floor",
-    "sales",
+    "sales", "standardised-short", "standardised-backed", "covered-unrated", "slot", "slot-loss",
 ]  # fmt: skip
 Evidence = Literal["text-seen", "project-facts", "secondary", "own-knowledge"]
 
@@ -39,8 +46,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         table: what it is.
-        of: exposure class, or empty.
-        where: collateral, rating, bound of loan to value, kind of commitment, or empty.
+        of: exposure class, kind of property, or empty.
+        where: collateral, rating, bound of loan to value, kind of commitment, slot, or empty.
         value: percent; of `irb`, 0 where no model may weigh the class; of `sales`, millions of the regime's currency.
         regimes: labels such as `EU`.
         begins: first day.
@@ -112,6 +119,7 @@ class Rules:
         modelled: where a model may weigh at all, shape [classes].
         weight_floor: of a model's risk weight, not in default; shape [classes], 0 where none.
         sales: of corporates.
+        special: what is more than a class and a rating.
         sources: of every row that holds, for the document.
         unchecked: how many of the rows that hold nobody has held against the text: all but `text-seen`.
     """
@@ -131,6 +139,7 @@ class Rules:
     modelled: Flags
     weight_floor: Floats
     sales: Sales
+    special: Special
     sources: tuple[str, ...]
     unchecked: int
 
@@ -155,8 +164,10 @@ def read_rules(data: bytes) -> RuleBook:
             percent = -1.0
         if not 0.0 <= percent <= 1250.0:
             raise InvalidInputError(f"rule {place + 1} is no percentage up to 1250", field="rules", rule="range")
-        if row.of and row.of not in CLASSES:
-            raise InvalidInputError(f"rule {place + 1} is of no exposure class", field="rules", rule="class")
+        if row.of and row.of not in (*CLASSES, *PROPERTIES[1:]):
+            raise InvalidInputError(
+                f"rule {place + 1} is of no exposure class and no property", field="rules", rule="class"
+            )
     return book
 
 
@@ -170,7 +181,7 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
     held = _holding(book, regime, day)
     seen: dict[tuple[str, str, str], Row] = {}
 
-    def percent(table: Table, of: str = "", where: str = "") -> float:
+    def percent(table: str, of: str = "", where: str = "") -> float:
         row = held.get((table, of, where))
         if row is None:
             return float("nan")
@@ -193,8 +204,16 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
             for place, rating in enumerate(RATINGS):
                 value = percent("standardised", name, rating)
                 weights[code, place] = unrated if np.isnan(value) else value
+        elif name in RATED_TOO:
+            row = np.array([percent("standardised", name, rating) for rating in RATINGS])
+            weights[code] = np.where(np.isnan(row), row[RATINGS.index("unrated")], row)
+    # what a property secures is a claim on somebody too: on a household, or on a company
+    weights[MORTGAGE] = weights[RETAIL]
+    weights[[CLASSES.index("income-real-estate"), CLASSES.index("high-volatility-real-estate")]] = weights[CORPORATE]
     bounds = sorted(
-        float(where) for table, _, where in held if table == "mortgage-by-ltv" and where.replace(".", "", 1).isdigit()
+        float(where)
+        for table, of, where in held
+        if (table, of) == ("mortgage-by-ltv", "residential-mortgage") and where.replace(".", "", 1).isdigit()
     )
     split = None
     ladder = [demanded("mortgage-by-ltv", "residential-mortgage", f"{bound:g}") for bound in bounds]
@@ -211,6 +230,7 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
         demanded("standardised-default", "", "little-provided"), demanded("standardised-default", "", "provided"),
         demanded("standardised-default", "residential-mortgage"),
     )  # fmt: skip
+    special = special_rules(percent, held, RATINGS)
     return Rules(
         regime=regime,
         day=day,
@@ -229,6 +249,7 @@ def in_force(book: RuleBook, regime: str, day: date) -> Rules:
         modelled=np.array([percent("irb", name) != 0.0 for name in CLASSES]),
         weight_floor=np.array([np.nan_to_num(percent("risk-weight-floor", name), nan=0.0) for name in CLASSES]),
         sales=Sales(*(100.0 * demanded("sales", "corporate", where) for where in ("sme-from", "sme-to", "large"))),
+        special=special,
         sources=tuple(sorted({row.source for row in seen.values()})),
         unchecked=sum(row.evidence != "text-seen" for row in seen.values()),
     )

@@ -42,6 +42,7 @@ from strongroom.planning.rules import in_force, read_rules
 from strongroom.planning.scenario import SIZE_LIMIT as SCENARIO_LIMIT
 from strongroom.planning.scenario import Document
 from strongroom.planning.scenario_signature import read_signed_scenario, sign_scenario
+from strongroom.planning.weighing import demand_weighable
 from strongroom.vocabulary import digest_of, parse_digest
 from strongroom.wiring.node import NodeLayout
 from strongroom.wiring.recorded_answers import hold_against_log
@@ -152,7 +153,7 @@ def plan(
     if (job.output / PLAN_FILE).exists():
         raise ConflictError(f"`{job.output.name}` holds a plan already; choose another output, or remove it first")
     with closing(PortfolioFile(job.portfolio, job.columns)) as portfolio:
-        portfolio.check()
+        portfolio.check(lambda part: demand_weighable(part, holding))
         job.output.mkdir(mode=0o700, exist_ok=True)
         sources, scored = _figures(job, portfolio, tell)
         tally = Tally(holding, document)

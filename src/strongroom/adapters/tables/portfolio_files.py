@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from strongroom.planning.portfolio import (
     check,
     codes_of,
 )
+from strongroom.planning.standardised import Terms
 from strongroom.planning.weighing import REASONS
 from strongroom.vocabulary import one_line
 
@@ -47,7 +48,7 @@ _FIELDS: Final = {
     "collateral_share": "collateral_share", "ltv": "ltv", "days_past_due": "days_past_due", "elbe": "elbe",
     "provisions": "provisions", "origination_pd": "origination_pd", "eir": "eir", "months": "remaining_months",
     "classes": "class", "commitments": "commitment", "collateral": "collateral", "ratings": "rating",
-    "amortisation": "amortisation",
+    "amortisation": "amortisation", "slots": "slot", "dilution": "dilution",
 }  # fmt: skip
 """Attributes of a part by the column that they are of."""
 
@@ -182,14 +183,17 @@ class PortfolioFile:
             )
         return True
 
-    def check(self) -> None:
+    def check(self, look: Callable[[Part], None] = lambda _part: None) -> None:
         """Look at every value once, before anything is scored.
+
+        Args:
+            look: at each part, as it is without scores.
 
         Raises:
             InvalidInputError: a value breaks its column's rule, or an exposure is there twice.
         """
-        for _ in self.parts({}, 90.0):
-            pass
+        for part, _ in self.parts({}, 90.0):
+            look(part)
         if "segment" in self._there:
             for first, table in self._file.tables(("segment",), PART_ROWS):
                 _refuse_long("segment", table.column("segment"), first)
@@ -256,7 +260,16 @@ class PortfolioFile:
             standardised=found["approach"] == 1,
             limit=limit,
             large_financial=found["large_financial"] == 1,
-            subordinated=found["subordinated"] == 1,
+            terms=Terms(
+                short=found["short_term"] == 1,
+                local=found["local_currency"] == 1,
+                listed=found["listed"] == 1,
+                subordinated=found["subordinated"] == 1,
+                secured_by=found["property"],
+                phase=found["phase"],
+                holding=found["holding"],
+                backer=found["backer_rating"],
+            ),
             defaulted=(found["defaulted"] == 1) | (found["days_past_due"] > default_days),
             **{name: found[column] for name, column in _FIELDS.items()},
             **figures,
