@@ -202,6 +202,27 @@ def test_an_mlflow_folder_replaces_it(bank: Bank) -> None:
     live(bank, this, "logged")
 
 
+def test_the_text_of_a_lightgbm_model_replaces_it_and_answers_as_lightgbm_does(bank: Bank) -> None:
+    import lightgbm
+
+    whole = samples()[0]
+    fitted = lightgbm.LGBMClassifier(n_estimators=20, num_leaves=4, min_child_samples=60, random_state=7, n_jobs=1).fit(
+        whole[list(FEATURES)].to_numpy("float32"), whole[OUTCOME]
+    )
+    source = bank.folder / "work" / "m.txt"
+    source.write_text(fitted.booster_.model_to_string())
+    first = bank.steps["first"]
+    package = convert(
+        bank, "lightgbm", source, "lightgbm", lineage={"code_commit": "journey", "data": {}, "parent": first}
+    )  # fmt: skip
+    this = f"{MODEL}@{bank.let_in(package, f'{MODEL}@{first[:16]}')[:16]}"
+    bank.run("omar", "release", this)
+    answers = live(bank, this, "text")
+    rows = applicants(20, "text")[list(FEATURES)].to_numpy("float32")
+    told = lightgbm.Booster(model_str=source.read_text()).predict(rows)
+    assert [one["pd"] for one in answers] == pytest.approx(list(told), abs=1e-6)
+
+
 def test_a_hardened_package_replaces_it_and_the_report_shows_before_and_after(bank: Bank) -> None:
     package = bank.package("soft", 30, parent=bank.steps["first"])
     told = (package / "model.toml").read_text()

@@ -14,7 +14,7 @@ from tests.registry.models import FEATURES, frame
 NAMES = list(FEATURES)
 SAVED = (
     "joblib", "pickle", "cloudpickle", "skops", "lightgbm text", "lightgbm pickle", "xgboost json", "xgboost ubj",
-    "statsmodels logit", "statsmodels cloglog",
+    "statsmodels logit", "statsmodels cloglog", "mlflow",
 )  # fmt: skip
 DEVELOPMENT, REFERENCE = frame(600, 1), frame(300, 2)
 MLMODEL = """\
@@ -57,6 +57,7 @@ def saved() -> dict[str, tuple[str, str, bytes]]:
 
     x, y = DEVELOPMENT[NAMES], DEVELOPMENT["default"]
     pipe = pipeline()
+    clouded = cloudpickle.dumps(pipe)
     forest = RandomForestClassifier(10, max_depth=5, random_state=0).fit(x.to_numpy("float32"), y)
     light = lightgbm.LGBMClassifier(n_estimators=20, verbose=-1).fit(x, y)
     boosted = xgboost.XGBClassifier(n_estimators=10, max_depth=3).fit(x, y)
@@ -69,7 +70,7 @@ def saved() -> dict[str, tuple[str, str, bytes]]:
     return {
         "joblib": ("sklearn", "m.joblib", joblib_bytes(pipe, 3)),
         "pickle": ("sklearn", "m.pkl", pickle.dumps(forest)),
-        "cloudpickle": ("sklearn", "m.pkl", cloudpickle.dumps(pipe)),
+        "cloudpickle": ("sklearn", "m.pkl", clouded),
         "skops": ("sklearn", "m.skops", skops.io.dumps(pipe)),
         "lightgbm text": ("lightgbm", "m.txt", light.booster_.model_to_string().encode()),
         "lightgbm pickle": ("lightgbm", "m.pkl", pickle.dumps(light)),
@@ -77,12 +78,15 @@ def saved() -> dict[str, tuple[str, str, bytes]]:
         "xgboost ubj": ("xgboost", "m.ubj", bytes(boosted.get_booster().save_raw("ubj"))),
         "statsmodels logit": ("statsmodels", "m.pkl", pickle.dumps(logit)),
         "statsmodels cloglog": ("statsmodels", "m.pkl", pickle.dumps(glm)),
+        "mlflow": ("mlflow", "logged", clouded),
     }
 
 
 def write(name: str, folder: Path) -> tuple[Path, str]:
     form, file, data = saved()[name]
     path = folder / file
+    if form == "mlflow":
+        return mlflow_folder(path, data), form
     path.write_bytes(data)
     return path, form
 

@@ -6,67 +6,119 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from strongroom.adapters.packages.package_folder import read_folder
-from strongroom.adapters.packages.source_packaging import _wide, package_source
+from strongroom.adapters.packages.source_packaging import _wide, package_source, read_source
+from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 from strongroom.adapters.sandbox.linux import LinuxSandbox
+from strongroom.approval.release import Bins
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, UnavailableError, UnsafeArtifactError
-from strongroom.registry.packages import read_package
+from strongroom.registry.packages import Package, read_package
+from strongroom.serving.ports import Runtime
+from strongroom.serving.served import make_ready
 from strongroom.validation.jobs import convert as convert_job
 from strongroom.validation.jobs import scan
 from strongroom.validation.jobs.source_graphs import convert
+from strongroom.validation.ports import Sandbox
 from strongroom.validation.workshop.conversion import ConversionOrder, read_statement
 from strongroom.vocabulary import digest_of
+from tests.journeys.small_house import Held
 from tests.registry.models import contract
-from tests.validation.sources import DEVELOPMENT, NAMES, REFERENCE, SAVED, mlflow_folder, saved, write
+from tests.serving.house import House, admitted, release_of
+from tests.validation.sources import DEVELOPMENT, NAMES, REFERENCE, SAVED, saved, write
+from tests.web.gateways import gateway
 
 pytest.importorskip("lightgbm")
 pytest.importorskip("skops")
 
 
-def made(source: Path, form: Any, folder: Path, **more: Any) -> Any:
+def made(source: Path, form: Any, folder: Path, sandbox: Sandbox | None = None, **more: Any) -> Any:
     stated = contract() | more.pop("contract", {})
     return package_source(
         source, form, folder, contract=stated, outcome="default", development=DEVELOPMENT,
-        reference=more.pop("reference", REFERENCE), sandbox=LinuxSandbox(), **more,
+        reference=more.pop("reference", REFERENCE), sandbox=sandbox or LinuxSandbox(), **more,
     )  # fmt: skip
 
 
-FEW = ("joblib",)
+def answered(package: Package, files: Mapping[str, bytes], rows: Any) -> Any:
+    """What a gateway says of rows over HTTP, from the file that the package would have served."""
+    stated = package.contract
+    release = release_of(features=stated.input.features)
+    release = msgspec.structs.replace(
+        release, input=stated.input, output=stated.output, cut_offs=stated.decisions,
+        monitors=msgspec.structs.replace(release.monitors, score=Bins(name="pd", edges=("0.5",), counts=(10, 10))),
+    )  # fmt: skip
+    native = stated.engine == "xgboost"
+    runtime: Runtime = XGBoostRuntime() if native else OnnxRuntime()
+    if native:
+        machine = runtime.machine
+        profile = msgspec.structs.replace(
+            release.numeric_profile, runtime=machine.runtime, version=machine.version, provider=machine.provider
+        )
+        release = msgspec.structs.replace(release, numeric_profile=profile, artifact=stated.samples.model)
+    house = House(make_ready(admitted(release, files[stated.samples.model]), runtime))
+    asked = {
+        "inputs": [
+            {"name": "input", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()},
+            {"name": "strongroom.subject", "shape": [len(rows)], "datatype": "BYTES", "data": ["anna"] * len(rows)},
+        ],
+        "parameters": {"purpose": "credit-decision", "jurisdiction": "EU"},
+    }
+    with gateway(house) as desk:
+        status, answer = desk.ask(asked)
+    assert status == 200, answer
+    scores, decisions = (np.array(one["data"]) for one in answer["outputs"])
+    assert np.array_equal(decisions, np.where(scores < 0.2, "grant", "refer"))
+    return scores
+
+
+WALLS = {"without walls": Held, "sandboxed": LinuxSandbox}
+"""The jobs in this process, in a blink; and where they belong."""
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in sorted(SAVED)]
+    ("name", "walls"),
+    [
+        *((name, "without walls") for name in SAVED),
+        ("joblib", "sandboxed"),
+        *(pytest.param(name, "sandboxed", marks=pytest.mark.slow) for name in SAVED if name != "joblib"),
+    ],
 )
-def test_every_format_is_converted_and_answers_as_its_source(tmp_path: Path, name: str) -> None:
+def test_every_format_is_converted_and_answers_as_its_source(tmp_path: Path, name: str, walls: str) -> None:
     source, form = write(name, tmp_path)
-    package, found = made(source, form, tmp_path / "package")
+    package, found = made(source, form, tmp_path / "package", WALLS[walls]())
     files = read_folder(tmp_path / "package")
     assert read_package(files).ref == package.ref
-    assert files[f"source/{source.name}"] == source.read_bytes()
-    # an opinion of our own: the file that will be served against the source, both run here
-    session = ort.InferenceSession(files["model.onnx"])
+    kept = read_source(source, form)
+    assert {path: files[path] for path in kept} == kept
+    # an opinion of our own: the source run here, against what a gateway answers with the file that it would serve
+    told = opinion(name)
     rows = REFERENCE[NAMES].to_numpy("float32")
-    served = session.run([package.contract.output.tensor], {"input": rows})[0][:, package.contract.output.column]
-    assert np.abs(served - opinion(name)).max() < 1e-6
+    assert np.abs(answered(package, files, rows[:100]) - told[:100]).max() < 1e-6
     assert found.figures.rows == len(REFERENCE)
     assert float(found.figures.largest) < 1e-6
     assert found.figures.beyond == found.figures.flips == 0
     digest, stated = read_statement(files["conversion.json"])
     assert digest == digest_of(files["model.onnx"])
     assert stated == found
-    assert [one.sha256 for one in stated.source] == [digest_of(source.read_bytes())]
+    assert {one.path: one.sha256 for one in stated.source} == {p: digest_of(d) for p, d in kept.items()}
     assert stated.figures.tools["onnxruntime"] == ort.__version__
 
+    if name == "mlflow":
+        assert found.converted.kind == "Pipeline"
+        assert "source/MLmodel" in {entry.path for entry in package.manifest}
     assert scanned(package, files) == set()
-    if name in FEW:
+    if (name, walls) == ("joblib", "without walls"):
         for path, data in (
             ("model.onnx", files["model.onnx"] + b"\x00"),
             (f"source/{source.name}", b"another"),
@@ -115,20 +167,13 @@ def opinion(name: str) -> Any:
     return model.predict_proba(rows if name != "pickle" else rows.to_numpy())[:, 1]
 
 
-@pytest.mark.slow
 def test_xgboost_may_stay_as_it_is(tmp_path: Path) -> None:
     source, form = write("xgboost json", tmp_path)
-    package, found = made(source, form, tmp_path / "package", runtime="xgboost")
+    package, found = made(source, form, tmp_path / "package", Held(), runtime="xgboost")
     assert package.contract.engine == "xgboost"
     assert found.figures.largest == "0.0"
-
-
-@pytest.mark.slow
-def test_an_mlflow_folder_is_read_as_data(tmp_path: Path) -> None:
-    folder = mlflow_folder(tmp_path / "logged", saved()["cloudpickle"][2])
-    package, found = made(folder, "mlflow", tmp_path / "package")
-    assert found.converted.kind == "Pipeline"
-    assert "source/MLmodel" in {entry.path for entry in package.manifest}
+    scores = answered(package, read_folder(tmp_path / "package"), REFERENCE[NAMES].to_numpy("float32")[:100])
+    assert np.array_equal(scores.astype("float32"), opinion("xgboost json")[:100])
 
 
 @pytest.mark.slow
