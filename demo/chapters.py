@@ -13,7 +13,7 @@ import pandas as pd
 
 import strongroom
 from demo import attempts, claims
-from demo.data import FEATURES, OUTCOME, PROTECTED, Samples, features
+from demo.data import FEATURES, OUTCOME, PROTECTED, Samples, features, stress
 from demo.house import CALLER, ENVIRONMENT, JURISDICTIONS, PURPOSE, House, wait_until
 from demo.story import Story
 from strongroom.access.grants import TokenSubject
@@ -70,6 +70,7 @@ def contract(name: str, tier: int, parent: str | None = None) -> dict[str, Any]:
             {"decision": "refer", "below": "0.5"},
             {"decision": "decline"},
         ],
+        "stress": stress(),
         "lineage": lineage,
     }
 

@@ -83,6 +83,20 @@ def features() -> list[dict[str, Any]]:
     return rows
 
 
+def stress() -> dict[str, Any]:
+    """What bad times do to the features, in their units."""
+    return {
+        "payments-late": {
+            "means": "each of the past months was paid one month later",
+            "shocks": dict.fromkeys(PAST_MONTHS, "1"),
+        },
+        "squeeze": {
+            "means": "a fifth more stands on the bills, and a third less is repaid",
+            "shocks": {**dict.fromkeys(BILLS, "20%"), **dict.fromkeys(PAYMENTS, "-33%")},
+        },
+    }
+
+
 def _feature(name: str, unit: str, purpose: str, low: int, high: int) -> dict[str, Any]:
     return {
         "name": name,

@@ -33,6 +33,7 @@ BATTERIES = (
     "batteries/changes.py",
     "batteries/time_in_default.py",
     "batteries/time_order.py",
+    "batteries/stress_scenarios.py",
 )
 """Where tests are answered."""
 PAGE = ROOT / "docs" / "reference" / "validation-tests.md"

@@ -20,6 +20,7 @@ from strongroom.registry.kinds import CONTRACTS, UNDECIDED, Kind, OutcomeDefinit
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.series import SeriesContract, check_series
 from strongroom.registry.source import Source
+from strongroom.registry.stress import StressScenario, demand_features
 from strongroom.registry.training import Training
 from strongroom.vocabulary import is_plain, parse_jurisdiction, parse_name
 
@@ -159,7 +160,8 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     (`strongroom.registry.kinds`); `outcome` defines the outcome column; `robustness` says what the battery proves and
     attacks. `conditions` are features that may lawfully explain a difference between groups: the fairness tests also
     compare people who are alike in them.
-    `series` says what a forecast is of. `hardening` says from which package this one was made.
+    `series` says what a forecast is of. `hardening` says from which package this one was made. `stress` names shocks of
+    the input that the battery puts to the model.
     """
 
     v: Literal[1]
@@ -190,6 +192,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: Source | msgspec.UnsetType = msgspec.UNSET
     hardening: Hardening | msgspec.UnsetType = msgspec.UNSET
     training: Training | msgspec.UnsetType = msgspec.UNSET
+    stress: dict[str, StressScenario] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def decisions(self) -> tuple[CutOff, ...]:
@@ -212,6 +215,11 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if isinstance(self.outcome, msgspec.UnsetType) or isinstance(self.outcome.downturn_add_on, msgspec.UnsetType):
             return 0.0
         return bound(self.outcome.downturn_add_on) or 0.0
+
+    @property
+    def stress_scenarios(self) -> dict[str, StressScenario]:
+        """Named shocks of the input; none where the contract leaves them out."""
+        return {} if isinstance(self.stress, msgspec.UnsetType) else self.stress
 
     @property
     def sample_columns(self) -> dict[str, str]:
@@ -237,6 +245,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             yield from (one.unit, one.purpose, one.legal_basis)
         if not isinstance(self.outcome, msgspec.UnsetType):
             yield from (self.outcome.meaning, self.outcome.window)
+        yield from (scenario.means for scenario in self.stress_scenarios.values())
 
     def __post_init__(self) -> None:
         parse_name(self.name, "model name")
@@ -290,6 +299,14 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     field="robustness", rule="kind",
                 )  # fmt: skip
             self.robustness.demand_features({feature.name: feature.type for feature in self.input.features})
+        if not isinstance(self.stress, msgspec.UnsetType):
+            if self.kind == "forecast":
+                raise InvalidInputError(
+                    "`stress` moves features of people and loans, and those of a forecast are its own past; leave it "
+                    "out, since nobody would test it",
+                    field="stress", rule="kind",
+                )  # fmt: skip
+            demand_features(self.stress, {feature.name: feature.type for feature in self.input.features})
         if not isinstance(self.hardening, msgspec.UnsetType):
             if self.kind not in HARDENED_KINDS:
                 raise InvalidInputError(

@@ -46,6 +46,8 @@ def _advisory(test: str, amber: str) -> Rule:
 
 
 _JEFFREYS, _AIR, _DEFAULTS = "calibration.jeffreys-grades", "fairness.air", "data.defaults"
+_ORDER = "sensitivity.scenario-order"
+"""In tier 1 a model without stress scenarios is a warning, as one whose answer falls under them is."""
 
 STABILITY: Final = (gate("stability.psi-score", "0.1", "0.25"), gate("stability.psi-features", "0.1", "0.25"))
 PARITY: Final = gate("implementation.parity", "1e-06", "1e-05")
@@ -55,6 +57,8 @@ SENSE: Final = (
     advisory("data.special-categories", "0"),
     *map(information, ("data.telling-gaps", "data.repeats", "data.missing-change", "data.told-apart")),
     *map(information, ("sensitivity.effects", "sensitivity.stress", "sensitivity.weak-spots")),
+    information("sensitivity.scenarios"),
+    (_advisory(_ORDER, "0"), Rule(test=_ORDER, role="information"), Rule(test=_ORDER, role="information")),
 )
 """Data quality and conceptual soundness, for kinds whose battery looks at them."""
 SAMPLE: Final = (

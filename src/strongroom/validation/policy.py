@@ -200,6 +200,44 @@ class Fairness(_Part, frozen=True, kw_only=True):
             raise InvalidInputError("an accepted loss lies between 0 and 1", field="fairness", rule="range")
 
 
+class StressTerms(_Part, frozen=True, kw_only=True):
+    """How the stress scenarios of contracts are put to models.
+
+    Attributes:
+        severities: multiples of the contract's sizes, ascending, 1 among them.
+        required: names of scenarios that each contract must size; left out, none.
+    """
+
+    severities: tuple[str, ...]
+    required: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The severities as numbers."""
+        return tuple(bound(text) or 0.0 for text in self.severities)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names that a contract must size."""
+        return () if isinstance(self.required, msgspec.UnsetType) else self.required
+
+    def __post_init__(self) -> None:
+        levels = self.levels
+        if not 1 <= len(levels) <= 10 or list(levels) != sorted(set(levels)) or levels[0] <= 0.0 or 1.0 not in levels:
+            raise InvalidInputError(
+                "1 to 10 severities ascend from above 0, 1 among them", field="stress", rule="order"
+            )
+        if levels[-1] > 100.0 or len(set(self.asked)) != len(self.asked) or len(self.asked) > 10:
+            raise InvalidInputError(
+                "a severity is at most 100, and at most 10 scenarios are asked for, each once", field="stress",
+                rule="range",
+            )  # fmt: skip
+
+
+DEFAULT_STRESS: Final = StressTerms(severities=("0.5", "1", "2"))
+"""Where the policy says nothing of stress."""
+
+
 class Drift(_Part, frozen=True, kw_only=True):
     """The monitors that a release takes along: bins of the reference sample, alert level, least rows to judge."""
 
@@ -345,6 +383,12 @@ class ValidationPolicy(_Part, frozen=True, kw_only=True):
     tiering: Tiering | msgspec.UnsetType = msgspec.UNSET
     licences: LicenceRules | msgspec.UnsetType = msgspec.UNSET
     outcomes: tuple[OutcomeWatch, ...] | msgspec.UnsetType = msgspec.UNSET
+    stress: StressTerms | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def stress_terms(self) -> StressTerms:
+        """How stress scenarios are put to models."""
+        return DEFAULT_STRESS if isinstance(self.stress, msgspec.UnsetType) else self.stress
 
     @property
     def correlation(self) -> float | None:

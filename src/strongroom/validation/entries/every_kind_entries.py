@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom.validation.entries.entry import Entry
+from strongroom.validation.entries.entry import OUTPUT, Entry
 
 EVERY_KIND_ENTRIES = (
     Entry(
@@ -250,6 +250,33 @@ EVERY_KIND_ENTRIES = (
         source="house policy",
         edge_cases="as the effects",
         in_output_unit=("forecast",),
+    ),
+    Entry(
+        rule="sensitivity.scenarios",
+        title="Stress scenario",
+        section="sensitivity",
+        unit=OUTPUT,
+        better="lower",
+        formula="for each scenario that the contract names: mean output with the features shocked by the contract's "
+        "sizes, in their units or as shares of themselves, within its bounds, less the mean now, on at most 5,000 "
+        "rows; shares of rows that get a higher decision and a worse grade or bucket; a table and a picture of all "
+        "severities",
+        source="BCBS, Stress testing principles (2018); EBA/GL/2018/04 (severity of scenarios); the sizes are the "
+        "author's, names can be the policy's",
+        edge_cases="no scenario in the contract, one that the policy asks for and the contract lacks, a score that is "
+        "not finite: not evaluable; missing values stay missing, whole numbers are rounded",
+        in_output_unit=("pd", "lgd", "ead", "fraud"),
+    ),
+    Entry(
+        rule="sensitivity.scenario-order",
+        title="Answers that fall as stress rises",
+        section="sensitivity",
+        unit="count",
+        better="lower",
+        formula="steps from one severity to the next, over all scenarios, at which the mean output falls by more than "
+        "one part in a million; beside it the largest share of rows whose own output falls",
+        source="house policy: a scenario is named because it is bad",
+        edge_cases="no scenario that has an answer: not evaluable",
     ),
     Entry(
         rule="sensitivity.weak-spots",

@@ -16,6 +16,7 @@ from strongroom.validation.batteries import (
     equity_battery,
     estimates,
     every_kind,
+    stress_scenarios,
     time_order,
 )
 from strongroom.validation.batteries.examination import Examination
@@ -42,6 +43,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             "conceptual soundness", conceptual.soundness_tests,
             convertible[0], convertible[1], contract, job.predict, policy.fairness.min_group,
         )  # fmt: skip
+        shaken = begin(
+            "stress scenarios", stress_scenarios.scenario_tests,
+            convertible[1], contract, policy, job.predict, estimates.bucket_edges(convertible[0].estimate),
+        )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, convertible[0], convertible[1], contract)
         job.say("order and height of factors and amounts")
         tests = estimates.order_tests(convertible[0], convertible[1], level)
@@ -59,15 +64,15 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(convertible[1])
         between = between_samples.tests_between(job, development, reference, validation)
         tests += between.tests + time_order.time_tests(development, reference, validation, contract)
-    quality, sense = looked.result(), soundness.result()
-    tests += [*quality.tests, *sense.tests]
+    quality, sense, shocks = looked.result(), soundness.result(), shaken.result()
+    tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation, lambda sample: _exposures(sample).convertible)
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, means, *between.tables, *quality.tables, *sense.tables, *fair.tables),
-        charts=(*charts, *sense.charts), tools=dict(fair.tools),
+        tables=(*tables, means, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
+        charts=(*charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
     )  # fmt: skip
 
 

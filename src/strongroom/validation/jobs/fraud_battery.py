@@ -21,6 +21,7 @@ from strongroom.validation.batteries import (
     fraud,
     reasons,
     robustness,
+    stress_scenarios,
 )
 from strongroom.validation.batteries.examination import Examination
 
@@ -43,6 +44,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         soundness = begin(
             "conceptual soundness", conceptual.soundness_tests,
             development, validation, contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        shaken = begin(
+            "stress scenarios", stress_scenarios.scenario_tests,
+            validation, contract, policy, job.predict,
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
         explained = begin(
@@ -69,15 +74,16 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     found, stressed, pictures, tools = hardness.result()
     stressed += beside.result()
     tests += found
-    quality, sense = looked.result(), soundness.result()
-    tests += [*quality.tests, *sense.tests]
+    quality, sense, shocks = looked.result(), soundness.result(), shaken.result()
+    tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
     tests += fair.tests
     stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference), psi=shifts, air=fair.air,
-        tables=(*tables, *told, *stressed, *between.tables, *quality.tables, *sense.tables, *fair.tables),
-        charts=(*charts, *curves, *windows, *reasoned, *pictures, *sense.charts, *fair.charts),
+        tables=(*tables, *told, *stressed, *between.tables, *quality.tables, *sense.tables,
+                *shocks.tables, *fair.tables),
+        charts=(*charts, *curves, *windows, *reasoned, *pictures, *sense.charts, *shocks.charts, *fair.charts),
         tools={**tools, **fair.tools},
     )  # fmt: skip

@@ -14,6 +14,7 @@ from strongroom.validation.batteries import (
     equity_battery,
     estimates,
     every_kind,
+    stress_scenarios,
     time_in_default,
     time_order,
 )
@@ -36,6 +37,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             "conceptual soundness", conceptual.soundness_tests,
             development, validation, contract, job.predict, policy.fairness.min_group,
         )  # fmt: skip
+        shaken = begin(
+            "stress scenarios", stress_scenarios.scenario_tests,
+            validation, contract, policy, job.predict, estimates.bucket_edges(development.estimate),
+        )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
         job.say("order and height of the estimates")
         tests = estimates.order_tests(development, validation, level)
@@ -50,13 +55,13 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests += every_kind.data_tests(validation, contract) + estimates.bounds_tests(validation)
         between = between_samples.tests_between(job, development, reference, validation)
         tests += between.tests + time_order.time_tests(development, reference, validation, contract)
-    quality, sense = looked.result(), soundness.result()
-    tests += [*quality.tests, *sense.tests]
+    quality, sense, shocks = looked.result(), soundness.result(), shaken.result()
+    tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation)
     tests += fair.tests
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *ages, *between.tables, *quality.tables, *sense.tables, *fair.tables),
-        charts=(*charts, *sense.charts), tools=dict(fair.tools),
+        tables=(*tables, *ages, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
+        charts=(*charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from strongroom.validation.batteries import (
     pd_tables,
     reasons,
     robustness,
+    stress_scenarios,
     time_order,
 )
 from strongroom.validation.batteries.examination import Examination
@@ -51,6 +52,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         soundness = begin(
             "conceptual soundness", conceptual.soundness_tests,
             development, validation, contract, job.predict, policy.fairness.min_group,
+        )  # fmt: skip
+        shaken = begin(
+            "stress scenarios", stress_scenarios.scenario_tests,
+            validation, contract, policy, job.predict, scale.edges,
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
         hardness = begin(None, robustness.robustness_tests, job, development, validation)
@@ -85,8 +90,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     found, stressed, pictures, tools = hardness.result()
     stressed += beside.result()
     tests += found
-    quality, sense = looked.result(), soundness.result()
-    tests += [*quality.tests, *sense.tests]
+    quality, sense, shocks = looked.result(), soundness.result(), shaken.result()
+    tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
     tests += fair.tests
@@ -95,6 +100,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         tests, (development, validation, reference),
         grades=grades, psi=shifts, air=fair.air, plots=pd_tables.plots(validation),
         tables=(*(tables or ()), *sheets, *told, *stressed, *between.tables, *quality.tables, *sense.tables,
-                *fair.tables),
-        charts=(*curves, *charts, *pictures, *sense.charts, *fair.charts), tools={**tools, **fair.tools},
+                *shocks.tables, *fair.tables),
+        charts=(*curves, *charts, *pictures, *sense.charts, *shocks.charts, *fair.charts),
+        tools={**tools, **fair.tools},
     )  # fmt: skip

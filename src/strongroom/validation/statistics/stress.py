@@ -104,7 +104,7 @@ def disturb(rows: Rows, contract: InputContract, spread: Numbers, share: float, 
         values = made[:, place] + noise
         if feature.type == "integer":
             values = np.rint(values)
-        made[:, place] = _within(values, bound(feature.minimum), bound(feature.maximum))
+        made[:, place] = within(values, bound(feature.minimum), bound(feature.maximum))
     return made.astype(np.float32)
 
 
@@ -117,7 +117,8 @@ def take_away(rows: Rows, contract: InputContract, share: float, random: np.rand
     return np.where(gone, np.float32(np.nan), rows).astype(np.float32)
 
 
-def _within(values: Numbers, low: float | None, high: float | None) -> Numbers:
+def within(values: Numbers, low: float | None, high: float | None) -> Numbers:
+    """Values moved to the nearest bound where they lie outside, so that float32 does not round them past it."""
     # the bounds as the nearest float32 inside them: rounding must not step over one
     if low is not None:
         edge = np.float32(low)
