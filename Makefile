@@ -96,6 +96,8 @@ lock: setup ## resolve the pins anew; no registry address enters the files
 		--generate-hashes --no-emit-index-url --no-header --quiet -c requirements/test.txt -o requirements/demo.txt
 	$(BIN)/uv pip compile --group pyproject.toml:kserve --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet -o requirements/kserve.txt
+	$(BIN)/uv pip compile --group pyproject.toml:s3 --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet -o requirements/s3.txt
 
 clean:
-	rm -rf .venv .oidc-provider bench/.envs bench/.cache demo-room .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .oidc-provider .kserve .s3 bench/.envs bench/.cache demo-room .mypy_cache .ruff_cache .pytest_cache

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PINS = ROOT / "requirements/kserve.txt"
-FOLDER = ROOT / ".kserve"
+from tests.environments import environment
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """The interpreter of an environment with KServe, made once for each set of pins."""
-    ready, state = FOLDER / "ready", hashlib.sha256(PINS.read_bytes()).hexdigest()
-    interpreter = FOLDER / "bin/python"
-    if not (ready.exists() and ready.read_text() == state):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True, timeout=120)
-        install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(PINS)]
-        done = subprocess.run([str(interpreter), *install], capture_output=True, text=True, timeout=280)
-        if done.returncode:
-            pytest.skip(f"KServe cannot be installed here: {done.stderr.strip().splitlines()[-1][:200]}")
-        ready.write_text(state)
-    return interpreter
+    """The interpreter of an environment with KServe."""
+    return environment("kserve")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from strongroom.errors import ConflictError, TamperedError, UnavailableError
 from strongroom.ledger.publication import TileStore, push
 from strongroom.ledger.tiles import TileTree
 from strongroom.ledger.tree import root_of
+from tests.environments import environment
 from tests.ledger.samples import ORIGIN, log_key, records
 from tests.memory.tiles import MemoryTiles
 
@@ -24,19 +26,13 @@ KEY = log_key()
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    boto3 = pytest.importorskip("boto3")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=address, region_name="eu-west-1", aws_access_key_id="k", aws_secret_access_key="s"
-    )
-    client.create_bucket(Bucket="tiles", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    yield address
-    server.stop()
+    """The address of a server of S3's protocol, with a bucket `tiles`."""
+    pytest.importorskip("obstore")
+    command = [str(environment("s3")), str(Path(__file__).parent / "s3_server.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +43,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
-@pytest.fixture(params=["memory", "files", "objects in memory", "s3", "sqlite", "postgres"])
+S3 = pytest.param("s3", marks=[pytest.mark.slow, pytest.mark.study])
+
+
+@pytest.fixture(params=["memory", "files", "objects in memory", S3, "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Each call opens the same store again, as another writer would."""
     if request.param == "memory":
