@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from strongroom.adapters.keys.homes import HEADS, Home
+from strongroom.approval.inheritance import Known
+from strongroom.approval.log_memory import LogMemory
 from strongroom.approval.statements import GovernanceSeen
 from strongroom.errors import (
     ConflictError,
@@ -16,8 +18,9 @@ from strongroom.errors import (
     NotFoundError,
     TamperedError,
 )
+from strongroom.ledger.tree import Frontier, leaf_hash
 from strongroom.sealing.keys import PublicKey
-from strongroom.vocabulary import digest_of
+from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of
 
 PASS = b"ann's passphrase"
 
@@ -110,17 +113,43 @@ def test_a_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:
         Home.open(tmp_path / "ann", PASS)
 
 
+def memory(origin: str, size: int) -> LogMemory:
+    tree = Frontier()
+    tree.extend([leaf_hash(b"%d" % n) for n in range(size)])
+    head = GovernanceSeen(origin=origin, size=size, root=Digest(tree.root().hex()))
+    ref = ModelRef("cards", digest_of(b"m"))
+    known = Known(ref, PersonId("ann"), (digest_of(b"s"),), digest_of(b"r"))
+    return LogMemory(v=1, head=head, edge=tree.encode().hex(), versions=(known, Known(ref, PersonId("bea"))))
+
+
+def test_what_a_home_keeps_of_a_log_is_taken_from_its_own_key_alone(tmp_path: Path) -> None:
+    for name in ("ann", "bea"):
+        Home.create(tmp_path / name, name, PASS)
+    ann, bea = (Home.open(tmp_path / name, PASS) for name in ("ann", "bea"))
+    ann.remember(memory("a/gov", 5))
+    (path,) = ann.folder.glob("log-*.dsse")
+    kept = path.read_bytes()
+    assert ann.recall("a/gov") == memory("a/gov", 5)
+    other = memory("b/gov", 5).sign(ann)
+    for wrong in (memory("a/gov", 5).sign(bea), kept.replace(b"a", b"b", 1), b"", b"{}", other):
+        path.write_bytes(wrong)
+        assert ann.recall("a/gov") is None
+    path.write_bytes(kept)
+    path.chmod(0o666)
+    with pytest.raises(InvalidInputError, match="chmod 600"):
+        ann.recall("a/gov")
+
+
 def test_a_home_remembers_the_newest_head_of_each_log(tmp_path: Path) -> None:
     Home.create(tmp_path / "ann", "ann", PASS)
     home = Home.open(tmp_path / "ann", PASS)
     assert home.heads == {}
-    heads = [
-        GovernanceSeen(origin=origin, size=size, root=digest_of(b"%d" % size))
-        for origin, size in (("b/gov", 7), ("a/gov", 3), ("b/gov", 9))
-    ]
-    for head in heads:
-        home.remember(head)
-    assert Home.open(tmp_path / "ann", PASS).heads == {"a/gov": heads[1], "b/gov": heads[2]}
+    memories = [memory(origin, size) for origin, size in (("b/gov", 7), ("a/gov", 3), ("b/gov", 9))]
+    for one in memories:
+        home.remember(one)
+    again = Home.open(tmp_path / "ann", PASS)
+    assert again.heads == {"a/gov": memories[1].head, "b/gov": memories[2].head}
+    assert [again.recall(origin) for origin in ("a/gov", "b/gov", "c/gov")] == [memories[1], memories[2], None]
     (tmp_path / "ann" / HEADS).write_bytes(b"{}")
     with pytest.raises(TamperedError, match=HEADS):
         _ = home.heads

@@ -19,7 +19,7 @@ from strongroom.approval import actions, standing
 from strongroom.approval.actions import Means
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
-from strongroom.approval.inheritance import LOGGED, known_of_log
+from strongroom.approval.log_memory import read_on
 from strongroom.approval.release import Plan, Release
 from strongroom.approval.resources import describe
 from strongroom.approval.role_metadata import model_role
@@ -94,8 +94,7 @@ class ControlRoom(Room):
 
     def log_read(self) -> LogRead:
         """What an approver's machine reads in the governance log."""
-        head, entries = self.log.proven(LOGGED)
-        return LogRead(head, known_of_log(entries))
+        return read_on(self.log, None, None)[0]
 
     def who(self, name: str) -> Principal:
         return self.people.principal(name)

@@ -78,5 +78,9 @@ class MemoryRecords:
         raise NotFoundError("the log has no record of this decision")
 
     def __iter__(self) -> Iterator[StoredRecord]:
-        for index in range(len(self._records)):
+        return self.records()
+
+    def records(self, start: int = 0) -> Iterator[StoredRecord]:
+        """See `Records.records`."""
+        for index in range(start, len(self._records)):
             yield self.get(index)

@@ -78,16 +78,17 @@ def known_of(versions: Iterable[Version]) -> tuple[Known, ...]:
     return tuple(Known(one.ref, one.author, one.papers_of("finding"), one.evidence.get("review")) for one in versions)
 
 
-def known_of_log(entries: Iterable[Entry]) -> tuple[Known, ...]:
+def known_of_log(entries: Iterable[Entry], before: Iterable[Known] = ()) -> tuple[Known, ...]:
     """As the governance log has them, whatever the registry says.
 
     Args:
         entries: oldest first; others than those of `LOGGED` are passed over.
+        before: what the entries before these said.
 
     Raises:
         TamperedError: something was said about a version that nobody submitted.
     """
-    found: dict[ModelRef, Known] = {}
+    found: dict[ModelRef, Known] = {one.ref: one for one in before}
     for entry in entries:
         manifest = entry.facts.get("manifest")
         if entry.outcome != "done" or entry.verb not in LOGGED or not isinstance(manifest, str):

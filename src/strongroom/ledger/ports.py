@@ -97,3 +97,6 @@ class Records(Protocol):
         """The first record of this id. Raises NotFoundError where there is none."""
 
     def __iter__(self) -> Iterator[StoredRecord]: ...
+
+    def records(self, start: int = 0) -> Iterator[StoredRecord]:
+        """From one on, to the end as it is when the reading begins."""

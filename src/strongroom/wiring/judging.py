@@ -16,7 +16,7 @@ from strongroom.approval import trust_policy as paths
 from strongroom.approval.automatic import read_rules
 from strongroom.approval.cases import Case
 from strongroom.approval.draft import Terms
-from strongroom.approval.inheritance import LOGGED, known_of_log
+from strongroom.approval.log_memory import read_on
 from strongroom.approval.release import Monitors, NumericProfile, OnFailure, Plan, Release
 from strongroom.approval.role_metadata import model_role
 from strongroom.approval.signing import (
@@ -207,17 +207,18 @@ def check_papers(desk: AtDesk, ref: ModelRef) -> CheckedApproval:
 def read_log(desk: AtDesk) -> LogRead:
     """On the person's own machine: all that the governance log says of versions and findings, and its head.
 
-    The home remembers the head: a log that is shorter the next time, or another, is refused.
+    The home remembers the head: a log that is shorter the next time, or another, is refused. It also keeps what was
+    read, signed by the person, so that the next reading begins where this one ended.
 
     Raises:
         TamperedError: it is not what was signed, or not the log that this person saw before.
     """
     room = desk.room
     room.shard.publish()
-    before = desk.home.heads.get(room.settings.governance_origin)
-    head, entries = room.log.proven(LOGGED, () if before is None else (before,))
-    desk.home.remember(head)
-    return LogRead(head, known_of_log(entries))
+    origin = room.settings.governance_origin
+    read, memory = read_on(room.log, desk.home.heads.get(origin), desk.home.recall(origin))
+    desk.home.remember(memory)
+    return read
 
 
 def approve(desk: AtDesk, ref: ModelRef, conditions: Sequence[str] = (), signed: SignedApproval | None = None) -> Case:

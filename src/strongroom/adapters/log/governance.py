@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from strongroom.approval.log_memory import Proven
 from strongroom.approval.statements import GovernanceSeen
 from strongroom.encoding import canonical
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, TamperedError
@@ -186,30 +187,32 @@ class ShardGovernanceLog:
         return GovernanceSeen(origin=checkpoint.origin, size=checkpoint.size, root=Digest(checkpoint.root.hex()))
 
     def proven(
-        self, verbs: Collection[str], since: Sequence[GovernanceSeen] = ()
-    ) -> tuple[GovernanceSeen, list[Entry]]:
-        """Read the whole log up to its newest checkpoint, believing nothing but the checkpoint's signature: every leaf
-        is hashed into the tree, and every entry opened against its leaf.
+        self, verbs: Collection[str], since: Sequence[GovernanceSeen] = (), edge: Frontier | None = None
+    ) -> Proven:
+        """Read the log up to its newest checkpoint, believing nothing but the checkpoint's signature: every leaf is
+        hashed into the tree, and every entry opened against its leaf.
 
         Args:
             verbs: of the entries to give back.
             since: heads that were seen before; the log must go on from each.
-
-        Returns:
-            The head, and the entries below it of those verbs, oldest first.
+            edge: of the tree at one of those heads, up to which the reader has done all this already; None: the whole
+                log is read.
 
         Raises:
             TamperedError: the leaves do not lead to the signed root, an entry is not its leaf's, or the log was cut or
                 replaced since one of the heads.
         """
-        head, tree = self.seen(), Frontier()
+        head, tree = self.seen(), Frontier() if edge is None else edge.copy()
         wanted = {one.size: one for one in (*since, head)}
         for one in since:
             if one.origin != head.origin or one.size > head.size or wanted[one.size].root != one.root:
                 raise _cut(one)
+        begun = wanted.get(tree.size)
+        if begun is not None and begun.root != tree.root().hex():
+            raise _cut(begun)
 
         def hashed() -> Iterator[StoredRecord]:
-            for record in self._shard.reader():
+            for record in self._shard.reader().records(tree.size):
                 if record.place == head.size:
                     return
                 tree.append(leaf_hash(record.leaf))
@@ -222,7 +225,7 @@ class ShardGovernanceLog:
         found = [entry for entry in entries if entry.verb in verbs]
         if tree.size != head.size:
             raise TamperedError(f"the governance log has {tree.size} entries, and its head says {head.size}")
-        return head, found
+        return Proven(head, found, tree)
 
     def roots(self, sizes: Collection[int]) -> dict[int, Digest]:
         """The roots that the log had at these sizes, from its leaves; sizes that it never had are left out."""
