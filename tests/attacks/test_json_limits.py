@@ -71,6 +71,22 @@ def test_keys_that_repeat_or_are_many_are_no_second_reading(name: str) -> None:
             assert harness.try_on(seed[:1] + seed[1:-1] + b"," + seed[1:]) is False
 
 
+HALF = b"\\ud800"
+PLACES = 150
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_half_a_character_in_any_text_or_key_is_no_crash(name: str) -> None:
+    """JSON can escape one half of a pair of surrogates (RFC 8259, section 8.2), which no encoder of UTF-8 can write."""
+    harness = HARNESSES[name]
+    seed = min(harness.seeds(), key=len)
+    quotes = [at for at, byte in enumerate(seed) if byte == ord('"')]
+    for at in quotes[:: max(1, len(quotes) // PLACES)]:
+        harness.try_on(seed[: at + 1] + HALF + seed[at + 1 :])
+    harness.try_on(b'{"' + HALF + b'":1}')
+    harness.try_on(seed.rstrip()[:-1] + b',"' + HALF + b'":"' + HALF + b'"}')
+
+
 def test_a_token_with_deep_claims_is_refused() -> None:
     deep = base64.urlsafe_b64encode(b"[" * 3000).rstrip(b"=")
     head = issuing.token().partition(".")[0].encode()

@@ -235,6 +235,9 @@ def _loose(text: bytes) -> _LooseRequest:
     plain = _refuse_duplicates(text)
     try:
         return msgspec.convert(plain, _LooseRequest)
+    except UnicodeEncodeError:
+        # JSON can escape half a pair of surrogates; a key of that is no text
+        raise InvalidInputError("a key in the body is not Unicode text", field="body", rule="json") from None
     except msgspec.ValidationError as error:
         # msgspec's message names types and a path of keys and places, no values
         message, _, path = str(error).partition(" - at `")
