@@ -158,6 +158,7 @@ def cards(file: Path) -> Worked:
             "limit": "limit", "drawn": "drawn",
         },
     )  # fmt: skip
+    contract["product"] = "credit cards"
     # a card that is nearly drawn is out of scope, and the gateway says so
     contract["input"]["features"][0]["maximum"] = str(1.0 - samples.HEADROOM)
     split, features = _shuffled(table, 3), samples.CARD_FEATURES

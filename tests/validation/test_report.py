@@ -28,6 +28,7 @@ from strongroom.validation.reporting import table_drawing
 from strongroom.validation.reporting.blocks import Grid, Items, Note, Plots, Report, Verdicts, Words
 from strongroom.validation.reporting.chapters import draw_up, lacking
 from strongroom.validation.reporting.dossier import Before, Decision, Dossier, Event, Opinion, ReviewFinding, Terms
+from strongroom.validation.reporting.glance import at_a_glance
 from strongroom.validation.reporting.report_page import page_of
 from strongroom.validation.reporting.templates import ticked
 from strongroom.validation.results import BatteryResults, Column, Table
@@ -303,7 +304,7 @@ def test_the_migration_matrix_and_weak_segments_are_drawn_from_their_tables() ->
         Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=rows)
     )
     assert weak is not None
-    assert "a&lt;b above 2" in weak.svg
+    assert "a&lt;b &gt; 2" in weak.svg
     assert "(1,200)" in weak.svg
     none = Table(section="sensitivity", title="Weakest segments", caption="", columns=columns, rows=())
     assert table_drawing.segments(none) is None
@@ -399,6 +400,10 @@ def test_the_first_page_says_who_judged_what_warns_and_what_is_open() -> None:
     found = BatteryResults.decode(results())
     warned = [one.title for one in found.tests if one.verdict == "amber" and one.role != "information"]
     assert told["Warnings"] == "; ".join(dict.fromkeys(warned))
+    parts = [msgspec.structs.replace(found.tests[0], title=f"Drift: {name}", verdict="amber", role="advisory")
+             for name in ("SEX", "AGE", "SEX")]  # fmt: skip
+    several = replace(dossier(), results=msgspec.structs.replace(found, tests=tuple(parts)))
+    assert {fact.name: fact.value for fact in at_a_glance(several, ())}["Warnings"] == "Drift: SEX, AGE"
     html = page_of(page).decode()
     assert html.index("Validator&#39;s opinion") < html.index('id="contents"')
     none = {

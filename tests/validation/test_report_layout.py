@@ -11,6 +11,7 @@ import pytest
 from strongroom.validation.reporting import report
 from strongroom.validation.reporting.battery_blocks import attention
 from strongroom.validation.reporting.drawing import HEIGHT, WIDTH, chart
+from strongroom.validation.reporting.table_drawing import segment_label
 from strongroom.validation.reporting.templates import templates, ticked, whole
 from strongroom.validation.results import Chart, Column, Series, Table
 from strongroom.validation.results import TestResult as Answer
@@ -135,3 +136,20 @@ def test_the_key_shows_the_marks_of_the_plot_and_stands_above_them() -> None:
     assert min(marks) > lowest
     assert f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"' in svg
     assert "<title>t</title><desc>w</desc>" in svg
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        ("limit above 50,000 up to 120,000", "50,000 < limit ≤ 120,000"),
+        ("repaid above 0.0109875 up to 0.025", "0.011 < repaid ≤ 0.025"),
+        ("payment_status above -1 up to 0", "-1 < payment_status ≤ 0"),
+        ("utilisation up to 1.5e-05", "utilisation ≤ 1.5e-05"),
+        ("a_feature_with_a_long_name above 2,000,000", "a_feature_wit… > 2,000,000"),
+        ("a_long_name above 1,000,000 up to 2,000,000", "1,000,000 < a_long_… ≤ 2,000,000"),
+        ("income missing", "income missing"),
+        ("a_feature_with_a_long_name missing", "a_feature_with_a_long_nam…"),
+    ],
+)
+def test_the_bounds_of_a_segment_are_read_beside_its_marks_and_never_cut(words: str, label: str) -> None:
+    assert segment_label(words) == label

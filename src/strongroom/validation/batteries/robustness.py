@@ -24,6 +24,8 @@ from strongroom.validation.results import Chart, NotEvaluable, Series, TestResul
 from strongroom.validation.statistics import calibration, exposure, stress
 from strongroom.validation.trees.forests import Forest
 
+FEWEST = 10
+"""Rows near a cut-off from which their share of turned decisions says anything."""
 _MODULES = {"dtai-veritas": "veritas", "scikit-learn": "sklearn"}
 
 
@@ -80,8 +82,12 @@ def _stress(subject: Subject) -> list[TestResult]:
     words = f"noise of {float(study.noise):.0%} of each feature's spread"
     found = [_flips("robustness.noise", stress.flips(scores, disturbed, cuts), sample, subject.job.level, words)]
     close = stress.near(scores, cuts, float(study.near))
-    flipped: stress.Flips | NotEvaluable = NotEvaluable(f"no row is within {study.near} of a cut-off")
-    if close.any():
+    few = int(close.sum())
+    flipped: stress.Flips | NotEvaluable = NotEvaluable(
+        f"no row is within {study.near} of a cut-off" if few == 0
+        else f"{few} row{'s lie' if few > 1 else ' lies'} within {study.near} of a cut-off; a share needs {FEWEST}"
+    )  # fmt: skip
+    if few >= FEWEST:
         flipped = stress.flips(scores[close], disturbed[close], cuts)
     sample = Basis(basis.role, basis.sha256, int(close.sum()))
     found.append(

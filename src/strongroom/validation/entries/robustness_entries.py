@@ -26,7 +26,7 @@ ROBUSTNESS_ENTRIES = (
         better="lower",
         formula="the same among rows whose score lies within the policy's distance of a cut-off",
         source="house rule; flip rate",
-        edge_cases="no row that near: not evaluable",
+        edge_cases="fewer than 10 rows that near: not evaluable",
     ),
     Entry(
         rule="robustness.missing",

@@ -42,10 +42,16 @@ def _opinion(d: Dossier) -> str:
 
 
 def _titles(d: Dossier, verdict: str) -> str:
-    """Tests that the policy asks for and that ended so."""
+    """Tests that the policy asks for and that ended so; what one test says of several parts stands together."""
     tests = d.results.tests if d.results else ()
+    parts: dict[str, list[str]] = {}
+    for test in tests:
+        if test.role != "information" and test.verdict == verdict:
+            title, _, part = test.title.partition(": ")
+            parts.setdefault(title, []).append(part)
     return "; ".join(
-        dict.fromkeys(test.title for test in tests if test.role != "information" and test.verdict == verdict)
+        f"{title}: {', '.join(dict.fromkeys(filter(None, named)))}" if any(named) else title
+        for title, named in parts.items()
     )
 
 

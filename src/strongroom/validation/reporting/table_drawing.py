@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from strongroom.validation.reporting.drawing import (
     BOTTOM,
     RIGHT,
@@ -18,8 +20,12 @@ LEAST_TEXT = 0.004
 """Share of a row below which a cell of the matrix holds no figure: it would say 0%."""
 DARKEST = 0.6
 """Opacity of a cell that holds all of its row: dark text stays readable on it."""
-LONGEST = 22
+LONGEST = 26
 """Characters of a segment's condition that fit beside the plot."""
+LEAST_NAME = 8
+"""Characters of a feature's name that stay in any case."""
+BOUNDS = re.compile(r"(?P<name>.+?)(?: above (?P<low>[-+.,e\d]+))?(?: up to (?P<high>[-+.,e\d]+))?")
+"""One feature's condition, as `statistics.soundness` words it."""
 
 
 def matrix(table: Table) -> Picture:
@@ -56,6 +62,25 @@ def matrix(table: Table) -> Picture:
     return canvas.done()
 
 
+def segment_label(words: str) -> str:
+    """A segment in the room beside a chart: bounds as signs, figures short; a long name is cut, a bound never.
+
+    Args:
+        words: of one feature, as the table has them: `limit above 50,000 up to 120,000`.
+    """
+    found = BOUNDS.fullmatch(words)
+    name, low, high = found.group("name", "low", "high") if found else (words, None, None)
+    before = f"{_short(low)} < " if low and high else ""
+    after = f" ≤ {_short(high)}" if high else f" > {_short(low)}" if low else ""
+    room = max(LONGEST - len(before) - len(after), LEAST_NAME)
+    return before + (name if len(name) <= room else f"{name[: room - 1]}…") + after
+
+
+def _short(figure: str) -> str:
+    value = float(figure.replace(",", ""))
+    return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
+
+
 def segments(table: Table) -> Picture | None:
     """What came and what was expected, segment by segment, the most striking first; None without a segment.
 
@@ -80,7 +105,7 @@ def segments(table: Table) -> Picture | None:
         canvas.line([(came, y), (told, y)], "whisker")
         canvas.dot(came, y, "rate")
         canvas.diamond(told, y, "pd")
-        parts = [part if len(part) <= LONGEST else f"{part[: LONGEST - 1]}…" for part in (row[0] or "").split(" and ")]
+        parts = [segment_label(part) for part in (row[0] or "").split(" and ")]
         parts[-1] += f" ({int(row[1] or 0):,})"
         for line, part in enumerate(parts[:2]):
             canvas.text(197, canvas.py(y) + (4 if len(parts) == 1 else 13 * line - 2), part, anchor="end")

@@ -167,7 +167,7 @@ def weak_spots(
         values = rows[:, place].astype(np.float64)
         edges = quantile_edges(values, SEGMENTS)
         bins = _places(rows[:, place], edges)
-        bounds = [f"{edge:.6g}" for edge in edges]
+        bounds = [f"{edge:,.0f}" if edge == round(edge) else f"{edge:,.6g}" for edge in edges]
         words = [
             f"{name} {f'above {bounds[i - 1]}' if i else ''}"
             f"{' ' if 0 < i < len(edges) else ''}{f'up to {bounds[i]}' if i < len(edges) else ''}".rstrip()
