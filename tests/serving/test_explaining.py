@@ -21,8 +21,9 @@ from strongroom.approval.release import Release
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError, UnavailableError, UnsafeArtifactError
 from strongroom.ledger.leaf import Leaf
-from strongroom.registry.contract import ModelContract
+from strongroom.registry.contract import CutOff, ModelContract, OutputContract
 from strongroom.registry.explanation import Explanation, ReasonGroup
+from strongroom.registry.kinds import UNDECIDED
 from strongroom.serving.asked import Asked
 from strongroom.serving.decoding import decode
 from strongroom.serving.explaining import demand_explainer
@@ -35,6 +36,7 @@ from tests.serving.house import FEATURES, GOOD, House, admitted, engine, onnx_mo
 from tests.serving.test_replay import LABELS, Kept, decide, key_of, stored
 from tests.validation.forest_oracle import by_definition, path_dependent
 from tests.validation.packages import contract
+from tests.validation.stumps import stumps
 
 NAMES = tuple(feature.name for feature in FEATURES)
 ROWS = np.random.default_rng(11).random((60, 4)) * [1e6, 100, 0, 1.1] + [0, 18, 2, -1]
@@ -129,6 +131,37 @@ def test_codes_and_contributions_are_told_recorded_and_replayed(changes: dict[st
     assert kept.answer.explanation is msgspec.UNSET
     # the same row alone and in a batch: the same bits
     assert answers[1].explained[4] == answers[2].explained[0]
+
+
+def test_what_drove_an_estimate_of_a_regressor_is_told_recorded_and_replayed() -> None:
+    model_file = stumps([(0, 5e5, 0.3), (1, 60.0, 0.2), (3, 0.0, -0.1)], 4)
+    release = release_of()
+    release = msgspec.structs.replace(
+        release, kind="lgd", explanation=msgspec.structs.replace(WISH, v=2), cut_offs=(CutOff(decision=UNDECIDED),),
+        input=msgspec.structs.replace(release.input, tensor="input"),
+        output=OutputContract(
+            tensor="answer", name="lgd", unit="share of exposure", minimum="-0.5", maximum="1.5", column=0
+        ),
+    )  # fmt: skip
+    model = make_ready(admitted(release, model_file), runtime_of(release.numeric_profile))
+    house = House(model)
+    (answer,) = decide(house, [ask(model, ROWS[:9].copy(), [f"s-{n}" for n in range(9)])])
+    trees = read_forest(model_file, "onnxruntime", "answer", 0, 4)
+    told = []
+    for row, told_one, score, at in zip(ROWS, answer.explained, answer.scores, answer.decision_ids, strict=False):
+        found = np.frombuffer(told_one.contributions, "<f8")
+        narrow = row.astype(np.float32)
+        np.testing.assert_allclose(found, by_definition(trees, narrow, np.array(WISH.rows(), np.float32)), atol=1e-6)
+        assert abs(float(told_one.base) + found.sum() - score) <= float(told_one.gap) + 1e-12 < 1e-6
+        decision = read_decision(stored(house, at), key_of(house, f"s-{len(told)}"))
+        assert decision.answer.explanation == told_one
+        assert replay(decision, model, 3).score == score
+        weights = {"R1": found[0] + found[2], "R2": found[1], "R3": found[3]}
+        adverse = sorted((code for code in weights if weights[code] > 0), key=lambda code: -weights[code])
+        assert told_one.codes == tuple(adverse[:2])
+        told.append(told_one.codes)
+    assert len(set(told)) > 1
+    assert set(answer.decisions) == {UNDECIDED}
 
 
 def test_a_release_may_demand_them_always_and_low_scores_may_be_the_adverse_ones() -> None:

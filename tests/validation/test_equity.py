@@ -13,7 +13,7 @@ import pytest
 from strongroom.registry.contract import ModelContract
 from strongroom.validation import results as documents
 from strongroom.validation.batteries.equity import SMALL, group_tests
-from strongroom.validation.batteries.equity_search import alternative_tests, crossing_tests, proxy_tests
+from strongroom.validation.batteries.equity_search import alternative_tests, crossing_tests, known_proxies, proxy_tests
 from strongroom.validation.batteries.protected_groups import People, gather
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
@@ -64,7 +64,7 @@ def people(order: np.ndarray | None = None, groups: dict[str, list[str]] | None 
 def everything(who: People) -> tuple[dict[str, documents.TestResult], list[Table], str]:
     tests, air, tables = group_tests(who)
     crossed, crossings = crossing_tests(who)
-    known, carriers = proxy_tests(who, NAMES)
+    known, carriers = proxy_tests(who, NAMES, known_proxies(who))
     other, ways, charts = alternative_tests(who, mute(answers, who.sample.rows), NAMES)
     text = msgspec.json.encode((tests, air, tables, crossed, crossings, known, carriers, other, ways, charts)).decode()
     return {t.id: t for t in (*tests, *crossed, *known, *other)}, [*tables, *crossings, *carriers, *ways], text

@@ -22,7 +22,7 @@ from strongroom.validation.trees.attribution import Attribution, contributions
 from strongroom.validation.trees.boosters import open_booster
 from strongroom.validation.trees.forests import read_forest
 from strongroom.validation.trees.graph_tails import model_proto, read_tail
-from tests.validation.test_attribution import path_dependent
+from tests.validation.forest_oracle import path_dependent
 
 NAMES = tuple("abcd")
 Margins = Callable[[Any], npt.NDArray[np.float64]]

@@ -17,7 +17,7 @@ from strongroom.errors import InvalidInputError
 from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.validation.batteries import reasons, reasons_shown
 from strongroom.validation.batteries.artifact import open_model
-from strongroom.validation.batteries.reasons import Ranking, agreement, jaccard
+from strongroom.validation.batteries.reason_ranking import Ranking, Words, agreement, jaccard
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs import pd_battery, profile
 from strongroom.validation.reporting.report import render
@@ -78,12 +78,13 @@ def worked() -> tuple[Any, bytes, npt.NDArray[np.float32], npt.NDArray[np.float3
     return msgspec.structs.replace(made.contract, explanation=asked), made.inputs["model.onnx"], rows, scores
 
 
+@cache
 def battery_tests(limit: int = 3000) -> tuple[dict[str, Any], Any]:
     contract, model, rows, scores = worked()
     predict, _, _ = open_model(contract, model)
     basis = Basis("validation", digest_of(b"rows"), limit)
-    tests, _, charts = reasons.explanation_tests(contract, model, predict, rows[:limit], scores[:limit], basis)
-    return {test.rule: test for test in tests}, charts
+    found = reasons.explanation_tests(contract, model, predict, rows[:limit], scores[:limit], basis)
+    return {test.rule: test for test in found.tests}, found.charts
 
 
 def test_vector_topk_jaccard() -> None:
@@ -275,11 +276,12 @@ def test_what_the_codes_say_of_a_whole_sample_is_counted_by_hand() -> None:
     contract, _, _, _ = worked()
     weights = np.array([[2.0, -1.0, 0.5], [1.0, 3.0, -0.5], [4.0, -2.0, 0.0]])
     principal = [(0, 2), (1, 0), (0,)]
-    table = reasons_shown.groups_told(contract, ("a", "b", "c"), weights, principal)
+    words = Words.of(contract, contract.explanation)
+    table = reasons_shown.groups_told(contract, ("a", "b", "c"), weights, principal, words)
     assert [row[0] for row in table.rows] == ["a", "b", "c"]
     assert [float(text or "nan") for text in table.rows[1][2:]] == pytest.approx([2.0, 0.0, 1 / 3, 1 / 3])
     assert [float(text or "nan") for text in table.rows[0][4:]] == pytest.approx([2 / 3, 1.0])
-    chart = reasons_shown.told_chart(("a", "b", "c"), principal, 3)
+    chart = reasons_shown.told_chart(("a", "b", "c"), principal, 3, words)
     assert [float(y) for _, y in chart.series[0].points] == pytest.approx([1.0, 1 / 3, 1 / 3])
     assert chart.words.endswith("a, b, c.")
 
@@ -293,7 +295,7 @@ def test_a_course_is_a_mean_over_people_and_small_parts_are_not_told() -> None:
     rows[:5, 0] = np.nan
     values = np.zeros((200, width))
     values[:, 0] = -2.0 * np.nan_to_num(rows[:, 0])
-    (chart,) = reasons_shown.courses(contract, rows, values, "low")
+    (chart,) = reasons_shown.courses(contract, rows, values, Words.of(contract, contract.explanation), -1.0)
     points = [(float(x), float(y)) for x, y in chart.series[0].points]
     assert all(y == pytest.approx(2 * x, rel=1e-3) for x, y in points)
     assert len(points) <= reasons_shown.PARTS

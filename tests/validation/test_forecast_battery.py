@@ -22,6 +22,7 @@ from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import Feature, ModelContract
+from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.registry.packages import read_package
 from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.registry.series import SeriesContract
@@ -30,6 +31,7 @@ from strongroom.validation.batteries import forecast, forecast_soundness
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.jobs import forecast_battery, profile
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
 from strongroom.validation.validating import job_inputs
@@ -93,6 +95,18 @@ def test_the_example_beats_naive_forecasts_and_its_narrow_intervals_are_caught()
     page = render(found.encode())
     for words in (b"Fan from period", b"Coverage by horizon", b"By horizon", b"forecast"):
         assert words in page
+
+
+def test_reason_codes_of_a_forecast_that_nobody_would_test_are_refused_with_the_next_step() -> None:
+    names = tuple(feature.name for feature in contract().input.features)
+    wish = Explanation(
+        v=2, method="interventional", code_map="1", groups=(ReasonGroup(code="A", features=names),),
+        reference=(("0",) * len(names),),
+    )  # fmt: skip
+    with pytest.raises(InvalidInputError, match=r"leave \[explanation\] out .* nobody would test it.* sensitivity"):
+        msgspec.structs.replace(contract(), explanation=wish)
+    policy = ValidationPolicy.decode(POLICY.read_bytes())
+    assert not [rule for rule in policy.battery("forecast", 2).rules if rule.test.startswith("explanation.")]
 
 
 def test_the_figures_are_those_of_a_plain_count() -> None:

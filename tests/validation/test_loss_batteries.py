@@ -21,9 +21,12 @@ from strongroom.adapters.packages.package_folder import read_folder
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.explanation import Explanation, ReasonGroup
+from strongroom.registry.letters import Letters, LetterText
 from strongroom.registry.robustness import Robustness
 from strongroom.registry.samples import PROTECTED_FILE, VALIDATION_FILE
 from strongroom.validation import results as documents
+from strongroom.validation.batteries import reasons
 from strongroom.validation.batteries.equity_numbers import residual_gap
 from strongroom.validation.jobs import ead_battery, lgd_battery, pd_battery, profile
 from strongroom.validation.reporting.report import render
@@ -404,6 +407,58 @@ def test_what_a_battery_says_cannot_become_markup(folders: Path) -> None:
     page = render(msgspec.structs.replace(found, tables=(table,), charts=(chart,)).encode()).decode()
     assert "<img" not in page
     assert page.count("&lt;img") >= 5
+
+
+def told_reasons(contract: ModelContract, inputs: dict[str, bytes], **more: Any) -> Explanation:
+    """A code a feature, against sixteen rows of the reference sample."""
+    names = [feature.name for feature in contract.input.features]
+    rows = pd.read_parquet(io.BytesIO(inputs["reference.parquet"]))[names].astype("float32").head(16)
+    groups = tuple(ReasonGroup(code=f"R{n:02d}", features=(name,)) for n, name in enumerate(names))
+    reference = tuple(tuple(repr(float(x)) for x in row) for row in rows.to_numpy())
+    return Explanation(
+        v=2, method="interventional", code_map="1", groups=groups, reference=reference, max_codes=2, **more
+    )
+
+
+@pytest.mark.parametrize(("name", "adverse"), [("lgd", "high"), ("ead", "low")])
+def test_what_drove_an_estimate_is_told_and_tested(name: str, adverse: Any, folders: Path) -> None:
+    contract, inputs = prepared(name, folders)
+    contract = msgspec.structs.replace(
+        contract, protected=("sex",), explanation=told_reasons(contract, inputs, adverse=adverse)
+    )
+    strongest = contract.input.features[0].name
+    rows = pd.read_parquet(io.BytesIO(inputs["validation.parquet"]))
+    sink = io.BytesIO()
+    pd.DataFrame({"sex": np.where(rows[strongest] > rows[strongest].mean(), "a", "b")}).to_parquet(sink)
+    changes = {"contract.json": canonical(contract), "validation-protected.parquet": sink.getvalue()}
+    profile.run({**inputs, **changes}, {"isa": "x86_64-avx2"})
+    found = battery(name, folders, changes)
+    told = {test.rule: test for test in found.tests if test.rule.startswith("explanation.")}
+    assert set(told) == set(reasons.RULES) - {"explanation.reference"}, "no side is better where nothing is decided"
+    assert told["explanation.additivity"].unit == contract.output.unit
+    assert told["explanation.additivity"].verdict == told["explanation.repeat"].verdict == "pass"
+    assert told["explanation.faithfulness"].verdict == "pass"
+    # whoever has the proxy among his features, and a code for it, is warned
+    assert result(found, "explanation.proxies/sex").verdict == "amber"
+    assert strongest in result(found, "explanation.proxies/sex").sentence
+    page = render(found.encode()).decode()
+    assert f"towards a {'lower' if adverse == 'high' else 'higher'} estimate" in page
+    assert "applicant" not in page
+    for title in ("Groups behind the codes", "How sure each place is", "What the codes know of protected attributes"):
+        assert title in page
+    drawn_twice(changes["contract.json"], found.encode())
+
+
+def test_a_kind_that_decides_nothing_writes_no_letters(folders: Path) -> None:
+    contract, inputs = prepared("lgd", folders)
+    wish = told_reasons(contract, inputs)
+    text = LetterText(
+        language="en", subject="x", opening="x", closing="x", reference="x",
+        reasons={group.code: "x" for group in wish.groups},
+    )  # fmt: skip
+    letters = msgspec.structs.replace(wish, letters=Letters(version="1", texts=(text,)))
+    with pytest.raises(InvalidInputError, match=r"leave \[explanation.letters\] out"):
+        msgspec.structs.replace(contract, explanation=letters)
 
 
 @pytest.mark.parametrize("name", ["lgd", "ead"])

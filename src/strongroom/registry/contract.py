@@ -280,6 +280,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 rule="features",
             )
         if not isinstance(self.explanation, msgspec.UnsetType):
+            self.explanation.demand_kind(self.kind)
             self.explanation.demand_features(tuple(feature.name for feature in self.input.features))
             if not isinstance(self.explanation.letters, msgspec.UnsetType) and self.cut_offs:
                 names = [cut.decision for cut in self.cut_offs]

@@ -7,16 +7,20 @@ No text is made here: a code stands for an approved text of `letters`, or of the
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.kinds import CONTRACTS, Kind
 from strongroom.registry.letters import Letters
 
 ROWS_LIMIT = 64
 CODES_LIMIT = 8
 GROUPS_LIMIT = 256
+
+KINDS: Final[tuple[Kind, ...]] = ("pd", "lgd", "ead", "fraud")
+"""Those whose battery tests reason codes."""
 
 Method = Literal["interventional", "path-dependent"]
 
@@ -90,6 +94,20 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             self.letters.demand_codes((*codes, *missing))
         if not 0 < number(self.tolerance) <= 0.01:
             raise _wrong("the tolerance of an explanation is above 0 and at most 0.01", "tolerance")
+
+    def demand_kind(self, kind: Kind) -> None:
+        """Raises InvalidInputError: nobody would test reason codes of this kind, or it writes no letters."""
+        if kind not in KINDS:
+            raise _wrong(
+                f"reason codes are tested of models of kind {', '.join(KINDS)} only; leave [explanation] out of a "
+                f"`{kind}`, since nobody would test it; its report shows what drives it under sensitivity",
+                "kind",
+            )
+        if not CONTRACTS[kind].decides and not isinstance(self.letters, msgspec.UnsetType):
+            raise _wrong(
+                f"a model of kind `{kind}` decides nothing that a letter could tell; leave [explanation.letters] out",
+                "letters",
+            )
 
     def demand_features(self, names: tuple[str, ...]) -> None:
         """Hold it against the contract's features.

@@ -16,13 +16,14 @@ from strongroom.validation.entries.fraud_entries import FRAUD_ENTRIES
 from strongroom.validation.entries.lifetime_entries import LIFETIME_ENTRIES
 from strongroom.validation.entries.loss_entries import LOSS_ENTRIES
 from strongroom.validation.entries.pd_entries import PD_ENTRIES
+from strongroom.validation.entries.reason_entries import REASON_ENTRIES
 from strongroom.validation.entries.robustness_entries import ROBUSTNESS_ENTRIES
 from strongroom.validation.results import Detail, NotEvaluable, TestResult, decimal
 from strongroom.vocabulary import Digest
 
 ENTRIES = (
-    *PD_ENTRIES, *EQUITY_ENTRIES, *EVERY_KIND_ENTRIES, *LOSS_ENTRIES, *FRAUD_ENTRIES, *ROBUSTNESS_ENTRIES,
-    *FORECAST_ENTRIES, *LIFETIME_ENTRIES,
+    *PD_ENTRIES, *EQUITY_ENTRIES, *REASON_ENTRIES, *EVERY_KIND_ENTRIES, *LOSS_ENTRIES, *FRAUD_ENTRIES,
+    *ROBUSTNESS_ENTRIES, *FORECAST_ENTRIES, *LIFETIME_ENTRIES,
 )  # fmt: skip
 
 CATALOGUE = {entry.rule: entry for entry in ENTRIES}
@@ -35,6 +36,12 @@ def better_of(rule: str) -> Literal["higher", "lower"]:
         InvalidInputError: the catalogue has no such rule.
     """
     return _entry(rule).better
+
+
+def section_of(rule: str) -> str | None:
+    """The section of a test; None of one that the catalogue does not have."""
+    entry = CATALOGUE.get(rule)
+    return None if entry is None else entry.section
 
 
 def unit_of(rule: str, contract: ModelContract) -> str:

@@ -83,10 +83,19 @@ FAIRNESS: Final = (
 )
 
 _MONOTONE = "robustness.monotone"
-EXPLANATION: Final = (
-    *map(information, ("explanation.additivity", "explanation.repeat", "explanation.background")),
-    *map(information, ("explanation.noise", "explanation.faithfulness")),
+REASONS: Final = (
+    gate("explanation.additivity", "1e-05", "0.0001"),
+    advisory("explanation.repeat", "1"),
+    advisory("explanation.background", "0.7"),
+    advisory("explanation.noise", "0.8"),
+    advisory("explanation.margin", "0.2"),
+    advisory("explanation.correlation", "0.9"),
+    advisory("explanation.missing", "0"),
+    advisory("explanation.faithfulness", "0.9"),
+    advisory("explanation.proxies", "0.75"),
 )
+"""Asked of contracts with reason codes alone: `Battery.asked_of`."""
+EXPLANATION: Final = (*REASONS, advisory("explanation.reference", "0.99"))
 ROBUSTNESS: Final = (
     advisory("robustness.noise", "0.05"),
     advisory("robustness.near", "0.5"),
@@ -128,6 +137,7 @@ _ESTIMATES: Final = (
     *SENSE,
     advisory("fairness.residual", "0.05"),
     *map(information, ("fairness.smd", "fairness.proxies")),
+    *REASONS,
     advisory("sensitivity.simple-estimate", "-0.01"),
     gate("data.estimate-bounds", "0", "0.01"),
     advisory("data.outcome-bounds", "0.1"),

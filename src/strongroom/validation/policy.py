@@ -14,7 +14,7 @@ import msgspec
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
-from strongroom.validation.catalogue import better_of
+from strongroom.validation.catalogue import better_of, section_of
 from strongroom.validation.explanation_terms import ExplanationTerms
 from strongroom.validation.finding_rules import DEFAULT_FINDINGS as DEFAULT_FINDINGS
 from strongroom.validation.finding_rules import FindingsRule as FindingsRule
@@ -102,6 +102,15 @@ class Battery(_Part, frozen=True, kw_only=True):
         given = () if isinstance(self.sections, msgspec.UnsetType) else self.sections
         order = list(TITLES)
         return tuple(sorted(given, key=lambda demand: (order.index(demand.section), str(demand.by))))
+
+    def asked_of(self, contract: ModelContract) -> Battery:
+        """The rules that a contract gives something to hold them against: those about reason codes only where it tells
+        reasons. Which kinds must tell them, `explanation` of the policy says.
+        """
+        if not isinstance(contract.explanation, msgspec.UnsetType):
+            return self
+        kept = tuple(rule for rule in self.rules if section_of(rule.test) != "explanation")
+        return msgspec.structs.replace(self, rules=kept)
 
     def __post_init__(self) -> None:
         asked = [(demand.section, str(demand.by)) for demand in self.demanded]

@@ -63,7 +63,7 @@ def rejudge(dossier: Dossier, policy: bytes, held_up: Sequence[str] | None = Non
         raise EvidenceError(f"version {dossier.ref} was never validated")
     contract = dossier.contract
     try:
-        battery = new.battery(contract.kind, contract.tier, contract.jurisdictions)
+        battery = new.battery(contract.kind, contract.tier, contract.jurisdictions).asked_of(contract)
     except EvidenceError as error:
         return Rejudged(results.verdict, "fail", (error.message,), ())
     rules = {rule.test: rule for rule in battery.rules}

@@ -331,7 +331,7 @@ def _check(ref: ModelRef, contract: ModelContract, inputs: Mapping[str, bytes], 
         named |= {FORMER_CONTRACT: found.former.contract_sha256, former_input(former): found.former.artifact_sha256}
     if named != {name: digest_of(data) for name, data in inputs.items()}:
         raise SandboxError("the results name other inputs than were given", reason="output")
-    battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
+    battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions).asked_of(contract)
     rules = {rule.test: rule for rule in battery.rules}
     judged = tuple(judge(test, rules.get(test.rule)) for test in found.tests)
     verdict, reasons = conclude(battery, judged)

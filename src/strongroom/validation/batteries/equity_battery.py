@@ -17,12 +17,19 @@ from strongroom.validation.batteries.equity import group_tests
 from strongroom.validation.batteries.equity_alarms import alarm_tests
 from strongroom.validation.batteries.equity_crossings import crossed_alarms, crossed_residuals
 from strongroom.validation.batteries.equity_numbers import number_tests
-from strongroom.validation.batteries.equity_search import alternative_tests, crossing_tests, proxy_tests
+from strongroom.validation.batteries.equity_search import (
+    alternative_tests,
+    crossing_tests,
+    known_proxies,
+    proxy_tests,
+)
 from strongroom.validation.batteries.examination import Examination
 from strongroom.validation.batteries.protected_groups import People, gather
 from strongroom.validation.batteries.scored import Scored
-from strongroom.validation.results import AirRow, Chart, Table, TestResult
+from strongroom.validation.catalogue import Basis
+from strongroom.validation.results import AirRow, Chart, NotEvaluable, Table, TestResult
 from strongroom.validation.statistics.alternatives import mute
+from strongroom.validation.statistics.proxies import Proxies
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,8 @@ class Fair:
         air: table of adverse impact ratios.
         tables, charts: of the report's section.
         tools: versions of what computed.
+        known: what the features know of each protected attribute, or why that is not known.
+        basis: the protected sample.
     """
 
     tests: tuple[TestResult, ...]
@@ -41,6 +50,8 @@ class Fair:
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...]
     tools: Mapping[str, str]
+    known: Mapping[str, Proxies | NotEvaluable]
+    basis: Basis
 
 
 def examine_estimates(
@@ -66,8 +77,10 @@ def examine_estimates(
     people = gather(whole.at(kept), labels, job.contract, job.policy.fairness, job.level)
     tests, tables = number_tests(people, job.contract.output.unit)
     crossed, cells = crossed_residuals(people, job.contract.output.unit)
-    known, carriers = proxy_tests(people, [feature.name for feature in job.contract.input.features])
-    return Fair((*tests, *crossed, *known), (), (*tables, *cells, *carriers), (), {"scikit-learn": sklearn.__version__})
+    found = known_proxies(people)
+    known, carriers = proxy_tests(people, [feature.name for feature in job.contract.input.features], found)
+    tools = {"scikit-learn": sklearn.__version__}
+    return Fair((*tests, *crossed, *known), (), (*tables, *cells, *carriers), (), tools, found, people.basis)
 
 
 def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
@@ -93,7 +106,8 @@ def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
     names = [feature.name for feature in job.contract.input.features]
     tests, air, tables = group_tests(people, classes)
     crossed, crossings = crossing_tests(people)
-    known, carriers = proxy_tests(people, names)
+    told = known_proxies(people)
+    known, carriers = proxy_tests(people, names, told)
     found, more = [*tests, *crossed, *known], (*tables, *crossings, *carriers)
     charts: tuple[Chart, ...] = ()
     if muted is None:
@@ -102,4 +116,4 @@ def examine(job: Examination, reference: Scored, validation: Scored) -> Fair:
     else:
         other, ways, charts = alternative_tests(people, muted, names)
         found, more = [*found, *other], (*more, *ways)
-    return Fair(tuple(found), air, more, charts, {"scikit-learn": sklearn.__version__})
+    return Fair(tuple(found), air, more, charts, {"scikit-learn": sklearn.__version__}, told, people.basis)

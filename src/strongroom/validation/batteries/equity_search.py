@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -113,20 +113,33 @@ def _crossing(people: People, first: Attribute, second: Attribute) -> tuple[Test
     return test, rows
 
 
-def proxy_tests(people: People, names: Sequence[str]) -> tuple[list[TestResult], tuple[Table, ...]]:
+def known_proxies(people: People) -> dict[str, proxies.Proxies | NotEvaluable]:
+    """What the features know of each protected attribute, or why that is not known."""
+    most = min(people.limits.most_searched, proxies.MOST_ROWS)
+    found: dict[str, proxies.Proxies | NotEvaluable] = dict(people.missing)
+    for attribute in people.attributes:
+        found[attribute.name] = proxies.find_proxies(
+            people.sample.rows, attribute.codes, attribute.veil.large, people.level, most
+        )
+    return found
+
+
+def proxy_tests(
+    people: People, names: Sequence[str], by_attribute: Mapping[str, proxies.Proxies | NotEvaluable]
+) -> tuple[list[TestResult], tuple[Table, ...]]:
     """How well the features tell each attribute, and which of them carry it.
 
     Args:
         people: rows and groups.
         names: of the features, in the contract's order.
+        by_attribute: of `known_proxies`.
     """
     rule = "fairness.proxies"
     found, rows = [], []
-    most = min(people.limits.most_searched, proxies.MOST_ROWS)
     for name, reason in people.missing.items():
         found.append(answer(rule, reason, "", people.basis, suffix=name))
     for attribute in people.attributes:
-        known = proxies.find_proxies(people.sample.rows, attribute.codes, attribute.veil.large, people.level, most)
+        known = by_attribute[attribute.name]
         if isinstance(known, NotEvaluable):
             found.append(answer(rule, known, "", people.basis, suffix=attribute.name))
             continue

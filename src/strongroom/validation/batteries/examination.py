@@ -82,7 +82,7 @@ class Examination:
 
     Attributes:
         contract, policy, proof: the documents that the job was given.
-        battery: the policy's rules for this kind and tier.
+        battery: the policy's rules for this kind and tier, as far as the contract gives them something to hold against.
         level: confidence level of all intervals.
     """
 
@@ -120,7 +120,7 @@ class Examination:
             )  # fmt: skip
         policy = ValidationPolicy.decode(inputs["policy.json"])
         proof = parse_as(inputs["profile.json"], ProfileProof)
-        battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions)
+        battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions).asked_of(contract)
         predict, version, _ = open_model(contract, inputs[contract.model_input])
         if contract.engine == "xgboost":
             predict = one_at_a_time(predict)

@@ -6,8 +6,8 @@ is added and which other groups a reason is compared with; each is fixed, so tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -16,68 +16,28 @@ import numpy.typing as npt
 
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.explanation import Explanation
-from strongroom.validation.batteries import reasons_shown
+from strongroom.registry.kinds import CONTRACTS
+from strongroom.validation.batteries import reason_traps, reasons_shown
+from strongroom.validation.batteries.reason_ranking import Floats, Places, Ranking, Rows, Words, agreement
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.results import Chart, NotEvaluable, Series, Table, TestResult, decimal
+from strongroom.validation.statistics.proxies import Proxies
+from strongroom.validation.statistics.tables import outside
 from strongroom.validation.trees.attribution import contributions
 from strongroom.validation.trees.forests import Forest, forest_of
 
-Rows = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
-
 RULES: Final = (
-    "explanation.additivity", "explanation.repeat", "explanation.background", "explanation.noise",
-    "explanation.faithfulness",
+    "explanation.additivity", "explanation.repeat", "explanation.reference", "explanation.background",
+    "explanation.noise", "explanation.margin", "explanation.correlation", "explanation.missing",
+    "explanation.faithfulness", "explanation.proxies",
 )  # fmt: skip
+ADDED: Final = 2000
+"""Rows whose contributions are added up."""
 ROWS: Final = 500
-"""Applicants looked at: enough for two digits of a share, few enough for a minute with the largest forests."""
+"""Rows looked at: enough for two digits of a share, few enough for a minute with the largest forests."""
 SEEDS: Final = 5
 NOISE: Final = 0.01
 """Standard deviation of the noise on a measured feature, as a share of that feature's own on the sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """From contributions to principal reasons, as the gateway ranks them.
-
-    Attributes:
-        wish: of the contract.
-        order: places of the features, group by group, groups in the order of their codes.
-        begins: where in `order` each group begins.
-        codes: of the groups, in that order.
-    """
-
-    wish: Explanation
-    order: Places
-    begins: Places
-    codes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, wish: Explanation, names: Sequence[str]) -> Ranking:
-        """Of an explanation over features in this order."""
-        groups = sorted(wish.groups, key=lambda group: group.code)
-        place = {name: n for n, name in enumerate(names)}
-        order = [place[name] for group in groups for name in group.features]
-        begins = np.cumsum([0, *(len(group.features) for group in groups)])[:-1]
-        return cls(wish, np.array(order, np.int64), begins, tuple(group.code for group in groups))
-
-    def weights(self, values: Floats) -> Floats:
-        """How much each group speaks against the applicant, shape [rows, groups]; negative speaks for him."""
-        sign = 1.0 if self.wish.adverse == "high" else -1.0
-        found: Floats = sign * np.add.reduceat(values.take(self.order, axis=1), self.begins, axis=1)
-        return found
-
-    def principal(self, weights: Floats) -> list[tuple[int, ...]]:
-        """Places of the principal groups of each row, weightiest first; equal weights by code."""
-        ranked = np.argsort(-weights, axis=1, kind="stable")[:, : self.wish.max_codes]
-        adverse = np.count_nonzero(weights > 0, axis=1)
-        return [tuple(line[:n].tolist()) for line, n in zip(ranked, adverse, strict=True)]
-
-    def members(self, group: int) -> Places:
-        """Places of a group's features."""
-        ends = np.append(self.begins, len(self.order))
-        return self.order[ends[group] : ends[group + 1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +52,6 @@ class Faithful:
     share: float
     principal: tuple[float, ...]
     others: tuple[float, ...]
-
-
-def jaccard(first: Iterable[object], second: Iterable[object]) -> float:
-    """Size of the intersection over size of the union, 1 for two empty lists; the order does not count."""
-    a, b = set(first), set(second)
-    return len(a & b) / len(a | b) if a | b else 1.0
-
-
-def agreement(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> float | NotEvaluable:
-    """Mean Jaccard index of two lists of reasons, row by row."""
-    if not first:
-        return NotEvaluable("no row has a reason")
-    return float(np.mean([jaccard(a, b) for a, b in zip(first, second, strict=True)]))
 
 
 def additivity_gap(forest: Forest, base: float, values: Floats, scores: Rows) -> float:
@@ -140,7 +87,7 @@ def faithfulness(
     kept = [n for n, reasons in enumerate(principal) if 0 < len(reasons) <= groups - len(reasons)]
     if not kept:
         return NotEvaluable("no row has a reason and as many other groups beside it")
-    sign = 1.0 if ranking.wish.adverse == "high" else -1.0
+    sign = ranking.sign
     most = max(len(principal[n]) for n in kept)
     told = predict(rows[kept]).astype(np.float64)
     members = [ranking.members(group) for group in range(groups)]
@@ -168,11 +115,38 @@ def faithfulness(
     return Faithful(share, a, b)
 
 
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """What was found of a model's reason codes.
+
+    Attributes:
+        tests: not yet judged.
+        tables, charts: of the report's section.
+        ranking: None where the contract tells no reasons.
+        sizes: mean size of each feature's contribution, shape [features]; of nobody looked at: ones.
+    """
+
+    tests: tuple[TestResult, ...] = ()
+    tables: tuple[Table, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    ranking: Ranking | None = None
+    sizes: Floats | None = None
+
+    def with_protected(
+        self, contract: ModelContract, known: Mapping[str, Proxies | NotEvaluable], basis: Basis
+    ) -> Reasons:
+        """This, and whether a reason stands for a protected attribute; known once the protected sample is open."""
+        if self.ranking is None or self.sizes is None:
+            return self
+        found, tables = reason_traps.stand_in_tests(contract, self.ranking, self.sizes, known, basis)
+        return replace(self, tests=(*self.tests, *found), tables=(*self.tables, *tables))
+
+
 def explanation_tests(
     contract: ModelContract, model: bytes, predict: Callable[[Rows], Rows], rows: Rows, scores: Rows, basis: Basis
-) -> tuple[list[TestResult], tuple[Table, ...], tuple[Chart, ...]]:
-    """All tests of the reason codes, with the tables and charts beside them, on rows whose decision is not the
-    favourable one; nothing where none are asked.
+) -> Reasons:
+    """All tests of the reason codes but the one that needs protected attributes, on rows whose decision is not the
+    favourable one, or on all of a kind that decides nothing; nothing where the contract tells no reasons.
 
     Args:
         model: bytes of the model file.
@@ -181,39 +155,75 @@ def explanation_tests(
     """
     wish = contract.explanation
     if isinstance(wish, msgspec.UnsetType):
-        return [], (), ()
+        return Reasons()
     names = [feature.name for feature in contract.input.features]
-    forest, ranking = forest_of(contract, model), Ranking.of(wish, names)
-    places = np.flatnonzero(_unfavoured(contract, wish, scores) & np.isfinite(scores))
-    if not len(places):
-        return [answer(rule, NotEvaluable("no applicant has a reason to be told"), "", basis) for rule in RULES], (), ()
-    places = places[np.unique(np.linspace(0, len(places) - 1, ROWS).round().astype(np.int64))]
-    chosen = rows[places]
+    forest, ranking, words = forest_of(contract, model), Ranking.of(wish, names), Words.of(contract, wish)
+    # whom a rule of the contract refuses, the rule tells why; no model is asked about him
+    scored = ~outside(rows, contract.input) & np.isfinite(scores)
     made = contributions(wish, forest)
+    every = _some(np.flatnonzero(scored), ADDED)
+    gap = additivity_gap(forest, made.base, made.values(rows[every]), scores[every])
+    refused = int((~scored).sum())
+    added = answer(
+        "explanation.additivity", NotEvaluable("the contract takes no row of the sample") if not len(every) else gap,
+        f"Base and contributions add up to the score within {gap:.1e}.", basis,
+        details=[("rows added up", len(every)), ("tolerance of the contract", wish.tolerance),
+                 ("refused by a rule before the model", refused)],
+    )  # fmt: skip
+    places = _some(np.flatnonzero(_unfavoured(contract, wish, scores) & scored), ROWS)
+    if not len(places):
+        nobody = NotEvaluable(f"none of the {words.many} has a reason to be told")
+        others = [rule for rule in rules_of(contract) if rule not in (added.rule, "explanation.proxies")]
+        tests = (added, *(answer(rule, nobody, "", basis) for rule in others))
+        return Reasons(tests, ranking=ranking, sizes=np.ones(len(names)))
+    chosen = rows[places]
     values = made.values(chosen)
     weights = ranking.weights(values)
     principal = ranking.principal(weights)
-    looked: list[tuple[str, float | int | str]] = [("applicants looked at", len(places))]
-    gap = additivity_gap(forest, made.base, values, scores[places])
-    found = [
-        answer(
-            "explanation.additivity", gap, f"Base and contributions add up to the score within {gap:.1e}.", basis,
-            details=[*looked, ("tolerance of the contract", wish.tolerance)],
-        ),
-        _repeated(wish, forest, ranking, chosen, principal, basis),
-    ]  # fmt: skip
+    sizes = np.abs(values).mean(axis=0)
+    disturbed = [ranking.weights(made.values(noised(chosen, contract, seed))) for seed in range(SEEDS)]
+    found = [added, _repeated(wish, forest, names, chosen, principal, words, basis)]
+    if "explanation.reference" in rules_of(contract):
+        told = float(forest.scores(np.array([made.base]))[0])
+        found.append(
+            reason_traps.reference_test(ranking, values, told, _favoured(contract, wish, predict), words, basis)
+        )
     found += [
         _background(wish, forest, ranking, chosen, principal, basis),
-        _noise(contract, made.values, ranking, chosen, principal, basis),
+        _noise(contract, ranking, disturbed, principal, basis),
     ]
-    test, charts = _faithful(predict, chosen, ranking, principal, basis)
+    margin, sure = reason_traps.margin_test(ranking, weights, disturbed, words, basis)
+    together, pairs = reason_traps.correlation_test(contract, ranking, rows[scored], sizes, basis)
+    absent = reason_traps.missing_test(contract, ranking, chosen, values, principal, words, basis)
+    test, charts = _faithful(predict, chosen, ranking, principal, words, basis)
     shown = (
         _weights(ranking, weights),
-        reasons_shown.told_chart(ranking.codes, principal, len(chosen)),
-        *reasons_shown.courses(contract, chosen, values, wish.adverse),
+        reasons_shown.told_chart(ranking.codes, principal, len(chosen), words),
+        *reasons_shown.courses(contract, chosen, values, words, ranking.sign),
     )
-    tables = (reasons_shown.groups_told(contract, ranking.codes, weights, principal),)
-    return [*found, test], tables, (*shown, *charts)
+    tables = (reasons_shown.groups_told(contract, ranking.codes, weights, principal, words), *sure, *pairs)
+    return Reasons((*found, margin, together, absent, test), tables, (*shown, *charts), ranking, sizes)
+
+
+def rules_of(contract: ModelContract) -> tuple[str, ...]:
+    """Rules that a contract with reason codes has an answer to. Where nothing is decided, no reference is better."""
+    decides = CONTRACTS[contract.kind].decides
+    return tuple(rule for rule in RULES if decides or rule != "explanation.reference")
+
+
+def _some(places: Places, most: int) -> Places:
+    """At most so many, evenly taken."""
+    if not len(places):
+        return places
+    return places[np.unique(np.linspace(0, len(places) - 1, most).round().astype(np.int64))]
+
+
+def _favoured(contract: ModelContract, wish: Explanation, predict: Callable[[Rows], Rows]) -> float | None:
+    """Share of the reference rows whose own decision is the favourable one; None where there is no such row."""
+    reference = np.array(wish.rows(), np.float32)
+    if not len(reference):
+        return None
+    return float((~_unfavoured(contract, wish, predict(reference))).mean())
 
 
 def _unfavoured(contract: ModelContract, wish: Explanation, scores: Rows) -> npt.NDArray[np.bool_]:
@@ -227,17 +237,22 @@ def _unfavoured(contract: ModelContract, wish: Explanation, scores: Rows) -> npt
 
 
 def _repeated(
-    wish: Explanation, forest: Forest, ranking: Ranking, rows: Rows, principal: Sequence[Sequence[int]], basis: Basis
-) -> TestResult:
-    """Seeds, order of the rows and order of the reference must not matter."""
+    wish: Explanation, forest: Forest, names: Sequence[str], rows: Rows, principal: Sequence[Sequence[int]],
+    words: Words, basis: Basis,
+) -> TestResult:  # fmt: skip
+    """Order of the rows, of the reference and of the groups must not matter, not even where weights are equal."""
     turns, shares = np.random.default_rng(0), []
     for _ in range(2):
-        turn, other = turns.permutation(len(rows)), turns.permutation(len(wish.reference))
-        again = msgspec.structs.replace(wish, reference=tuple(wish.reference[n] for n in other))
+        turn, other, mixed = (turns.permutation(len(one)) for one in (rows, wish.reference, wish.groups))
+        again = msgspec.structs.replace(
+            wish, reference=tuple(wish.reference[n] for n in other), groups=tuple(wish.groups[n] for n in mixed)
+        )
+        ranking = Ranking.of(again, names)
         told = ranking.principal(ranking.weights(contributions(again, forest).values(rows[turn])))
         shares.append(float(np.mean([told[at] == principal[n] for at, n in enumerate(turn)])))
-    sentence = f"With rows and reference in another order, {min(shares):.2%} of applicants get the same reasons."
-    return answer("explanation.repeat", min(shares), sentence, basis, details=[("times", len(shares))])
+    same = min(shares)
+    sentence = f"With rows, reference and groups in another order, {same:.2%} of {words.many} have the same reasons."
+    return answer("explanation.repeat", same, sentence, basis, details=[("times", len(shares))])
 
 
 def _background(
@@ -259,17 +274,14 @@ def _background(
 
 
 def _noise(
-    contract: ModelContract, values: Callable[[Rows], Floats], ranking: Ranking, rows: Rows,
-    principal: Sequence[Sequence[int]], basis: Basis,
+    contract: ModelContract, ranking: Ranking, disturbed: Sequence[Floats], principal: Sequence[Sequence[int]],
+    basis: Basis,
 ) -> TestResult:  # fmt: skip
     if not any(feature.type == "float" for feature in contract.input.features):
         return answer(
             "explanation.noise", NotEvaluable("no feature is measured: noise changes no code or count"), "", basis
         )
-    found = [
-        agreement(principal, ranking.principal(ranking.weights(values(noised(rows, contract, seed)))))
-        for seed in range(SEEDS)
-    ]
+    found = [agreement(principal, ranking.principal(weights)) for weights in disturbed]
     return _mean("explanation.noise", found, f"with noise of {NOISE:.0%} of its spread on each measured feature", basis)
 
 
@@ -283,8 +295,9 @@ def _mean(rule: str, found: Sequence[float | NotEvaluable], how: str, basis: Bas
 
 
 def _faithful(
-    predict: Callable[[Rows], Rows], rows: Rows, ranking: Ranking, principal: Sequence[Sequence[int]], basis: Basis
-) -> tuple[TestResult, tuple[Chart, ...]]:
+    predict: Callable[[Rows], Rows], rows: Rows, ranking: Ranking, principal: Sequence[Sequence[int]], words: Words,
+    basis: Basis,
+) -> tuple[TestResult, tuple[Chart, ...]]:  # fmt: skip
     rule = "explanation.faithfulness"
     reference = np.array(ranking.wish.rows()[:8], np.float32)
     if not len(reference):
@@ -293,13 +306,13 @@ def _faithful(
     if isinstance(found, NotEvaluable):
         return answer(rule, found, "", basis), ()
     sentence = (
-        f"Setting the principal reasons to the reference moves the score by {found.principal[-1]:.3f} in the "
-        f"applicant's favour, setting as many other groups by {found.others[-1]:.3f}."
+        f"Setting the principal reasons to the reference moves the score by {found.principal[-1]:.3f} "
+        f"{words.favour}, setting as many other groups by {found.others[-1]:.3f}."
     )
     curves = [("principal reasons", "curve", found.principal), ("as many others", "pd", found.others)]
     chart = Chart(
         section="explanation", title="Deletion curve",
-        words="Mean move of the score in the applicant's favour when so many groups are set to the reference.",
+        words=f"Mean move of the score {words.favour} when so many groups are set to the reference.",
         x="groups set to the reference", y="move of the score",
         series=tuple(
             Series(name=name, form="line", style="curve" if style == "curve" else "pd",

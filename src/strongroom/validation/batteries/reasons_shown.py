@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strongroom.registry.contract import ModelContract
+from strongroom.validation.batteries.reason_ranking import Words
 from strongroom.validation.results import Chart, Column, Series, Table, decimal
 
 Rows = npt.NDArray[np.float32]
@@ -25,7 +26,7 @@ LEAST: Final = 10
 
 
 def groups_told(
-    contract: ModelContract, codes: Sequence[str], weights: Floats, principal: Sequence[Sequence[int]]
+    contract: ModelContract, codes: Sequence[str], weights: Floats, principal: Sequence[Sequence[int]], words: Words
 ) -> Table:
     """The groups behind the codes: their mean weight, and how often each is told.
 
@@ -50,8 +51,8 @@ def groups_told(
     return Table(
         section="explanation",
         title="Groups behind the codes",
-        caption=f"Over {people:,} applicants whose decision is not the favourable one. Weights are in units of the "
-        "model's sum (log-odds of a classifier); the mean is above 0 where the group speaks against them.",
+        caption=f"Over {people:,} {words.many}{words.whose}. Weights are in units of the model's sum (log-odds of a "
+        f"classifier); the mean is above 0 where the group speaks {words.against}.",
         columns=(
             Column(name="Code", unit="text"), Column(name="Features", unit="text"),
             Column(name="Mean size", unit="weight"), Column(name="Mean", unit="weight"),
@@ -61,16 +62,16 @@ def groups_told(
     )  # fmt: skip
 
 
-def told_chart(codes: Sequence[str], principal: Sequence[Sequence[int]], people: int) -> Chart:
+def told_chart(codes: Sequence[str], principal: Sequence[Sequence[int]], people: int, words: Words) -> Chart:
     """How often each code is told, by its place in the order of the codes."""
     any_place = np.bincount([place for line in principal for place in line], minlength=len(codes))
     order = np.argsort(-any_place, kind="stable")[:20]
     return Chart(
         section="explanation",
         title="How often a code is told",
-        words="Share of applicants to whom the code is told, by rank: " + ", ".join(codes[n] for n in order) + ".",
+        words=f"Share of the {words.many} with the code, by rank: " + ", ".join(codes[n] for n in order) + ".",
         x="rank",
-        y="share of applicants",
+        y=f"share of {words.many}",
         percent="y",
         series=(
             Series(name="", form="bars", style="bar",
@@ -79,15 +80,15 @@ def told_chart(codes: Sequence[str], principal: Sequence[Sequence[int]], people:
     )  # fmt: skip
 
 
-def courses(contract: ModelContract, rows: Rows, values: Floats, adverse: str) -> tuple[Chart, ...]:
+def courses(contract: ModelContract, rows: Rows, values: Floats, words: Words, sign: float) -> tuple[Chart, ...]:
     """How the contribution of the weightiest features runs with their values, in parts of equal numbers of people.
 
     Args:
         rows: shape [rows, features].
         values: contributions, shape [rows, features], in units of the model's sum.
-        adverse: whether a high or a low score speaks against the applicant.
+        sign: 1 where a high score speaks against the applicant, else -1.
     """
-    sign, found = 1.0 if adverse == "high" else -1.0, []
+    found = []
     size = np.abs(values).mean(axis=0)
     for place in np.argsort(-size, kind="stable")[:PICTURED]:
         feature = contract.input.features[int(place)]
@@ -97,8 +98,8 @@ def courses(contract: ModelContract, rows: Rows, values: Floats, adverse: str) -
                 Chart(
                     section="explanation",
                     title=f"What {feature.name} contributes",
-                    words=f"Mean contribution against the applicant along {feature.name} ({feature.unit}), in parts "
-                    f"of at least {LEAST} applicants each; missing values are left out.",
+                    words=f"Mean contribution {words.against} along {feature.name} ({feature.unit}), in parts of at "
+                    f"least {LEAST} {words.many} each; missing values are left out.",
                     x=f"{feature.name} ({feature.unit}), mean of the part",
                     y="mean contribution",
                     series=(Series(name="", form="line", style="curve", points=points),),

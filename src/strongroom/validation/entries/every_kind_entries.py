@@ -6,60 +6,6 @@ from strongroom.validation.entries.entry import OUTPUT, Entry
 
 EVERY_KIND_ENTRIES = (
     Entry(
-        rule="explanation.additivity",
-        title="Gap of the contributions",
-        section="explanation",
-        unit="probability",
-        better="lower",
-        formula="largest distance between the score that base and contributions add up to and the served score, on up "
-        "to 500 applicants whose decision is not the favourable one",
-        source="Shapley 1953 (efficiency); Lundberg and Lee 2017 (local accuracy)",
-        edge_cases="no reason codes in the contract: no test of this section; no such applicant: not evaluable",
-    ),
-    Entry(
-        rule="explanation.repeat",
-        title="Same reasons again",
-        section="explanation",
-        unit="share",
-        better="higher",
-        formula="share of applicants whose ranked reasons are the same when rows and reference come in another order",
-        source="house rule: the method is exact and has no seed, so anything below 1 is a defect",
-        edge_cases="as the gap of the contributions",
-    ),
-    Entry(
-        rule="explanation.background",
-        title="Reasons against half of the reference",
-        section="explanation",
-        unit="Jaccard",
-        better="higher",
-        formula="mean over applicants and five draws of the Jaccard index of the principal reasons against all and "
-        "against half of the reference rows",
-        source="house rule; Regulation B, comment 9(b)(2), on the reference",
-        edge_cases="path-dependent values, or fewer than four reference rows: not evaluable",
-    ),
-    Entry(
-        rule="explanation.noise",
-        title="Reasons under noise",
-        section="explanation",
-        unit="Jaccard",
-        better="higher",
-        formula="the same with normal noise of 1 % of its standard deviation on each measured feature; codes, counts "
-        "and missing values stay",
-        source="house rule; Alvarez-Melis and Jaakkola 2018",
-        edge_cases="no measured feature: not evaluable",
-    ),
-    Entry(
-        rule="explanation.faithfulness",
-        title="Reasons that move the score",
-        section="explanation",
-        unit="share",
-        better="higher",
-        formula="share of applicants for whom setting the principal reasons to the reference (mean over up to eight "
-        "rows) moves the served score further in their favour than setting as many other groups, drawn at random",
-        source="Samek et al. 2017 (deletion); house rule",
-        edge_cases="path-dependent values, or as many reasons as groups: not evaluable",
-    ),
-    Entry(
         rule="implementation.parity",
         title="Distance to the source model",
         section="implementation",

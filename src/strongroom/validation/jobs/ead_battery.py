@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from strongroom.validation.batteries import (
     between_samples,
@@ -16,6 +17,7 @@ from strongroom.validation.batteries import (
     equity_battery,
     estimates,
     every_kind,
+    reasons,
     stress_scenarios,
     time_order,
 )
@@ -48,6 +50,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             convertible[1], contract, policy, job.predict, estimates.bucket_edges(convertible[0].estimate),
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, convertible[0], convertible[1], contract)
+        explained = begin(
+            "explanations" if contract.explanation is not UNSET else None, reasons.explanation_tests,
+            contract, job.model, job.predict, convertible[1].rows, convertible[1].scores, convertible[1].basis,
+        )  # fmt: skip
         job.say("order and height of factors and amounts")
         tests = estimates.order_tests(convertible[0], convertible[1], level)
         found, tables, charts = estimates.height_tests(convertible[0], convertible[1], contract, level)
@@ -68,11 +74,12 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation, lambda sample: _exposures(sample).convertible)
-    tests += fair.tests
+    told = explained.result().with_protected(contract, fair.known, fair.basis)
+    tests += [*fair.tests, *told.tests]
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, means, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
-        charts=(*charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
+        tables=(*tables, means, *told.tables, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
+        charts=(*charts, *told.charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
     )  # fmt: skip
 
 

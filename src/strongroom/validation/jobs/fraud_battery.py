@@ -69,8 +69,6 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         between = between_samples.tests_between(job, development, reference, validation)
         tests += between.tests
         tests += fraud.data_tests(development, validation)
-    found, told, reasoned = explained.result()
-    tests += found
     found, stressed, pictures, tools = hardness.result()
     stressed += beside.result()
     tests += found
@@ -78,12 +76,13 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine(job, reference, validation)
-    tests += fair.tests
+    told = explained.result().with_protected(contract, fair.known, fair.basis)
+    tests += [*fair.tests, *told.tests]
     stressed += before_after.word_of_the_author(contract, tests)
     return job.conclude(
         tests, (development, validation, reference), psi=shifts, air=fair.air,
-        tables=(*tables, *told, *stressed, *between.tables, *quality.tables, *sense.tables,
+        tables=(*tables, *told.tables, *stressed, *between.tables, *quality.tables, *sense.tables,
                 *shocks.tables, *fair.tables),
-        charts=(*charts, *curves, *windows, *reasoned, *pictures, *sense.charts, *shocks.charts, *fair.charts),
+        charts=(*charts, *curves, *windows, *told.charts, *pictures, *sense.charts, *shocks.charts, *fair.charts),
         tools={**tools, **fair.tools},
     )  # fmt: skip

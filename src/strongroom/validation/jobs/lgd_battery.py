@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from strongroom.validation.batteries import (
     between_samples,
     conceptual,
     equity_battery,
     estimates,
     every_kind,
+    reasons,
     stress_scenarios,
     time_in_default,
     time_order,
@@ -42,6 +45,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
             validation, contract, policy, job.predict, estimates.bucket_edges(development.estimate),
         )  # fmt: skip
         looked = begin("data quality", conceptual.data_quality_tests, development, validation, contract)
+        explained = begin(
+            "explanations" if contract.explanation is not UNSET else None, reasons.explanation_tests,
+            contract, job.model, job.predict, validation.rows, validation.scores, validation.basis,
+        )  # fmt: skip
         job.say("order and height of the estimates")
         tests = estimates.order_tests(development, validation, level)
         found, tables, charts = estimates.height_tests(development, validation, contract, level)
@@ -59,9 +66,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += [*quality.tests, *sense.tests, *shocks.tests]
     job.say("fairness")  # at the end: the model is asked nothing more once the protected sample is open
     fair = equity_battery.examine_estimates(job, reference, validation)
-    tests += fair.tests
+    told = explained.result().with_protected(contract, fair.known, fair.basis)
+    tests += [*fair.tests, *told.tests]
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, *ages, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
-        charts=(*charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
+        tables=(*tables, *ages, *told.tables, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
+        charts=(*charts, *told.charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
     )  # fmt: skip

@@ -83,8 +83,17 @@ def demand_additive(contract: ModelContract, wish: Explanation, model: bytes, re
     """The explained function is the served one: on rows of the reference sample the contributions add up to the score.
 
     Raises:
-        InvalidInputError: the model is no forest that can be explained, or a gap is above the tolerance.
+        InvalidInputError: the model is no forest that can be explained, the contract takes none of the explanation's
+            reference rows, or a gap is above the tolerance.
     """
+    against = np.array(wish.rows(), np.float32)
+    if len(against) and (foreign := np.flatnonzero(outside(against, contract.input))).size:
+        raise InvalidInputError(
+            f"row {int(foreign[0]) + 1} of the explanation's reference breaks the input contract, and nobody can be "
+            "compared with what the gateway would refuse; take rows that the contract takes",
+            field="explanation.reference",
+            rule="contract",
+        )
     forest = forest_of(contract, model)
     made = contributions(wish, forest)
     kept = np.flatnonzero(~outside(reference, contract.input))[:EXPLAINED_ROWS]

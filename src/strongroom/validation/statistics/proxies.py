@@ -35,11 +35,13 @@ class Carrier:
         feature: its place in the contract.
         alone: area under the curve of this feature by itself, cross-validated in quantile bins.
         lost: how much the area of all features falls when this one is shuffled.
+        best: as `alone`, for the group that this feature tells best.
     """
 
     feature: int
     alone: float
     lost: float
+    best: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +117,11 @@ def find_proxies(
         return NotEvaluable("no group can be told from the others")
     best, place = max(good, key=lambda pair: (pair[0].auc, -pair[1]))
     group = int(names[place])
-    carriers = [
-        Carrier(
-            feature,
-            _alone(x[:, feature], y == group, fold),
-            best.auc - _area(y == group, without[feature, :, place]),
-        )
-        for feature in range(x.shape[1])
-    ]
+    carriers = []
+    for feature in range(x.shape[1]):
+        alone = [_alone(x[:, feature], y == name, fold) for name in names]
+        lost = best.auc - _area(y == group, without[feature, :, place])
+        carriers.append(Carrier(feature, alone[place], lost, max(alone)))
     carriers.sort(key=lambda c: (-c.lost, -c.alone, c.feature))
     between = best.interval(level)
     return Proxies(group, best.auc, between if isinstance(between, tuple) else None, tuple(carriers), int(y.size))
