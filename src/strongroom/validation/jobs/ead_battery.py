@@ -78,7 +78,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     tests += [*fair.tests, *told.tests]
     return job.conclude(
         tests, (development, validation, reference), psi=shifts,
-        tables=(*tables, means, *told.tables, *between.tables, *quality.tables, *sense.tables, *shocks.tables, *fair.tables),
+        tables=(*tables, means, *told.tables, *between.tables, *quality.tables, *sense.tables,
+                *shocks.tables, *fair.tables),
         charts=(*charts, *told.charts, *sense.charts, *shocks.charts), tools=dict(fair.tools),
     )  # fmt: skip
 
