@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from strongroom import verify
 from strongroom.access.authentication import Authenticator
@@ -23,33 +27,45 @@ from strongroom.access.credentials import parse_api_key
 from strongroom.access.grants import Grants
 from strongroom.access.key_sets import read_discovery, read_key_set
 from strongroom.access.people import PeopleRegister
+from strongroom.access.principals import Principal
 from strongroom.access.signature_fields import read_signature
+from strongroom.access.signing_keys import MessageSigner, key_directory, read_directory
+from strongroom.adapters.keystore.keeper_wire import OFFER_SIZE, read_offers, read_tags
 from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.adapters.process.bpmn_xml import read_diagram
 from strongroom.adapters.releases.release_mirror import read_key_ids, read_version
+from strongroom.approval.automatic import read_rules
 from strongroom.approval.pointers import Pointer
 from strongroom.approval.release import Release
+from strongroom.approval.role_metadata import model_role, read_delegations, read_role, read_signed, signed_part
 from strongroom.approval.statements import Halt
 from strongroom.approval.trust_policy import read_jurisdictions, read_trust_policy
 from strongroom.encoding import canonical, parse, parse_as
 from strongroom.errors import RefusedError, StrongroomError
+from strongroom.ledger.actions import open_shard
 from strongroom.ledger.checkpoint import Checkpoint
+from strongroom.ledger.entries import OpenEntry
 from strongroom.ledger.frames import CHECKPOINT, ENTRY, Frame, checkpoint_frame, entry_frame, resync, scan
 from strongroom.ledger.leaf import Leaf
-from strongroom.ledger.note import Note, VerifierKey
+from strongroom.ledger.note import LogKey, Note, VerifierKey
 from strongroom.ledger.proof import LogProof
 from strongroom.ledger.trust import read_trust
+from strongroom.ledger.witness import Submission
+from strongroom.office.acts import Act, Resource
+from strongroom.office.entries import Entry, done
 from strongroom.registry.toml import read_contract
 from strongroom.sealing.container import open_file
 from strongroom.sealing.dsse import envelope_signers
 from strongroom.sealing.manifest import Manifest
 from strongroom.sealing.packages import read_index, read_wrapped
 from strongroom.sealing.records import open_plain, read_header
+from strongroom.sealing.subjects import TAG_BYTES
+from strongroom.serving.answer import read_answer
 from strongroom.serving.decoding import decode
 from strongroom.serving.halting import read_halts
 from strongroom.serving.receipt import verify_receipt
 from strongroom.validation.policy import ValidationPolicy
-from strongroom.vocabulary import Digest, digest_of
+from strongroom.vocabulary import Digest, PersonId, digest_of
 from strongroom.web.coding import choose, inflate
 from strongroom.web.exchange import Exchange
 from strongroom.web.http import Connection
@@ -419,6 +435,70 @@ def _open_plain(data: bytes) -> None:
     open_plain(data, digest_of(data))
 
 
+RULES: Final = b"""
+[[rule]]
+name = "better"
+then = "promote"
+window_rows = 1000
+windows = 3
+min_s = 3600
+[[rule.when]]
+figure = "score-shift"
+below = "0.02"
+"""
+
+
+def _directory_seeds() -> list[bytes]:
+    return [key_directory(MessageSigner.of(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))).public)]
+
+
+def _submission_seeds() -> list[bytes]:
+    return [Submission(size, (bytes(32),) * size, note).encode() for size, note in enumerate(_notes()[:3])]
+
+
+def _opening() -> OpenEntry:
+    return open_shard(LogKey("bank.example/credit/eu/n1/0/1", bytes(32)).verifier, 5)
+
+
+ANN: Final = Principal(PersonId("ann"), "Person", frozenset({"author"}))
+
+
+def _entry_seeds() -> list[bytes]:
+    act = Act(ANN, "timestamp", Resource("Room", "credit"), datetime(2026, 1, 1, tzinfo=UTC))
+    return [done("ab" * 16, act, {"systems": 3, "manifest": "ab" * 32}).encode()]
+
+
+def _answer_seeds() -> list[bytes]:
+    from tests.serving.test_answer import ANSWERED, FIXED, REFUSED, TOLD
+
+    return [canonical(one) for one in (ANSWERED, FIXED, REFUSED, ANSWERED | {"explanation": TOLD})]
+
+
+@cache
+def _role() -> tuple[bytes, bytes, bytes]:
+    """Metadata of a model's role, the signed part of a draft of it, and the targets that delegate to it."""
+    from tests.simulator import MODEL, Room
+
+    with tempfile.TemporaryDirectory() as folder:
+        room = Room(Path(folder))
+        room.found()
+        version = room.version(1)
+        room.release(version)
+        published = room.repository.files.published_bytes
+        role, targets = published(model_role(MODEL)), published("targets")
+        assert role is not None
+        assert targets is not None
+        return role, signed_part(json.loads(role)["signed"]), targets
+
+
+def _keeper(data: bytes) -> None:
+    for read in (read_offers, read_tags):
+        try:
+            read(memoryview(data))
+        except StrongroomError:
+            continue
+
+
 def _shipped(*path: str) -> Callable[[], list[bytes]]:
     return lambda: [files("strongroom").joinpath(*path).read_bytes()]
 
@@ -506,6 +586,16 @@ HARNESSES: dict[str, Harness] = {
         Harness("proof", _proof, _proof_seeds),
         Harness("receipt", _nothing(lambda data: verify_receipt(data, _any_log())), _receipt_seeds, json=True),
         Harness("tlog policy", _nothing(read_trust), lambda: [_receipts()["policy"].encode()]),
+        Harness("answer keys", _nothing(read_directory), _directory_seeds, json=True),
+        Harness("add-checkpoint", _encodes(Submission.parse), _submission_seeds),
+        Harness("opening", _encodes(OpenEntry.decode), lambda: [_opening().encode()], json=True),
+        Harness("governance entry", _encodes(Entry.decode), _entry_seeds, json=True),
+        Harness("answer document", _nothing(read_answer), _answer_seeds, json=True),
+        Harness("metadata of a role", _nothing(read_role), lambda: [_role()[0]], json=True),
+        Harness("draft of a role", _nothing(read_signed), lambda: [_role()[1]], json=True),
+        Harness("delegations", _nothing(read_delegations), lambda: [_role()[2]], json=True),
+        Harness("automatic rules", _nothing(read_rules), lambda: [RULES]),
+        Harness("keeper request", _keeper, lambda: [bytes(range(OFFER_SIZE)) * 3, bytes(TAG_BYTES * 5)]),
         Harness("diagram", _nothing(read_diagram), _shipped("process", "lifecycle.bpmn")),
         Harness("model.toml", _nothing(read_contract), lambda: [write_contract(packages.contract())]),
         Harness("offline receipt", _offline_receipt, _receipt_seeds, raises=OFFLINE, json=True),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from strongroom.access.foreign_json import read_object
 from strongroom.encoding import canonical
 from strongroom.errors import InvalidInputError, TamperedError
 
@@ -189,14 +190,14 @@ def read_directory(data: bytes) -> dict[str, MessageVerifier]:
         InvalidInputError: not one, or empty.
     """
     try:
-        listed = msgspec.json.decode(data, type=_Directory).keys
+        listed = msgspec.convert(read_object(data), _Directory).keys
         jwks = [{name: value for name, value in jwk.items() if name not in ("kid", "use")} for jwk in listed]
         kinds: dict[str, MessageAlgorithm] = {kind: alg for alg, (kind, _, _) in _MEMBERS.items()}
         keys = [
             MessageKey(id=str(jwk.get("kid")), alg=kinds[bare["kty"]], jwk=bare)
             for jwk, bare in zip(listed, jwks, strict=True)
         ]
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+    except (msgspec.ValidationError, KeyError, ValueError) as error:
         raise InvalidInputError("this is no set of keys that a gateway signs answers with", rule="jwks") from error
     if not keys:
         raise InvalidInputError("this gateway publishes no key to sign answers with", rule="jwks")

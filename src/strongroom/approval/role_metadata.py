@@ -147,7 +147,11 @@ def read_signed(signed: bytes) -> RoleMetadata:
     """
     # OLPC canonical JSON leaves control characters as they are, which strict JSON forbids.
     document = _load(signed, strict=False)
-    if signed_part(document) != signed:
+    try:
+        canonical = signed_part(document)
+    except (ValueError, RecursionError) as error:
+        raise TamperedError("the draft nests too deep or holds what is no text") from error
+    if canonical != signed:
         raise TamperedError("the draft is not in canonical form")
     return _read_signed(document, signed)
 
