@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import ast
 import compileall
+import contextlib
 import copy
+import functools
 import gc
+import importlib
+import inspect
+import itertools
 import math
 import multiprocessing
 import os
@@ -24,11 +29,14 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
+
+from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/strongroom")
@@ -42,7 +50,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([
     "pytest", "_pytest.doctest", "anyio.pytest_plugin", "xdist.plugin", "pytest_cov.plugin", "hypothesis.strategies",
     "hypothesis.extra.numpy", "numpy", "scipy.stats", "scipy.optimize", "sklearn.metrics", "pymerkle", "msgspec",
-    "cryptography.x509", "pyarrow", "typer.testing", "yaml",
+    "cryptography.x509", "pyarrow", "typer.testing", "yaml", "onnx", "veritas", "google.protobuf.message_factory",
 ])  # fmt: skip
 # a target and the fast tests that cover it; what is not here has not been done
 TARGETS = {
@@ -190,10 +198,28 @@ def mutants_of(source: str) -> list[Mutant]:
     return found
 
 
-def _judge(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection) -> None:
-    """Run the tests against the sources in `tree` and answer (they pass, processor seconds); in a forked process."""
+def _calls(module: ModuleType) -> Iterator[Callable[[], object]]:
+    """Those tests of a module that need nothing of pytest: without fixtures, each with all its parameters."""
+    for name, test in vars(module).items():
+        marks = {mark.name for mark in getattr(test, "pytestmark", ())}
+        if not name.startswith("test") or not inspect.isfunction(test) or not marks <= {"parametrize"}:
+            continue
+        asked = [mark.args for mark in getattr(test, "pytestmark", ())]
+        lists = [names.replace(" ", "").split(",") if isinstance(names, str) else [*names] for names, _ in asked]
+        if set(itertools.chain(*lists)) != set(inspect.signature(test).parameters):
+            continue
+        for chosen in itertools.product(*(values for _, values in asked)):
+            given: dict[str, object] = {}
+            for names, one in zip(lists, chosen, strict=True):
+                given |= zip(
+                    names, one.values if isinstance(one, ParameterSet) else one if names[1:] else (one,), strict=True
+                )
+            yield functools.partial(test, **given)
+
+
+def _prepare(tree: Path, limit_s: int) -> None:
+    """Set the limits and the sources of a forked process."""
     import hypothesis
-    import pytest
 
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
@@ -205,11 +231,38 @@ def _judge(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection)
         os.dup2(silence, stream)
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.path[:0] = [str(tree / "src"), str(ROOT)]
     # an example that an earlier mutant left would make a kill that a clean run does not repeat; nobody reads the
     # example that kills, so it is not made smaller
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutate", database=None, phases=phases)
+    hypothesis.settings.register_profile(
+        "mutate", database=None, deadline=None, derandomize=True,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )  # fmt: skip
     hypothesis.settings.load_profile("mutate")
+
+
+def _call(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection) -> None:
+    """Call what can be called without pytest, which takes longer to start than most tests run; answer as `_judge`."""
+    import pytest
+
+    _prepare(tree, limit_s)
+    try:
+        for test in tests:
+            for call in _calls(importlib.import_module(test.removesuffix(".py").replace("/", "."))):
+                with contextlib.suppress(pytest.skip.Exception):
+                    call()
+    except BaseException:
+        answer.send((False, time.process_time()))
+    else:
+        answer.send((True, time.process_time()))
+
+
+def _judge(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection) -> None:
+    """Run the tests against the sources in `tree` and answer (they pass, processor seconds); in a forked process."""
+    import pytest
+
+    _prepare(tree, limit_s)
     code = pytest.main([
         "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-m", "not slow",
         "--hypothesis-seed=0", "--assert=plain",
@@ -218,14 +271,16 @@ def _judge(tree: Path, tests: tuple[str, ...], limit_s: int, answer: Connection)
     answer.send((code == pytest.ExitCode.OK, time.process_time()))
 
 
-def _passes(tree: Path, tests: tuple[str, ...], limit_s: float) -> tuple[bool, float]:
+def _passes(
+    tree: Path, tests: tuple[str, ...], limit_s: float, how: Callable[..., None] = _judge
+) -> tuple[bool, float]:
     """Whether the tests pass against the sources in `tree`, and the processor seconds they took.
 
     Each run is a process of its own, forked from one that has loaded third-party packages and nothing of ours.
     Running out of processor time, of memory or of patience is failing.
     """
     ours, theirs = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=_judge, args=(tree, tests, math.ceil(limit_s), theirs))
+    process = FORKS.Process(target=how, args=(tree, tests, math.ceil(limit_s), theirs))
     process.start()
     theirs.close()
     try:
@@ -259,7 +314,7 @@ def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]
         tree = Path(folder) / "0"
         place = tree / PACKAGE / target
         passed, took_s = _passes(tree, tests, 600)
-        if not passed:
+        if not passed or not _passes(tree, tests, 600, _call)[0]:
             raise RuntimeError(f"the tests of {target} fail without a mutant; mend them first")
         limit_s = 2 + 3 * took_s
         place.write_text("raise ImportError\n")
@@ -271,7 +326,7 @@ def survivors_of(target: str, tests: tuple[str, ...]) -> tuple[int, list[Mutant]
             tree = trees.get()
             try:
                 (tree / PACKAGE / target).write_text(mutant.source)
-                return _passes(tree, tests, limit_s)[0]
+                return _passes(tree, tests, limit_s, _call)[0] and _passes(tree, tests, limit_s)[0]
             finally:
                 trees.put(tree)
 

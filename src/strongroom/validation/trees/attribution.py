@@ -185,11 +185,11 @@ def _along(forest: Forest, paths: Paths, branches: Branches) -> list[tuple[Place
         on = np.flatnonzero(paths.length > step)
         last = paths.length[on] == step + 1
         after = np.where(last, paths.leaf[on], paths.node[on, min(step + 1, paths.node.shape[1] - 1)])
-        # nothing over nothing is refused below
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares[on, branches.nth[on, step]] *= cover[after] / cover[paths.node[on, step]]
-    if not np.isfinite(shares).all() or (shares < 0).any():
-        raise InvalidInputError("a node of the model has no training weight", rule="weights")
+            share = cover[after] / cover[paths.node[on, step]]
+        if not np.isfinite(share).all() or (share < 0).any():
+            raise InvalidInputError("a node of the model has no training weight", rule="weights")
+        shares[on, branches.nth[on, step]] *= share
     found = []
     for features in np.unique(branches.features).tolist():
         members = np.flatnonzero(branches.features == features)
