@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from strongroom.registry.contract import Feature, InputContract
 from strongroom.registry.robustness import Action
 from strongroom.validation.trees.forests import Forest, Tree
-from tests.validation.worked import package
 
 bounds: Any = pytest.importorskip(
     "strongroom.validation.trees.forest_bounds", reason="needs dtai-veritas", exc_type=ImportError
@@ -207,6 +206,7 @@ def test_the_served_model_keeps_to_what_is_proven_about_it() -> None:
     from strongroom.validation.jobs.profile import probe_rows
     from strongroom.validation.statistics.tables import feature_rows, read_table
     from strongroom.validation.trees.forests import forest_of
+    from tests.validation.worked import package
 
     made = package("xgboost")
     contract, model = made.contract, made.inputs["model.onnx"]
