@@ -76,9 +76,10 @@ def test_a_row_is_seen_with_its_missing_values_beside_it() -> None:
     row = np.array([1.5, -3, np.nan, 7], np.float32)
     assert encoded.point(row).tolist() == [1.5, -3.0, -4.0, 2.0, 0.0, 0.0, 1.0, 0.0]
     assert encoded.point(np.array([1, 1, 1, 1], np.float32)).tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
-    open_ended = InputContract(tensor="input", features=(feature("x", missing="nan", minimum=None, maximum=None),))
-    lone = bounds.Encoded.of(Forest((), 0.0, "identity", 1), open_ended)
-    assert lone.point(np.array([np.nan], np.float32)).tolist() == [0.0, 1.0]
+    for low, high, stands in ((None, None, 0.0), (None, "4", 0.0), ("-3", None, -3.0)):
+        open_ended = InputContract(tensor="input", features=(feature("x", missing="nan", minimum=low, maximum=high),))
+        lone = bounds.Encoded.of(Forest((), 0.0, "identity", 1), open_ended)
+        assert lone.point(np.array([np.nan], np.float32)).tolist() == [stands, 1.0]
 
 
 def test_how_far_rounding_goes_and_where_the_cut_off_lies() -> None:
@@ -91,6 +92,7 @@ def test_how_far_rounding_goes_and_where_the_cut_off_lies() -> None:
     assert plain.target(0.2) == pytest.approx(0.7)
     assert logistic.target(0.2) == pytest.approx(math.log(0.25) + 0.5)
     assert made_of(base=2.0).guard(0.0) == pytest.approx(unit * 2.0)
+    assert made_of(stump(0, 0, 1e-4, -2e-4)).guard(0.0) == pytest.approx(unit * 2 * 2e-4, rel=1e-6)
 
 
 def odd(seed: int) -> Forest:
@@ -114,9 +116,9 @@ def test_the_search_sees_the_same_sums_as_a_walk_down_each_tree(seed: int) -> No
         assert down == pytest.approx(-encoded.sum_of(point), abs=1e-12)
 
 
-@pytest.mark.parametrize(("seed", "link"), [(1, "identity"), (2, "logistic"), (3, "identity")])
+@pytest.mark.parametrize(("seed", "link"), [(1, "identity"), (2, "logistic"), (3, "identity"), (5, "odd"), (7, "odd")])
 def test_the_range_is_that_of_all_rows(seed: int, link: Any) -> None:
-    made = replace(forest(seed, link, trees=2), base=-0.7)
+    made = odd(seed) if link == "odd" else replace(forest(seed, link, trees=2), base=-0.7)
     low, high = bounds.output_range(bounds.Encoded.of(made, CONTRACT), STEPS)
     sums = [margin(made, row) for row in itertools.product(*(values(made, place) for place in range(4)))]
     wanted = made.scores(np.array([min(sums), max(sums)]))
@@ -170,6 +172,9 @@ def test_a_move_is_counted_inside_the_contract_only_and_above_rounding_only() ->
     found = bounds.monotony(made_of(*trees), "a", "increasing", STEPS)
     assert (found.worst, found.at) == (0.75, 1.0)
     assert bounds.monotony(made_of(*trees), "a", "decreasing", STEPS).verdict == "proven"
+    # of two that are alike the first is named
+    alike = (stump(0, 2.0, 0.5, 0.0), stump(0, 1.0, 0.5, 0.0))
+    assert bounds.monotony(made_of(*alike), "a", "increasing", STEPS).at == 2.0
     # a value that is missing is no end of a move
     assert bounds.monotony(made_of(stump(2, 1.0, 0.0, 1.0, True)), "c", "increasing", STEPS).verdict == "proven"
     assert bounds.monotony(made_of(stump(2, 1.0, 0.0, 1.0, False)), "c", "increasing", STEPS).verdict == "proven"
@@ -196,6 +201,7 @@ EITHER = tuple(Action(feature=name, direction="either", cost=cost) for name, cos
         ([stump(1, 2.5, 1, -1)], [0, 0, 0, 0], 3.0, 3.0, [0, 3, 0, 0]),
         ([stump(2, -0.5, -1, 1)], [0, 0, 0.25, 0], 3.0, 3.0, [0, 0, beside(-0.5, -INF), 0]),
         ([stump(0, 1, 1, -0.9), stump(1, 2.5, 1, -0.5)], [0, 0, 0, 0], 3.0, 5.0, [1, 3, 0, 0]),
+        ([stump(1, 2, -1, 1)], [0, 2, 0, 0], 1.0, 1.0, [0, 1, 0, 0]),
         ([stump(0, 1, 1, -1), stump(1, 0.5, 0.25, 0.5), stump(2, 0.5, 0.25, 0.5)], [0, 0, 0, 0], 2.0, 2.0, None),
     ],
 )
@@ -207,7 +213,8 @@ def test_the_smallest_change_is_the_nearest_value_beyond_the_threshold(
     found = bounds.smallest_change(encoded, given, 0.6 if changed is None else 0.0, EITHER, 8.0, STEPS)
     assert found.high == pytest.approx(high, rel=1e-6)
     assert found.total == pytest.approx(total, rel=1e-6)
-    assert 0.99 * high <= found.low <= high
+    # the reach was halved until the bracket was narrower than a hundredth
+    assert found.low == pytest.approx(high * (1 - 2**-7), rel=1e-6)
     if changed is not None:
         assert found.row.tolist() == [float(np.float32(one)) for one in changed]
     assert found.row.dtype == np.float32
@@ -215,6 +222,17 @@ def test_the_smallest_change_is_the_nearest_value_beyond_the_threshold(
     # and not within a budget that is too small: proven up to the whole of it
     none = bounds.smallest_change(encoded, given, 0.6 if changed is None else 0.0, EITHER, high * 0.99, STEPS)
     assert (none.low, none.high, none.total, none.row) == (high * 0.99, None, None, None)
+
+
+def test_a_change_surely_turns_the_decision_however_near_it_comes() -> None:
+    # one of the two changes alone would bring the sum to the cut-off itself, and not below it
+    two = bounds.Encoded.of(Forest((stump(0, 1, 1, -1), stump(1, 1, 1, -1)), 0.0, "identity", 4), ONE)
+    found = bounds.smallest_change(two, np.zeros(4, np.float32), 0.0, EITHER, 8.0, STEPS)
+    assert (found.low, found.high, found.total, found.row.tolist()) == (0.0, 2.0, 3.0, [1, 1, 0, 0])
+    # a row on a threshold has to step below it
+    one = bounds.Encoded.of(Forest((stump(0, 1, -1, 1),), 0.0, "identity", 4), ONE)
+    found = bounds.smallest_change(one, np.array([1, 0, 0, 0], np.float32), 0.0, EITHER, 8.0, STEPS)
+    assert (found.high, found.row.tolist()) == (2 * (1 - beside(1, -INF)), [beside(1, -INF), 0, 0, 0])
 
 
 def test_a_change_keeps_to_its_direction_to_the_contract_and_to_what_is_there() -> None:
@@ -286,6 +304,16 @@ def test_changes_that_are_not_needed_are_taken_back_the_dearest_first() -> None:
     assert nearest[:3].tolist() == [1, 1, 1]
 
 
+def test_the_dearest_is_what_moves_furthest_and_not_what_lies_furthest() -> None:
+    trees = (stump(0, 3, 1, -1), stump(1, 0, 1, -1))
+    encoded = bounds.Encoded.of(Forest(trees, 0.0, "identity", 4), ONE)
+    point = encoded.point(np.array([2.5, -3, 0, 0], np.float32))
+    nearest = point.copy()
+    nearest[:2] = 3, 0
+    # a moves by half a unit at 2, b by three at 1
+    assert bounds._spare(encoded, point, nearest, bounds._places(ONE, EITHER), 0.5)[:2].tolist() == [3, -3]
+
+
 def test_a_dearer_change_replaces_none_that_is_known() -> None:
     row = np.zeros(4, np.float32)
     point = np.zeros(8)
@@ -318,6 +346,9 @@ def test_what_can_be_reached_lies_around_the_row_and_within_the_contract() -> No
     assert box[:3] == [(1.0, after(2.5)), (1.0, after(2.0)), (-3.5, after(-2.0))]
     box = bounds._reach(encoded, point, costs, 100.0)
     assert box[:3] == [(1.0, beside(4, INF)), (-4.0, after(2.0)), (-3.5, beside(4, INF))]
+    # a row beyond the contract is in its own box
+    beyond = encoded.point(np.array([6, 0, 0, 0], np.float32))
+    assert bounds._reach(encoded, beyond, bounds._places(ONE, EITHER), 3.0)[0] == (4.5, after(6.0))
     # a value at the contract's end stays in its own box
     edge = encoded.point(np.array([4, 4, 4, 4], np.float32))
     assert bounds._reach(encoded, edge, costs, 1.0)[:2] == [(4.0, beside(4, INF)), (4.0, after(4.0))]
@@ -334,3 +365,8 @@ def test_a_forest_that_its_missing_values_make_too_large_is_refused() -> None:
             else:
                 with pytest.raises(InvalidInputError, match=f"more than {limit} nodes"):
                     made_of(*trees)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "NODES_LIMIT", 5)
+        whole = made_of(trees[0])
+        rows = ([0, 0, -1, 1], [0, 0, 1, 1], [0, 0, math.nan, 1])
+        assert [whole.sum_of(whole.point(np.array(row, np.float32))) for row in rows] == [1, 2, 2]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.validation.trees import attribution, shapley
-from strongroom.validation.trees.attribution import Attribution
+from strongroom.validation.trees.attribution import Attribution, contributions
 from strongroom.validation.trees.forests import Forest, Tree
 from strongroom.validation.trees.shapley import Shapley
 from tests.validation.forest_oracle import by_definition, expected, margin, path_dependent, random_rows, random_tree
@@ -106,11 +107,28 @@ def test_limits_hold_at_their_edges(kind: Any) -> None:
     assert (made.base + made.values(rows)[:, 0]).tolist() == pytest.approx([2.0, 8.0, 8.0])
     with pytest.raises(InvalidInputError, match="at most 8 levels"):
         kind(Forest((chain(9),), 0.0, "identity", 1), rows)
-    # every node has the same two children: few nodes, and ever more ways
+    for left in ([0, -1, -1], [1, 0, -1]):
+        loop = Tree(np.array(left, np.int32), np.array([2, 2, -1], np.int32), *(np.zeros(3, np.int32),) * 2,
+                    np.zeros(3, np.bool_), np.zeros(3), np.ones(3))  # type: ignore[arg-type]  # fmt: skip
+        with pytest.raises(InvalidInputError, match="at most 8 levels"):
+            kind(Forest((loop,), 0.0, "identity", 1), rows)
+
+
+def test_nodes_that_have_two_parents_make_no_more_leaves_than_nodes() -> None:
+    """Few nodes and ever more ways to them: what hangs on every way must not grow with them."""
     shared = np.array([1, 2, 3, 4, -1], np.int32)
     many = replace(chain(2), left=shared, right=shared, feature=np.zeros(5, np.int32))
     with pytest.raises(InvalidInputError, match="levels"):
-        kind(Forest((many,), 0.0, "identity", 1), rows)
+        Attribution(Forest((many,), 0.0, "identity", 1), np.zeros((1, 1), np.float32))
+
+
+def test_a_leaf_counts_whatever_its_worth() -> None:
+    for low, high in ((-1.0, 2.0), (0.0, 1.0), (2.0, -1.0)):
+        stump = replace(chain(1), value=np.array([0.0, low, high]))
+        for kind in BOTH:
+            made = kind(Forest((stump, stump), 0.0, "identity", 1), np.array([[-1.0]], np.float32))
+            assert made.base == 2 * high
+            assert made.values(np.array([[1.0]], np.float32)).tolist() == [[2 * (low - high)]]
 
 
 @pytest.mark.parametrize(
@@ -152,3 +170,36 @@ def test_training_weights_are_asked_for_where_they_are_needed() -> None:
     # a leaf that no training row reached has a share of nothing, which is a number
     made = Attribution(replace(forest, trees=(replace(chain(2), cover=np.array([3.0, 2, 2, 1, 0])),)), None)
     assert made.base == pytest.approx(2 * 2 / 3)
+
+
+def test_the_release_says_what_explains_its_answers() -> None:
+    random, forest = forest_from(3, 2, 3)
+    given: dict[str, Any] = {
+        "code_map": "1", "groups": (ReasonGroup(code="A", features=("a",)), ReasonGroup(code="B", features=("b",))),
+    }  # fmt: skip
+    told = (("0", "nan"), ("1", "2"))
+    rows, asked = np.array([[0, np.nan], [1, 2]], np.float32), random_rows(random, 5, 2)
+    for version, method, kind, reference in (
+        (1, "interventional", Shapley, rows), (2, "interventional", Attribution, rows),
+        (2, "path-dependent", Attribution, None),
+    ):  # fmt: skip
+        more = {} if reference is None else {"reference": told}
+        made = contributions(Explanation(v=version, method=method, **more, **given), forest)  # type: ignore[arg-type]
+        assert type(made) is kind
+        assert made.values(asked).tobytes() == kind(forest, reference).values(asked).tobytes()
+
+
+def test_no_sum_of_a_table_needs_more_than_the_bits_of_a_float() -> None:
+    random = np.random.default_rng(6)
+    named = np.array([[0, 2, -1], [2, -1, -1], [1, 0, 2]])
+    first = np.array([0, 4, 6])
+    for scale in (1e-9, 1.0, 3e5):
+        table = random.normal(size=(14, 3)) * scale
+        told = table.copy()
+        step = attribution._round(table, first, named, 3)
+        assert (table == np.rint(told / step)).all()
+        largest = [np.abs(part).max(axis=0) for part in np.split(table, [4, 6])]
+        sums = [sum(top[at] for top, names in zip(largest, named, strict=True) for at in range(3) if names[at] == f)
+                for f in range(3)]  # fmt: skip
+        assert 2**51 < max(sums) <= 2**52 + 3
+    assert attribution._round(np.zeros((14, 3)), first, named, 3) == 1.0

@@ -96,7 +96,8 @@ class Attribution:
         nodes = Nodes.of(forest.trees)
         paths = nodes.paths()
         branches = Branches.of(nodes, paths)
-        size = int((1 << branches.bits).sum()) * SLOTS * 4
+        entries = int((1 << branches.bits).sum())
+        size = entries * SLOTS * 4
         if size > TABLE_BYTES:
             raise InvalidInputError(
                 f"the explanation's tables would take {size} bytes, more than {TABLE_BYTES}; use fewer or lower trees",
@@ -108,7 +109,7 @@ class Attribution:
         # bit n is asked of those groups that have it, and they come first
         self._asked = [
             np.ascontiguousarray(branches.asked[: np.count_nonzero(branches.bits > bit), bit])
-            for bit in range(int(branches.bits.max(initial=0)))
+            for bit in range(int(branches.bits.max()))
         ]
         slot, named = _slots(branches)
         self._sums = _sums(named)
@@ -117,7 +118,7 @@ class Attribution:
         self.base = fsum(
             [forest.base, *(v for members, part in reached for v in (part * nodes.value[paths.leaf[members]]).tolist())]
         )
-        table = np.zeros((size // 4 // SLOTS, SLOTS))
+        table = np.zeros((entries, SLOTS))
         for members, chance in chances:
             _fill(table, members, chance, branches, slot, nodes.value[paths.leaf], self._first)
         self._scale = _round(table, self._first, named, forest.features)
@@ -252,7 +253,7 @@ def _fill(
             entries = given.reshape(-1, SLOTS).take(pattern + (lines << features)[:, None], axis=0)
             group = (first[branches.group[leaf]] - begin) >> width
             nth = lines - np.searchsorted(group, group)
-            for turn in range(int(nth.max(initial=-1)) + 1):
+            for turn in range(int(nth.max()) + 1):
                 on = nth == turn
                 block[group[on]] += entries[on]
 
@@ -261,7 +262,7 @@ def _round(table: Values, first: Places, named: Places, width: int) -> float:
     """Round a table to whole multiples, in place: whole numbers whose sums stay below 2**53. Returns the multiple."""
     largest = np.maximum.reduceat(np.abs(table), first, axis=0)
     bound = np.bincount(named[named >= 0], weights=largest[named >= 0], minlength=width)
-    top = float(bound.max(initial=0.0))
+    top = float(bound.max())
     step = 2.0 ** (ceil(log2(top)) - 52) if top > 0 else 1.0
     np.rint(np.multiply(table, 1 / step, out=table), out=table)
     return step

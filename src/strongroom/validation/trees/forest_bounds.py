@@ -103,7 +103,7 @@ class Encoded:
     def guard(self, cut: float) -> float:
         """How far the runtime's sum can lie from the real one, and its score from the cut-off, in units of the sum."""
         unit = 2.0**-24
-        largest = sum(float(np.abs(tree.value).max(initial=0.0)) for tree in self.forest.trees) + abs(self.forest.base)
+        largest = sum(float(np.abs(tree.value).max()) for tree in self.forest.trees) + abs(self.forest.base)
         rounded = unit * (len(self.forest.trees) + 1) * largest
         if self.forest.link == "identity":
             return rounded + 2 * unit * abs(cut)
@@ -165,7 +165,6 @@ def monotony(encoded: Encoded, name: str, slope: Slope, steps: int) -> Monotony:
             if low < at < high:
                 asked.setdefault(at, []).append(tree)
     box, sign = encoded.box(), 1.0 if slope == "increasing" else -1.0
-    box[len(contract.features) + place] = (0.0, 1.0)
     intervals, open_at, worst, where = _intervals(box), False, 0.0, None
     for at, trees in asked.items():
         sums = veritas.AddTree(1, veritas.AddTreeType.REGR)
@@ -255,11 +254,12 @@ def _reach(encoded: Encoded, point: Numbers, costs: Mapping[int, Action], spent:
 
 
 def _nearest(point: Numbers, solution: Mapping[int, Any], contract: InputContract) -> Numbers:
-    """The value of a box that lies nearest to the row. A box's ends beside the row's own are thresholds, so float32."""
+    """The value of a box that lies nearest to the row. A box's ends beside the row's own are thresholds, so float32.
+
+    Whether a value is missing is held by the box that was searched, so that nothing beyond the features moves.
+    """
     made = point.copy()
     for place, span in solution.items():
-        if place >= len(contract.features):
-            continue
         if made[place] < span.lo:
             made[place] = span.lo
         elif made[place] >= span.hi:

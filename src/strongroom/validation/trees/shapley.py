@@ -185,16 +185,14 @@ class _Padded:
 
 def _depth(tree: Tree) -> int:
     level, depth = [0], 0
-    seen = 0
     while True:
-        seen += len(level)
         level = [
             child for node in level if tree.left[node] >= 0 for child in (int(tree.left[node]), int(tree.right[node]))
         ]
         if not level:
             break
         depth += 1
-        if depth > DEPTH_LIMIT or seen > len(tree.left):
+        if depth > DEPTH_LIMIT:
             raise InvalidInputError(f"reason codes are made for trees of at most {DEPTH_LIMIT} levels", rule="depth")
     return depth
 
