@@ -119,11 +119,12 @@ def take_away(rows: Rows, contract: InputContract, share: float, random: np.rand
 
 def within(values: Numbers, low: float | None, high: float | None) -> Numbers:
     """Values moved to the nearest bound where they lie outside, so that float32 does not round them past it."""
-    # the bounds as the nearest float32 inside them: rounding must not step over one
+    # the bounds as the nearest float32 inside them; a float32 is held against a plain number as if that were a float32
+    # too, so it is made a float first
     if low is not None:
         edge = np.float32(low)
-        values = np.maximum(values, edge if edge >= low else np.nextafter(edge, np.float32(np.inf)))
+        values = np.maximum(values, edge if float(edge) >= low else np.nextafter(edge, np.float32(np.inf)))
     if high is not None:
         edge = np.float32(high)
-        values = np.minimum(values, edge if edge <= high else np.nextafter(edge, np.float32(-np.inf)))
+        values = np.minimum(values, edge if float(edge) <= high else np.nextafter(edge, np.float32(-np.inf)))
     return values
