@@ -17,7 +17,17 @@ from scipy import stats
 
 from strongroom.errors import InvalidInputError, TooLargeError
 from strongroom.planning import irb
-from strongroom.planning.classes import CLASSES, CORPORATE, INSTITUTION, MORTGAGE, RETAIL, REVOLVER, SOVEREIGN
+from strongroom.planning.classes import (
+    CLASSES,
+    CORPORATE,
+    INSTITUTION,
+    MORTGAGE,
+    OBJECT,
+    RETAIL,
+    REVOLVER,
+    SOVEREIGN,
+    VOLATILE_PROPERTY,
+)
 from strongroom.planning.ecl import Book, lifetime_losses
 from strongroom.planning.outlook import losses_ahead, stress
 from strongroom.planning.parameters import converted_ead, floored_ead, floored_lgd, floored_pd, supervisory_lgd
@@ -26,7 +36,7 @@ from strongroom.planning.repayments import KINDS, balances
 from strongroom.planning.rules import Rules, in_force, read_rules
 from strongroom.planning.scenario import Document, Scenario, by_class, read_scenario, vasicek
 from strongroom.planning.staging import stages
-from strongroom.planning.standardised import weights
+from strongroom.planning.standardised import plain, weights
 from strongroom.planning.weighing import Weighed, stressed_rwa, weigh
 
 BOOK = read_rules(files("strongroom").joinpath("policies", "capital.json").read_bytes())
@@ -86,7 +96,19 @@ def document(text: str = TEXT) -> Document:
 def portfolio(rows: int = 150, seed: int = 5) -> Part:
     """Rows of all kinds, figures missing and at their floors among them."""
     random = np.random.default_rng(seed)
-    classes = random.choice([SOVEREIGN, INSTITUTION, CORPORATE, MORTGAGE, REVOLVER, RETAIL], rows).astype(np.int8)
+    kinds = [
+        SOVEREIGN,
+        INSTITUTION,
+        CORPORATE,
+        CORPORATE,
+        MORTGAGE,
+        REVOLVER,
+        RETAIL,
+        RETAIL,
+        OBJECT,
+        VOLATILE_PROPERTY,
+    ]
+    classes = random.choice(kinds, rows).astype(np.int8)
 
     def pick(*values: float) -> Any:
         return random.choice(np.array(values, np.float64), rows)
@@ -99,7 +121,8 @@ def portfolio(rows: int = 150, seed: int = 5) -> Part:
         commitments=random.integers(0, 5, rows).astype(np.int8), standardised=whether(0.1),
         turnover_m=pick(NAN, 10, 450, 1000), large_financial=whether(0.2), maturity_years=pick(0.5, 2.5, 4),
         collateral=random.integers(0, 5, rows).astype(np.int8), collateral_share=pick(0, 0.5, 1),
-        subordinated=whether(0.1), ratings=random.integers(0, 8, rows).astype(np.int8), ltv=pick(NAN, 0.5, 0.9),
+        terms=plain(rows)._replace(subordinated=whether(0.1)), slots=random.integers(0, 6, rows).astype(np.int8),
+        dilution=pick(0, 0, 0.01), ratings=random.integers(0, 8, rows).astype(np.int8), ltv=pick(NAN, 0.5, 0.9),
         defaulted=whether(0.25), days_past_due=pick(0, 40, 100), elbe=pick(NAN, 0.2, 0.4),
         provisions=pick(0, 300, 5000), origination_pd=pick(NAN, 0.005, 0.03), eir=pick(0, 0.06),
         months=pick(0, 1, 11, 12, 13, 30, 100),
@@ -124,11 +147,18 @@ def weighed_row(part: Part, rules: Rules, row: int, pieces: dict[str, Any]) -> d
     modelled_ead = own and not math.isnan(part.ead[row])
     ead = at["ead"] if modelled_ead else at["converted"]
     elbe = NAN if not defaulted else lgd if supervisory else part.elbe[row]
+    slot = 5 if defaulted and part.slots[row] else int(part.slots[row])
+    short = 1 if part.maturity_years[row] < 2.5 else 0
+    slotted = [table[code, short, slot] for table in (rules.special.slots, rules.special.losses)]
     reason = 0
     if not rules.modelled[code]:
         reason = 5
     elif part.standardised[row]:
         reason = 1
+    elif code >= 11 and slot and not any(map(math.isnan, slotted)):
+        reason = 6
+    elif not rules.special.by_pd[code]:
+        reason = 5
     elif math.isnan(part.pd[row]) and not defaulted:
         reason = 2
     elif math.isnan(lgd):
@@ -140,8 +170,14 @@ def weighed_row(part: Part, rules: Rules, row: int, pieces: dict[str, Any]) -> d
         "reason": reason, "pd": 1.0 if defaulted else at["pd"], "lgd": lgd, "elbe": elbe,
         "ead": at["converted"], "pd_bound": False, "lgd_bound": False, "ead_bound": False, "weight_bound": False,
         "supervisory": False, "weight": at["general"], "rwa": standard_rwa, "standardised_rwa": standard_rwa,
-        "expected_loss": 0.0,
+        "expected_loss": 0.0, "dilution_rwa": 0.0,
     }  # fmt: skip
+    if reason == 6:
+        bound = modelled_ead and bool(at["ead_bound"])
+        return told | {
+            "ead": ead, "ead_bound": bound, "weight": slotted[0], "rwa": slotted[0] * ead,
+            "expected_loss": slotted[1] * ead,
+        }  # fmt: skip
     if reason:
         return told
     if defaulted:
@@ -155,7 +191,16 @@ def weighed_row(part: Part, rules: Rules, row: int, pieces: dict[str, Any]) -> d
     least = rules.weight_floor[code]
     low = not defaulted and weight < least
     weight = least if low else weight
+    diluted = 0.0
+    if part.dilution[row] > 0 and not defaulted:
+        diluted = irb.weigh(
+            np.array([CORPORATE], np.int8), part.dilution[row : row + 1], np.ones(1), np.ones(1), np.array([NAN]),
+            np.zeros(1, bool), rules.sales[:2],
+        ).weight[0]  # fmt: skip
+        loss += part.dilution[row] * ead
+    weight += diluted
     return told | {
+        "dilution_rwa": diluted * ead,
         "ead": ead, "pd_bound": not defaulted and bool(at["pd_bound"]), "supervisory": supervisory,
         "lgd_bound": not supervisory and bool(at["lgd_bound"]), "ead_bound": modelled_ead and bool(at["ead_bound"]),
         "weight_bound": low, "weight": weight, "rwa": weight * ead, "expected_loss": loss,
@@ -179,22 +224,26 @@ def test_each_exposure_is_weighed_as_its_own_case_says(rules: Rules) -> None:
             rules, part.classes, part.collateral, part.collateral_share, part.subordinated, part.large_financial
         ),
         "general": weights(
-            rules, part.classes, part.ratings, part.turnover_m, part.ltv, part.defaulted, np.minimum(share, 1)
+            rules, part.classes, part.ratings, part.turnover_m, part.ltv, part.defaulted, np.minimum(share, 1),
+            part.terms,
         ),
     }  # fmt: skip
     rows = [weighed_row(part, rules, row, pieces) for row in range(len(part))]
     assert rows[0].keys() == {field.name for field in fields(found)}
     for name in rows[0]:
         np.testing.assert_allclose(getattr(found, name), [row[name] for row in rows], rtol=1e-12, err_msg=name)
-    assert set(found.reason.tolist()) == {0, 1, 2, 3, 4} | ({5} if rules is UK else set())
+    assert set(found.reason.tolist()) == set(range(7))
+    assert found.internal.tolist() == [code in (0, 6) for code in found.reason]
+    assert (found.dilution_rwa > 0).any()
     for flags in (found.pd_bound, found.lgd_bound, found.ead_bound, found.supervisory):
         assert flags.any()
 
 
 def test_a_weight_at_the_floor_is_not_below_it() -> None:
-    plain = weigh(PART, replace(EU, weight_floor=np.zeros(len(CLASSES))))
-    row = int(np.argmax((plain.reason == 0) & ~PART.defaulted & (plain.weight > 0) & (plain.weight < 1)))
-    at = float(plain.weight[row])
+    bare = weigh(PART, replace(EU, weight_floor=np.zeros(len(CLASSES))))
+    usable = (bare.reason == 0) & ~PART.defaulted & (PART.dilution == 0) & (bare.weight > 0) & (bare.weight < 1)
+    row = int(np.argmax(usable))
+    at = float(bare.weight[row])
     for least, bound in ((at, False), (float(np.nextafter(at, 1)), True)):
         found = weigh(PART, replace(EU, weight_floor=np.full(len(CLASSES), least)))
         assert bool(found.weight_bound[row]) is bound
@@ -218,7 +267,7 @@ def test_under_stress_only_the_living_that_a_model_weighs_move(rules: Rules) -> 
             part.turnover_m[row : row + 1], part.large_financial[row : row + 1], rules.sales[:2],
         ).weight[0]  # fmt: skip
         weight = max(weight, rules.weight_floor[part.classes[row]])
-        assert found[row] == pytest.approx(weight * before.ead[row], rel=1e-12)
+        assert found[row] == pytest.approx(weight * before.ead[row] + before.dilution_rwa[row], rel=1e-12)
     moved = before.reason == 0
     assert before.supervisory[moved].any()
     assert (~before.supervisory[moved]).any()
@@ -277,9 +326,10 @@ def test_pd_and_lgd_move_with_the_state_as_the_link_says(text: str) -> None:
 
 
 def test_figures_by_class_and_the_one_factor_model() -> None:
-    assert by_class({"default": 0.3, "corporate": 0.1}).tolist() == [0.3, 0.3, 0.1, 0.3, 0.3, 0.3, 0.3]
-    assert by_class({"corporate": 0.1}).tolist() == [0, 0, 0.1, 0, 0, 0, 0]
-    assert by_class({"corporate": 0.1}, 2.0).tolist() == [2, 2, 0.1, 2, 2, 2, 2]
+    for given, rest in (({"default": 0.3}, 0.3), ({}, 0.0)):
+        found = by_class({**given, "corporate": 0.1})
+        assert found.tolist() == [0.1 if code == CORPORATE else rest for code in range(len(CLASSES))]
+    assert by_class({"corporate": 0.1}, 2.0)[:4].tolist() == [2, 2, 0.1, 2]
     pd, rho = np.array([0.02, 0.0, 1.0, 1e-14]), np.full(4, 0.2)
     assert vasicek(pd, rho, 0.0, 1.0) == pytest.approx(pd, rel=1e-9)
     worse = stats.norm.cdf((stats.norm.ppf(0.02) + math.sqrt(0.2) * 2) / math.sqrt(0.8))
@@ -346,7 +396,10 @@ def test_a_year_of_stress_is_the_sum_over_its_exposures(rules: Rules) -> None:
                 harsh = before.lgd[row] if before.supervisory[row] else own[row]
                 pd = max(worse[row], rules.pd_floor[part.classes[row]])
                 rate = before.elbe[row] if part.defaulted[row] else pd * harsh
-                sums[3] += rate * before.ead[row]
+                more = part.dilution[row] if before.dilution_rwa[row] else 0.0
+                sums[3] += (rate + more) * before.ead[row]
+            else:
+                sums[3] += before.expected_loss[row]
         one = found[place]
         assert (one.pd_ead, one.ead, one.losses, one.expected_loss) == pytest.approx(tuple(sums), rel=1e-9)
         assert one.rwa == pytest.approx(stressed_rwa(part, before, rules, worse, severity).sum(), rel=1e-12)
@@ -414,8 +467,11 @@ BOUNDS = [
     bound("rho = { default = 0.15, corporate", "rho = { default = 0.15, corporate", "rho = { corporate", "link.rho"),
     bound("elasticity = { default = 0.15", "elasticity = { default = 0.15", "elasticity = { sovereign = 0.15",
           "link.elasticity"),
-    bound("{ default = 0.02, corporate", "{ default = 0.02, sovereign", "{ default = 0.02, equity", "link.lgd_slope"),
+    bound("{ default = 0.02, corporate", "{ default = 0.02, sovereign", "{ default = 0.02, crypto", "link.lgd_slope"),
     bound('author = "val"', 'author = "dev"', 'author = "Val V."', "author"),
+    (TEXT.replace(", 8.0]", "]").replace(", 0.5]", "]").replace(", 3.5]", "]").replace(", 1.5]", "]"),
+     TEXT.replace("8.6, 8.0", "").replace("1.0, 0.5", "").replace("3.0, 3.5", "").replace("2.0, 1.5", ""), "scenarios"),
+    (TEXT.replace("gdp", "growth"), TEXT.replace("gdp", "Growth"), "variable"),
     bound("[scenarios.bad]", "[scenarios.worse]", "[scenarios.Bad]", "scenario"),
 ]  # fmt: skip
 
@@ -426,6 +482,17 @@ def test_each_bound_of_a_document_holds_exactly(good: str, bad: str, field: str)
     with pytest.raises(InvalidInputError) as caught:
         document(bad)
     assert caught.value.details["field"] == field
+
+
+def test_what_was_read_cannot_be_changed_and_is_named_where_it_is_made() -> None:
+    told = document()
+    parts = (told, told.variables["gdp"], told.scenarios["bad"], told.link, told.own_funds)
+    for part in parts:
+        name = type(part).__struct_fields__[0]
+        with pytest.raises(AttributeError):
+            setattr(part, name, 1)
+        with pytest.raises(TypeError):
+            type(part)(*(getattr(part, field) for field in type(part).__struct_fields__))
 
 
 def test_what_is_left_out_has_its_default() -> None:
