@@ -11,7 +11,7 @@ from strongroom.validation.batteries.forecast import Backtest, Known, series_of
 from strongroom.validation.results import Chart, Column, NotEvaluable, Series, Table, decimal
 from strongroom.validation.statistics import forecasting
 
-HISTORY = 36
+HISTORY = 24
 """Periods before the last origin that the fan is drawn with."""
 
 
