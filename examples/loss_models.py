@@ -132,7 +132,7 @@ def drawn_ead(rows: int = 6000, seed: int = 1) -> Worked:
 def lendingclub(file: Path) -> Worked:
     """Built on loans of April to June, referred to those of July, tested on those of August."""
     table = samples.lendingclub(file)
-    outcome = {"parameter": "lgd", "exposure": "ead"}
+    outcome = {"parameter": "lgd", "exposure": "ead", "time": "observed"}
     features = samples.LENDING_FEATURES
     return _lgd("lgd-lendingclub", "LGD of consumer loans", table, features, _by_month(table), outcome)
 
@@ -155,7 +155,7 @@ def cards(file: Path) -> Worked:
             "the last before the default in October: not below 0, not cut above; with interest and fees, and without "
             "what was drawn between the last statement and the default",
             "window": "6 months before the default, at fixed horizon", "minimum": "0", "parameter": "ccf",
-            "limit": "limit", "drawn": "drawn",
+            "limit": "limit", "drawn": "drawn", **MOMENTS,
         },
     )  # fmt: skip
     contract["product"] = "credit cards"
@@ -177,7 +177,7 @@ def lendingclub_ead(file: Path) -> Worked:
             "fees; the loan is read as a commitment with nothing drawn when it is signed, so this is amortisation "
             "and no drawing behaviour",
             "window": "from signing to charge-off, at most 36 months", "minimum": "0", "maximum": "1",
-            "parameter": "ccf", "limit": "amount", "drawn": "drawn",
+            "parameter": "ccf", "limit": "amount", "drawn": "drawn", "time": "observed",
         },
     )  # fmt: skip
     split, features = _by_month(table), samples.LENDING_FEATURES

@@ -96,7 +96,7 @@ def lendingclub(file: Path) -> pd.DataFrame:
 
     The amount lent is recovered from the instalment (a 36-month annuity, to the nearest 25 dollars). EAD is what of it
     was not repaid; LGD = 1 - (recoveries - collection fees) / EAD, undiscounted, as at the end of the file's
-    observation. Features are those known at origination. `month` orders the rows in time.
+    observation. Features are those known at origination. `month` orders the rows in time, `observed` is its number.
     As an exposure the loan is a commitment of `amount` with nothing `drawn` on the day it is signed, so `ccf` is the
     share of the amount lent that is outstanding at charge-off: a figure of amortisation, not of drawing.
     """
@@ -119,6 +119,7 @@ def lendingclub(file: Path) -> pd.DataFrame:
             "ccf": exposure / amount,
             "subject": table["id"],
             "month": table["issue_d"],
+            "observed": table["issue_d"].str[5:7].astype(float),
         }
     )
     return made[kept].reset_index(drop=True)
@@ -159,6 +160,7 @@ def cards(file: Path) -> pd.DataFrame:
     not below 0 (what was paid back does not count: no exposure at default lies below what was drawn), not cut above.
     Left out are cards that were `LATE` months late in April, and those with less than `HEADROOM` of their limit
     undrawn: their factors are quotients of next to nothing. The limit is the one that the file has, as in October.
+    `observed` and `outcome_known` are months of 2005.
     """
     table = pd.read_csv(file)
     table = table[table["default.payment.next.month"] == 1]
@@ -173,6 +175,8 @@ def cards(file: Path) -> pd.DataFrame:
             "repaid": table["PAY_AMT6"] / limit,
             "drawn": bill,
             "ccf": ((table["BILL_AMT1"] - bill.clip(lower=0.0)) / undrawn.where(kept)).clip(lower=0.0),
+            "observed": 4.0,
+            "outcome_known": 10.0,
             "sex": table["SEX"],
             "subject": table["ID"],
         }
