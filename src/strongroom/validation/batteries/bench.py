@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -39,7 +40,7 @@ class Bench(Protocol):
     def say(self, what: str, /) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `kept` is made once
 class Subject:
     """What is put under stress: a model under a policy that says how large the tests are, and two samples."""
 
@@ -52,7 +53,7 @@ class Subject:
     def contract(self) -> ModelContract:
         return self.job.contract
 
-    @property
+    @cached_property
     def kept(self) -> Scored:
         """The validation rows that the gateway would answer, with finite scores."""
         whole = self.validation

@@ -154,4 +154,5 @@ def _pair(old: Basis, new: Basis) -> str:
 
 def _lines(sample: Scored) -> list[bytes]:
     table = np.column_stack([sample.rows, sample.outcome.astype(np.float32)]) + np.float32(0.0)  # -0.0 becomes 0.0
-    return [line.tobytes() for line in table]
+    lines: list[bytes] = np.ascontiguousarray(table).view(f"V{table.itemsize * table.shape[1]}").ravel().tolist()
+    return lines

@@ -24,7 +24,7 @@ from strongroom.validation.results import (
     decimal,
 )
 from strongroom.validation.statistics import data_quality, simple_estimate, soundness
-from strongroom.validation.statistics.discrimination import auc, paired
+from strongroom.validation.statistics.discrimination import paired
 from strongroom.validation.statistics.soundness import Predict
 from strongroom.validation.statistics.tables import Rows
 
@@ -290,15 +290,13 @@ def _benchmark(development: Scored, validation: Scored) -> TestResult:
         return answer("sensitivity.benchmark", card, "", basis)
     simple = card.score(validation.rows)
     both = paired(validation.outcome, validation.scores.astype(np.float64), simple)
-    area = auc(validation.outcome, simple)
-    if isinstance(both, NotEvaluable) or isinstance(area, NotEvaluable):
-        missing = both if isinstance(both, NotEvaluable) else NotEvaluable("one outcome class")
-        return answer("sensitivity.benchmark", missing, "", basis)
+    if isinstance(both, NotEvaluable):
+        return answer("sensitivity.benchmark", both, "", basis)
     sentence = (
-        f"A scorecard of the same features, made without tuning, has an AUC of {area.auc:.3f}; the model gains "
+        f"A scorecard of the same features, made without tuning, has an AUC of {both.second:.3f}; the model gains "
         f"{both.first - both.second:+.3f}."
     )
     return answer(
         "sensitivity.benchmark", both.first - both.second, sentence, basis, p_value=both.p_value,
-        details=[("AUC of the scorecard", area.auc)],
+        details=[("AUC of the scorecard", both.second)],
     )  # fmt: skip

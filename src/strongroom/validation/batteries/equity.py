@@ -317,8 +317,10 @@ def _strata(people: People) -> list[npt.NDArray[np.bool_]]:
         values = people.sample.rows[:, place].astype(np.float64)
         edges = quantile_edges(values, STRATA)
         columns.append(np.where(np.isnan(values), STRATA, np.searchsorted(edges, values, side="left")))
-    keys = np.stack(columns, axis=1)
-    return [(keys == key).all(axis=1) for key in np.unique(keys, axis=0)]
+    cells = np.zeros(len(people.favoured), dtype=np.int64)
+    for column in columns:
+        cells = cells * (STRATA + 1) + column
+    return [cells == cell for cell in np.unique(cells)]
 
 
 def _by_stratum(

@@ -157,7 +157,7 @@ def repeated(rows: Rows, outcome: npt.NDArray[Any]) -> float:
     if not len(rows):
         return 0.0
     table = np.column_stack([rows, outcome.astype(np.float32)]) + np.float32(0.0)  # -0.0 becomes 0.0
-    lines = [line.tobytes() for line in table]
+    lines = np.ascontiguousarray(table).view(f"V{table.itemsize * table.shape[1]}").ravel().tolist()
     return 1.0 - len(set(lines)) / len(lines)
 
 
@@ -204,6 +204,7 @@ def special(names: Sequence[str], purposes: Sequence[str], grounds: Sequence[str
 
 
 def _distance(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
-    both = np.sort(np.concatenate([first, second]))
-    shares = [np.searchsorted(np.sort(part), both, side="right") / len(part) for part in (first, second)]
+    parts = [np.sort(part) for part in (first, second)]
+    both = np.concatenate(parts)
+    shares = [np.searchsorted(part, both, side="right") / len(part) for part in parts]
     return float(np.abs(shares[0] - shares[1]).max())

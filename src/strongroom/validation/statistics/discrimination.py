@@ -100,15 +100,25 @@ def placements(outcome: npt.ArrayLike, score: npt.ArrayLike) -> tuple[Floats, Fl
         DeLong, DeLong, Clarke-Pearson 1988; Sun and Xu 2014 (midranks).
     """
     y, s = _pair(outcome, score)
-    bad, good = s[y], s[~y]
-    if bad.size == 0 or good.size == 0:
+    bad = int(y.sum())
+    good = y.size - bad
+    if bad == 0 or good == 0:
         return NotEvaluable("the sample holds only one outcome class" if y.size else "the sample is empty")
     if not np.isfinite(s).all():
         return NotEvaluable("a score is not finite")
-    ranks = stats.rankdata(s)
-    v10 = (ranks[y] - stats.rankdata(bad)) / good.size
-    v01 = 1.0 - (ranks[~y] - stats.rankdata(good)) / bad.size
-    return v10, v01
+    # a row's midrank among all less that in its own class is how many of the other class lie below it, equal ones a
+    # half: one sort tells it for both classes, in whole halves, so that nothing is rounded
+    order = np.argsort(s)
+    ranked = s[order]
+    first = np.append(True, ranked[1:] != ranked[:-1])
+    begins = np.flatnonzero(first)
+    ends = np.append(begins[1:], y.size)
+    sums = np.append(0, np.cumsum(y[order]))
+    bad_below = (sums[begins] + sums[ends]) / 2.0
+    good_below = (begins + ends) / 2.0 - bad_below
+    place = np.empty(y.size, dtype=np.intp)
+    place[order] = np.cumsum(first) - 1
+    return good_below[place[y]] / good, 1.0 - bad_below[place[~y]] / bad
 
 
 def auc(outcome: npt.ArrayLike, score: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> Auc | NotEvaluable:

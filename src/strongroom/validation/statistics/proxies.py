@@ -81,7 +81,7 @@ def find_proxies(
     """
     kept = np.flatnonzero(np.isin(groups, np.asarray(judged, dtype=np.int64)))
     # sorted by content, so that neither folds nor figures hang on the order in which rows were delivered
-    kept = kept[np.lexsort([*np.nan_to_num(rows[kept].T, nan=np.inf), groups[kept]])]
+    kept = kept[by_content([*np.nan_to_num(rows[kept].T, nan=np.inf), groups[kept]])]
     if kept.size > most_rows:
         kept = kept[np.linspace(0, kept.size - 1, most_rows).astype(np.int64)]
     x, y = np.ascontiguousarray(rows[kept]), groups[kept]
@@ -125,6 +125,33 @@ def find_proxies(
     carriers.sort(key=lambda c: (-c.lost, -c.alone, c.feature))
     between = best.interval(level)
     return Proxies(group, best.auc, between if isinstance(between, tuple) else None, tuple(carriers), int(y.size))
+
+
+def by_content(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.intp]:
+    """The order that `numpy.lexsort` gives, the last key first, without sorting by keys that no two rows need.
+
+    Args:
+        keys: one or more, without NaN, shape [rows] each.
+    """
+    order = np.argsort(keys[-1], kind="stable")
+    run = np.cumsum(_news(keys[-1][order]))
+    tied = np.arange(order.size)
+    for key in keys[-2::-1]:
+        alone = np.append(_news(run), True)
+        shared = ~(alone[:-1] & alone[1:])
+        tied, run = tied[shared], run[shared]
+        if not tied.size:
+            break
+        rows = order[tied]
+        again = np.lexsort((key[rows], run))
+        order[tied] = rows[again]
+        run = np.cumsum(_news(run) | _news(key[rows[again]]))
+    return order
+
+
+def _news(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where a sorted value differs from the one before it; the first does."""
+    return np.append(np.ones(min(1, values.size), dtype=np.bool_), values[1:] != values[:-1])
 
 
 def _fit(x: Rows, y: Codes) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -162,7 +163,8 @@ def weak_spots(
     variance = expected * (1.0 - expected) if event else np.full(len(residual), residual.var(ddof=1))
     if variance.sum() <= 0.0:
         return NotEvaluable("scores and outcomes leave nothing to compare")
-    quarters: list[list[tuple[str, npt.NDArray[np.bool_]]]] = []
+    parts = _Parts(outcome, expected, residual, variance, least)
+    quarters: list[_Cut] = []
     for place, name in enumerate(names):
         values = rows[:, place].astype(np.float64)
         edges = quantile_edges(values, SEGMENTS)
@@ -173,26 +175,68 @@ def weak_spots(
             f"{' ' if 0 < i < len(edges) else ''}{f'up to {bounds[i]}' if i < len(edges) else ''}".rstrip()
             for i in range(len(edges) + 1)
         ]
-        quarters.append([(text, bins == i) for i, text in enumerate([*words, f"{name} missing"])])
-    segments = [part for feature in quarters for part in feature]
-    strength = [max((abs(residual[m].sum()) / np.sqrt(variance[m].sum()) for _, m in f if m.sum() >= least
-                     and variance[m].sum() > 0.0), default=0.0) for f in quarters]  # fmt: skip
+        quarters.append(_Cut((*words, f"{name} missing"), bins.astype(np.uint8)))
+    raw = [parts.measured(cut) for cut in quarters]
+    strength = [max((one.z for one in segments), default=0.0) for segments in raw]
     strongest = sorted(range(len(names)), key=lambda i: (-strength[i], i))[:PAIRS]
-    for n, first in enumerate(strongest):
-        for second in strongest[n + 1 :]:
-            segments += [(f"{a} and {b}", m & k) for a, m in quarters[first] for b, k in quarters[second]]
-    raw: list[tuple[str, int, float, float, float]] = []
-    for words_, mask in segments:
-        count, spread = int(mask.sum()), float(variance[mask].sum())
-        if count < least or count == len(mask) or spread <= 0.0:
-            continue
-        p = float(2.0 * stats.norm.sf(abs(residual[mask].sum()) / np.sqrt(spread)))
-        raw.append((words_, count, float(outcome[mask].mean()), float(expected[mask].mean()), p))
-    if not raw:
+    raw += [parts.measured(quarters[a].crossed(quarters[b])) for a, b in combinations(strongest, 2)]
+    found = [one for segments in raw for one in segments if one.n < len(residual)]
+    if not found:
         return NotEvaluable(f"no segment has {least} rows")
-    adjusted = holm([one[4] for one in raw])
-    spots = [WeakSpot(w, n, o, e, q) for (w, n, o, e, _), q in zip(raw, adjusted, strict=True)]
+    adjusted = holm([float(2.0 * stats.norm.sf(one.z)) for one in found])
+    spots = [WeakSpot(s.words, s.n, s.observed, s.expected, q) for s, q in zip(found, adjusted, strict=True)]
     return tuple(sorted(spots, key=lambda spot: (spot.p_value, -abs(spot.observed - spot.expected), spot.words)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Rows cut into segments: the segments' words, and the segment of each row, uint8."""
+
+    words: tuple[str, ...]
+    cells: npt.NDArray[np.uint8]
+
+    def crossed(self, other: _Cut) -> _Cut:
+        words = tuple(f"{a} and {b}" for a in self.words for b in other.words)
+        return _Cut(words, self.cells * np.uint8(len(other.words)) + other.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    words: str
+    n: int
+    observed: float
+    expected: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is summed in each segment, and how many rows one must have."""
+
+    outcome: npt.NDArray[Any]
+    expected: Floats
+    residual: Floats
+    variance: Floats
+    least: int
+
+    def measured(self, cut: _Cut) -> list[_Segment]:
+        """The segments that are large enough and vary, in the order of their words."""
+        # a stable sort of small whole numbers takes one pass; in it a segment's rows stand together and in their order
+        order = np.argsort(cut.cells, kind="stable")
+        ends = np.cumsum(np.bincount(cut.cells, minlength=len(cut.words)))
+        outcome, expected, residual, variance = (
+            values[order] for values in (self.outcome, self.expected, self.residual, self.variance)
+        )
+        found = []
+        for words, begin, end in zip(cut.words, [0, *ends[:-1]], ends, strict=True):
+            one = slice(begin, end)
+            spread = float(variance[one].sum())
+            if end - begin < self.least or spread <= 0.0:
+                continue
+            z = float(abs(residual[one].sum()) / np.sqrt(spread))
+            means = float(outcome[one].mean()), float(expected[one].mean())
+            found.append(_Segment(words, int(end - begin), *means, z))
+        return found
 
 
 def scorecard(rows: Rows, outcome: npt.NDArray[np.int64], bins: int = 5) -> Scorecard | NotEvaluable:
