@@ -40,7 +40,6 @@ USUAL, MILLION = 30_000, 1_000_000
 POLICY = Path(__file__).parents[1] / "src" / "strongroom" / "policies" / "validation.json"
 SCRIPT: Final = environments.PEERS / "notebook" / "script.py"
 NOT_DONE: Final[Mapping[str, str]] = {
-    "lifetime.nonlinearity": "the shipped policy names no scenarios, so that our battery leaves it open too",
     "robustness.monotone": "no public library proves that the score of boosted trees never falls with a feature",
 }
 """Tests of our battery that the script does not do, and why."""

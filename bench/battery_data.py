@@ -2,7 +2,7 @@
 
 The risk is a fixed function of a few features, so that figures of two sizes tell the same story; nothing is personal.
 The contract asks for all that a PD battery can answer: reason codes, gaps, a monotone feature, features that an
-applicant can change, strata, grades, cohorts, stages, subjects and two protected attributes.
+applicant can change, stress, strata, grades, cohorts, stages, losses, times, subjects and two protected attributes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from strongroom.registry.contract import CutOff, Feature, InputContract, Lineage
 from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.registry.robustness import Action, Robustness
+from strongroom.registry.stress import StressScenario
 
 WIDTH = 23
 OUTCOME = "default"
@@ -28,6 +29,7 @@ GAPPY = (20, 21)
 """Features that may be missing, and are in one row of twenty."""
 MONOTONE = 1
 CHANGEABLE = {"x02": "increase", "x04": "decrease", "x05": "either", "x07": "either"}
+STRESS = {"income-falls": {"x02": "-1"}, "rates-rise": {"x01": "0.5", "x00": "20%"}}
 STRATUM = "x00"
 CUT_OFF = "0.3"
 EDGE = "50"
@@ -72,7 +74,7 @@ def model() -> tuple[bytes, object]:
 
 
 def contract(reference: npt.NDArray[np.float32]) -> ModelContract:
-    """All that the battery of a PD model can look at; only the policy's scenarios are left to the policy."""
+    """All that the battery of a PD model can look at."""
     groups = tuple(ReasonGroup(code=f"R{n:02d}", features=(name,)) for n, name in enumerate(NAMES))
     lines = tuple(tuple(repr(float(v)) for v in line) for line in reference[:16])
     return ModelContract(
@@ -104,10 +106,12 @@ def contract(reference: npt.NDArray[np.float32]) -> ModelContract:
             actions=tuple(Action(feature=name, direction=way, cost="1") for name, way in CHANGEABLE.items()),
             cost_unit="hours", budget=BUDGET,
         ),
+        stress={name: StressScenario(means=name, shocks=shocks) for name, shocks in STRESS.items()},
         explanation=Explanation(v=2, method="interventional", code_map="1", groups=groups, reference=lines),
         outcome=OutcomeDefinition(
             meaning="default", window="12 months", exposure="exposure", year="year", previous_grade="was",
-            champion="champion", grade="grade", period="period", cohort="cohort", stage="stage",
+            champion="champion", grade="grade", period="period", cohort="cohort", stage="stage", booked_loss="booked",
+            realised_loss="realised", time="seen", inputs_time="known", outcome_time="came",
         ),
     )  # fmt: skip
 
@@ -126,8 +130,11 @@ def inputs(count: int, policy: bytes) -> dict[str, bytes]:
             "was": random.integers(1, 11, size), "champion": 1 / (1 + np.exp(2 - x[:, 1].astype(np.float64))),
             "grade": random.integers(1, 11, size), "period": random.integers(1, 4, size),
             "cohort": random.integers(2015, 2020, size), "stage": random.integers(1, 3, size),
-            "client": np.arange(size) + seed * 10_000_000,
+            "client": np.arange(size) + seed * 10_000_000, "booked": random.lognormal(3, 1, size),
+            "realised": y * random.lognormal(5, 1, size), "seen": random.integers(0, 1000, size) + seed * 1000,
         }  # fmt: skip
+        more["known"] = more["seen"] - random.integers(0, 30, size)
+        more["came"] = np.where(y == 1, more["seen"] + random.integers(1, 365, size), np.nan)
         made[f"{role}.parquet"] = parquet({**{name: x[:, n] for n, name in enumerate(NAMES)}, OUTCOME: y, **more})
         if role == "reference":
             said = fitted.predict_proba(x)[:, 1].astype(np.float64)  # type: ignore[attr-defined]  # the library has no types

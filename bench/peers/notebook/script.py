@@ -7,8 +7,7 @@ Adversarial Robustness Toolbox, Veritas), a short formula where none has, arrays
 portfolio, so limits and names stand in it as numbers. It scores with onnxruntime, isolates nothing, signs nothing, and
 writes no report and draws no picture. Prints one JSON object: a figure for each test.
 
-Not done: `lifetime.nonlinearity` (the shipped policy names no scenarios, so our battery leaves it open too) and
-`robustness.monotone` (no public library proves the monotony of boosted trees).
+Not done: `robustness.monotone` (no public library proves the monotony of boosted trees).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +50,8 @@ CHANGEABLE, BUDGET = {"x02": (0, 1), "x04": (-1, 0), "x05": (-1, 1), "x07": (-1,
 MISSING, NEAR, NOISE, STRESSED, ATTACKED, ANSWERS = 0.1, 0.02, 0.05, 5000, 50, (250, 1000)
 EXPLAINED, REASONS, REFERENCE, SEEDS = 500, 4, 16, 5
 LEAST, SEARCHED = 100, 20_000
+SCENARIOS = {"income-falls": {"x02": (1, -1)}, "rates-rise": {"x01": (1, 0.5), "x00": (1.2, 0)}}
+SEVERITIES = (0.5, 1, 2)
 SPECIAL = "health|illness|religi|ethnic|race|union|politic|sex|gender|genetic|biometric"
 
 
@@ -127,6 +128,11 @@ class Notebook:
         _ = area + stats.norm.ppf([0.025, 0.975]) * np.sqrt(cov[0, 0])
         yield "discrimination.auc", area[0]
         yield "discrimination.gini", 2 * area[0] - 1
+        self.scale = edges_of(before, GRADES)
+        graded, cov_grades = delong(y, np.searchsorted(self.scale, p))
+        then = roc_auc_score(self.y["development"], np.searchsorted(self.scale, before))
+        _ = stats.norm.sf((then - graded[0]) / np.sqrt(cov_grades[0, 0]))
+        yield "discrimination.auc-grades", graded[0]
         false, true, _ = roc_curve(y, p)
         yield "discrimination.ks", np.max(np.abs(true - false))
         change = roc_auc_score(self.y["development"], before) - area[0]
@@ -138,7 +144,6 @@ class Notebook:
 
     def calibration(self):
         y, p, frame = self.y["validation"], self.p["validation"], self.frames["validation"]
-        self.scale = edges_of(self.p["development"], GRADES)
         grade = np.searchsorted(self.scale, p) + 1
         table = pd.DataFrame({"y": y, "p": p}).groupby(grade).agg(n=("y", "size"), d=("y", "sum"), p=("p", "mean"))
         n, d, mean = len(y), y.sum(), p.mean()
@@ -215,6 +220,16 @@ class Notebook:
         yield "lifetime.cumulative", holm(p).min()
         stages = pd.crosstab(frame["stage"], frame["default"])
         yield "lifetime.sicr", stages.loc[2, 1] / stages[1].sum()
+        booked, came = frame["booked"], frame["realised"]
+        tests = (came - booked).groupby([frame["stage"], frame["cohort"]])
+        _ = holm([stats.ttest_1samp(more, 0, alternative="greater").pvalue for _, more in tests])
+        t2 = stats.t.ppf(0.975, len(frame) - 1) ** 2
+        (vb, cov), (_, vr) = np.cov(booked, came) / len(frame)
+        a, b, c = booked.mean() ** 2 - t2 * vb, booked.mean() * came.mean() - t2 * cov, came.mean() ** 2 - t2 * vr
+        _ = (b - np.sqrt(b * b - a * c)) / a, (b + np.sqrt(b * b - a * c)) / a
+        yield "lifetime.losses", came.sum() / booked.sum()
+        mean = frame["p"].mean()
+        yield "lifetime.nonlinearity", mean / stats.norm.cdf(stats.norm.ppf(mean) / np.sqrt(1 - CORRELATION))
 
     def data(self):
         x, y, before = self.x["validation"], self.y["validation"], self.x["development"]
@@ -234,12 +249,21 @@ class Notebook:
             clients = self.frames[new]["client"].isin(self.frames[old]["client"])
             yield f"data.subjects/{old} and {new}", clients.mean()
         yield "data.repeats", keys["validation"].duplicated().mean()
+        times = {role: frame[["seen", "known", "came"]] for role, frame in self.frames.items()}
+        yield "data.time-order", int((times["development"]["seen"] >= times["validation"]["seen"].min()).sum())
+        for role, frame in times.items():
+            early, late = frame["came"] <= frame["seen"], frame["known"] > frame["seen"]
+            yield f"data.time-leaks/{role}", int((early | late).sum())
         alone, apart, told = [], [], []
         for place in range(len(self.names)):
             here = ~gaps[:, place]
             values = x[here, place]
-            alone.append(abs(2 * roc_auc_score(y[here], values) - 1))
             old = before[:, place]
+            edges = edges_of(old.astype(float), 10)
+            bins = [np.where(np.isnan(c), len(edges) + 1, np.searchsorted(edges, c)) for c in (old, x[:, place])]
+            means = pd.Series(self.y["development"]).groupby(bins[0]).mean()
+            binned = means.reindex(bins[1]).fillna(self.y["development"].mean()).to_numpy()
+            alone += [abs(2 * roc_auc_score(y[here], values) - 1), abs(2 * roc_auc_score(y, binned) - 1)]
             apart.append(stats.ks_2samp(old[np.isfinite(old)], values, method="asymp").statistic)
             if not here.all():
                 told.append(stats.fisher_exact(pd.crosstab(here, y)).pvalue)
@@ -268,6 +292,21 @@ class Notebook:
             moved[there, place] = np.clip(shifted, values.min(), values.max())
         yield "sensitivity.effects", max(spans)
         yield "sensitivity.stress", self.predict(moved).mean() - self.predict(rows).mean()
+        rows = x[np.linspace(0, len(x) - 1, min(len(x), 5000)).astype(int)]
+        now, falls = self.predict(rows), 0
+        for name, shocks in SCENARIOS.items():
+            means, grades = [now.mean()], np.searchsorted(self.scale, now)
+            for severity in SEVERITIES:
+                moved = rows.copy()
+                for feature, (factor, summand) in shocks.items():
+                    place = self.names.index(feature)
+                    moved[:, place] = rows[:, place] * (1 + severity * (factor - 1)) + severity * summand
+                then = self.predict(np.clip(moved, -EDGE, EDGE))
+                _ = ((now < CUT) & (then >= CUT)).mean(), (np.searchsorted(self.scale, then) > grades).mean()
+                means.append(then.mean())
+            falls += sum(b < a - 1e-6 * a for a, b in pairwise(means))
+            yield f"sensitivity.scenarios/{name}", means[1 + SEVERITIES.index(1)] - means[0]
+        yield "sensitivity.scenario-order", falls
         y, p = self.y["validation"], self.p["validation"]
         residual, variance = y - p, p * (1 - p)
         quarters = []
