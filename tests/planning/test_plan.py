@@ -19,6 +19,7 @@ from strongroom.adapters.tables import portfolio_files
 from strongroom.adapters.typst_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
 from strongroom.planning import results
+from strongroom.planning.classes import LEFT_OUT
 from strongroom.planning.committee import Chapter, Headline, Paper, paper_of
 from strongroom.planning.money import Money
 from strongroom.planning.results import Plan
@@ -305,3 +306,13 @@ def test_without_typst_a_plan_has_no_paper(tmp_path: Path, monkeypatch: pytest.M
     _, where = plan(job(tmp_path))
     assert "committee paper" not in where
     assert (tmp_path / "plan" / "plan.json").exists()
+
+
+@pytest.mark.parametrize("word", sorted(LEFT_OUT))
+def test_what_is_left_out_is_refused_by_name(tmp_path: Path, word: str) -> None:
+    columns = house.columns(7)
+    columns["class"] = np.array([word, *columns["class"][1:]])
+    with pytest.raises(InvalidInputError, match=f"`{word}` is no class of a plan, first in row 0: ") as error:
+        plan(job(tmp_path, columns))
+    assert LEFT_OUT[word] in error.value.message
+    assert not (tmp_path / "plan").exists()

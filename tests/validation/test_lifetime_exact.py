@@ -137,3 +137,18 @@ def test_scenarios_that_make_no_sense() -> None:
     assert reason(lifetime.nonlinearity(0.02, 0.1, [0.0], [1.0])).startswith("one scenario alone")
     for pd in (0.0, 1.0):
         assert reason(lifetime.nonlinearity(pd, 0.1, [0.0, 1.0], [0.5, 0.5])).startswith("a PD of 0 or 1")
+
+
+def test_over_all_states_the_mean_is_the_pd_itself() -> None:
+    found = evaluable(lifetime.over_all_states(0.02, 0.15))
+    assert (found.by_scenario, found.weighted) == ((), 0.02)
+    # N(G(2%) / sqrt(0.85)) = N(-2.053749 / 0.921954) = N(-2.227602)
+    assert found.at_mean == pytest.approx(0.012953485, abs=1e-8)
+    assert evaluable(lifetime.over_all_states(0.02, 0.0)).ratio == pytest.approx(1.0)
+    for correlation in (-0.001, 1.0):
+        with pytest.raises(ValueError, match="correlation"):
+            lifetime.over_all_states(0.02, correlation)
+    for pd in (0.0, 1.0):
+        assert reason(lifetime.over_all_states(pd, 0.1)).startswith("a PD")
+    evaluable(lifetime.over_all_states(0.0005, 0.9999))
+    evaluable(lifetime.over_all_states(0.9999, 0.0005))

@@ -229,6 +229,7 @@ def test_columns_beyond_the_outcome_are_used_where_they_are() -> None:
     from strongroom.registry.kinds import OutcomeDefinition
 
     names = {"year": "observed", "previous_grade": "was", "champion": "old_pd", "exposure": "balance"}
+    names |= {"booked_loss": "ecl_12m", "realised_loss": "lost_since", "cohort": "vintage"}
     outcome = OutcomeDefinition(meaning="90 days past due", window="12 months", **names)
     told = msgspec.structs.replace(parse_as(inputs()["contract.json"], ModelContract), outcome=outcome)
     sample = columns(inputs()["validation.parquet"])
@@ -236,14 +237,19 @@ def test_columns_beyond_the_outcome_are_used_where_they_are() -> None:
     # the development sample has no exposure, so that test has no answer; the others have
     more = {
         "observed": random.integers(2015, 2022, rows), "was": random.integers(1, 11, rows),
-        "old_pd": random.random(rows), "balance": random.random(rows),
+        "old_pd": random.random(rows), "balance": random.random(rows), "ecl_12m": random.random(rows),
+        "lost_since": random.random(rows), "vintage": random.integers(2020, 2023, rows),
     }  # fmt: skip
     found = battery({"contract.json": canonical(told), "validation.parquet": parquet({**sample, **more})})
-    for name in ("calibration.normal-years", "stability.migration-z", "discrimination.champion"):
+    for name in ("calibration.normal-years", "stability.migration-z", "discrimination.champion", "lifetime.losses"):
         assert result(found, name).verdict == "information"
     reason = result(found, "stability.concentration-exposure").reason
     assert reason == "the development sample has no column `balance` with the exposure"
     assert found.verdict == sound("xgboost").verdict
     page = render(found.encode()).decode()
     assert "Migration matrix" in page
+    assert "Expected losses booked, and losses that came" in page
+    assert "cohort 2021" in page
+    # the shipped policy names no scenarios, and non-linearity is evaluable all the same
+    assert result(found, "lifetime.nonlinearity").verdict == "information"
     assert "Migration matrix" not in render(sound("xgboost").encode()).decode()
