@@ -49,6 +49,18 @@ def test_the_unit_of_money_does_not_matter() -> None:
     assert evaluable(other.interval) == pytest.approx(evaluable(one.interval))
 
 
+def test_two_exposures_are_enough_and_any_level_and_unit_of_money_is() -> None:
+    # differences 1 and 3: mean 2, standard deviation sqrt 2, t = 2 / (sqrt 2 / sqrt 2) = 2 with one degree of freedom
+    found = evaluable(backtest([10.0, 11.0], [11.0, 14.0], 0.5))
+    assert evaluable(found.p_value) == pytest.approx(0.5 - np.arctan(2.0) / np.pi)
+    low, high = evaluable(found.interval)
+    assert low < 25.0 / 21.0 < high
+    tiny = evaluable(backtest([1e-5, 1.1e-5], [1.1e-5, 1.4e-5], 0.5))
+    assert evaluable(tiny.interval) == pytest.approx((low, high))
+    narrow = evaluable(backtest([10.0, 11.0], [11.0, 14.0], 0.0005))
+    assert evaluable(narrow.interval) == pytest.approx((25.0 / 21.0, 25.0 / 21.0), abs=1e-3)
+
+
 def test_too_little_is_found_and_enough_is_not() -> None:
     fair = evaluable(backtest(*loans(4000, 3), 0.95))
     low, high = evaluable(fair.interval)
@@ -91,7 +103,7 @@ def test_one_exposure_or_all_alike_have_a_ratio_and_no_test() -> None:
     ("booked", "realised", "level"),
     [
         ([1.0], [1.0, 2.0], 0.95), ([-1.0], [0.0], 0.95), ([np.nan], [0.0], 0.95), ([1.0], [np.inf], 0.95),
-        ([1.0], [1.0], 1.0),
+        ([1.0], [1.0], 1.0), ([1.0], [1.0], 0.0),
     ],
 )  # fmt: skip
 def test_what_is_no_amount_is_an_error(booked: list[float], realised: list[float], level: float) -> None:

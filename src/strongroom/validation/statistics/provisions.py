@@ -67,7 +67,7 @@ def backtest(booked: npt.ArrayLike, realised: npt.ArrayLike, level: float) -> Ba
 
 def _too_little(booked: npt.NDArray[np.float64], realised: npt.NDArray[np.float64]) -> float | NotEvaluable:
     more = realised - booked
-    if more.size < 2 or np.ptp(more) == 0.0:
+    if np.ptp(more) == 0.0:
         return NotEvaluable("fewer than two exposures that differ")
     t = float(more.mean()) / (float(more.std(ddof=1)) / math.sqrt(more.size))
     return float(stats.t.sf(t, more.size - 1))
@@ -82,7 +82,7 @@ def _fieller(
         return NotEvaluable("fewer than two exposures")
     (var_e, cov), (_, var_r) = np.cov(booked, realised) / n
     mean_e, mean_r = float(booked.mean()), float(realised.mean())
-    squared = float(stats.t.ppf(0.5 + level / 2.0, n - 1)) ** 2
+    squared = float(stats.f.ppf(level, 1, n - 1))  # of Student's t
     a = mean_e**2 - squared * float(var_e)
     b = mean_e * mean_r - squared * float(cov)
     c = mean_r**2 - squared * float(var_r)
