@@ -64,11 +64,24 @@ def parse_as(data: bytes, kind: type[T], limit_bytes: int = SIZE_LIMIT) -> T:
         TooLargeError: more than `limit_bytes`.
         InvalidInputError: not canonical, or not of this type.
     """
-    plain = parse(data, limit_bytes)
+    return read_as(parse(data, limit_bytes), kind)
+
+
+def read_as(plain: Any, kind: type[T]) -> T:
+    """A parsed document as what it is. `v` is demanded wherever there is one: a default is for those who write.
+
+    Raises:
+        InvalidInputError: it is not of this type.
+    """
     try:
-        return msgspec.convert(plain, kind)
+        found = msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
         raise InvalidInputError(f"the document is not a {kind.__name__}: {error}", rule="schema") from error
+    if "v" in getattr(kind, "__struct_fields__", ()) and "v" not in plain:
+        raise InvalidInputError(
+            f"the document is not a {kind.__name__}: it does not name the version of its format, `v`", rule="schema"
+        )
+    return found
 
 
 def pretty(document: Any) -> str:

@@ -45,7 +45,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the other one needs a gateway: it is refused for that and for nothing else
     refused = CliRunner().invoke(app, [*shlex.split(scored)[2:], "--output", "b"])
     assert refused.exit_code == 3
-    assert "there is no file `key`" in refused.output or "passphrase" in refused.output
+    assert "`gw-1` is not a gateway's folder" in refused.output
 
 
 def test_the_reference_of_columns_is_fresh() -> None:

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom import verify
-from strongroom.encoding import canonical, parse
-from strongroom.errors import InvalidInputError, TooLargeError
+from strongroom.encoding import canonical, parse, parse_as
+from strongroom.errors import InvalidInputError, TamperedError, TooLargeError
+from strongroom.registry.samples import SampleStatement
+from strongroom.sealing.statements import SAMPLE, make_statement, read_statement
 from strongroom.verify import parse_canonical
+from strongroom.vocabulary import Digest, ModelRef, PersonId
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "encoding.json").read_text())
 DOCUMENTS: Any = st.recursive(
@@ -83,3 +86,16 @@ def test_limits_and_kinds() -> None:
         with pytest.raises(InvalidInputError):
             canonical(wrong)
     assert canonical({"a": (1, 2)}) == b'{"a":[1,2]}'
+
+
+def test_a_document_without_its_version_is_none() -> None:
+    told = SampleStatement(manifest=Digest("a" * 64), rows=1, source="2025", person=PersonId("vera"), at_us=1)
+    plain = parse(canonical(told))
+    ref = ModelRef("pd", Digest("b" * 64))
+    assert read_statement(make_statement(ref, SAMPLE, plain), SAMPLE, SampleStatement) == (ref, told)
+    for wrong in ({}, {"v": 2}):
+        document = {name: value for name, value in plain.items() if name != "v"} | wrong
+        with pytest.raises(InvalidInputError, match="version of its format" if not wrong else "SampleStatement"):
+            parse_as(canonical(document), SampleStatement)
+        with pytest.raises(TamperedError, match="SampleStatement"):
+            read_statement(make_statement(ref, SAMPLE, document), SAMPLE, SampleStatement)

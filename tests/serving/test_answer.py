@@ -79,6 +79,7 @@ def test_a_document_whose_parts_belong_together_is_read(document):
         ("a refusal that is explained", REFUSED | {"explanation": TOLD}),
         ("no model answered, and an output", FIXED | {"outputs": ROW}),
         ("no model answered, and no decision", FIXED | {"decision": None}),
+        ("no version", {name: part for name, part in ANSWERED.items() if name != "v"}),
         ("a base that is no number", ANSWERED | {"explanation": TOLD | {"base": "x"}}),
         ("a gap that is no number", ANSWERED | {"explanation": TOLD | {"gap": "inf"}}),
         ("contributions that are cut", ANSWERED | {"explanation": TOLD | {"contributions": "AAAA"}}),

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from strongroom.encoding import canonical, parse_as
+from strongroom.encoding import canonical, parse_as, read_as
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.vocabulary import Digest, ModelRef
 
@@ -90,8 +90,6 @@ def read_statement(payload: bytes, predicate_type: str, kind: type[T]) -> tuple[
             raise InvalidInputError("a statement has exactly one subject", rule="subject")
         subject = statement.subject[0]
         ref = ModelRef(subject.name, Digest(subject.digest.sha256))
-        return ref, msgspec.convert(statement.predicate, kind)
+        return ref, read_as(statement.predicate, kind)
     except InvalidInputError as error:
         raise TamperedError(f"the statement does not hold: {error.message}") from error
-    except msgspec.ValidationError as error:
-        raise TamperedError(f"the predicate is not a {kind.__name__}: {error}") from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64encode
 
-from strongroom.encoding import canonical, parse
+from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError, TamperedError
 from strongroom.registry.contract import InputContract, OutputContract
 from strongroom.registry.explanation import Method
@@ -123,8 +123,8 @@ def read_answer(document: bytes) -> Answer:
         TamperedError: it is not one; our own key sealed it.
     """
     try:
-        answer = msgspec.convert(parse(document), Answer)
-    except (InvalidInputError, msgspec.ValidationError) as error:
+        answer = parse_as(document, Answer)
+    except InvalidInputError as error:
         raise TamperedError("a record does not hold an answer document") from error
     if answer.v != VERSION or answer.status not in ("answered", "refused", "shadow"):
         raise TamperedError("a record holds an answer document of an unknown version or status")
