@@ -27,7 +27,8 @@ from bench import workload
 from bench.studies import keep
 from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.ledger.note import LogKey
-from strongroom.wiring.node import BATCH_SLOT, NodeLayout, make_shard
+from strongroom.wiring.node import NodeLayout, make_shard
+from strongroom.wiring.node_settings import BATCH_SLOT
 from strongroom.wiring.scoring import Job, score_file, wish_of
 
 BATCH_ROWS = 8192

@@ -23,7 +23,7 @@ from strongroom.monitoring.outcomes import Outcome
 from strongroom.sealing.subjects import subject_tag
 from strongroom.validation.sections import SectionKey
 from strongroom.vocabulary import ModelRef, micros
-from strongroom.wiring import judging, proving, reading, releasing, reporting, submitting
+from strongroom.wiring import judging, observing, reading, releasing, reporting, submitting
 from strongroom.wiring.inspection import judge_repository
 from strongroom.wiring.node import INDEX_KEY
 
@@ -263,12 +263,12 @@ def watch(house: House, story: Story, samples: Samples, answers: dict[str, pd.Da
         Outcome(decision_id=str(one), outcome=1 if default else 0, observed_at_us=at_us)
         for one, default in zip(answers[BOOSTED]["decision_id"], samples.held_out[OUTCOME], strict=True)
     ]
-    proving.post_outcomes(house.desk("omar"), BOOSTED, outcomes)
+    observing.post_outcomes(house.desk("omar"), BOOSTED, outcomes)
     with house.records() as records:
         desk = house.desk("omar")
-        report = proving.read_drift(desk, records, BOOSTED)
-        before = proving.drift_facts(
-            report, proving.read_outcomes(desk, records, BOOSTED), proving.raise_alerts(desk, report)
+        report = observing.read_drift(desk, records, BOOSTED)
+        before = observing.drift_facts(
+            report, observing.read_outcomes(desk, records, BOOSTED), observing.raise_alerts(desk, report)
         )
     found = before["outcomes"]
     story.say(f"outcomes joined to decisions: {json.dumps(found)[:160]}")
@@ -283,9 +283,9 @@ def watch(house: House, story: Story, samples: Samples, answers: dict[str, pd.Da
     wait_until(lambda: _published(house) >= story.figures["applicants_scored"] + len(drifted))
     with house.records() as records:
         desk = house.desk("omar")
-        report = proving.read_drift(desk, records, BOOSTED, since)
-        after = proving.drift_facts(
-            report, proving.read_outcomes(desk, records, BOOSTED), proving.raise_alerts(desk, report)
+        report = observing.read_drift(desk, records, BOOSTED, since)
+        after = observing.drift_facts(
+            report, observing.read_outcomes(desk, records, BOOSTED), observing.raise_alerts(desk, report)
         )
     story.prove("drift shows, and only drift", *claims.drift_shows(before, after, "LIMIT_BAL"))
     for line in after["alerts"]:

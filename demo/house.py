@@ -22,7 +22,8 @@ from strongroom.errors import UnavailableError
 from strongroom.vocabulary import ModelRef
 from strongroom.wiring import custody, founding
 from strongroom.wiring.control import ControlPlane, now
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.nodes import create_node
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.records import NodeRecords

@@ -22,7 +22,8 @@ from strongroom.adapters.keys.keyring import KeyFile, ScryptParameters
 from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.validation.jobs.scan import _SECRETS
 from strongroom.wiring.founding import PEPPER, Member, found
-from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
+from strongroom.wiring.node import NodeLayout, make_node
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.settings import Layout, RoomSettings
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from strongroom.adapters.database.desk import open_desk
 from strongroom.errors import UnavailableError
 from strongroom.monitoring.outcomes import Outcome
 from strongroom.vocabulary import digest_of
-from strongroom.wiring import proving
+from strongroom.wiring import erasing
 
 
 def found(folder: Path, text: str) -> int:
@@ -72,13 +72,13 @@ def test_outcomes_go_also_when_an_erasure_stays_pending(
     def erase(*_: object) -> None:
         raise UnavailableError("a cache has not confirmed", **({"pending": 1} if pending else {}))
 
-    monkeypatch.setattr(proving.compliance, "erase", erase)
-    monkeypatch.setattr(proving.NodeRecords, "open", lambda *_: Node([gone]))
-    monkeypatch.setattr(proving, "node_store", lambda _: None)
+    monkeypatch.setattr(erasing.compliance, "erase", erase)
+    monkeypatch.setattr(erasing.NodeRecords, "open", lambda *_: Node([gone]))
+    monkeypatch.setattr(erasing, "node_store", lambda _: None)
     room = SimpleNamespace(desk=books, keys=SimpleNamespace(signer=lambda _: None), office=None, clock=None)
     desk = SimpleNamespace(room=room, ask=lambda *_: None)
     with pytest.raises(UnavailableError):
-        proving.erase(desk, tmp_path, b"", "someone")  # type: ignore[arg-type]  # a desk as far as it is asked
+        erasing.erase(desk, tmp_path, b"", "someone")  # type: ignore[arg-type]  # a desk as far as it is asked
     with books.begin() as transaction:
         left = [one.decision_id for one in transaction.books.outcomes.of_model("m")]
     assert left == ([kept] if pending else [gone, kept]), "before the decision is on the record nothing is deleted"

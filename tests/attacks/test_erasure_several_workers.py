@@ -15,8 +15,7 @@ import pytest
 from strongroom.errors import ConflictError, ErasedError, UnavailableError
 from strongroom.ledger.leaf import Leaf
 from strongroom.sealing.records import open_decision
-from strongroom.wiring.erasing import erase_patiently
-from strongroom.wiring.proving import erase
+from strongroom.wiring.erasing import erase, erase_patiently
 from strongroom.wiring.records import NodeRecords
 from tests.rotation.house import Rotating, load, make_rotating, workers_of
 from tests.web.gateways import question

@@ -34,7 +34,7 @@ from strongroom.validation.human_text import SectionText
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
 from strongroom.wiring import watching
-from strongroom.wiring.proving import approval_findings
+from strongroom.wiring.checking import approval_findings
 from tests.approval.control_room import VALIDATION_POLICY, ControlRoom, governance_log
 from tests.simulator import MODEL, POLICIES, Version, signer
 

@@ -32,7 +32,7 @@ from strongroom.errors import (
     TooLargeError,
     UnavailableError,
 )
-from strongroom.wiring.node import IdentitySettings
+from strongroom.wiring.node_settings import IdentitySettings
 from tests.web.test_tls import certificate
 
 OUTSIDE = "93.184.216.34"

@@ -21,7 +21,8 @@ from strongroom.sealing.keys import EcSigner
 from strongroom.vocabulary import PersonId
 from strongroom.wiring.control import ControlPlane, now
 from strongroom.wiring.founding import Member, found, open_repository
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.nodes import create_node
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.settings import Layout, RoomSettings

@@ -24,7 +24,7 @@ from strongroom.ledger.note import VerifierKey
 from strongroom.office.entries import Entry
 from strongroom.serving.replay import read_decision
 from strongroom.vocabulary import Digest, digest_of, micros
-from strongroom.wiring import proving, upkeep
+from strongroom.wiring import checking, upkeep
 from strongroom.wiring.records import NodeRecords
 from tests.compliance.house import PASSPHRASE, House, leaves, make_house
 
@@ -160,7 +160,7 @@ def test_what_is_past_its_term_goes_with_a_proof_and_the_log_stays_whole(house: 
     with house.writer() as shard:
         assert shard.size == 120
     with house.at("audrey") as desk, NodeRecords.open(house.node, PASSPHRASE) as records:
-        checked = proving.check_room(desk, [records])
+        checked = checking.check_room(desk, [records])
     assert [one for one in checked if one.findings] == []
     assert "retained-out" in checked[-1].notes[0]
 
@@ -173,7 +173,7 @@ def test_payloads_that_went_without_an_act_are_a_finding(house: House) -> None:
     segments = sorted((house.layout.ledger(0) / "segments").glob("0*.seg"))
     segments[0].unlink()
     with house.at("audrey") as desk, NodeRecords.open(house.node, PASSPHRASE) as records:
-        found = [one for one in proving.check_room(desk, [records]) if one.findings]
+        found = [one for one in checking.check_room(desk, [records]) if one.findings]
     assert int(segments[1].name[:20]) > end
     assert ["no act of retention says so" in one.findings[0] for one in found] == [True]
 

@@ -16,7 +16,7 @@ from tools.make_reference import PAGE, reference
 
 import strongroom
 from strongroom.cli.output import EXIT_CODES
-from strongroom.wiring.node import IdentitySettings, LimitSettings, NodeSettings, TlsSettings
+from strongroom.wiring.node_settings import IdentitySettings, LimitSettings, NodeSettings, TlsSettings
 from strongroom.wiring.publishing import PublicationSettings
 from strongroom.wiring.settings import RoomSettings
 from tests.journeys.test_command_form import ALL

@@ -29,7 +29,8 @@ from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import PersonId, micros
 from strongroom.wiring import issuer_keys
 from strongroom.wiring.issuer_keys import IssuerKeys
-from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import IdentitySettings, NodeSettings
 from tests.access.issuing import BOUNDS, PEPPER, bearer, encode
 from tests.access.issuing import token as forge
 from tests.identity.provider import AUDIENCE, Provider, why_not

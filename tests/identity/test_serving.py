@@ -16,7 +16,7 @@ from strongroom.access.grants import Denied, Grants, TokenSubject
 from strongroom.access.issuers import Issuer, KeySource
 from strongroom.approval.trust_policy import GRANTS_PATH
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import IdentitySettings, TlsSettings
+from strongroom.wiring.node_settings import IdentitySettings, TlsSettings
 from tests import simulator
 from tests.identity.provider import AUDIENCE, Provider, why_not
 from tests.web.certificates import SERVER, Authority

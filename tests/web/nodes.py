@@ -31,7 +31,8 @@ from strongroom.ledger.trust import TrustPolicy
 from strongroom.sealing.records import plain_payload
 from strongroom.vocabulary import PersonId, digest_of, micros
 from strongroom.web.serve import Supervisor
-from strongroom.wiring.node import NodeLayout, NodeSettings, make_node
+from strongroom.wiring.node import NodeLayout, make_node
+from strongroom.wiring.node_settings import NodeSettings
 from tests import simulator
 from tests.memory.shard import MemoryShard
 from tests.serving.house import engine_files, onnx_model, release_of

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import IdentitySettings, LimitSettings, NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import IdentitySettings, LimitSettings, NodeSettings
 from strongroom.wiring.publishing import PublicationSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node-toml.md"

@@ -29,7 +29,8 @@ from strongroom.errors import (
 from strongroom.ledger.leaf import Leaf
 from strongroom.ledger.note import LogKey
 from strongroom.serving.bulk import ROWS_RULE
-from strongroom.wiring.node import BATCH_SLOT, NodeLayout, make_shard
+from strongroom.wiring.node import NodeLayout, make_shard
+from strongroom.wiring.node_settings import BATCH_SLOT
 from strongroom.wiring.records import NodeRecords
 from strongroom.wiring.scoring import Job, score_file, wish_of
 from tests import simulator

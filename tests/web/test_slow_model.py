@@ -18,7 +18,7 @@ from strongroom.approval.release import OnFailure, Plan
 from strongroom.errors import InvalidInputError
 from strongroom.web import serve
 from strongroom.web.worker import STUCK_S, Worker, _beat
-from strongroom.wiring.node import LimitSettings, NodeSettings
+from strongroom.wiring.node_settings import LimitSettings, NodeSettings
 from tests import simulator
 from tests.serving.house import GOOD
 from tests.serving.slow_model import looping_model

@@ -1,9 +1,9 @@
-"""Commands of proof and care: verify, receipt, replay, outcomes, monitor, erase, fsck, log."""
+"""Commands of proof and care: verify, receipt, replay, letter, erase, fsck, log."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,6 @@ from strongroom.cli.context import (
     NODE_PASSPHRASE,
     HomeOption,
     HomePassphrase,
-    ModelArgument,
     NodeOption,
     NodePassphrase,
     RoomOption,
@@ -19,10 +18,8 @@ from strongroom.cli.context import (
     at_desk,
     at_gateway,
     demand_there,
-    moment_of,
     node_secret,
     passphrase,
-    read_frame,
     room_secret,
 )
 from strongroom.cli.output import EXIT_CODES, Json, command, demand_folder, save, table, tell
@@ -183,137 +180,6 @@ def letter(
 
 
 @command
-def outcomes(
-    model: ModelArgument,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            exists=True,
-            dir_okay=False,
-            help="CSV or Parquet: decision_id, outcome (0 or 1; an amount where the kind estimates one), observed_at.",
-            show_default=False,
-        ),
-    ],
-    room: RoomOption,
-    home: HomeOption,
-    passphrase_file: HomePassphrase = None,
-    room_passphrase: RoomPassphrase = None,
-    as_json: Json = False,
-) -> None:
-    """Post what became of past decisions: 0 or 1, or the realised amount of an LGD, EAD or forecast model.
-
-    Example: strongroom outcomes pd-cards outcomes.csv --room credit --home ~/omar
-    """
-    import numpy as np
-    import pandas as pd
-
-    from strongroom.monitoring.outcomes import Outcome, Realised
-    from strongroom.vocabulary import micros
-    from strongroom.wiring import proving
-
-    frame = read_frame(file, "decision_id", "outcome", "observed_at")
-    try:
-        times = pd.to_datetime(frame["observed_at"], utc=True)
-    except ValueError as error:
-        raise InvalidInputError(
-            "observed_at is written as 2026-11-21T12:00:00+00:00", field="observed_at", rule="time"
-        ) from error
-    if times.isna().any():
-        raise InvalidInputError("observed_at is missing in a row", field="observed_at", rule="time")
-    name, seen = model.partition("@")[0], [micros(when.to_pydatetime()) for when in times]
-    rows = list(zip(map(str, frame["decision_id"]), frame["outcome"], seen, strict=True))
-    with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        if proving.outcome_type(desk.room, name) == "event":
-            if not frame["outcome"].isin([0, 1]).all():
-                raise InvalidInputError("an outcome is 0 or 1", field="outcome", rule="choice")
-            entry = proving.post_outcomes(
-                desk, name,
-                [Outcome(decision_id=one, outcome=1 if int(what) else 0, observed_at_us=at) for one, what, at in rows],
-            )  # fmt: skip
-        else:
-            amounts = pd.to_numeric(frame["outcome"], errors="coerce").astype(float)
-            if not np.isfinite(amounts).all():
-                raise InvalidInputError("an amount is a finite number", field="outcome", rule="number")
-            entry = proving.post_realised(
-                desk, name,
-                [Realised(decision_id=one, realised=repr(float(amount)), observed_at_us=at)
-                 for (one, _, at), amount in zip(rows, amounts, strict=True)],
-            )  # fmt: skip
-    tell(as_json, {"posted": len(rows), "entry": str(entry)}, [f"{len(rows)} outcomes posted"])
-
-
-@command
-def monitor(
-    model: ModelArgument,
-    node: NodeOption,
-    room: RoomOption,
-    home: HomeOption,
-    since: Annotated[str | None, typer.Option(help="Only decisions from this time on (ISO 8601).")] = None,
-    alert: Annotated[
-        bool, typer.Option("--alert", help="Record an alert for every column or figure beyond its limit.")
-    ] = False,
-    node_passphrase: NodePassphrase = None,
-    passphrase_file: HomePassphrase = None,
-    room_passphrase: RoomPassphrase = None,
-    as_json: Json = False,
-) -> None:
-    """Drift of the live version, counted from the ledger, and performance where outcomes are known.
-
-    Models of losses, exposures and forecasts: bias, error, order or coverage of realised amounts by window of time,
-    against the limits of the validation policy.
-
-    Example: strongroom monitor pd-cards --alert --node gw-1 --room credit --home ~/omar
-    """
-    from strongroom.vocabulary import micros
-    from strongroom.wiring import proving
-    from strongroom.wiring.records import NodeRecords
-
-    name = model.partition("@")[0]
-    since_us = 0
-    if since is not None:
-        since_us = micros(moment_of(since, "since"))
-    with (
-        at_gateway(node, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret),
-        NodeRecords.open(node, secret) as records,
-    ):
-        report = proving.read_drift(desk, records, name, since_us)
-        raised = proving.raise_alerts(desk, report) if alert else []
-        known: Any
-        if proving.outcome_type(desk.room, name) == "number":
-            joined, rule, windows = proving.watch_amounts(desk, records, name)
-            known = proving.amount_facts(joined, rule, windows)
-            raised = [*raised, *(proving.raise_amount_alerts(desk, name, windows) if alert else [])]
-        else:
-            known = proving.read_outcomes(desk, records, name)
-    facts = proving.drift_facts(report, known, raised)
-    if as_json:
-        tell(True, facts)
-        return
-    table(
-        f"drift of {report.ref}, {report.rows} decisions",
-        ["column", "PSI", "by chance below", "limit", "verdict"],
-        [
-            (row["column"], *(_figure(row[name]) for name in ("psi", "by_chance", "limit")), row["verdict"])
-            for row in facts["drift"]
-        ],
-    )
-    amounts = facts["outcomes"] if "windows" in facts["outcomes"] else None
-    if amounts is not None:
-        table(
-            f"realised amounts by window of {amounts['window_days']} days, oldest first",
-            ["decisions", "figure", "value", "error", "limit", "standing"],
-            [
-                (window["rows"], figure, found.get("value", found.get("reason")), found.get("error"),
-                 found.get("limit"), found["standing"])
-                for window in amounts["windows"]
-                for figure, found in window["figures"].items()
-            ],
-        )  # fmt: skip
-    told = f"{amounts['rows']} amounts, {amounts['waiting']} decisions wait" if amounts else facts["outcomes"]
-    tell(False, facts, [f"outcomes: {told}", *(f"alert: {line}" for line in facts["alerts"])])
-
-
-@command
 def erase(
     node: NodeOption,
     room: RoomOption,
@@ -338,15 +204,14 @@ def erase(
     Example: strongroom erase client-4711 --certificate certificate.json --node gw-1 --room credit --home ~/dora
     """
     from strongroom.vocabulary import instant, rfc3339
-    from strongroom.wiring import proving
-    from strongroom.wiring.erasing import erase_patiently
+    from strongroom.wiring.erasing import erase_patiently, finish_erasures
 
     demand_folder(certificate)
     if pending == (subject is not None):
         raise InvalidInputError("name one data subject, or say --pending", field="subject", rule="choice")
     if subject is None:
         with at_desk(room, room_passphrase, home, passphrase_file, node) as desk:
-            done = proving.finish_erasures(desk, node)
+            done = finish_erasures(desk, node)
         tell(
             as_json,
             {"finished": [{"tag": one.certificate.tag, "entry": str(one.entry)} for one in done]},
@@ -392,7 +257,7 @@ def fsck(
     """
     from contextlib import ExitStack
 
-    from strongroom.wiring import proving, upkeep
+    from strongroom.wiring import checking, upkeep
     from strongroom.wiring.records import NodeRecords
 
     mended: dict[str, dict[str, list[str]]] = {}
@@ -412,7 +277,7 @@ def fsck(
             mended[origin] = {"rebuilt": list(one.rebuilt), "removed": list(one.removed), "lost": lost}
     with at_desk(room, room_passphrase, home, passphrase_file) as desk, ExitStack() as stack:
         records = [stack.enter_context(NodeRecords.open(folder, secret)) for folder in nodes]
-        checked = proving.check_room(desk, records)
+        checked = checking.check_room(desk, records)
     found = sum(len(one.findings) for one in checked)
     if as_json:
         tell(
@@ -485,7 +350,3 @@ def log(
         for row in rows
     ]
     table("governance log, times in UTC", ["#", "at", "who", "verb", "on", "outcome"], shown)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

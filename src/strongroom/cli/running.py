@@ -56,7 +56,7 @@ def node_create(
 
     Example: strongroom node create gw-1 --name gw-1 --jurisdiction EU --room credit --home ~/omar
     """
-    from strongroom.wiring.node import NodeSettings
+    from strongroom.wiring.node_settings import NodeSettings
     from strongroom.wiring.nodes import create_node
 
     demand_there(room, home)
@@ -342,7 +342,7 @@ def witness(
     from strongroom.adapters.log.witness_folder import WitnessFolder
     from strongroom.adapters.log.witness_folder import add_log as know
     from strongroom.web.witness import run
-    from strongroom.wiring.node import parse_address
+    from strongroom.wiring.node_settings import parse_address
 
     if create is not None:
         WitnessFolder.demand_free(folder)

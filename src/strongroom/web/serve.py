@@ -24,7 +24,8 @@ from strongroom.web.metrics import MetricsDoor
 from strongroom.web.server import Server, listen
 from strongroom.web.tls import tls_context, tls_files
 from strongroom.wiring.issuer_keys import IssuerKeys
-from strongroom.wiring.node import NodeLayout, NodeSettings, now, parse_address
+from strongroom.wiring.node import NodeLayout, now
+from strongroom.wiring.node_settings import NodeSettings, parse_address
 from strongroom.wiring.refreshing import Refresher, keeper
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from strongroom.errors import InvalidInputError
-from strongroom.wiring.node import TlsSettings
+from strongroom.wiring.node_settings import TlsSettings
 
 log = logging.getLogger(__name__)
 _BEGIN_CRL: Final = b"-----BEGIN X509 CRL-----"

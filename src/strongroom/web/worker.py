@@ -55,7 +55,7 @@ from strongroom.web.tls import TlsFiles, follow_revocations, tls_context, tls_fi
 from strongroom.wiring.gateway import WorkerParts
 from strongroom.wiring.generations import NodeLog
 from strongroom.wiring.log_lines import log_to
-from strongroom.wiring.node import ProbingSettings
+from strongroom.wiring.node_settings import ProbingSettings
 
 log = logging.getLogger(__name__)
 

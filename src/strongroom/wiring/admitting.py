@@ -36,11 +36,8 @@ from strongroom.serving.limiter import LimitTable
 from strongroom.serving.rules import Rules
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
-from strongroom.wiring.node import (
-    NodeLayout,
-    NodeSettings,
-    now,
-)
+from strongroom.wiring.node import NodeLayout, now
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.room_keys import peppers
 
 log = logging.getLogger(__name__)

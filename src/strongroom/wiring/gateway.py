@@ -29,12 +29,8 @@ from strongroom.serving.opening import check_opening
 from strongroom.serving.shadow import ShadowRecords
 from strongroom.wiring.admitting import Admission
 from strongroom.wiring.generations import NodeLog, generations, successor
-from strongroom.wiring.node import (
-    INDEX_KEY,
-    NodeLayout,
-    NodeSettings,
-    answer_signer,
-)
+from strongroom.wiring.node import INDEX_KEY, NodeLayout, answer_signer
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.publishing import Publication
 from strongroom.wiring.witnessing import Cosigning
 

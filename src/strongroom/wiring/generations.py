@@ -15,7 +15,8 @@ from typing import Final
 from strongroom.adapters.keys.keyring import KeyFile
 from strongroom.adapters.log.shard_files import FileShard
 from strongroom.ledger.note import LogKey, VerifierKey
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import NodeSettings
 
 PUBLIC: Final = "-public"
 _LATER: Final = re.compile(r"([0-9]+)\.([1-9][0-9]{0,8})")

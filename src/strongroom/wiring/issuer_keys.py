@@ -23,7 +23,8 @@ from strongroom.adapters.network.guarded_fetch import GuardedFetch
 from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.errors import InvalidInputError, StrongroomError
 from strongroom.vocabulary import Digest, digest_of, micros
-from strongroom.wiring.node import IdentitySettings, NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import IdentitySettings, NodeSettings
 
 log = logging.getLogger(__name__)
 

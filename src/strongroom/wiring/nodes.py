@@ -20,7 +20,8 @@ from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.office.entries import Entry
 from strongroom.vocabulary import digest_of, micros
 from strongroom.wiring.generations import every_log
-from strongroom.wiring.node import BATCH_SLOT, NodeLayout, NodeSettings, make_node, make_shard
+from strongroom.wiring.node import NodeLayout, make_node, make_shard
+from strongroom.wiring.node_settings import BATCH_SLOT, NodeSettings
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.room_keys import shared_keks, shared_peppers
 

@@ -40,7 +40,8 @@ from strongroom.serving.replay import Decision, Replayed, read_decision, replay
 from strongroom.serving.served import ServedModel, make_ready
 from strongroom.vocabulary import Digest, ModelRef, digest_of
 from strongroom.wiring.generations import every_log
-from strongroom.wiring.node import INDEX_KEY, NodeLayout, NodeSettings, now
+from strongroom.wiring.node import INDEX_KEY, NodeLayout, now
+from strongroom.wiring.node_settings import NodeSettings
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from strongroom.adapters.releases.tuf_client import ReleaseClient
 from strongroom.adapters.releases.tuf_repository import TIMESTAMP_LIFE
 from strongroom.errors import StrongroomError
 from strongroom.serving.admission_ports import TrustedState
-from strongroom.wiring.node import NodeLayout, NodeSettings, now
+from strongroom.wiring.node import NodeLayout, now
+from strongroom.wiring.node_settings import NodeSettings
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from strongroom.ledger.note import VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
 from strongroom.wiring.control import now
 from strongroom.wiring.generations import NodeLog, drop_seed, generations, make_successor
-from strongroom.wiring.node import NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import NodeSettings
 from strongroom.wiring.nodes import close_log, open_log
 from strongroom.wiring.person import AtDesk
 from strongroom.wiring.witnessing import Cosigning

@@ -59,7 +59,8 @@ from strongroom.serving.rules import Rules
 from strongroom.serving.steady_clock import SteadyClock
 from strongroom.vocabulary import micros
 from strongroom.wiring.gateway import WorkerParts
-from strongroom.wiring.node import BATCH_SLOT, NodeLayout, NodeSettings
+from strongroom.wiring.node import NodeLayout
+from strongroom.wiring.node_settings import BATCH_SLOT, NodeSettings
 from strongroom.wiring.refreshing import Refresher, keeper
 
 log = logging.getLogger(__name__)
