@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
 from strongroom.errors import InvalidInputError
+from strongroom.registry.contract import CutOff
 from strongroom.registry.explanation import Explanation
 from strongroom.validation.batteries import reasons
 from strongroom.validation.batteries.artifact import open_model
@@ -39,6 +43,8 @@ def test_reference_point_a_reference_that_is_worse_is_found() -> None:
     assert worst.figure("reference") == 0.0
     assert worst.verdict("reference") == "amber"
     assert "0% of its rows would get the favourable decision" in worst.tests["explanation.reference"].sentence
+    everybody = msgspec.structs.replace(stated(CODES, GOOD), cut_offs=(CutOff(decision="look at"),))
+    assert told(everybody, stumps(AT_5(0.5, 0.2, 0.1), 3), ROWS).verdict("reference") == "not-evaluable"
     low = told(stated(CODES, GOOD, adverse="low"), stumps(AT_5(0.1, 0.1, 0.1), 3), 10 - ROWS)
     assert low.verdict("reference") == "amber"
 
@@ -188,6 +194,16 @@ def test_faithfulness_reasons_of_another_model_are_found() -> None:
     found = told(contract, model, np.full((60, 3), 9.0, np.float32), served)
     assert found.verdict("faithfulness") == "amber"
     assert found.verdict("additivity") == "fail"
+
+
+def test_the_table_of_traps_names_tests_that_are_there_and_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "give-reason-codes.md").read_text()
+    table = page.partition("| trap |")[2].partition("\n\n")[0]
+    written = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)\*?`", table)
+    assert len(named) > 9
+    assert [name for name in named if f"def {name}" not in written] == []
+    assert set(re.findall(r"`(explanation\.\w+)`", table)) == set(reasons.RULES)
 
 
 def test_the_policy_asks_for_them_only_where_the_contract_tells_reasons() -> None:

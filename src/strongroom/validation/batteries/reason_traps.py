@@ -27,7 +27,7 @@ FINEST: Final = 2.0**-20
 
 
 def reference_test(
-    ranking: Ranking, values: Floats, told: float, favoured: float | None, words: Words, basis: Basis
+    ranking: Ranking, values: Floats, told: float, favoured: float | None, words: Words, basis: Basis, *, decided: bool
 ) -> TestResult:
     """Is the reference better than those who are compared with it? Else reasons tell why somebody is *not* worse.
 
@@ -35,7 +35,11 @@ def reference_test(
         values: contributions, shape [rows, features].
         told: the score that the reference has.
         favoured: share of the reference rows whose own decision is the favourable one; None where there are none.
+        decided: whether the contract has a favourable decision, and another.
     """
+    if not decided:
+        missing = NotEvaluable("the contract has one decision only, so none is favourable")
+        return answer("explanation.reference", missing, "", basis)
     worse = float((ranking.sign * values.sum(axis=1) > 0).mean())
     sentence = (
         f"The reference scores {told:.4g}, and {worse:.1%} of the {words.many} looked at score worse than it."

@@ -186,7 +186,15 @@ def explanation_tests(
     if "explanation.reference" in rules_of(contract):
         told = float(forest.scores(np.array([made.base]))[0])
         found.append(
-            reason_traps.reference_test(ranking, values, told, _favoured(contract, wish, predict), words, basis)
+            reason_traps.reference_test(
+                ranking,
+                values,
+                told,
+                _favoured(contract, wish, predict),
+                words,
+                basis,
+                decided=len(contract.cut_offs) > 1,
+            )
         )
     found += [
         _background(wish, forest, ranking, chosen, principal, basis),

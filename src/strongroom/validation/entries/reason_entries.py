@@ -43,7 +43,8 @@ REASON_ENTRIES = (
         "contributions)",
         source="Regulation B, comment 9(b)(2): applicants at or slightly above the cut-off, or all; the cut-off is "
         "house policy",
-        edge_cases=_NOBODY + "; kinds that decide nothing have no better side and no answer",
+        edge_cases=_NOBODY + "; one decision for everybody: not evaluable; kinds that decide nothing have no better "
+        "side and no answer",
     ),
     Entry(
         rule="explanation.background",
