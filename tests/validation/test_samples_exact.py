@@ -120,9 +120,6 @@ def test_distances_of_two_sets_of_answers() -> None:
     assert (near.near, near.flips, near.beyond) == (2, 1, pytest.approx(1 / 3))  # type: ignore[union-attr]
     for one, two in (([1.0], [1.0, 2.0]), ([[1.0]], [[1.0]]), ([], []), ([NAN], [1.0]), ([1.0], [INF])):
         assert isinstance(parity.parity(one, two, 0.1, [0.5]), NotEvaluable)
-    assert parity.flip_rate([0.1, 0.5, 0.6, 0.2], [0.5, 0.4, 0.7, 0.1], 0.5) == 0.5
-    assert isinstance(parity.flip_rate([], [], 0.5), NotEvaluable)
-    assert isinstance(parity.flip_rate([0.1], [0.1, 0.2], 0.5), NotEvaluable)
 
 
 # grades and bins

@@ -196,9 +196,7 @@ def cdd(i: dict[str, Any]) -> dict[str, Any]:
 
 def flips(i: dict[str, Any]) -> dict[str, Any]:
     found = evaluable(parity.parity(i["scores"], i["perturbed"], 1e-9, [i["cutoff"]]))
-    rate = parity.flip_rate(i["scores"], i["perturbed"], i["cutoff"])
-    assert rate == found.flips / found.n
-    return {"flip_rate": rate, "max_abs_delta": found.largest}
+    return {"flip_rate": found.flips / found.n, "max_abs_delta": found.largest}
 
 
 def fraud(i: dict[str, Any]) -> dict[str, Any]:

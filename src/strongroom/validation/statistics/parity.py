@@ -55,11 +55,3 @@ def parity(
     for edge in edges:
         near |= np.abs(a - edge) <= tolerance
     return Parity(float(gap.max()), float((gap > tolerance).mean()), int(flips.sum()), int(near.sum()), a.size)
-
-
-def flip_rate(first: npt.ArrayLike, second: npt.ArrayLike, cut_off: float) -> float | NotEvaluable:
-    """Share of rows whose decision differs at one cut-off."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.size == 0 or a.shape != b.shape:
-        return NotEvaluable("there are no two equal sets of scores")
-    return float(((a >= cut_off) != (b >= cut_off)).mean())
