@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from strongroom.registry.explanation import Explanation, ReasonGroup
-from strongroom.validation.batteries import reasons
+from strongroom.validation.batteries import reason_ranking, reasons
 from strongroom.validation.results import evaluable
 from strongroom.validation.statistics import (
     bins,
@@ -275,7 +275,7 @@ def reason_codes(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def jaccard(i: dict[str, Any]) -> dict[str, Any]:
-    return {"jaccard": reasons.jaccard(i["a"], i["b"])}
+    return {"jaccard": reason_ranking.jaccard(i["a"], i["b"])}
 
 
 FUNCTIONS = {
