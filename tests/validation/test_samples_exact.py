@@ -142,10 +142,11 @@ def test_grades_and_their_tables() -> None:
 def test_what_an_empty_bin_counts_as() -> None:
     assert Floor.parse("half-count") == Floor(None)
     assert (Floor.parse("0.01"), Floor.parse("1e-9")) == (Floor(0.01), Floor(1e-9))
-    for text in ("0", "0.0101", "-0.001", "x", "nan", ""):
+    for text in ("0", "0.010001", "-0.001", "x", "nan", ""):
         with pytest.raises(InvalidInputError):
             Floor.parse(text)
     assert Floor(None).shares(np.array([0.0, 3.0, 0.5])) == pytest.approx([0.125, 0.75, 0.125])
+    assert Floor(None).shares(np.array([0.5, 3.0, 0.25])) == pytest.approx([2 / 15, 0.8, 1 / 15])
     assert Floor(0.01).shares(np.array([0.0, 3.0, 1.0])) == pytest.approx([0.01, 0.75, 0.25])
     found = contributions([2, 0, 2], [1, 1, 2], Floor(0.01))
     assert found == pytest.approx([-0.25 * math.log(0.5), 0.24 * math.log(25), 0.0])

@@ -37,6 +37,8 @@ def test_what_is_not_known_yet_and_what_is_too_old_is_not_learnt_from() -> None:
     assert folds(3, delay=2.0, span=2.0) == [([0], [2, 3, 2]), ([2, 2], [4, 5]), ([4], [8, 6, 7])]
     assert folds(3, delay=2.5, span=2.0) == []
     assert folds(3, span=2.0) == [([0, 1], [2, 3, 2]), ([2, 3, 2], [4, 5]), ([4, 5], [8, 6, 7])]
+    # and what came just before the test is known, where nothing is said of a delay
+    assert [fold.train.tolist() for fold in walk_forward([0, 0.9995, 1, 2], 1)] == [[0, 1]]
     # windows without a row to test are left out
     assert [fold.test.tolist() for fold in walk_forward([0, 1, 9], 4)] == [[2]]
 
