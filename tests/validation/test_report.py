@@ -231,7 +231,7 @@ def test_what_nobody_asked_for_and_no_test_answered_stands_once_with_its_reason(
     for one in silent:
         (row,) = (row for row in rows if one.title in row[1].split("; "))
         assert (one.reason or "?").lower() in row[0].lower()
-    assert len({row[0] for row in rows}) == len(rows), "tests with one reason stand together"
+    assert len({(row[0], row[2]) for row in rows}) == len(rows), "tests with one reason and one weight stand together"
 
 
 def test_a_gate_without_an_answer_stays_in_the_table_and_leads_the_points_to_look_at() -> None:
