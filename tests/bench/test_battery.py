@@ -120,5 +120,5 @@ def test_the_script_gives_the_same_figures_where_nothing_is_drawn_by_lot() -> No
     assert other <= {
         "explanation.additivity", "explanation.noise", "explanation.background", "robustness.noise", "robustness.near",
         "robustness.missing", "robustness.change", "robustness.extraction", "sensitivity.benchmark",
-        "fairness.proxies", "fairness.alternatives",
+        "fairness.proxies", "fairness.alternatives", "explanation.margin", "explanation.proxies",
     }  # fmt: skip

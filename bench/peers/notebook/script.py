@@ -351,10 +351,14 @@ class Notebook:
         def agreement(other):
             return float(((main & other).sum(axis=1) / np.maximum((main | other).sum(axis=1), 1)).mean())
 
-        found, base = values(rows, reference)
+        every = np.linspace(0, len(self.x["validation"]) - 1, 2000).round().astype(int)
+        added, base = values(self.x["validation"][every], reference)
+        told = 1 / (1 + np.exp(-(base + added.sum(axis=1))))
+        yield "explanation.additivity", np.abs(told - self.p["validation"][every]).max()
+        found, _ = values(rows, reference)
         main = reasons(found)
-        told = 1 / (1 + np.exp(-(base + found.sum(axis=1))))
-        yield "explanation.additivity", np.abs(told - self.p["validation"][refused]).max()
+        yield "explanation.reference", (found.sum(axis=1) > 0).mean()
+        yield "explanation.missing", (main & np.isnan(rows)).any(axis=1).mean()
         again = []
         for seed in range(2):
             random = np.random.default_rng(seed)
@@ -362,14 +366,29 @@ class Notebook:
             other = reasons(values(rows[turn], random.permutation(reference))[0])
             again.append((other == main[turn]).all(axis=1).mean())
         yield "explanation.repeat", min(again)
-        half, noisy, spread = [], [], np.nanstd(rows, axis=0)
+        half, noisy, changes, spread = [], [], [], np.nanstd(rows, axis=0)
+        order = np.argsort(-found, axis=1, kind="stable")
+
+        def gaps(contributions):
+            lined = np.take_along_axis(contributions, order, axis=1)
+            return lined - np.maximum(np.column_stack([lined[:, 1:], np.zeros(len(lined))]), 0)
+
         for seed in range(SEEDS):
             random = np.random.default_rng(seed)
             half.append(agreement(reasons(values(rows, random.permutation(reference)[: REFERENCE // 2])[0])))
             moved = (rows + random.normal(0, 0.01, rows.shape) * spread).astype(np.float32)
-            noisy.append(agreement(reasons(values(moved, reference)[0])))
+            disturbed = values(moved, reference)[0]
+            noisy.append(agreement(reasons(disturbed)))
+            changes.append((gaps(disturbed) - gaps(found)) ** 2)
         yield "explanation.background", np.mean(half)
         yield "explanation.noise", np.mean(noisy)
+        noise = np.maximum(np.sqrt(np.mean(changes, axis=0)), 2**-20 * np.abs(found).max(axis=1, keepdims=True))
+        some, last = np.flatnonzero(main.any(axis=1)), main.sum(axis=1) - 1
+        yield "explanation.margin", (gaps(found) <= noise)[some, last[some]].mean()
+        whole = pd.DataFrame(self.x["validation"])
+        whole = whole.iloc[np.linspace(0, len(whole) - 1, min(len(whole), 20_000)).round().astype(int)]
+        together = whole.fillna(whole.median()).rank().corr().abs().to_numpy()
+        yield "explanation.correlation", together[np.triu_indices(len(together), 1)].max()
         shuffled = np.random.default_rng(0).random(main.shape)
         shuffled[main] = -1
         order = np.argsort(-shuffled, axis=1)
@@ -488,16 +507,21 @@ class Notebook:
                 odds.append(pooled.oddsratio_pooled)
             yield f"fairness.cdd/{name}", max(disparities)
             yield f"fairness.common-odds/{name}", min(odds)
-            yield f"fairness.proxies/{name}", self.proxies(group)
+            yield from zip(
+                (f"fairness.proxies/{name}", f"explanation.proxies/{name}"), self.proxies(group), strict=True
+            )
         crossed = MetricFrame(metrics=selection_rate, y_true=y, y_pred=favoured, sensitive_features=self.groups)
         yield f"fairness.intersections/{' x '.join(self.groups)}", crossed.ratio()
         yield "fairness.alternatives", self.alternatives()
 
     def proxies(self, group):
-        """Trees predict the group from the features on three folds; what shuffling a feature loses."""
+        """Trees predict the group from the features on three folds; what shuffling a feature loses, and what each
+        feature tells by itself, in bins."""
         rows = np.linspace(0, len(group) - 1, min(len(group), 8000)).astype(int)
         x, y = self.x["validation"][rows], group.to_numpy()[rows]
-        told, lost = np.zeros((len(y), len(np.unique(y)))), []
+        names = np.unique(y)
+        bins = [np.where(np.isnan(c), 16, np.searchsorted(edges_of(c, 16), c)) for c in x.T.astype(float)]
+        told, lost, alone = np.zeros((len(y), len(names))), [], np.zeros((len(bins), len(names), len(y)))
         for seen, held in StratifiedKFold(3, shuffle=True, random_state=0).split(x, y):
             trees = HistGradientBoostingClassifier(
                 max_iter=30, max_leaf_nodes=15, learning_rate=0.15, early_stopping=False, random_state=0
@@ -507,8 +531,14 @@ class Notebook:
                 trees, x[held], y[held], scoring="roc_auc_ovr", n_repeats=1, random_state=0
             )  # fmt: skip
             lost.append(shuffled.importances_mean)
-        areas = [delong(y == name, told[:, place])[0][0] for place, name in enumerate(np.unique(y))]
-        return max(areas)
+            for feature, cells in enumerate(bins):
+                n = np.bincount(cells[seen], minlength=17)
+                for place, name in enumerate(names):
+                    hits = np.bincount(cells[seen], weights=y[seen] == name, minlength=17)
+                    alone[feature, place, held] = ((hits + 0.5) / (n + 1))[cells[held]]
+        areas = [delong(y == name, told[:, place])[0][0] for place, name in enumerate(names)]
+        single = [roc_auc_score(y == name, one[place]) for one in alone for place, name in enumerate(names)]
+        return max(areas), max(single)
 
     def alternatives(self):
         """Fairer ways at little loss: other cut-offs, and scores blended with those of a model that a feature is
