@@ -125,17 +125,22 @@ def test_a_scenario_says_where_the_mean_goes_and_who_crosses() -> None:
     assert float(tests["sensitivity.scenarios/calm"].figure or 0) < float(slump.figure or 0)
     assert tests["sensitivity.scenario-order"].figure == "0"
     made = scenario_tests(data, about({"slump": SLUMP}), POLICIES, risk, (0.1, 0.4))
-    assert [row[1] for row in made.tables[0].rows] == ["0.0", "0.5", "1.0", "2.0"]
+    assert [row[1] for row in made.tables[0].rows] == ["0", "0.5", "1", "2"]
     assert [point[1] for point in made.charts[0].series[0].points] == [row[2] for row in made.tables[0].rows]
 
 
-def test_a_score_that_lands_on_a_cut_off_has_crossed_it() -> None:
-    cuts = (CutOff(decision="accept", below="0.3"), CutOff(decision="decline"))
+@pytest.mark.parametrize("cut", [0.25, 0.3])
+def test_a_score_that_lands_on_a_cut_off_has_crossed_it(cut: float) -> None:
+    cuts = (CutOff(decision="accept", below=str(cut)), CutOff(decision="decline"))
     late = {"late": StressScenario(means="late", shocks={"late": "1"})}
-    on_it = found(late, lambda rows: np.where(rows[:, 1] >= 3, 0.3, 0.1).astype(np.float32), cut_offs=cuts)
+    on_it = found(late, lambda rows: np.where(rows[:, 1] >= 3, cut, 0.1).astype(np.float32), cut_offs=cuts)
     rows = sample().rows[:, 1]
     told = details(on_it["sensitivity.scenarios/late"])
     assert float(told["share with a higher decision"]) == pytest.approx((rows == 2).mean())
+    # 0.7 as float32 is less than 0.7, and the gateway leaves it below the cut-off
+    cuts = (CutOff(decision="accept", below="0.7"), CutOff(decision="decline"))
+    below = found(late, lambda rows: np.where(rows[:, 1] >= 3, 0.7, 0.1).astype(np.float32), cut_offs=cuts)
+    assert details(below["sensitivity.scenarios/late"])["share with a higher decision"] == "0.0"
 
 
 def test_a_model_whose_answer_falls_as_stress_rises_is_found_and_judged_in_tier_1() -> None:
@@ -255,4 +260,4 @@ def test_a_battery_puts_the_scenarios_to_the_model_and_the_report_shows_them(kin
     assert next(test for test in results.tests if test.rule == "sensitivity.scenario-order").figure is not None
     page = render(results.encode()).decode()
     assert "Stress scenarios" in page
-    assert "<title>Mean estimate under stress</title>" in page
+    assert "<title>Stress: bad-times</title>" in page

@@ -9,7 +9,7 @@ import numpy as np
 
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.validation.batteries import traffic
-from strongroom.validation.batteries.conceptual import Found
+from strongroom.validation.batteries.conceptual import SHOWN, Found
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis, answer
 from strongroom.validation.policy import ValidationPolicy
@@ -22,6 +22,9 @@ ORDER: Final = "sensitivity.scenario-order"
 ROWS: Final = 5000
 """Rows that are asked about at most: a share of them is right to 0.7 points."""
 CLASSES: Final = {"pd": "worse grade", "lgd": "higher bucket", "ead": "higher bucket"}
+
+SHARES: Final = ("pd", "lgd", "ead")
+"""Kinds whose output reads in percent."""
 
 
 def scenario_tests(
@@ -51,7 +54,7 @@ def scenario_tests(
         return Found([*(tests or [answer(RULE, missing, "", basis)]), answer(ORDER, missing, "", basis)], ())
     cuts = [cut for cut in (bound(one.below) for one in contract.cut_offs) if cut is not None]
     # a score equal to a cut-off is not below it, so the line lies just under the cut-off
-    lines = {"higher decision": [float(np.nextafter(np.float32(cut), -np.inf)) for cut in cuts]} if cuts else {}
+    lines = {"higher decision": [float(np.nextafter(cut, -np.inf)) for cut in cuts]} if cuts else {}
     if len(classes) and contract.kind in CLASSES:
         lines[CLASSES[contract.kind]] = list(classes)
     severities = [0.0, *terms.levels]
@@ -69,7 +72,8 @@ def scenario_tests(
     if not made:
         reason = NotEvaluable("no scenario has an answer")
         return Found([*tests, answer(ORDER, reason, "", basis)], ())
-    return Found([*tests, _order(made, basis)], (_table(made, tuple(lines), contract),), (_chart(made, contract),))
+    charts = tuple(_chart(name, found, contract) for name, found in list(made.items())[:SHOWN])
+    return Found([*tests, _order(made, basis)], (_table(made, tuple(lines), contract),), charts)
 
 
 def _scenario(
@@ -107,13 +111,13 @@ def _order(made: dict[str, tuple[Step, ...]], basis: Basis) -> TestResult:
 
 
 def _table(made: dict[str, tuple[Step, ...]], lines: tuple[str, ...], contract: ModelContract) -> Table:
-    unit = "share" if contract.kind in ("pd", "lgd") else "score"
+    unit = "share" if contract.kind in SHARES else "score"
     heads = (
-        ("scenario", "text"), ("severity", "score"), ("mean", unit), ("change", unit),
+        ("scenario", "text"), ("severity", "text"), ("mean", unit), ("change", unit),
         *((f"with a {what}", "share") for what in lines), ("held by a bound", "share"),
     )  # fmt: skip
     rows = tuple(
-        (name, decimal(step.severity), decimal(step.mean), decimal(step.mean - found[0].mean),
+        (name, f"{step.severity:g}", decimal(step.mean), decimal(step.mean - found[0].mean),
          *map(decimal, step.crossed), decimal(step.held))
         for name, found in made.items() for step in found
     )  # fmt: skip
@@ -124,16 +128,18 @@ def _table(made: dict[str, tuple[Step, ...]], lines: tuple[str, ...], contract: 
     )  # fmt: skip
 
 
-def _chart(made: dict[str, tuple[Step, ...]], contract: ModelContract) -> Chart:
-    now = next(iter(made.values()))[0].mean
-    ends = ", ".join(f"{name} {found[-1].mean:.3g}" for name, found in made.items())
+def _chart(name: str, made: tuple[Step, ...], contract: ModelContract) -> Chart:
+    now, last = made[0], made[-1]
+    points = tuple((decimal(step.severity), decimal(step.mean)) for step in made)
+    level = tuple((decimal(step.severity), decimal(now.mean)) for step in (now, last))
+    means = contract.stress_scenarios[name].means.strip().rstrip(".")
     return Chart(
-        section="sensitivity", title="Mean estimate under stress",
-        words=f"From the mean as it is, {now:.3g}, to that at the highest severity: {ends}.",
+        section="sensitivity", title=f"Stress: {name}",
+        words=f"{means}: the mean goes from {now.mean:.3g} to {last.mean:.3g} at {last.severity:g} times the sizes.",
         x="severity (1: as the contract sizes it)", y=f"mean {contract.output.name}",
-        series=tuple(
-            Series(name=name, form="line", style="curve",
-                   points=tuple((decimal(step.severity), decimal(step.mean)) for step in found))
-            for name, found in made.items()
+        percent="y" if contract.kind in SHARES else "",
+        series=(
+            Series(name="under stress", form="line", style="curve", points=points),
+            Series(name="as it is", form="line", style="chance", points=level),
         ),
     )  # fmt: skip
