@@ -191,6 +191,11 @@ def test_the_critical_distance_is_where_the_p_value_is_the_level(defaults: int, 
     assert isinstance(distance_p_value(found, defaults, 0), NotEvaluable)
 
 
+def test_the_smallest_classes_are_compared_as_one_row_is() -> None:
+    assert critical_distance(1, 1, 0.95) == pytest.approx(stats.kstwo.isf(0.05, 1))
+    assert distance_p_value(0.9, 1, 1) == pytest.approx(stats.kstwo.sf(0.9, 1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("area", [0.7, 0.8, 0.9])
 def test_the_bootstrap_holds_its_level_where_the_normal_interval_does_not(area: float) -> None:

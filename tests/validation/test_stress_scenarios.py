@@ -15,6 +15,7 @@ from strongroom.adapters.packages.model_toml import write_contract
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import CutOff, Feature, InputContract, ModelContract
+from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.registry.stress import StressScenario
 from strongroom.registry.toml import read_contract
 from strongroom.validation.batteries.scored import Scored
@@ -27,6 +28,7 @@ from strongroom.validation.results import NotEvaluable
 from strongroom.validation.results import TestResult as Result
 from strongroom.validation.statistics.shocks import Step, falls, shocked, steps
 from strongroom.vocabulary import digest_of
+from tests.attacks.test_hostile_samples import OUTCOMES
 from tests.attacks.test_hostile_samples import battery as small_battery
 from tests.attacks.test_hostile_samples import contract as small_contract
 from tests.validation.worked import POLICY, contract
@@ -252,12 +254,21 @@ def test_a_policy_says_how_hard_and_one_that_says_nothing_has_the_houses_severit
 
 
 @pytest.mark.parametrize("kind", ["pd", "lgd", "ead"])
-def test_a_battery_puts_the_scenarios_to_the_model_and_the_report_shows_them(kind: Any) -> None:
+def test_a_battery_puts_the_scenarios_to_the_model_looks_at_times_and_the_report_shows_both(kind: Any) -> None:
+    plain = OutcomeDefinition(meaning="90 days past due", window="a year")
+    outcome = msgspec.structs.replace(OUTCOMES.get(kind, plain), time="when", outcome_time="came")
+
+    def dated(role: str, columns: Any) -> Any:
+        when = 1000.0 * ("development", "reference", "validation").index(role) + np.arange(len(columns["y"]))
+        return {**columns, "when": when, "came": when + np.arange(len(when)) - 3.0 * (role == "validation")}
+
     shock = {"bad-times": StressScenario(means="a rises by one", shocks={"a": "1"})}
-    results = small_battery(small_contract(kind, stress=shock))
-    test = next(test for test in results.tests if test.id == "sensitivity.scenarios/bad-times")
-    assert test.figure is not None, test.reason
-    assert next(test for test in results.tests if test.rule == "sensitivity.scenario-order").figure is not None
+    results = small_battery(small_contract(kind, stress=shock, outcome=outcome), dated)
+    tests = {test.id: test for test in results.tests}
+    assert tests["sensitivity.scenarios/bad-times"].figure is not None
+    assert tests["sensitivity.scenario-order"].figure is not None
+    assert tests["data.time-order"].figure == "0"
+    assert (tests["data.time-leaks/validation"].figure, tests["data.time-leaks/validation"].verdict) == ("4", "amber")
     page = render(results.encode()).decode()
-    assert "Stress scenarios" in page
-    assert "<title>Stress: bad-times</title>" in page
+    for words in ("Stress scenarios", "<title>Stress: bad-times</title>", "Rows that knew what was not yet known"):
+        assert words in page
