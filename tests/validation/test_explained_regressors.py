@@ -206,6 +206,23 @@ def test_what_is_no_plain_forest_is_refused_with_the_next_step(
         read_forest(model, "onnxruntime", "elsewhere", 0, 2)
 
 
+@pytest.mark.parametrize(
+    "change", [{"raw_data": b"\0\0\0"}, {"data_type": 11}, {"dims": [-1]}, {"float_data": [np.inf]}]
+)
+def test_a_constant_that_is_none_is_no_scale(change: dict[str, Any]) -> None:
+    scale = {"name": "by", "data_type": 1, "dims": [1], "float_data": [2.0]}
+    nodes = [helper.make_node("Mul", ["sum", "by"], ["out"])]
+    for given, refused in ((scale, False), (scale | {"float_data": []} | change, True)):
+        proto = model_proto()()
+        made = onnx.GraphProto(node=nodes, initializer=[onnx.TensorProto(**given)])
+        proto.ParseFromString(onnx.ModelProto(graph=made).SerializeToString())
+        if refused:
+            with pytest.raises(InvalidInputError, match="answer is the contract's output"):
+                read_tail(proto.graph, "sum", "out", "identity")
+        else:
+            assert read_tail(proto.graph, "sum", "out", "identity").factor == 2.0
+
+
 def test_a_long_way_to_the_output_is_not_followed_for_ever() -> None:
     nodes = [helper.make_node("Identity", [f"n{n}"], [f"n{n + 1}"]) for n in range(20)]
     ring = [helper.make_node("Identity", ["b"], ["a"]), helper.make_node("Identity", ["a"], ["b"])]

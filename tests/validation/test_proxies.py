@@ -77,3 +77,15 @@ def test_too_few_rows_are_not_guessed_from() -> None:
     x, group = planted()
     assert isinstance(proxies.find_proxies(x, group, [0]), NotEvaluable)
     assert isinstance(proxies.find_proxies(x[:20], group[:20], [0, 1]), NotEvaluable)
+
+
+def test_a_feature_that_tells_another_group_than_all_of_them_do_is_seen() -> None:
+    random = np.random.default_rng(8)
+    group = random.integers(0, 3, 450)
+    one = random.integers(0, 2, 450)
+    x = np.column_stack([one ^ (group == 0), one, (group == 2) + random.normal(0, 0.6, 450)]).astype(np.float32)
+    found = evaluable(proxies.find_proxies(x, group, [0, 1, 2]))
+    assert found.group == 0
+    (third,) = (c for c in found.carriers if c.feature == 2)
+    assert third.best > 0.8 > 0.7 > third.alone
+    assert all(c.best >= c.alone for c in found.carriers)

@@ -115,7 +115,7 @@ def _ends(node: Any, held: dict[str, float]) -> tuple[float, float]:
 
 def _number(tensor: Any) -> float | None:
     """The value of a constant of one float32, None of any other."""
-    if tensor.data_type != _FLOAT32 or math.prod(tensor.dims) != 1:
+    if tensor.data_type != _FLOAT32 or math.prod(tensor.dims) != 1 or len(tensor.raw_data) not in (0, 4):
         return None
     values: npt.NDArray[np.float32] = (
         np.frombuffer(tensor.raw_data, "<f4") if tensor.raw_data else np.array(tensor.float_data, np.float32)
