@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from importlib.resources import files
 from typing import Any
@@ -16,6 +17,7 @@ from strongroom.planning.irb import correlation
 from strongroom.planning.irb import weigh as formula
 from strongroom.planning.rules import RATINGS, RuleBook, Rules, in_force, read_rules
 from strongroom.planning.special_rules import EQUITIES, PHASES, SLOTS
+from strongroom.planning.standardised import property_weights
 from strongroom.planning.weighing import IRB, SLOTTED, Weighed, demand_weighable, stressed_rwa, weigh
 from tests.planning.exposures import part
 
@@ -246,6 +248,16 @@ def test_a_class_that_a_rule_book_does_not_know_is_refused_by_name_before_anythi
         assert error.value.details["row"] == 1
     with pytest.raises(InvalidInputError, match="class `corporate` secured by `commercial`"):
         demand_weighable(part(classes=[2], secured_by=[2]), rules)
+
+
+def test_what_the_rules_do_not_know_has_no_weight_and_an_issuer_beyond_them_the_last() -> None:
+    older = REGIMES["EU"]
+    older = replace(older, special=older.special._replace(properties={}))
+    assert np.isnan(property_weights(older, 2, np.array([0.5]), np.array([1.0]))).tolist() == [True]
+    weights = older.weights.copy()
+    weights[CODE["institution"], RATINGS.index("CCC")] = 2.5
+    harsher = replace(older, weights=weights)
+    assert standard(harsher, "covered-bond", rating="unrated", backer="CCC") == 100
 
 
 def test_every_class_and_property_of_every_regime_has_a_weight() -> None:

@@ -76,10 +76,11 @@ def test_what_no_model_may_weigh_has_the_standardised_weight_and_its_reason(
     )  # fmt: skip
     none = not REGIMES[regime].modelled[code]
     ruled = code not in (*range(3, 7), CLASSES.index("equity"))
-    none = none or not REGIMES[regime].special.by_pd[code]
+    slots_alone = not REGIMES[regime].special.by_pd[code]
     like_a_bank = code in (INSTITUTION, *map(CLASSES.index, ("public-sector", "development-bank", "covered-bond")))
     reasons = found.reason.tolist()
-    assert reasons[:2] == ([5, 5] if none else [1, 2])
+    assert reasons[:2] == ([5, 5] if none else [1, 5] if slots_alone else [1, 2])
+    none = none or slots_alone
     assert reasons[2] == (5 if none else IRB if ruled else 3)
     # a bank's LGD is the supervisory one, which is its best estimate too
     assert reasons[3] == (5 if none else IRB if like_a_bank else 4)

@@ -100,7 +100,7 @@ def property_weights(rules: Rules, kind: int, ltv: Floats, counterparty: Floats)
     rule = rules.special.properties.get(kind)
     if rule is None:
         return np.full(len(ltv), np.nan)
-    known = np.where(np.isnan(ltv), np.inf, np.maximum(ltv, 0.0))
+    known = np.where(np.isnan(ltv), np.inf, ltv)
     if rule.split is not None:
         part = np.minimum(1.0, rule.split[0] / np.maximum(known, 1e-12))
         return part * rule.split[1] + (1.0 - part) * counterparty
