@@ -138,13 +138,8 @@ def cosigned_message(text: bytes, time_s: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class LogKey:
-    """The private half of a log's key. Its seed never appears in `repr`.
-
-    Attributes:
-        name: the log's origin.
-        seed: 32 random bytes (the Ed25519 private key).
-    """
+class _Seed:
+    """An Ed25519 key by its name. The seed never appears in `repr`."""
 
     name: str
     seed: bytes = field(repr=False)
@@ -157,6 +152,15 @@ class LogKey:
     @cached_property
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+
+class LogKey(_Seed):
+    """The private half of a log's key.
+
+    Attributes:
+        name: the log's origin.
+        seed: 32 random bytes (the Ed25519 private key).
+    """
 
     @cached_property
     def verifier(self) -> VerifierKey:
@@ -167,26 +171,13 @@ class LogKey:
         return SignatureLine(self.name, self.verifier.key_id, self._key.sign(text))
 
 
-@dataclass(frozen=True)
-class CosignerKey:
+class CosignerKey(_Seed):
     """The private half of a witness's key.
 
     Attributes:
         name: of the witness.
         seed: 32 random bytes (the Ed25519 private key); used for nothing but cosignatures.
     """
-
-    name: str
-    seed: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        check_key_name(self.name)
-        if len(self.seed) != KEY_BYTES:
-            raise InvalidInputError(f"an Ed25519 seed has {KEY_BYTES} bytes", rule="seed")
-
-    @cached_property
-    def _key(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     @cached_property
     def verifier(self) -> VerifierKey:
