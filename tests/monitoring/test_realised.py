@@ -29,9 +29,10 @@ from strongroom.office.entries import Entry
 from strongroom.registry.contract import Feature, ModelContract
 from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.registry.series import SeriesContract
-from strongroom.validation.policy import OutcomeWatch, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics.ordering import gauc
+from strongroom.validation.study_terms import OutcomeWatch
 from strongroom.vocabulary import Digest
 from tests.monitoring.conftest import House
 from tests.monitoring.test_outcomes import MODEL, OPERATOR, Ledger, ledger

@@ -15,8 +15,9 @@ from strongroom.registry.contract import CutOff, Feature, InputContract, ModelCo
 from strongroom.registry.explanation import Explanation, ReasonGroup
 from strongroom.validation.batteries import reasons
 from strongroom.validation.batteries.artifact import open_model
+from strongroom.validation.battery_rules import judge
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.policy import ValidationPolicy, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import TestResult
 from strongroom.vocabulary import digest_of
 from tests.validation import worked

@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from strongroom.validation.batteries import pd
 from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.battery_rules import judge
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.default_rules import RULES
-from strongroom.validation.policy import judge
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.results import TestResult as Result
 from strongroom.validation.statistics import discrimination

@@ -26,9 +26,10 @@ from strongroom.registry.samples import VALIDATION_FILE
 from strongroom.validation import results as documents
 from strongroom.validation.batteries import reasons
 from strongroom.validation.jobs import fraud_battery, profile
-from strongroom.validation.policy import FraudTerms, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults
+from strongroom.validation.study_terms import FraudTerms
 from strongroom.validation.validating import job_inputs
 from strongroom.vocabulary import digest_of
 from tests.validation.drawn import drawn_twice

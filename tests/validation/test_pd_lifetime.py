@@ -13,10 +13,11 @@ from strongroom.errors import InvalidInputError
 from strongroom.validation.batteries import pd_lifetime
 from strongroom.validation.batteries.pd_portfolio import Columns
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.policy import Scenario, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import Chart, Table, evaluable
 from strongroom.validation.results import TestResult as Answer
 from strongroom.validation.statistics import lifetime
+from strongroom.validation.study_terms import Scenario
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import POLICY
 

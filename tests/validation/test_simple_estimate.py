@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from strongroom.validation.batteries.conceptual import simple_estimate_test
 from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.battery_rules import judge
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.default_rules import RULES
-from strongroom.validation.policy import judge
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics.simple_estimate import Gain, SimpleEstimate, gain, simple_estimate
 from strongroom.vocabulary import digest_of

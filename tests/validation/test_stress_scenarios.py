@@ -20,13 +20,15 @@ from strongroom.registry.stress import StressScenario
 from strongroom.registry.toml import read_contract
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.batteries.stress_scenarios import scenario_tests
+from strongroom.validation.battery_rules import judge
 from strongroom.validation.catalogue import Basis, unit_of
 from strongroom.validation.default_rules import RULES
-from strongroom.validation.policy import DEFAULT_STRESS, StressTerms, ValidationPolicy, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.results import TestResult as Result
 from strongroom.validation.statistics.shocks import Step, falls, shocked, steps
+from strongroom.validation.study_terms import DEFAULT_STRESS, StressTerms
 from strongroom.vocabulary import digest_of
 from tests.attacks.test_hostile_samples import OUTCOMES
 from tests.attacks.test_hostile_samples import battery as small_battery

@@ -15,9 +15,9 @@ from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.batteries.time_order import time_tests
+from strongroom.validation.battery_rules import judge
 from strongroom.validation.catalogue import Basis
 from strongroom.validation.default_rules import RULES
-from strongroom.validation.policy import judge
 from strongroom.validation.results import TestResult as Result
 from strongroom.validation.statistics.moments import Leaks, leaks
 from strongroom.vocabulary import digest_of

@@ -12,9 +12,10 @@ from tools.write_policy import written
 
 from strongroom.encoding import canonical, parse
 from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
+from strongroom.validation.battery_rules import Battery, Rule, conclude, judge
 from strongroom.validation.catalogue import CATALOGUE, Basis, answer
 from strongroom.validation.kinds import KINDS
-from strongroom.validation.policy import Battery, Rule, ValidationPolicy, conclude, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import NotEvaluable
 from strongroom.vocabulary import digest_of
 from tests.validation.worked import POLICY

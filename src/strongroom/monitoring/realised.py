@@ -18,9 +18,9 @@ from msgspec import UnsetType
 from strongroom.errors import ConflictError
 from strongroom.monitoring.outcomes import Decided, Realised
 from strongroom.registry.contract import ModelContract, bound
-from strongroom.validation.policy import OutcomeWatch
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import forecasting, ordering
+from strongroom.validation.study_terms import OutcomeWatch
 from strongroom.vocabulary import Digest
 
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from strongroom.registry.kinds import Kind
-from strongroom.validation.policy import Battery, Rule, SectionDemand
+from strongroom.validation.battery_rules import Battery, Rule, SectionDemand
 
 Line = tuple[Rule | None, Rule | None, Rule | None]
 """How a test is judged in tier 1, 2 and 3; None where that tier does not name it."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strongroom.errors import EvidenceError
+from strongroom.validation.battery_rules import conclude, judge
 from strongroom.validation.findings import blocking
-from strongroom.validation.policy import ValidationPolicy, conclude, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.chapters import lacking
 from strongroom.validation.reporting.dossier import Dossier
 

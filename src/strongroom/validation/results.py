@@ -103,7 +103,7 @@ class TestResult(_Document, frozen=True, kw_only=True):
         better: whether a `higher` or a `lower` figure is better.
         amber, fail: the policy's cut-offs, stored with every result; None where the policy has none.
         role: how the policy uses it: a `gate` blocks, an `advisory` warns, `information` is not judged.
-        verdict: see `policy.judge`.
+        verdict: see `battery_rules.judge`.
         reason: why not evaluable, or None.
         source: where the formula and the rule come from.
         sample: which sample, by its role.

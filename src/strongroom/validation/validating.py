@@ -23,10 +23,11 @@ from strongroom.sealing.dsse import sign_envelope
 from strongroom.sealing.keys import Signer
 from strongroom.sealing.statements import VALIDATION, make_statement
 from strongroom.validation.batteries.former_files import FORMER_CONTRACT, former_files, former_input
+from strongroom.validation.battery_rules import conclude, judge
 from strongroom.validation.catalogue import in_its_words
 from strongroom.validation.grounds import demand_same_policy, demand_same_step
 from strongroom.validation.kinds import validated_kind
-from strongroom.validation.policy import ValidationPolicy, conclude, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.ports import Isolation, Job, Limits, Sandbox
 from strongroom.validation.reporting.report import render
 from strongroom.validation.results import BatteryResults, MonitorBins, ProfileProof, ValidationPredicate

@@ -19,8 +19,9 @@ from strongroom.monitoring.realised import Figure, Realisations, Window, watch
 from strongroom.office.acts import EntryRef
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.kinds import CONTRACTS, OutcomeType
-from strongroom.validation.policy import OutcomeWatch, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.study_terms import OutcomeWatch
 from strongroom.vocabulary import Digest
 from strongroom.wiring.control import ControlPlane
 from strongroom.wiring.person import AtDesk

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from strongroom.errors import InvalidInputError, UnavailableError
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.toml import complaint
-from strongroom.validation.policy import RobustnessStudy
+from strongroom.validation.study_terms import RobustnessStudy
 from strongroom.validation.trees.forests import forest_of
 from strongroom.validation.workshop import measures as measures_of
 from strongroom.validation.workshop.hardening import STUDY

@@ -25,10 +25,10 @@ from strongroom.validation.batteries.examination import Examination
 from strongroom.validation.batteries.robustness import measured
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.batteries.side_by_side import ABOVE, Line
-from strongroom.validation.policy import RobustnessStudy
 from strongroom.validation.results import Column, NotEvaluable, Table, TestResult, decimal
 from strongroom.validation.statistics import calibration, discrimination
 from strongroom.validation.statistics.tables import outside
+from strongroom.validation.study_terms import RobustnessStudy
 
 COPIED: Final = (
     "robustness.noise", "robustness.near", "robustness.missing", "robustness.monotone", "robustness.range",

@@ -15,10 +15,10 @@ from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.robustness import Robustness
 from strongroom.validation.batteries.scored import Scored
-from strongroom.validation.policy import RobustnessStudy
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import stress
 from strongroom.validation.statistics.tables import outside
+from strongroom.validation.study_terms import RobustnessStudy
 from strongroom.validation.trees.forests import Forest, forest_of
 
 Rows = npt.NDArray[np.float32]

@@ -26,8 +26,9 @@ from strongroom.registry.kinds import Kind
 from strongroom.validation.batteries.artifact import Predict, open_model, score
 from strongroom.validation.batteries.former_files import FORMER_CONTRACT, former_input
 from strongroom.validation.batteries.scored import Scored
+from strongroom.validation.battery_rules import Battery, conclude, judge
 from strongroom.validation.catalogue import Basis, unit_of
-from strongroom.validation.policy import Battery, ValidationPolicy, conclude, judge
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import BatteryResults, FormerRef, NotEvaluable, ProfileProof, SampleRef, TestResult
 from strongroom.validation.statistics.tables import (
     Rows,

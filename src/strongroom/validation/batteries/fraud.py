@@ -12,10 +12,11 @@ from strongroom.registry.contract import ModelContract, bound
 from strongroom.validation.batteries import fraud_pages
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import answer
-from strongroom.validation.policy import FraudTerms, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.results import Chart, NotEvaluable, Table, TestResult
 from strongroom.validation.statistics import detection, discrimination
 from strongroom.validation.statistics.weights import effective_number
+from strongroom.validation.study_terms import FraudTerms
 
 
 def terms_of(policy: ValidationPolicy) -> FraudTerms | NotEvaluable:

@@ -13,9 +13,9 @@ from strongroom.registry.contract import ModelContract, bound
 from strongroom.registry.kinds import CONTRACTS
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
-from strongroom.validation.policy import Fairness
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics.disclosure import Veil, veil
+from strongroom.validation.study_terms import Fairness
 
 Codes = npt.NDArray[np.int64]
 

@@ -12,9 +12,10 @@ from msgspec import UnsetType
 
 from strongroom.registry.contract import ModelContract
 from strongroom.registry.samples import SampleStatement
+from strongroom.validation.battery_rules import Battery, SectionDemand
 from strongroom.validation.findings import SEVERITIES, Finding
 from strongroom.validation.human_text import Signed
-from strongroom.validation.policy import Battery, SectionDemand, ValidationPolicy
+from strongroom.validation.policy import ValidationPolicy
 from strongroom.validation.reporting.blocks import Block
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scans.scan import ScanPredicate

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from msgspec import UnsetType
 
 from strongroom.validation.kinds import KINDS
-from strongroom.validation.policy import WATCHED
 from strongroom.validation.reporting import battery_blocks, predecessor, report
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Grid, Item, Items, Note
 from strongroom.validation.reporting.dossier import Dossier, stands_for
+from strongroom.validation.study_terms import WATCHED
 from strongroom.vocabulary import instant
 
 LICENCE_WORDS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import UnsetType
 
 from strongroom.registry.contract import ModelContract
-from strongroom.validation.policy import ReplicationDemand
+from strongroom.validation.battery_rules import ReplicationDemand
 from strongroom.validation.reporting import report
 from strongroom.validation.reporting.blocks import Block, Fact, Facts, Item, Items, Note
 from strongroom.validation.reporting.dossier import Dossier

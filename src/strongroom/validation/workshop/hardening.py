@@ -19,8 +19,8 @@ from strongroom.registry.contract import MODEL_SUFFIX, ModelContract, RuntimeNam
 from strongroom.registry.hardening import Measure
 from strongroom.validation.batteries.former_files import former_files
 from strongroom.validation.batteries.side_by_side import Line
-from strongroom.validation.policy import RobustnessStudy
 from strongroom.validation.ports import MIB, Job, Limits, Sandbox
+from strongroom.validation.study_terms import RobustnessStudy
 from strongroom.validation.workshop.measures import banded, demand_actions
 
 HARDEN: Final = "strongroom.validation.jobs.harden"
