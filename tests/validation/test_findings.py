@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConflictError, FourEyesError, InvalidInputError, NotFoundError, TamperedError
+from strongroom.validation.finding_rules import DEFAULT_FINDINGS
 from strongroom.validation.findings import (
     DAY_US,
     FAR_US,
@@ -22,7 +23,6 @@ from strongroom.validation.findings import (
     read_findings,
 )
 from strongroom.validation.human_text import SectionText, Signed, current
-from strongroom.validation.policy import DEFAULT_FINDINGS
 from strongroom.vocabulary import Digest, PersonId, digest_of
 
 AT = 1_764_000_000_000_000

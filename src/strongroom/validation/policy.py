@@ -16,8 +16,7 @@ from strongroom.errors import EvidenceError, ExpiredError, InvalidInputError
 from strongroom.registry.contract import ModelContract, bound
 from strongroom.validation.battery_rules import Battery, LocalRules, Part, tightened
 from strongroom.validation.explanation_terms import ExplanationTerms
-from strongroom.validation.finding_rules import DEFAULT_FINDINGS as DEFAULT_FINDINGS
-from strongroom.validation.finding_rules import FindingsRule as FindingsRule
+from strongroom.validation.finding_rules import DEFAULT_FINDINGS, FindingsRule
 from strongroom.validation.scans.licences import LicenceRules
 from strongroom.validation.statistics.bins import Floor
 from strongroom.validation.study_terms import (
