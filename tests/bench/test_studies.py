@@ -30,6 +30,26 @@ def test_what_is_kept_says_on_what_it_was_measured(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+LEFT: dict[str, tuple[dict[str, Any], list[tuple[str, bool | None]]]] = {
+    "plan": ({"exposures": 1_000_000, "processor_s": 41.0, "peak_mib": 2000}, [("plan_s", True)]),
+    "parquet": ({"known": {"of_plain": 0.4}, "new": {"of_plain": 0.3}}, [("known", False), ("new", None)]),
+    "battery-million": ({"rows": 1_000_000, "ours": {"processor_s": 50.0, "wall_s": 301.0}}, [("million_s", False)]),
+}
+"""What some studies leave, as far as the page reads it, and what it says of it."""
+
+
+@pytest.mark.parametrize("study", LEFT)
+def test_a_study_that_is_kept_stands_on_the_page_with_its_bar(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, verdicts = LEFT[study]
+    keep(study, figures, tmp_path)
+    assert [(held.bar.name, held.bar.met(value)) for held, value in kept(tmp_path)] == verdicts
+    monkeypatch.setattr(report, "kept", lambda: kept(tmp_path))
+    words = {True: "met", False: "not met", None: ""}
+    assert [row[3:] for row in report.study_rows()] == [[words[met], f"`bench/{study}.json`"] for _, met in verdicts]
+
+
 def test_a_study_that_was_not_run_has_no_figure(tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
