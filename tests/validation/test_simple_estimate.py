@@ -55,6 +55,23 @@ def test_the_benchmark_is_a_ridge_regression_on_means_of_bins() -> None:
     assert made.estimate(rows) == pytest.approx(told, abs=1e-9)
 
 
+def test_means_of_bins_are_taken_with_one_more_row_and_a_gap_that_was_never_seen_has_the_mean_of_all() -> None:
+    rows, outcome = np.float32([[0.0], [0.0], [1.0], [np.nan]]), np.array([0.0, 1.0, 2.0, 5.0])
+    made = simple_estimate(rows, outcome, bins=2)
+    assert isinstance(made, SimpleEstimate)
+    by_row = np.array([-1.0, -1.0, 0.0, 1.5])
+    assert made.values[0] == pytest.approx((np.array([-1.0, 0.0, 1.5]) - by_row.mean()) / by_row.std())
+    tiny = simple_estimate(rows, 1e-6 * outcome, bins=2)
+    assert isinstance(tiny, SimpleEstimate)
+    assert tiny.slopes == pytest.approx(1e-6 * made.slopes)
+    whole = simple_estimate(rows[:3], outcome[:3], bins=2)
+    assert isinstance(whole, SimpleEstimate)
+    sums = np.array([(-1.0 + 0.0) / 3, 1.0 / 2, 0.0])
+    by_row = sums[[0, 0, 1]]
+    assert whole.values[0] == pytest.approx((sums - by_row.mean()) / by_row.std())
+    assert np.isfinite(whole.estimate(rows)).all()
+
+
 def test_a_model_that_knows_more_gains_and_one_that_knows_less_is_warned_about() -> None:
     (rows, outcome, _), (later, came, mean) = sample(1), sample(2)
     development = scored("development", rows, outcome, outcome * 0)
@@ -82,7 +99,12 @@ def test_what_cannot_be_compared_says_why() -> None:
     rows, outcome, _ = sample(1, 50)
     for few in (simple_estimate(rows[:1], outcome[:1]), simple_estimate(rows, np.full(50, np.inf))):
         assert isinstance(few, NotEvaluable)
-    assert isinstance(gain([1.0, 2.0], [1.0, np.nan], [1.0, 2.0]), NotEvaluable)
+    for sides in (([1.0, 2.0], [1.0, np.nan], [1.0, 3.0]), ([1.0, np.inf], [1.0, 2.0], [1.0, 3.0])):
+        assert "not finite" in str(gain(*sides))
+    assert gain([1.0], [2.0], [3.0]) == Gain(0.75, None, 1.0, 4.0)
+    small = gain([1e-4, 2e-4], [1e-4, 3e-4], [2e-4, 4e-4])
+    assert isinstance(small, Gain)
+    assert small.share == pytest.approx(0.8)
     assert isinstance(gain([], [], []), NotEvaluable)
     assert "no error" in str(gain([1.0, 2.0], [1.0, 3.0], [1.0, 2.0]))
     same = gain([1.0, 2.0], [1.5, 2.5], [1.5, 2.5])

@@ -91,6 +91,8 @@ def test_shocks_are_made_in_units_and_shares_and_held_by_bounds() -> None:
     assert held == pytest.approx((table["late"] > 2).sum() / table.notna().to_numpy().sum())
     assert np.array_equal(np.isnan(made), np.isnan(rows))
     assert np.array_equal(shocked(rows, INPUT, SLUMP.shocks, 0.0)[0], rows, equal_nan=True)
+    nobody = np.full((3, 2), np.nan, np.float32)
+    assert shocked(nobody, INPUT, SLUMP.shocks, 1.0)[1] == 0.0
     # half a month late is no whole number, and nobody earns less than nothing
     assert set(shocked(rows, INPUT, {"late": "0.7"}, 1.0)[0][:, 1] - rows[:, 1]) == {1.0}
     assert shocked(rows, INPUT, {"income": "-80%"}, 2.0)[0][1, 0] == 0.0
@@ -107,6 +109,13 @@ def test_who_crosses_a_line_is_counted_by_hand() -> None:
     assert falls(made[::-1]) == 2
     assert isinstance(steps([np.array([np.nan])], (0.0,), (0.0,), []), NotEvaluable)
     assert isinstance(steps([np.empty(0)], (0.0,), (0.0,), []), NotEvaluable)
+    up_and_down = steps([np.array([x]) for x in (0.1, 0.3, 0.2)], (0.0, 1.0, 2.0), (0.0, 0.0, 0.0), [])
+    assert not isinstance(up_and_down, NotEvaluable)
+    assert [step.fell for step in up_and_down] == [0, 0, 1], "below the severity before, not below the sample as it is"
+    with pytest.raises(ValueError, match="argument"):
+        steps([np.array([0.1])], (0.0, 1.0), (0.0, 0.0), [])
+    for before, later, count in ((0.0, 0.0, 0), (100.0, 99.99995, 0), (1.0, 1.0 - 1.0005e-6, 1), (0.0, -1e-9, 1)):
+        assert falls([Step(0.0, before, (), 0.0, 0.0), Step(1.0, later, (), 0.0, 0.0)]) == count
     same = [Step(s, 0.3 - s * 1e-9, (), 0.0, 0.0) for s in (0.0, 1.0)]
     assert falls(same) == 0, "float32 rounds by more"
 
