@@ -64,7 +64,8 @@ def test_timed_calls_book_their_own_time_and_not_that_of_others(monkeypatch: pyt
     elsewhere.join()
     cells = stepped_worker.CELLS
     assert (cells["inner"].calls, cells["outer"].calls, cells["outer"].inner_calls) == (2, 1, 2)
-    assert cells["inner"].self_ns > 10 * cells["outer"].self_ns > 0
+    # what the outer one called is not its own: with it, it would have as much as the inner one, and more
+    assert cells["inner"].self_ns > 2 * cells["outer"].self_ns > 0
 
 
 def test_a_call_that_raises_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,11 +185,17 @@ def _groups(columns: Columns, rows: int) -> list[tuple[str, Flags]] | NotEvaluab
             keys.append((what, found))
     if not keys:
         return [("all", np.ones(rows, np.bool_))]
-    each, place = np.unique(np.column_stack([values for _, values in keys]), axis=0, return_inverse=True)
-    return [
-        (", ".join(f"{what} {int(value)}" for (what, _), value in zip(keys, row, strict=True)), place.ravel() == code)
-        for code, row in enumerate(each)
-    ]
+    levels, cells = [], np.zeros(rows, dtype=np.int64)
+    for _, values in keys:
+        level, place = np.unique(values, return_inverse=True)
+        cells = cells * len(level) + place
+        levels.append(level)
+    groups = []
+    for cell in np.unique(cells):
+        at = np.unravel_index(cell, [len(level) for level in levels])
+        told = zip(keys, levels, at, strict=True)
+        groups.append((", ".join(f"{what} {int(level[n])}" for (what, _), level, n in told), cells == cell))
+    return groups
 
 
 def _loss_table(found: Sequence[tuple[str, provisions.Backtest | NotEvaluable, Flags]], realised: Floats) -> Table:
