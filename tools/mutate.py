@@ -58,6 +58,7 @@ TARGETS = {
     "ledger/tree.py": ("tests/ledger/test_tree.py",),
     "ledger/checkpoint.py": ("tests/ledger/test_checkpoint.py",),
     "access/authorisation.py": ("tests/access/test_authorisation.py",),
+    "access/tokens.py": ("tests/access/test_tokens.py", "tests/attacks/test_stolen_and_forged_tokens.py"),
     "serving/release_checks.py": (
         "tests/serving/test_release_checks.py", "tests/serving/test_release_signatures.py",
     ),
