@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,21 @@ from strongroom.cli.output import command, save
 from strongroom.errors import UnavailableError
 
 
-@pytest.fixture
+@contextmanager
 def full() -> Iterator[None]:
-    """No file may grow beyond a kilobyte."""
+    """No file may grow beyond a kilobyte: pytest's own log neither, so this lasts no longer than it must."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("full")
 def test_a_disk_that_is_full_leaves_the_report_of_before_and_no_crumbs(tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     save(report, b"of before")
-    with pytest.raises(UnavailableError, match=r"report.html` cannot be written: file too large"):
+    with full(), pytest.raises(UnavailableError, match=r"report.html` cannot be written: file too large"):
         save(report, b"x" * 4096)
     assert report.read_bytes() == b"of before"
     assert list(tmp_path.iterdir()) == [report]
