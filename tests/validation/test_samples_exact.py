@@ -15,6 +15,7 @@ from scipy import stats
 
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import Feature, InputContract
+from strongroom.registry.robustness import Action
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import data_quality, parity, stress
 from strongroom.validation.statistics.bins import (
@@ -24,6 +25,7 @@ from strongroom.validation.statistics.bins import (
     quantile_edges,
     weigh_bins,
 )
+from strongroom.validation.statistics.boundary_attack import Reach
 from strongroom.validation.statistics.disclosure import Veil, rounded_down, rounded_up, veil, veil_crossing
 from strongroom.validation.statistics.grading import GradeTable, Scale, grade_table
 
@@ -245,6 +247,16 @@ def test_values_are_taken_away_where_they_may_be() -> None:
     assert not np.isnan(np.delete(found, 3, axis=1)).any()
     strict = InputContract(tensor="input", features=contract().features[:3])
     assert isinstance(stress.take_away(rows[:, :3], strict, 0.4, np.random.default_rng(2)), NotEvaluable)
+
+
+def test_an_attack_goes_to_the_contracts_end_and_not_past_it_by_rounding() -> None:
+    row = f32(0.5, 1, 1, 0, 0.75)
+    for cost in ("1", "3", "0.7"):
+        actions = tuple(Action(feature=name, direction="either", cost=cost) for name in "ae")
+        reach = Reach.of(row, contract(), actions, 1e3)
+        least, most = reach.rows(np.array([[-1e3, -1e3], [1e3, 1e3]])).astype(np.float64)
+        assert (least[0] >= 0.3, most[0] <= 0.7, least[4] >= 0.7, most[4] <= 0.8) == (True,) * 4
+        assert [least[0], most[0], least[4], most[4]] == pytest.approx([0.3, 0.7, 0.7, 0.8], abs=1e-7)
 
 
 # what may be told

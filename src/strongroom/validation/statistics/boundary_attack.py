@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from strongroom.registry.contract import InputContract, bound
 from strongroom.registry.robustness import Action
+from strongroom.validation.statistics.stress import within
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -58,8 +59,9 @@ class Reach:
         for action, place, cost in zip(kept, places, costs, strict=True):
             feature, start = contract.features[place], float(row[place])
             floor, ceiling = bound(feature.minimum), bound(feature.maximum)
-            down = math.inf if floor is None else max(0.0, (start - floor) * cost)
-            up = math.inf if ceiling is None else max(0.0, (ceiling - start) * cost)
+            # to the last float32 inside a bound: what the row is rounded to must not lie past it
+            down, up = within(np.array([-math.inf, math.inf]), floor, ceiling)
+            down, up = max(0.0, (start - down) * cost), max(0.0, (up - start) * cost)
             low.append(0.0 if action.direction == "increase" else -min(budget, down))
             high.append(0.0 if action.direction == "decrease" else min(budget, up))
             whole.append(feature.type == "integer")
