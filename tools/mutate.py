@@ -87,6 +87,15 @@ TARGETS = {
     "planning/ecl.py": ("tests/planning/test_capital_exact.py",),
     "planning/staging.py": ("tests/planning/test_capital_exact.py",),
     "planning/repayments.py": ("tests/planning/test_capital_exact.py",),
+    "validation/trees/forest_bounds.py": ("tests/validation/test_forest_bounds_exact.py",),
+    "validation/statistics/grading.py": ("tests/validation/test_samples_exact.py",),
+    "validation/statistics/parity.py": ("tests/validation/test_samples_exact.py",),
+    "validation/statistics/stress.py": ("tests/validation/test_samples_exact.py",),
+    "validation/statistics/bins.py": ("tests/validation/test_samples_exact.py",),
+    "validation/statistics/walking.py": ("tests/validation/test_walking_exact.py",),
+    "planning/scenario.py": ("tests/planning/test_outlook_exact.py",),
+    "validation/trees/shapley.py": ("tests/validation/test_trees_exact.py",),
+    "validation/trees/attribution.py": ("tests/validation/test_trees_exact.py",),
     "serving/admission.py": (
         "tests/serving/test_admission.py", "tests/attacks/test_repository_attacks.py",
         "tests/attacks/test_four_eyes_attacks.py",
@@ -102,6 +111,9 @@ WANTED = (
     "validation/statistics/soundness.py", "validation/statistics/stress.py", "validation/statistics/tables.py",
     "validation/statistics/walking.py", "planning/weighing.py", "planning/outlook.py", "planning/scenario.py",
     "planning/rules.py", "planning/special_rules.py", "planning/impact.py",
+    "validation/trees/attribution.py", "validation/trees/boosters.py", "validation/trees/branches.py",
+    "validation/trees/forest_bounds.py", "validation/trees/forests.py", "validation/trees/graph_tails.py",
+    "validation/trees/patterns.py", "validation/trees/shapley.py",
 )  # fmt: skip
 
 SWAPS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
