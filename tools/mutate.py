@@ -132,12 +132,19 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change. `place` and `change` name it without its line, so that a reason outlives edits elsewhere."""
+    """One change. `place` and `change` name it without its line, so that a reason outlives edits elsewhere.
+
+    Whoever asks only which changes there are does not pay for the text of each.
+    """
 
     line: int
     place: str
     change: str
-    source: str
+    write: Callable[[], str]
+
+    @property
+    def source(self) -> str:
+        return self.write()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -202,18 +209,23 @@ def mutants_of(source: str) -> list[Mutant]:
             seen[place, change] = nth = seen.get((place, change), 0) + 1
             if nth > 1:
                 change += f" (no. {nth})"
-            changed = copy.deepcopy(tree)
-            parent: ast.AST = changed
-            for field, at in path[:-1]:
-                value = getattr(parent, field)
-                parent = value if at is None else value[at]
-            field, at = path[-1]
-            if at is None:
-                setattr(parent, field, other)
-            else:
-                getattr(parent, field)[at] = other
-            found.append(Mutant(node.lineno, place, change, ast.unparse(ast.fix_missing_locations(changed))))
+            found.append(Mutant(node.lineno, place, change, functools.partial(_changed, tree, path, other)))
     return found
+
+
+def _changed(tree: ast.AST, path: tuple[tuple[str, int | None], ...], other: ast.AST) -> str:
+    """The text with another node at the end of a path."""
+    changed = copy.deepcopy(tree)
+    parent: ast.AST = changed
+    for field, at in path[:-1]:
+        value = getattr(parent, field)
+        parent = value if at is None else value[at]
+    field, at = path[-1]
+    if at is None:
+        setattr(parent, field, other)
+    else:
+        getattr(parent, field)[at] = other
+    return ast.unparse(ast.fix_missing_locations(changed))
 
 
 def _calls(module: ModuleType) -> Iterator[Callable[[], object]]:

@@ -79,8 +79,8 @@ def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_fail_the_ru
     page.write_text(before)
     monkeypatch.setattr(mutate, "PAGE", page)
     target = next(iter(TARGETS))
-    lone = Mutant(1, "f", "a -> b", "")
-    others = [Mutant(2, *key, "") for key in read_reasons().get(target, {})]
+    lone = Mutant(1, "f", "a -> b", str)
+    others = [Mutant(2, *key, str) for key in read_reasons().get(target, {})]
     monkeypatch.setattr(mutate, "survivors_of", lambda *_: (9, others if known else [lone]))
     assert mutate.main([target]) == (0 if known else 1)
     # a good run renews its own row and leaves the others; any other run leaves the page
