@@ -18,7 +18,7 @@ import pytest
 from strongroom.adapters.tables import portfolio_files
 from strongroom.adapters.typst_pdf import print_paper
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError
-from strongroom.planning import results
+from strongroom.planning import drawing, results
 from strongroom.planning.classes import LEFT_OUT
 from strongroom.planning.committee import Chapter, Headline, Paper, paper_of
 from strongroom.planning.money import Money
@@ -292,6 +292,14 @@ def test_no_cell_of_the_paper_is_a_text_and_its_first_figures_have_units(made: t
     assert worst.value == f"{100 * min(ratios):.2f}%"
     drawn = [one.svg for chapter in paper.sections for one in chapter.pictures]
     assert any(f"RWA, {Money(found).unit}" in svg for svg in drawn), "pictures and tables are in one unit"
+
+
+def test_the_worst_scenario_alone_is_drawn_in_the_colour_of_what_is_bad(made: tuple[Plan, pd.DataFrame, Path]) -> None:
+    found, _, _ = made
+    styles = {line.name: line.style for line in drawing._by_scenario(found, "rwa")}
+    worst = max(found.ifrs9.scenarios, key=lambda one: float(one.ecl)).name
+    assert [name for name, style in styles.items() if style == "cut"] == [worst]
+    assert len(styles) == len({*styles.values()}) == 3
 
 
 def test_words_of_a_document_are_no_markup() -> None:

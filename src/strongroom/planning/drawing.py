@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Final, Literal
 
 from markupsafe import Markup
@@ -13,7 +14,8 @@ from strongroom.validation.reporting.drawing import Picture, chart
 from strongroom.validation.results import Chart, Series
 
 Style = Literal["curve", "cut", "chance", "rate", "pd"]
-STYLES: Final[tuple[Style, ...]] = ("curve", "cut", "chance", "rate", "pd")
+WORST: Final[Style] = "cut"
+STYLES: Final[tuple[Style, ...]] = ("rate", "curve", "chance", "pd")
 YEARS_NAMED: Final = 10
 LOOK: Final = Markup(
     "<style>svg{font-family:sans-serif}.grid{stroke:#e6eaef}.tick{fill:#5a6675;font-size:11px}"
@@ -97,15 +99,18 @@ def _losses(plan: Plan, money: Money) -> Picture:
 
 
 def _by_scenario(plan: Plan, figure: str, scaled: Callable[[str], str] = str) -> list[Series]:
-    found = []
-    for place, one in enumerate(plan.ifrs9.scenarios):
+    """A line for each scenario; the one with the largest losses in the colour of what is bad."""
+    found: list[Series] = []
+    scenarios, others = plan.ifrs9.scenarios, cycle(STYLES)
+    worst = max(scenarios, key=lambda one: float(one.ecl)) if len(scenarios) > 1 else None
+    for one in scenarios:
         points = [
             (row.year, scaled(text))
             for row in plan.stress
             if row.scenario == one.name and (text := getattr(row, figure)) is not None
         ]
         if points:
-            found.append(_line(one.name, STYLES[place % len(STYLES)], points))
+            found.append(_line(one.name, WORST if one is worst else next(others), points))
     return found
 
 

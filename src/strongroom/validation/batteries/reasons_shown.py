@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strongroom.registry.contract import ModelContract
+from strongroom.registry.kinds import CONTRACTS
 from strongroom.validation.batteries.reason_ranking import Words
 from strongroom.validation.results import Chart, Column, Series, Table, decimal
 
@@ -48,11 +49,12 @@ def groups_told(
         )
         for n in np.argsort(-size, kind="stable")
     ]  # fmt: skip
+    unit = " (log-odds)" if CONTRACTS[contract.kind].decides else ""
     return Table(
         section="explanation",
         title="Groups behind the codes",
-        caption=f"Over {people:,} {words.many}{words.whose}. Weights are in units of the model's sum (log-odds of a "
-        f"classifier); the mean is above 0 where the group speaks {words.against}.",
+        caption=f"Over {people:,} {words.many}{words.whose}. Weights are in units of the model's sum{unit}; the mean "
+        f"is above 0 where the group speaks {words.against}.",
         columns=(
             Column(name="Code", unit="text"), Column(name="Features", unit="text"),
             Column(name="Mean size", unit="weight"), Column(name="Mean", unit="weight"),
