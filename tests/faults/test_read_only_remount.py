@@ -21,6 +21,7 @@ from strongroom.ledger.actions import fsck
 from strongroom.ledger.leaf import Leaf
 from strongroom.wiring.node import NodeLayout
 from tests.faults.test_full_disk import SEGMENT
+from tests.waiting import until
 from tests.web.gateways import question
 from tests.web.nodes import Node, make
 
@@ -46,6 +47,10 @@ class Volume:
     def mount(self) -> None:
         command("mount", "-o", "loop", self.image, self.folder)
 
+    def attached(self) -> bytes:
+        """The loop devices that stand for the image."""
+        return subprocess.run(["losetup", "-j", str(self.image)], check=True, capture_output=True, timeout=60).stdout
+
     def give_up(self) -> None:
         """What an error of the device makes of it: read-only from now on, whoever has files open."""
         command("mount", "-o", "remount,abort", self.folder)
@@ -53,6 +58,9 @@ class Volume:
     def mend(self) -> None:
         """What an operator does, once the gateway is stopped."""
         command("umount", self.folder)
+        # a sandbox of another test may have begun with a copy of this mount: while it lives, so does the aborted file
+        # system, and a mount would find that again
+        until(lambda: not self.attached())
         # 1: errors were corrected
         assert subprocess.run(["e2fsck", "-p", "-f", self.image], capture_output=True, timeout=60).returncode in (0, 1)
         self.mount()
@@ -60,7 +68,7 @@ class Volume:
 
 @contextmanager
 def volume(tmp_path: Path) -> Iterator[Volume]:
-    if not all(shutil.which(name) for name in ("mkfs.ext4", "e2fsck", "mount", "truncate")):
+    if not all(shutil.which(name) for name in ("mkfs.ext4", "e2fsck", "mount", "truncate", "losetup")):
         pytest.skip("no tools for ext4 here")
     try:
         made = Volume(tmp_path / "disk.img", tmp_path / "gateway")

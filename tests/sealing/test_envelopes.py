@@ -95,7 +95,7 @@ def test_reject_statement_though_signed(name: str, case: str) -> None:
 
 def test_the_predicate_must_be_of_its_kind() -> None:
     for predicate in ({"v": 1}, {"v": "1", "verdict": "clean"}, {"v": 1, "verdict": "clean", "more": 1}):
-        with pytest.raises(TamperedError, match="predicate is not a Verdict"):
+        with pytest.raises(TamperedError, match="the statement does not hold: the document is not a Verdict"):
             read_statement(make_statement(REF, SCAN, predicate), SCAN, Verdict)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from strongroom import __version__
+from strongroom.adapters.keys.log_memories import recall, remember
 from strongroom.adapters.runtimes.cpu import isa_class
 from strongroom.approval import actions as approval
 from strongroom.approval import trust_policy as paths
@@ -216,8 +217,8 @@ def read_log(desk: AtDesk) -> LogRead:
     room = desk.room
     room.shard.publish()
     origin = room.settings.governance_origin
-    read, memory = read_on(room.log, desk.home.heads.get(origin), desk.home.recall(origin))
-    desk.home.remember(memory)
+    read, memory = read_on(room.log, desk.home.heads.get(origin), recall(desk.home, origin))
+    remember(desk.home, memory)
     return read
 
 

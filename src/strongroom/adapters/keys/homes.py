@@ -22,13 +22,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from strongroom.adapters.files.safe_files import read_private, write_private
-from strongroom.approval.log_memory import LIMIT_BYTES, LogMemory
 from strongroom.approval.statements import GovernanceSeen
 from strongroom.encoding import canonical, parse_as
 from strongroom.errors import ConflictError, InvalidInputError, NotAuthenticatedError, NotFoundError, TamperedError
 from strongroom.sealing.dsse import encode64
 from strongroom.sealing.keys import EcSigner, PublicKey
-from strongroom.vocabulary import PersonId, digest_of, parse_name
+from strongroom.vocabulary import PersonId, parse_name
 
 PBKDF2_ITERATIONS = 600_000
 """OWASP Password Storage Cheat Sheet, for PBKDF2-HMAC-SHA256; NIST SP 800-132 asks for as many as users bear."""
@@ -87,21 +86,14 @@ class Home:
             raise TamperedError(f"{HEADS} of `{self.folder.name}` does not read: {error.message}") from error
         return {head.origin: head for head in heads}
 
-    def remember(self, memory: LogMemory) -> None:
-        """Keep what was read of a log, which was held against the head kept before."""
-        head, known = memory.head, dict(self.heads)
-        write_private(self.folder / _memory_name(head.origin), memory.sign(self))
+    def remember(self, head: GovernanceSeen) -> None:
+        """Keep a head, whose log was held against the one kept before."""
+        known = dict(self.heads)
         if known.get(head.origin) != head:
             known[head.origin] = head
             write_private(
                 self.folder / HEADS, canonical(_Heads(v=1, heads=tuple(known[name] for name in sorted(known))))
             )
-
-    def recall(self, origin: str) -> LogMemory | None:
-        """What this person's machine read of a log; None where that is not known, or is not signed by this very key."""
-        path = self.folder / _memory_name(origin)
-        memory = LogMemory.open(read_private(path, 2 * LIMIT_BYTES), self.public) if path.exists() else None
-        return memory if memory is not None and memory.head.origin == origin else None
 
     @classmethod
     def create(cls, folder: Path, person_id: str, passphrase: bytes) -> PublicKey:
@@ -169,10 +161,6 @@ class Home:
             raise NotFoundError(f"no home in folder `{folder.name}`; make one with `strongroom people new`") from error
         except InvalidInputError as error:
             raise TamperedError(f"home.json of `{folder.name}` does not read: {error.message}") from error
-
-
-def _memory_name(origin: str) -> str:
-    return f"log-{digest_of(origin.encode())[:16]}.dsse"
 
 
 def check_passphrase(passphrase: bytes) -> None:
