@@ -122,7 +122,7 @@ def test_scenarios_that_make_no_sense() -> None:
     for pd in (0.0005, 0.9999):
         assert evaluable(lifetime.nonlinearity(pd, 0.0, [0.0, 1.0], [1.0, 0.0])).weighted == pytest.approx(pd)
     evaluable(lifetime.nonlinearity(0.02, 0.0005, [0.0, 1.0], [0.5, 0.5]))
-    evaluable(lifetime.nonlinearity(0.02, 0.9999, [0.0, 1.0], [0.9995, 0.0005]))
+    evaluable(lifetime.nonlinearity(0.4, 0.9999, [0.0, 1.0], [0.9995, 0.0005]))
     each = "each state has a weight of 0 or more, and the correlation is below 1"
     for place, value in (
         (1, -0.0005), (1, 1.0), (2, [0.0]), (2, [0.0, math.nan]), (3, [1.5, -0.5]), (3, [1.0005, -0.0005]),
@@ -150,5 +150,5 @@ def test_over_all_states_the_mean_is_the_pd_itself() -> None:
             lifetime.over_all_states(0.02, correlation)
     for pd in (0.0, 1.0):
         assert reason(lifetime.over_all_states(pd, 0.1)).startswith("a PD")
-    evaluable(lifetime.over_all_states(0.0005, 0.9999))
+    evaluable(lifetime.over_all_states(0.4, 0.9999))
     evaluable(lifetime.over_all_states(0.9999, 0.0005))

@@ -10,17 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import InvalidInputError
+from strongroom.validation.batteries.equity_numbers import residual_gap
 from strongroom.validation.results import NotEvaluable, decimal, evaluable
 from strongroom.validation.statistics import (
     bins,
     calibration,
     discrimination,
+    disparity,
     fairness,
     grading,
+    lifetime,
     migration,
     parity,
+    provisions,
     stability,
 )
+from strongroom.validation.statistics.spread import alike
 
 FLOOR = bins.Floor.parse("0.0001")
 scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, max_size=40)
@@ -62,6 +67,16 @@ scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, 
         ("no rows parity", parity.parity([], [], 1e-6, [])),
         ("no obligor", migration.weighted_bandwidth([[0, 0], [0, 0]])),
         ("even grades", migration.concentration([5, 5], [9, 1])),
+        # equal numbers whose mean or difference rounding moves off by a last digit: 0 variance in words, not in float64
+        ("one gap, rounded", calibration.normal_test([0.03, 0.04, 0.05, 0.06, 0.07], [0.02, 0.03, 0.04, 0.05, 0.06])),
+        ("even exposure, rounded", migration.concentration([0.7] * 10, range(1, 11))),
+        ("one score, rounded", disparity.mean_gap([0.3] * 10, [0.3] * 33)),
+        ("one score each, rounded", disparity.mean_gap([0.1] * 30, [0.2] * 33)),
+        ("one residual, rounded", residual_gap([0.1] * 33, [0.2, 0.3, 0.5], 0.95)),
+        ("one shortfall, rounded", evaluable(provisions.backtest([0.1, 0.2, 0.7], [0.4, 0.5, 1.0], 0.95)).p_value),
+        ("shortfalls too small", evaluable(provisions.backtest([1e-200, 2e-200], [1e-200, 3e-200], 0.95)).p_value),
+        ("a PD that vanishes", lifetime.over_all_states(1e-20, 0.99)),
+        ("a PD that vanishes at the mean", lifetime.nonlinearity(1e-8, 0.99, [-1.0, 1.0, 2.0], [0.2, 0.4, 0.4])),
         ("no rows graded", grading.grade_table(grading.Scale((0.1,)), [], [])),
     ],
 )
@@ -70,6 +85,16 @@ def test_what_has_no_answer_says_why(what: str, answer: object) -> None:
     assert answer.reason
     with pytest.raises(InvalidInputError):
         evaluable(answer)
+
+
+def test_values_are_alike_up_to_the_rounding_of_what_they_came_from() -> None:
+    assert alike([0.5])
+    assert alike([-2.0, -2.0, -2.0 * (1 - 1e-14)])
+    assert not alike([1.0, 1.0 + 1e-11])
+    assert not alike([1e-30, 2e-30])
+    # a difference of two large amounts is told to their last digits and no further
+    assert alike([1e-5, 2e-5], [1e8, 1e8], [1e8, -1e8])
+    assert not alike([1e-3, 2e-3], [1e8, 1e8])
 
 
 def test_perfect_separation_has_an_area_but_no_interval() -> None:

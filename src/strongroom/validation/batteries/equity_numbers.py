@@ -17,6 +17,7 @@ from strongroom.validation.catalogue import answer
 from strongroom.validation.results import Column, NotEvaluable, Table, TestResult, decimal
 from strongroom.validation.statistics.calibration import holm
 from strongroom.validation.statistics.disclosure import rounded_down, rounded_up
+from strongroom.validation.statistics.spread import alike
 
 RULES = ("fairness.residual", "fairness.smd")
 
@@ -57,7 +58,7 @@ def residual_gap(own: np.typing.ArrayLike, others: np.typing.ArrayLike, level: f
         return NotEvaluable("an estimate is not finite")
     spread_a, spread_b = float(a.var(ddof=1)) / a.size, float(b.var(ddof=1)) / b.size
     both = spread_a + spread_b
-    if both <= 0.0 or spread_a <= 0.0:
+    if alike(a):
         return NotEvaluable("all residuals of a group are equal")
     freedom = both**2 / (spread_a**2 / (a.size - 1) + spread_b**2 / (b.size - 1))
     mean, apart = float(a.mean()), float(a.mean() - b.mean())

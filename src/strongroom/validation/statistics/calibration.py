@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import integrate, special, stats
 
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.spread import alike
 
 Floats = npt.NDArray[np.float64]
 NORMAL_LIMIT = 12.0
@@ -320,13 +321,13 @@ def normal_test(default_rates: npt.ArrayLike, pd: npt.ArrayLike, minimum_years: 
     Source:
         BCBS working paper 14 (2005), normal test.
     """
-    gap = np.asarray(default_rates, dtype=np.float64) - np.asarray(pd, dtype=np.float64)
+    rates, means = np.asarray(default_rates, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    gap = rates - means
     if gap.size < minimum_years:
         return NotEvaluable(f"the normal test needs at least {minimum_years} years, there are {gap.size}")
-    spread = float(np.var(gap, ddof=1))
-    if spread <= 0.0:
+    if alike(gap, rates, means):
         return NotEvaluable("the gap between default rate and PD is the same in every year")
-    z = float(gap.sum()) / math.sqrt(gap.size * spread)
+    z = float(gap.sum()) / math.sqrt(gap.size * float(np.var(gap, ddof=1)))
     return ZTest(z, float(2.0 * stats.norm.sf(abs(z))), float(stats.norm.sf(z)))
 
 

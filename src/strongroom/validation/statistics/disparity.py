@@ -12,6 +12,7 @@ from scipy import stats
 
 from strongroom.validation.results import NotEvaluable, evaluable
 from strongroom.validation.statistics import calibration
+from strongroom.validation.statistics.spread import alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def mean_gap(protected: npt.ArrayLike, reference: npt.ArrayLike, level: float = 
         return NotEvaluable("each group needs two rows")
     both = float((np.var(a, ddof=1) + np.var(b, ddof=1)) / 2.0)
     total = float(np.var(np.concatenate([a, b]), ddof=1))
-    if both <= 0.0:
+    if alike(a) and alike(b):
         return NotEvaluable("all scores of each group are equal")
     apart = float(a.mean() - b.mean())
     d = apart / math.sqrt(both)

@@ -14,6 +14,7 @@ from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import calibration
 
 Floats = npt.NDArray[np.float64]
+VANISHED = NotEvaluable("the PD of the mean state is too small for float64: nothing can be held against it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ def nonlinearity(
         return NotEvaluable("a PD of 0 or 1 does not move with the economy")
     by_state = _conditional(pd, correlation, z)
     mean = _conditional(pd, correlation, np.array([float(z @ w)])).item()
+    if mean == 0.0:
+        return VANISHED
     return Nonlinearity(tuple(float(x) for x in by_state), float(by_state @ w), mean)
 
 
@@ -196,7 +199,8 @@ def over_all_states(pd: float, correlation: float) -> Nonlinearity | NotEvaluabl
         raise ValueError("the correlation lies from 0 to below 1")
     if not 0.0 < pd < 1.0:
         return NotEvaluable("a PD of 0 or 1 does not move with the economy")
-    return Nonlinearity((), pd, _conditional(pd, correlation, np.zeros(1)).item())
+    middling = _conditional(pd, correlation, np.zeros(1)).item()
+    return Nonlinearity((), pd, middling) if middling > 0.0 else VANISHED
 
 
 def _conditional(pd: float, correlation: float, states: Floats) -> Floats:

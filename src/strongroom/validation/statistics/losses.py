@@ -15,10 +15,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.spread import alike
 
 Floats = npt.NDArray[np.float64]
-ROUNDING = 1e-12
-"""Differences whose spread is this far below the values' own size are equal: what is left is float64's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def t_test(realised: npt.ArrayLike, estimated: npt.ArrayLike, level: float = 0.9
     gap = came - told
     if gap.size < 2:
         return NotEvaluable("a t-test needs two rows at least")
-    if np.ptp(gap) <= ROUNDING * max(float(np.abs(came).max()), float(np.abs(told).max())):
+    if alike(gap, came, told):
         return NotEvaluable("all differences are equal, so they have no variance")
     mean, variance = float(gap.mean()), float(gap.var(ddof=1))
     error = math.sqrt(variance / gap.size)
@@ -140,7 +139,7 @@ def r_squared(realised: npt.ArrayLike, estimated: npt.ArrayLike) -> float | NotE
     if isinstance(pair, NotEvaluable):
         return pair
     came, told = pair
-    if np.ptp(came) <= ROUNDING * float(np.abs(came).max()):
+    if alike(came):
         return NotEvaluable("all realised values are equal, so there is nothing to explain")
     around = math.fsum((came - came.mean()) ** 2)
     share = math.fsum((came - told) ** 2) / around if around > 0.0 else math.inf

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics.spread import alike
 
 Floats = npt.NDArray[np.float64]
 
@@ -108,9 +109,9 @@ def concentration(current: npt.ArrayLike, initial: npt.ArrayLike) -> Concentrati
     def index(cv: float) -> float:
         return 1.0 + math.log((cv * cv + 1.0) / k) / math.log(k)
 
-    cv, cv0 = variation(now), variation(then)
-    if cv == 0.0:
+    if alike(now):
         return NotEvaluable("the grades are evenly filled: the test divides by their variation")
+    cv, cv0 = variation(now), variation(then)
     statistic = math.sqrt(k - 1) * (cv - cv0) / math.sqrt(cv * cv * (0.5 + cv * cv))
     return Concentration(cv, cv0, index(cv), index(cv0), statistic, float(stats.norm.sf(statistic)))
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from strongroom.validation.results import NotEvaluable
+from strongroom.validation.statistics import losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,11 @@ def backtest(booked: npt.ArrayLike, realised: npt.ArrayLike, level: float) -> Ba
     if total == 0.0:
         return NotEvaluable("no expected loss was booked")
     came = math.fsum(r)
+    test = losses.t_test(r, e)
     return Backtest(
-        int(e.size), int((r != 0.0).sum()), total, came, came / total, _fieller(e, r, level), _too_little(e, r)
-    )
-
-
-def _too_little(booked: npt.NDArray[np.float64], realised: npt.NDArray[np.float64]) -> float | NotEvaluable:
-    more = realised - booked
-    if np.ptp(more) == 0.0:
-        return NotEvaluable("fewer than two exposures that differ")
-    t = float(more.mean()) / (float(more.std(ddof=1)) / math.sqrt(more.size))
-    return float(stats.t.sf(t, more.size - 1))
+        int(e.size), int((r != 0.0).sum()), total, came, came / total, _fieller(e, r, level),
+        test if isinstance(test, NotEvaluable) else test.upper,
+    )  # fmt: skip
 
 
 def _fieller(
