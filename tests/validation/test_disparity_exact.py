@@ -197,8 +197,11 @@ def test_conditional_disparity_by_hand() -> None:
     first, second = 6 / 10 - 4 / 20, 3 / 6 - 1 / 14
     assert parts == pytest.approx((first, second))
     assert mean == pytest.approx((30 * first + 20 * second) / 50)
-    only = "a stratum refuses no one or accepts no one"
-    assert reason(fairness.conditional_disparity([(6, 10, 4, 20), (0, 4, 0, 16)])) == only
-    assert reason(fairness.conditional_disparity([(4, 4, 16, 16)])) == only
+    # a stratum with one decision says nothing of who is refused; the others still do
+    for one in ((0, 4, 0, 16), (4, 4, 16, 16)):
+        mean, parts = evaluable(fairness.conditional_disparity([(6, 10, 4, 20), one, (3, 4, 3, 16)]))
+        assert parts == (pytest.approx(first), None, pytest.approx(second))
+        assert mean == pytest.approx((30 * first + 20 * second) / 50)
+        assert reason(fairness.conditional_disparity([one])) == "every stratum refuses no one or accepts no one"
     assert evaluable(fairness.conditional_disparity([(1, 1, 0, 1)]))[0] == 1.0
     assert reason(fairness.conditional_disparity([])) == "no strata"

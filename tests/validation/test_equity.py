@@ -112,6 +112,30 @@ def test_people_alike_in_income_are_refused_alike_although_the_groups_are_not() 
     assert found()[0]["fairness.proxies/sex"].details[2].value == "income"
 
 
+def test_people_of_whom_nobody_is_refused_take_no_answer_from_the_others() -> None:
+    sample, groups = world()
+    richest = sample.rows[:, 0] > np.quantile(sample.rows[:, 0], 0.75, method="inverted_cdf")
+    scores = np.where(richest, np.float32(0.01), sample.scores)
+    who = gather(Scored(sample.basis, sample.rows, scores, sample.outcome), groups, about(), LIMITS, 0.95)
+    told = next(test for test in group_tests(who)[0] if test.id == "fairness.cdd/region")
+    named = {detail.name: detail.value for detail in told.details}
+    assert (named["strata"], named["strata with one decision only, left out"]) == ("3", "1")
+    income = sample.rows[~richest, 0]
+    edges = np.quantile(sample.rows[:, 0], [0.25, 0.5], method="inverted_cdf")
+    refused, place = ~who.favoured[~richest], np.searchsorted(edges, income, side="left")
+    codes = np.array([groups["region"][k] for k in np.flatnonzero(~richest)])
+    gaps = {}
+    for group in {"north", "south", "west"} - {named["reference group"]}:
+        either = np.isin(codes, (group, named["reference group"]))
+        parts = [
+            (rows.sum(), (codes[rows & refused] == group).mean() - (codes[rows & ~refused] == group).mean())
+            for rows in (either & (place == k) for k in range(3))
+        ]
+        gaps[group] = sum(n * gap for n, gap in parts) / sum(n for n, _ in parts)
+    assert float(told.figure or 0) == pytest.approx(max(gaps.values()), abs=1e-9)
+    assert named["group"] == max(gaps, key=lambda group: gaps[group])
+
+
 def test_the_order_of_rows_moves_nothing_but_the_last_bits_of_sums() -> None:
     order = np.random.default_rng(2).permutation(N)
     tests, tables, _ = everything(people(order))

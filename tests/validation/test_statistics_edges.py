@@ -17,16 +17,19 @@ from strongroom.validation.statistics import (
     calibration,
     discrimination,
     disparity,
+    exposure,
     fairness,
     grading,
     lifetime,
     migration,
     parity,
     provisions,
+    soundness,
     stability,
 )
 from strongroom.validation.statistics.spread import alike
 
+GRID = np.random.default_rng(0).random((400, 1)).astype(np.float32)
 FLOOR = bins.Floor.parse("0.0001")
 scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, max_size=40)
 
@@ -77,6 +80,14 @@ scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, 
         ("shortfalls too small", evaluable(provisions.backtest([1e-200, 2e-200], [1e-200, 3e-200], 0.95)).p_value),
         ("a PD that vanishes", lifetime.over_all_states(1e-20, 0.99)),
         ("a PD that vanishes at the mean", lifetime.nonlinearity(1e-8, 0.99, [-1.0, 1.0, 2.0], [0.2, 0.4, 0.4])),
+        (
+            "nothing to copy, rounded",
+            exposure.copies(GRID, np.full(len(GRID), 0.3), [0.5], (30,), np.random.default_rng(1)),
+        ),
+        (
+            "one distance, rounded",
+            soundness.weak_spots(GRID, 0.1 + GRID[:, 0].astype(float), GRID[:, 0].astype(float), ["x"], 50),
+        ),
         ("no rows graded", grading.grade_table(grading.Scale((0.1,)), [], [])),
     ],
 )

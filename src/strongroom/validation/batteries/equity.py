@@ -258,7 +258,7 @@ def _alike(people: People, attribute: Attribute) -> list[TestResult]:
         reason = NotEvaluable("the contract names no feature under `conditions` that may explain a difference")
         return [answer(rule, reason, "", people.basis, suffix=attribute.name) for rule in rules]
     strata, coarse = _strata(people), attribute.veil.coarse
-    disparities: list[tuple[float, int]] = []
+    disparities: list[tuple[float, int, int, int]] = []
     odds: list[tuple[disparity.CommonOdds, int]] = []
     reasons: dict[str, NotEvaluable] = {}
     for i in attribute.veil.large:
@@ -270,7 +270,7 @@ def _alike(people: People, attribute: Attribute) -> list[TestResult]:
         if isinstance(parts, NotEvaluable):
             reasons.setdefault(rules[0], parts)
         else:
-            disparities.append((parts[0], i))
+            disparities.append((parts[0], i, len(parts[1]), parts[1].count(None)))
         common = disparity.common_odds(tables, people.level)
         if isinstance(common, NotEvaluable):
             reasons.setdefault(rules[1], common)
@@ -279,14 +279,16 @@ def _alike(people: People, attribute: Attribute) -> list[TestResult]:
     lead = attribute.names[attribute.lead]
     found = []
     if disparities:
-        size, i = max(disparities, key=lambda pair: (pair[0], -pair[1]))
+        size, i, count, silent = max(disparities, key=lambda found: (found[0], -found[1]))
         size = rounded_up(size, coarse)
         sentence = (
             f"Among people alike in the conditions, group {attribute.names[i]} has a share of the refused that lies "
             f"{size * 100:.1f} percentage points {'above' if size >= 0 else 'under'} its share of the accepted."
         )
         sentence = sentence.replace(f"{size * 100:.1f}", f"{abs(size) * 100:.1f}")
-        named: Figures = [("group", attribute.names[i]), ("reference group", lead), ("strata", len(strata))]
+        named: Figures = [("group", attribute.names[i]), ("reference group", lead), ("strata", count - silent)]
+        if silent:
+            named.append(("strata with one decision only, left out", silent))
         found.append(answer(rules[0], size, sentence, people.basis, suffix=attribute.name, details=named))
     else:
         found.append(answer(rules[0], reasons[rules[0]], "", people.basis, suffix=attribute.name))

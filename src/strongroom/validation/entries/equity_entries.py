@@ -99,7 +99,8 @@ EQUITY_ENTRIES = (
         formula="share of the group among the refused less its share among the accepted, within strata of the "
         "contract's `conditions` (quarters of each), weighted by rows; the largest is shown",
         source="Wachter, Mittelstadt and Russell 2021",
-        edge_cases="no conditions, or a stratum that refuses or accepts no one: not evaluable",
+        edge_cases="strata that refuse no one or accept no one are left out and counted; none left, or no conditions: "
+        "not evaluable",
     ),
     Entry(
         rule="fairness.common-odds",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import discrimination
+from strongroom.validation.statistics.spread import alike
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -65,9 +66,9 @@ def copies(
     if not np.isfinite(scores).all():
         return NotEvaluable("a score is not finite")
     truth = scores[held]
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    if spread == 0:
+    if alike(truth):
         return NotEvaluable("all scores are equal: there is nothing to copy")
+    spread = float(((truth - truth.mean()) ** 2).sum())
     seed = int(random.integers(2**31))
     # the surrogate knows no missing values: they become a number below all others, and a mark
     clean = np.hstack([np.nan_to_num(rows, nan=float(np.nanmin(rows, initial=0.0)) - 1.0), np.isnan(rows)])

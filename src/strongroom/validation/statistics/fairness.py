@@ -106,25 +106,29 @@ def equalised_odds(
 
 def conditional_disparity(
     strata: Sequence[tuple[int, int, int, int]],
-) -> tuple[float, tuple[float, ...]] | NotEvaluable:
+) -> tuple[float, tuple[float | None, ...]] | NotEvaluable:
     """Conditional demographic disparity: share of the group among the refused less its share among the accepted.
 
     Args:
         strata: for each, refused and all of the protected group, refused and all of the reference group.
 
     Returns:
-        The mean over strata, weighted by their rows, and each stratum's disparity.
+        The mean over strata, weighted by their rows, and each stratum's disparity, None where it refuses no one or
+        accepts no one: it says nothing of who is refused, and is left out of the mean.
 
     Source:
         Wachter, Mittelstadt, Russell 2021.
     """
-    parts, weights = [], []
+    if not strata:
+        return NotEvaluable("no strata")
+    parts: list[float | None] = []
+    told = []
     for refused_p, n_p, refused_r, n_r in strata:
         refused, accepted = refused_p + refused_r, n_p + n_r - refused_p - refused_r
-        if refused == 0 or accepted == 0:
-            return NotEvaluable("a stratum refuses no one or accepts no one")
-        parts.append(refused_p / refused - (n_p - refused_p) / accepted)
-        weights.append(n_p + n_r)
-    if not parts:
-        return NotEvaluable("no strata")
-    return math.fsum(w * d for w, d in zip(weights, parts, strict=True)) / sum(weights), tuple(parts)
+        part = refused_p / refused - (n_p - refused_p) / accepted if refused and accepted else None
+        parts.append(part)
+        if part is not None:
+            told.append((n_p + n_r, part))
+    if not told:
+        return NotEvaluable("every stratum refuses no one or accepts no one")
+    return math.fsum(rows * part for rows, part in told) / sum(rows for rows, _ in told), tuple(parts)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics import losses
 from strongroom.validation.statistics.bins import quantile_edges
+from strongroom.validation.statistics.spread import alike
 from strongroom.validation.statistics.tables import Rows
 
 Floats = npt.NDArray[np.float64]
@@ -91,7 +92,7 @@ def simple_estimate(rows: Rows, outcome: npt.ArrayLike, bins: int = BINS) -> Sim
         counts = np.bincount(where, minlength=len(cut) + 2)
         means = (np.bincount(where, weights=came - mean, minlength=len(cut) + 2)) / (counts + 1.0)
         centre, spread = float(means[where].mean()), float(means[where].std())
-        value = (means - centre) / spread if spread > 0.0 else np.zeros(means.size)
+        value = np.zeros(means.size) if alike(means[where]) else (means - centre) / spread
         edges.append(cut)
         values.append(value)
         columns.append(value[where])

@@ -18,6 +18,7 @@ from scipy import stats
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics.bins import quantile_edges
 from strongroom.validation.statistics.calibration import holm
+from strongroom.validation.statistics.spread import alike
 from strongroom.validation.statistics.tables import Rows
 
 Floats = npt.NDArray[np.float64]
@@ -161,7 +162,7 @@ def weak_spots(
         return NotEvaluable("scores and outcomes leave nothing to compare")
     event = np.issubdtype(outcome.dtype, np.integer)
     variance = expected * (1.0 - expected) if event else np.full(len(residual), residual.var(ddof=1))
-    if variance.sum() <= 0.0:
+    if variance.sum() <= 0.0 or (not event and alike(residual, outcome, expected)):
         return NotEvaluable("scores and outcomes leave nothing to compare")
     parts = _Parts(outcome, expected, residual, variance, least)
     quarters: list[_Cut] = []
