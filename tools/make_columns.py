@@ -14,7 +14,7 @@ WORDS = {
     "class": "as in the portfolio", "treatment": "how it is weighed, and why", "pd": "after floors; 1 in default",
     "lgd": "after floors, or supervisory", "ead": "after floors, or converted", "risk_weight": "a fraction",
     "rwa": "risk-weighted amount", "standardised_rwa": "if it were standardised",
-    "expected_loss": "regulatory; 0 where standardised", "stage": "IFRS 9",
+    "expected_loss": "regulatory; 0 where standardised", "stage": "IFRS 9; null for equity, which is not impaired",
     "ecl_12m": "weighted over scenarios; null where a PD or LGD is missing", "ecl_lifetime": "the same over its life",
     "ecl": "the one of its stage", "pd_decision_id": "null where not scored", "lgd_decision_id": "the same",
     "ead_decision_id": "the same",

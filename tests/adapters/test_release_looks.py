@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tuf.ngclient import Updater
 
+from strongroom.adapters.releases.trusted_state_files import read_state
 from strongroom.adapters.releases.tuf_client import WHOLE_LOOK, ReleaseClient
+from strongroom.errors import UnavailableError
 from strongroom.serving.admission_ports import TrustedState
 from strongroom.vocabulary import ModelRef
 from tests.simulator import MODEL, Room
@@ -34,6 +36,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Updater, "get_targetinfo", told)
     return paths
+
+
+def test_who_looks_before_the_first_start_is_told_what_to_start(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="start it with `strongroom serve`"):
+        read_state(tmp_path / "trusted")
 
 
 def but_for_the_moment(state: TrustedState) -> TrustedState:

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -73,18 +74,19 @@ def test_sums_add_up(made: tuple[Plan, pd.DataFrame, Path]) -> None:
     assert rows["ecl"].sum() == pytest.approx(float(found.ifrs9.ecl), abs=0.02)
     weighted = sum(float(one.weight) * float(one.ecl) for one in found.ifrs9.scenarios)
     assert weighted == pytest.approx(float(found.ifrs9.ecl), abs=0.05)
-    for stage, group in rows.groupby("stage"):
+    for stage, group in rows.dropna(subset=["stage"]).astype({"stage": int}).groupby("stage"):
         line = found.ifrs9.stages[int(str(stage)) - 1]
         assert (line.exposures, float(line.ecl)) == (len(group), pytest.approx(group["ecl"].sum(), abs=0.02))
 
 
 def test_stages_choose_the_horizon(made: tuple[Plan, pd.DataFrame, Path]) -> None:
     rows = made[1]
-    assert set(rows["stage"]) == {1, 2, 3}
+    assert set(rows["stage"].dropna()) == {1, 2, 3}
     for stage, figure in ((1, "ecl_12m"), (2, "ecl_lifetime"), (3, "ecl_lifetime")):
         some = rows[rows["stage"] == stage]
         assert np.array_equal(some["ecl"], some[figure], equal_nan=True)
-    assert (rows["ecl_lifetime"] >= rows["ecl_12m"] - 1e-9).all()
+    known = rows[rows["ecl"].notna()]
+    assert (known["ecl_lifetime"] >= known["ecl_12m"] - 1e-9).all()
 
 
 def test_worse_paths_cost_more(made: tuple[Plan, pd.DataFrame, Path]) -> None:
@@ -105,6 +107,39 @@ def test_the_floor_follows_the_days(made: tuple[Plan, pd.DataFrame, Path]) -> No
         ("2026-12-31", 55.0, "125.0"), ("2027-12-31", 60.0, "125.0"), ("2028-12-31", 65.0, "125.0"),
         ("2029-12-31", 70.0, "125.0"), ("2030-12-31", 72.5, None), ("2031-12-31", 72.5, None),
     ]  # fmt: skip
+
+
+def test_equity_is_not_impaired_and_repays_nothing(made: tuple[Plan, pd.DataFrame, Path], tmp_path: Path) -> None:
+    found, rows, _ = made
+    shares = rows["class"] == "equity"
+    assert shares.any()
+    assert rows.loc[shares, ["stage", "ecl_12m", "ecl_lifetime", "ecl"]].isna().all(axis=None)
+    assert rows.loc[~shares, "stage"].notna().all()
+    assert found.ifrs9.not_in_scope == shares.sum()
+    assert float(str(found.ifrs9.not_in_scope_ead)) == pytest.approx(rows.loc[shares, "ead"].sum(), abs=0.02)
+    assert found.ifrs9.not_evaluable == rows.loc[~shares, "ecl"].isna().sum()
+    assert f"{shares.sum()} exposures, EAD" in str(paper_of(found, "0" * 64))
+    columns = house.columns()
+    columns["class"] = np.where(columns["class"] == "equity", "other-retail", columns["class"])
+    lent, _ = plan(job(tmp_path, columns))
+    assert lent.ifrs9.not_in_scope is msgspec.UNSET
+    assert float(lent.repayments[0].principal) > float(found.repayments[0].principal)
+
+
+def test_a_misspelt_column_is_not_left_unread(tmp_path: Path) -> None:
+    for wrong, right in (("Limit", "limit"), ("limitt", "limit"), ("LTV", "ltv"), ("days past due", "days_past_due")):
+        found = {wrong if name == right else name: values for name, values in house.columns(20).items()}
+        told = f"column `{wrong}` and none called `{right}` .*add `{right}`"
+        with pytest.raises(InvalidInputError, match=told) as no:
+            plan(job(tmp_path, found))
+        assert no.value.details["rule"] == "misspelt"
+    # what only looks like one is let in beside a column of nulls
+    made, _ = plan(job(tmp_path, {**found, "days_past_due": pa.nulls(20)}))
+    taken = made.inputs.columns_by_default
+    assert isinstance(taken, tuple)
+    assert {"days_past_due", "slot", "holding"} <= {*taken}
+    assert "limit" not in taken
+    assert any(one.lines == taken for chapter in paper_of(made, "0" * 64).sections for one in chapter.lists)
 
 
 def test_parts_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def two() -> bytes:
 
 FORGED: dict[str, tuple[Callable[[], bytes | None], type[Exception], str]] = {
     "unsigned": (lambda: None, EvidenceError, "`strongroom scenario sign`"),
-    "of another document": (lambda: house.signed(house.SCENARIO + "#"), TamperedError, "not the one that was signed"),
+    "of another document": (lambda: house.signed(house.SCENARIO + "#"), TamperedError, "strongroom scenario sign"),
     "by another person": (
         lambda: sign_envelope(TEXT, simulator.signer("ann"), payload_type=SCENARIO_TYPE), EvidenceError,
         "of `val` is signed by `ann`",

@@ -198,6 +198,7 @@ def _show(plan: Plan) -> None:
             f"({inputs.rules_version}, {inputs.rules_unchecked} rules not checked against the text)",
             *_signed(inputs),
             *(f"{one.figure}: {_source(one.kind, one.name, one.answered, one.refused)}" for one in inputs.sources),
+            *_by_default(inputs),
             "",
         ],
     )
@@ -245,6 +246,13 @@ def _signed(inputs: Inputs) -> list[str]:
     ]
 
 
+def _by_default(inputs: Inputs) -> list[str]:
+    found = inputs.columns_by_default
+    if isinstance(found, msgspec.UnsetType) or not found:
+        return []
+    return [f"not in the portfolio, taken at their default: {', '.join(found)}"]
+
+
 def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
     today, against = plan.output_floor[0], plan.provisions
     if today.percent is None:
@@ -267,6 +275,8 @@ def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
     found += [f"{one.exposures} exposures {one.words}" for one in plan.treatments if one.words != "by IRB"]
     if plan.ifrs9.not_evaluable:
         found.append(f"no ECL for {plan.ifrs9.not_evaluable} exposures, since a PD or LGD is missing")
+    if not isinstance(plan.ifrs9.not_in_scope, msgspec.UnsetType):
+        found.append(f"no stage and no ECL for {plan.ifrs9.not_in_scope} of equity, which is not impaired")
     return found
 
 

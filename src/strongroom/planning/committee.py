@@ -109,7 +109,7 @@ def paper_of(plan: Plan, plan_sha256: str) -> Paper:
             Chapter("Repayments", (), (_repayments(plan, money),), shown("Repayments")),
             Chapter(
                 "Where the figures come from", (), _sources(plan),
-                lists=(Listing("Where the rules stand", inputs.rules_sources),),
+                lists=(*_by_default(inputs), Listing("Where the rules stand", inputs.rules_sources)),
             ),
             Chapter("Limits of this plan", lists=(Listing("", plan.limitations),)),
         ),
@@ -199,6 +199,11 @@ def _ecl_notes(plan: Plan, money: Money) -> tuple[str, ...]:
             f"{found.not_evaluable:,} exposures (EAD {money(found.not_evaluable_ead)}) have no ECL, since a PD or LGD "
             "is missing."
         )
+    if found.not_in_scope is not msgspec.UNSET and found.not_in_scope_ead is not msgspec.UNSET:
+        notes.append(
+            f"Equity is not impaired (IFRS 9 5.5.1) and has no stage: {found.not_in_scope:,} "
+            f"{'exposure' if found.not_in_scope == 1 else 'exposures'}, EAD {money(found.not_in_scope_ead)}."
+        )
     return tuple(notes)
 
 
@@ -279,6 +284,13 @@ def _signed(inputs: Inputs) -> tuple[tuple[str, str], ...]:
         ),
         ("signature of the scenario", found.signature_sha256),
     )
+
+
+def _by_default(inputs: Inputs) -> tuple[Listing, ...]:
+    found = inputs.columns_by_default
+    if isinstance(found, msgspec.UnsetType) or not found:
+        return ()
+    return (Listing("Columns that the portfolio does not have, each taken at its default", found),)
 
 
 def _sources(plan: Plan) -> tuple[Sheet, ...]:

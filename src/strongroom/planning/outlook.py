@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.planning.classes import Flags, Floats
+from strongroom.planning.classes import EQUITY, Flags, Floats
 from strongroom.planning.ecl import Book, lifetime_losses
 from strongroom.planning.expected_loss import expected_loss
 from strongroom.planning.parameters import converted_ead, floored_lgd, floored_pd
@@ -28,8 +28,9 @@ class Outlook:
     """Arrays of the shape [exposures] unless said otherwise.
 
     Attributes:
-        stage: 1, 2 or 3.
-        evaluable: whether there is a PD and an LGD (an LGD, in default).
+        stage: 1, 2 or 3; says nothing where not in scope.
+        in_scope: whether it can be impaired; equity cannot (IFRS 9 5.5.1).
+        evaluable: whether it can be and there is a PD and an LGD (an LGD, in default).
         ead: of IFRS 9, without regulatory floors.
         ecl: by stage, weighted; 0 where not evaluable.
         ecl_12m, ecl_lifetime: weighted; both the same in default.
@@ -38,6 +39,7 @@ class Outlook:
     """
 
     stage: NDArray[np.int8]
+    in_scope: Flags
     evaluable: Flags
     ead: Floats
     ecl: Floats
@@ -61,7 +63,8 @@ def losses_ahead(part: Part, weighed: Weighed, rules: Rules, document: Document)
     ead = np.where(np.isnan(part.ead), converted_ead(rules, part.drawn, part.limit, part.commitments), part.ead)
     certain = stage == 3
     severity = np.where(certain & ~np.isnan(part.elbe), part.elbe, lgd)
-    evaluable = ~np.isnan(severity) & (certain | ~np.isnan(part.pd))
+    in_scope = np.asarray(part.classes != EQUITY)
+    evaluable = in_scope & ~np.isnan(severity) & (certain | ~np.isnan(part.pd))
     names = [*document.scenarios, None]
     first = np.zeros((len(names), len(part)))
     life = np.zeros((len(names), len(part)))
@@ -84,6 +87,7 @@ def losses_ahead(part: Part, weighed: Weighed, rules: Rules, document: Document)
     chances = np.array([path.weight for path in document.scenarios.values()])
     return Outlook(
         stage=stage,
+        in_scope=in_scope,
         evaluable=evaluable,
         ead=ead,
         ecl=np.where(certain, dead, chances @ by_stage[:-1]),

@@ -70,7 +70,7 @@ class Tally:
     bound: NDArray[np.int64] = field(default_factory=lambda: np.zeros(5, np.int64))
     reasons: Floats = field(default_factory=lambda: np.zeros((3, len(REASONS))))
     stages: Floats = field(default_factory=lambda: np.zeros((3, 3)))
-    losses: Floats = field(default_factory=lambda: np.zeros(5))
+    losses: Floats = field(default_factory=lambda: np.zeros(7))
     by_scenario: Floats = field(default_factory=lambda: np.zeros(0))
     irb: Floats = field(default_factory=lambda: np.zeros(2))
     stressed: list[StressSums] = field(default_factory=list)
@@ -110,12 +110,12 @@ class Tally:
 
     def _ahead(self, part: Part, weighed: Weighed, outlook: Outlook) -> None:
         for place, values in enumerate((np.ones(len(part)), outlook.ead, outlook.ecl)):
-            self.stages[place] += np.bincount(outlook.stage - 1, weights=values, minlength=3)
-        unknown = ~outlook.evaluable
+            self.stages[place] += np.bincount(outlook.stage - 1, weights=values * outlook.in_scope, minlength=3)
+        unknown, outside = ~outlook.evaluable & outlook.in_scope, ~outlook.in_scope
         self.losses += np.array(
             [
                 outlook.ecl_12m.sum(), outlook.ecl_lifetime.sum(), outlook.at_mean.sum(), np.count_nonzero(unknown),
-                outlook.ead[unknown].sum(),
+                outlook.ead[unknown].sum(), np.count_nonzero(outside), outlook.ead[outside].sum(),
             ]
         )  # fmt: skip
         found = outlook.by_scenario.sum(axis=1)
@@ -123,7 +123,7 @@ class Tally:
         self.stressed = _added(self.stressed, stress(part, weighed, outlook, self.rules, self.document))
         months = forecast(
             part.drawn, part.eir, part.months, part.amortisation, np.nan_to_num(part.pd),
-            np.asarray(outlook.stage == 3), self.document.horizon_months, self.document.prepayment_rate,
+            np.asarray((outlook.stage == 3) | outside), self.document.horizon_months, self.document.prepayment_rate,
         )  # fmt: skip
         if self.months:
             months = [
@@ -279,7 +279,7 @@ def _ratios(document: Document, deduction: float, floored: Floored) -> Ratios | 
 
 def _ifrs9(tally: Tally) -> Ifrs9:
     document = tally.document
-    first, life, at_mean, unknown, unknown_ead = tally.losses
+    first, life, at_mean, unknown, unknown_ead, outside, outside_ead = tally.losses
     return Ifrs9(
         ecl=amount(tally.stages[2].sum()),
         twelve_months=amount(first),
@@ -287,6 +287,8 @@ def _ifrs9(tally: Tally) -> Ifrs9:
         at_mean_path=amount(at_mean),
         not_evaluable=int(unknown),
         not_evaluable_ead=amount(unknown_ead),
+        not_in_scope=int(outside) if outside else msgspec.UNSET,
+        not_in_scope_ead=amount(outside_ead) if outside else msgspec.UNSET,
         stages=tuple(
             StageRow(
                 stage=place + 1, exposures=int(count), ead=amount(ead), ecl=amount(ecl), coverage=_quotient(ecl, ead)
@@ -365,7 +367,7 @@ def rows_of(figures: Figures) -> dict[str, Any]:
         "rwa": weighed.rwa,
         "standardised_rwa": weighed.standardised_rwa,
         "expected_loss": weighed.expected_loss,
-        "stage": outlook.stage,
+        "stage": np.where(outlook.in_scope, outlook.stage, np.nan),
         "ecl_12m": _known(outlook.ecl_12m, outlook.evaluable),
         "ecl_lifetime": _known(outlook.ecl_lifetime, outlook.evaluable),
         "ecl": _known(outlook.ecl, outlook.evaluable),

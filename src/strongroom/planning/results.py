@@ -106,6 +106,7 @@ class Inputs(_Document, frozen=True, kw_only=True):
         as_of: day, as 2026-12-31.
         scenario_signed: absent in plans of before 2026-11-26, whose scenarios nobody signed.
         rules_unchecked: rows of the rules that hold and that nobody has held against the text.
+        columns_by_default: columns that the portfolio lacks, each taken at its default; absent in earlier plans.
     """
 
     portfolio_sha256: Digest
@@ -122,6 +123,7 @@ class Inputs(_Document, frozen=True, kw_only=True):
     link: str
     sources: tuple[Source, ...]
     scenario_signed: ScenarioSigned | msgspec.UnsetType = msgspec.UNSET
+    columns_by_default: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClassRow(_Document, frozen=True, kw_only=True):
@@ -215,6 +217,7 @@ class Ifrs9(_Document, frozen=True, kw_only=True):
         twelve_months, lifetime: if all exposures that are not in default were in stage 1, or in stage 2.
         at_mean_path: if the one path at the weighted mean state were taken: what non-linearity would hide.
         not_evaluable: exposures without a PD or LGD, whose ECL is not known, and their EAD.
+        not_in_scope: exposures that cannot be impaired, which is equity, and their EAD; absent where there is none.
     """
 
     ecl: str
@@ -225,6 +228,8 @@ class Ifrs9(_Document, frozen=True, kw_only=True):
     not_evaluable_ead: str
     stages: tuple[StageRow, ...]
     scenarios: tuple[ScenarioRow, ...]
+    not_in_scope: int | msgspec.UnsetType = msgspec.UNSET
+    not_in_scope_ead: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StressRow(_Document, frozen=True, kw_only=True):

@@ -98,7 +98,10 @@ def read_signed_scenario(data: bytes, envelope: bytes | None, register: Register
     # 2, 3
     opened = open_envelope(envelope, register.keys, payload_type=SCENARIO_TYPE)
     if opened.payload != data:
-        raise TamperedError("the scenario document is not the one that was signed; see what happened to it")
+        raise TamperedError(
+            "the scenario document is not the one that was signed; if its author changed it, it is signed again with "
+            "`strongroom scenario sign`, or else see what happened to it"
+        )
     # 4
     document = read_scenario(data)
     # 5

@@ -183,6 +183,7 @@ def plan(
                 effective_from=document.effective_from.isoformat(),
                 effective_until=document.effective_until.isoformat(),
             ),
+            columns_by_default=portfolio.by_default,
         )
         found = document_of(tally, Groups(*portfolio.groups(), ead), inputs, book, parse_digest(digest))
     return found, _written(job.output, found)

@@ -86,7 +86,9 @@ def read_state(path: Path) -> TrustedState:
     try:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
     except FileNotFoundError as error:
-        raise UnavailableError("this node has not refreshed its releases yet") from error
+        raise UnavailableError(
+            "this node has not refreshed its releases yet; start it with `strongroom serve`"
+        ) from error
     except OSError as error:
         raise UnavailableError(f"the refreshed state cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:

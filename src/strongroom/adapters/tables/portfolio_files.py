@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ from strongroom.vocabulary import one_line
 
 PART_ROWS: Final = 65_536
 FIGURES: Final = ("pd", "lgd", "ead")
+ALIKE: Final = 0.88
+"""From this likeness on, a name is taken for a misspelt one; shorter names than five letters only differ in form."""
+ALIKE_LETTERS: Final = 5
+ALIKE_COLUMNS: Final = 2_000
 EXPOSURES: Final = pa.schema(
     [
         ("row", pa.int64()), ("exposure", pa.string()), ("group", pa.string()), ("class", pa.string()),
@@ -133,9 +138,10 @@ class PortfolioFile:
                     rule="rows",
                 )
             self._demand_all()
-            self._there = {column.name for column in COLUMNS if self._demand(column)}
+            self._there = {column.name for column in COLUMNS if not self._empty(column) and self._demand(column)}
             for column in self._given.values():
                 self._demand(column)
+            self._refuse_misspelt()
         except InvalidInputError:
             self.close()
             raise
@@ -156,6 +162,35 @@ class PortfolioFile:
             told = ", ".join(f"`{one_line(column.name[:80])}` ({column.words})" for column in missing)
             noun = "column" if len(missing) == 1 else "columns"
             raise InvalidInputError(f"`{self._name}` has no {noun} {told}", field=missing[0].name, rule="missing")
+
+    def _empty(self, column: Column) -> bool:
+        """Whether it holds nulls alone, and may: as much as a column that is not there."""
+        found = self._file.schema.get_all_field_indices(column.name)
+        return len(found) == 1 and not column.required and pa.types.is_null(self._file.schema.field(found[0]).type)
+
+    @property
+    def by_default(self) -> tuple[str, ...]:
+        """Columns that are not there, each taken at its default."""
+        return tuple(column.name for column in COLUMNS if column.name not in self._there)
+
+    def _refuse_misspelt(self) -> None:
+        """A `Limit` that is not read would leave the undrawn out, and nobody would know."""
+        absent = {_plain(column.name): column for column in COLUMNS if column.name not in self._file.schema.names}
+        known = {*(column.name for column in (*COLUMNS, *self._given.values()))}
+        others = [name for name in self._file.schema.names if name not in known]
+        long = [name for name in absent if len(name) >= ALIKE_LETTERS]
+        for name in others:
+            plain = _plain(name[:TEXT_LIMIT])
+            alike = [plain] if plain in absent else []
+            if not alike and len(plain) >= ALIKE_LETTERS and len(others) <= ALIKE_COLUMNS:
+                alike = difflib.get_close_matches(plain, long, 1, ALIKE)
+            if alike:
+                meant, called = absent[alike[0]], one_line(name[:80])
+                raise InvalidInputError(
+                    f"`{self._name}` has a column `{called}` and none called `{meant.name}` ({meant.words}); "
+                    f"rename it, or if it is something else add `{meant.name}` with nulls",
+                    field=meant.name, rule="misspelt",
+                )  # fmt: skip
 
     def _demand(self, column: Column) -> bool:
         schema = self._file.schema
@@ -321,6 +356,10 @@ class PortfolioFile:
     def _whole(self, name: str) -> pa.ChunkedArray:
         found = [table.column(name).cast(pa.string()) for _, table in self._file.tables((name,), PART_ROWS)]
         return pa.chunked_array([chunk for one in found for chunk in one.chunks])
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
