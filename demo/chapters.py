@@ -70,6 +70,10 @@ def contract(name: str, tier: int, parent: str | None = None) -> dict[str, Any]:
             {"decision": "refer", "below": "0.5"},
             {"decision": "decline"},
         ],
+        "outcome": {
+            "meaning": "the client does not make the payment that falls due in the month after the statement",
+            "window": "one month after the statement",
+        },
         "stress": stress(),
         "lineage": lineage,
     }

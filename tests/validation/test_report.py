@@ -20,6 +20,7 @@ from strongroom.encoding import canonical
 from strongroom.errors import EvidenceError
 from strongroom.planning.impact import capital_impact
 from strongroom.registry.contract import Lineage
+from strongroom.registry.kinds import OutcomeDefinition
 from strongroom.validation.findings import FindingStep, Raised, SignedStep, read_findings
 from strongroom.validation.human_text import SectionText, Signed
 from strongroom.validation.policy import ValidationPolicy
@@ -122,6 +123,15 @@ def test_the_words_of_people_are_marked_and_signed() -> None:
     (words,) = (block for section in report.sections for block in section.blocks if isinstance(block, Words))
     assert (words.by, words.paragraphs[0]) == ("ann, author", "For cards.")
     assert "Written by a person, not measured" in page_of(report).decode()
+
+
+def test_a_contract_that_leaves_its_event_undefined_is_told_so() -> None:
+    plain = dossier()
+    assert "not defined: the contract does not say what counts" in page_of(draw_up(plain)).decode()
+    meant = OutcomeDefinition(meaning="90 days past due", window="12 months")
+    page = page_of(draw_up(replace(plain, contract=msgspec.structs.replace(plain.contract, outcome=meant)))).decode()
+    assert "90 days past due; 12 months" in page
+    assert "not defined" not in page
 
 
 def test_the_same_dossier_gives_the_same_bytes_here_and_in_another_process(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def _use(d: Dossier) -> Iterable[Block]:
 
 def _outcome(c: ModelContract) -> Iterable[Fact]:
     if isinstance(c.outcome, UnsetType):
+        yield Fact("Outcome", "not defined: the contract does not say what counts as the event, and within which time")
         return
     yield Fact("Outcome", f"{c.outcome.meaning}; {c.outcome.window}")
     if isinstance(c.outcome.parameter, str):
