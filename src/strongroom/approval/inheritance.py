@@ -284,8 +284,11 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
     found: list[Standing] = []
     for one in held:
         of, model = _named(one.ref, ref)
-        help_ = f"settle it with `strongroom findings accept {model}` or `strongroom findings close {model}`"
         for finding in one.findings:
+            help_ = (
+                f"settle it with `strongroom findings accept {model} {finding.name}` or "
+                f"`strongroom findings close {model} {finding.name}`"
+            )
             wrong = unrightful(finding, one.author, rule)
             status = finding.status(at_us)
             if status == "closed" and wrong is None:
@@ -329,9 +332,10 @@ def _of_review(one: Held, of: str, model: str, rule: FindingsRule) -> Iterator[S
 
 def _named(one: ModelRef, ref: ModelRef) -> tuple[str, str]:
     """How a finding's version is told, and how a command names it."""
-    if one == ref:
-        return "", one.name
+    # the name alone would be that of the newest version, which may be another than the one that answers
     named = f"{one.name}@{one.manifest[:12]}"
+    if one == ref:
+        return "", named
     return (f" of version {one.manifest[:12]}" if one.name == ref.name else f" of {named}, the same model,"), named
 
 
