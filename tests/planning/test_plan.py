@@ -168,6 +168,7 @@ def test_a_model_that_has_no_answer_leaves_the_standardised_weight(tmp_path: Pat
     found["defaulted"] = np.zeros(210, bool)
     found["approach"] = np.full(210, "irb")
     made, where = plan(job(tmp_path, found))
+    assert "1 exposure is weighed standardised: no PD" in str(paper_of(made, "0" * 64))
     row = pd.read_parquet(where["exposures"]).iloc[9]
     assert row["treatment"] == "standardised: no PD"
     assert row["rwa"] == row["standardised_rwa"] > 0

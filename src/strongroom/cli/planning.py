@@ -272,12 +272,16 @@ def _sentences(plan: Plan, money: Callable[[str], str]) -> list[str]:
         f"ECL {money(plan.ifrs9.ecl)} over {len(plan.ifrs9.scenarios)} scenarios; "
         f"{money(plan.ifrs9.at_mean_path)} on the mean path alone"
     )
-    found += [f"{one.exposures} exposures {one.words}" for one in plan.treatments if one.words != "by IRB"]
+    found += [f"{_exposures(one.exposures)} {one.words}" for one in plan.treatments if one.words != "by IRB"]
     if plan.ifrs9.not_evaluable:
-        found.append(f"no ECL for {plan.ifrs9.not_evaluable} exposures, since a PD or LGD is missing")
+        found.append(f"no ECL for {_exposures(plan.ifrs9.not_evaluable)}, since a PD or LGD is missing")
     if not isinstance(plan.ifrs9.not_in_scope, msgspec.UnsetType):
         found.append(f"no stage and no ECL for {plan.ifrs9.not_in_scope} of equity, which is not impaired")
     return found
+
+
+def _exposures(count: int) -> str:
+    return "1 exposure" if count == 1 else f"{count} exposures"
 
 
 def _source(kind: str, name: str, answered: int, refused: int) -> str:

@@ -142,7 +142,8 @@ def _headlines(plan: Plan, money: Money) -> tuple[Headline, ...]:
 
 def _treatments(plan: Plan, money: Money) -> tuple[str, ...]:
     notes = [
-        f"{one.exposures:,} exposures are weighed {one.words} (EAD {money(one.ead)}, RWA {money(one.rwa)})."
+        f"{one.exposures:,} {'exposure is' if one.exposures == 1 else 'exposures are'} weighed {one.words} "
+        f"(EAD {money(one.ead)}, RWA {money(one.rwa)})."
         for one in plan.treatments
     ]
     floors = plan.floors
