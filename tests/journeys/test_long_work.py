@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.approval.trust_policy import PEOPLE_PATH, VALIDATION_PATH
 from strongroom.errors import ConflictError, NotAuthenticatedError, SandboxError, StrongroomError
 from strongroom.office.claims import LASTS
@@ -166,6 +169,25 @@ def test_a_person_whose_key_ended_meanwhile_enters_nothing(house: tuple[Path, Mo
     finally:
         publish(folder, {PEOPLE_PATH: without.with_person(omar).encode()})
     assert state(folder, ref) == "submitted"
+
+
+def test_whoever_runs_a_battery_again_is_told_how_far_it_is(
+    house: tuple[Path, ModelRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, ref = house
+    desk = replace(sit(folder, "omar"), sandbox=LinuxSandbox())
+    told: list[str] = []
+
+    def examine(*_: object, sandbox: LinuxSandbox, isa: str) -> object:
+        assert isa
+        assert sandbox._progress is not None
+        sandbox._progress("fairness")
+        return SimpleNamespace(results=b"came")
+
+    monkeypatch.setattr(validating, "examine", examine)
+    with desk.room:
+        assert judging.run_again(desk, judging.version_of(desk, ref), {}, told.append) == b"came"
+    assert told == ["fairness"]
 
 
 def test_whoever_cancels_keeps_nobody_waiting(house: tuple[Path, ModelRef]) -> None:

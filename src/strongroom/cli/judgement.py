@@ -20,7 +20,7 @@ from strongroom.cli.context import (
     home_secret,
     room_secret,
 )
-from strongroom.cli.output import Json, ask_to_sign, command, save, tell
+from strongroom.cli.output import Json, ask_to_sign, command, console, save, tell
 from strongroom.errors import ConflictError
 
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking again.")]
@@ -48,7 +48,8 @@ def review(
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
         ref = find_version(desk.room, model).ref
         found = judging.findings_of(finding or [], reporting.finding_names(desk, ref))
-        case = judging.review(desk, ref, opinion, found)
+        with console.status("running the battery again in the sandbox ...") as status:
+            case = judging.review(desk, ref, opinion, found, lambda line: status.update(f"{line} ..."))
     tell(as_json, {"case": case.id, "state": case.state}, [f"case {case.id}: {case.state}"])
 
 

@@ -141,8 +141,8 @@ def validate(
                 raise InvalidInputError(
                     "`--again` signs and writes nothing; ask for the report without it", field="report", rule="again"
                 )
-            with console.status("running the battery again in the sandbox ..."):
-                signed, came = reporting.rerun(desk, ref)
+            with console.status("running the battery again in the sandbox ...") as status:
+                signed, came = reporting.rerun(desk, ref, lambda line: status.update(f"{line} ..."))
             if signed != came:
                 raise EvidenceError(
                     f"the battery gives other results for version {ref} than those signed; compare the tools and the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Literal
@@ -56,8 +56,18 @@ POLICY_PATHS = (
 LONGEST_DAYS = 3650
 
 
-def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding] = ()) -> Case:
+def review(
+    desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Case:  # fmt: skip
     """As the independent validator: recompute what the machines say, run the battery again, judge, sign.
+
+    Args:
+        desk: of the validator.
+        ref: the version.
+        opinion: `fit` or `unfit`.
+        findings: that are signed with it.
+        progress: is given what the battery says of its progress, where the desk's sandbox is our own.
 
     Raises:
         EvidenceError: the battery gives other results than those that the validation service signed.
@@ -69,7 +79,7 @@ def review(desk: AtDesk, ref: ModelRef, opinion: str, findings: Sequence[Finding
         before, policy = version_of(desk, ref), room.means().judging
         review_papers(desk, before)  # refuses before minutes are spent
         inputs = battery_inputs(desk, before, policy)
-        rerun = work.apart(lambda: run_again(desk, before, inputs))
+        rerun = work.apart(lambda: run_again(desk, before, inputs, progress))
         version, at = version_of(desk, ref), room.clock()
         papers = review_papers(desk, version)
         with work.on_record():
@@ -118,9 +128,12 @@ def battery_inputs(desk: AtDesk, version: Version, policy: bytes) -> Mapping[str
     return validating.job_inputs(version.contract, model.files, open_sample(version, vault=desk.room.vault), policy)
 
 
-def run_again(desk: AtDesk, version: Version, inputs: Mapping[str, bytes]) -> bytes:
+def run_again(
+    desk: AtDesk, version: Version, inputs: Mapping[str, bytes], progress: Callable[[str], None] | None = None
+) -> bytes:
     """The battery's results on one's own machine: whoever holds the service's key could sign any figures."""
-    return validating.examine(version.ref, version.contract, inputs, sandbox=desk.sandbox, isa=isa_class()).results
+    sandbox = desk.watched(progress)
+    return validating.examine(version.ref, version.contract, inputs, sandbox=sandbox, isa=isa_class()).results
 
 
 def propose(

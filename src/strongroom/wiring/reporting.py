@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from strongroom.approval import papers
@@ -206,8 +206,13 @@ def lost_papers(entries: Iterable[Entry], versions: Sequence[Version]) -> Iterat
             yield version, f"{signed}, and the books no longer have it"
 
 
-def rerun(desk: AtDesk, ref: ModelRef) -> tuple[Digest, Digest]:
+def rerun(desk: AtDesk, ref: ModelRef, progress: Callable[[str], None] | None = None) -> tuple[Digest, Digest]:
     """Run the battery of a validated version again, under the policy that judged it; nothing changes.
+
+    Args:
+        desk: of whoever asks.
+        ref: the version.
+        progress: is given what the battery says of its progress, where the desk's sandbox is our own.
 
     Returns:
         digests of the results that were signed, and of those that came now.
@@ -231,7 +236,7 @@ def rerun(desk: AtDesk, ref: ModelRef) -> tuple[Digest, Digest]:
         policy = room.policy_published(dossier.policy_sha256)
     inputs = battery_inputs(desk, version, policy)
     with room.apart():
-        results = run_again(desk, version, inputs)
+        results = run_again(desk, version, inputs, progress)
     return dossier.results_sha256, digest_of(results)
 
 
