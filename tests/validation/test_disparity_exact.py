@@ -77,6 +77,9 @@ def test_a_gap_of_two_means() -> None:
     assert disparity.mean_gap(a, b) == disparity.mean_gap(a, b, 0.95)
     two = evaluable(disparity.mean_gap([0.01, 0.02], [0.02, 0.03]))
     assert two.pooled == pytest.approx(-math.sqrt(2))
+    # one group of equal scores beside one that varies: variances 0 and 2, whose mean is 1
+    for flat in (([1.0, 1.0], [2.0, 4.0]), ([2.0, 4.0], [5.0, 5.0])):
+        assert evaluable(disparity.mean_gap(*flat)).pooled == pytest.approx(-2.0)
     for few in (([1.0], b), (b, [1.0])):
         assert reason(disparity.mean_gap(*few)) == "each group needs two rows"
     for flat in (([1.0, 1.0], [2.0, 2.0]), ([1.0, 1.0], [1.0, 1.0])):

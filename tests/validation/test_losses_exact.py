@@ -14,6 +14,7 @@ from scipy import stats
 
 from strongroom.validation.results import NotEvaluable, evaluable
 from strongroom.validation.statistics import losses, ordering
+from strongroom.validation.statistics.spread import alike
 
 
 def reason(found: object) -> str:
@@ -47,6 +48,16 @@ def test_two_rows_are_enough_and_the_usual_level_is_95_percent() -> None:
     assert found.interval == pytest.approx((0.0003 - reach, 0.0003 + reach))
     parts = evaluable(losses.buckets([0.0004, 0.0002], [0.0, 0.0], []))
     assert evaluable(parts[0].test).interval == found.interval
+
+
+def test_values_are_alike_up_to_the_rounding_of_what_they_came_from() -> None:
+    assert alike([0.5])
+    assert alike([-2.0, -2.0, -2.0 * (1 - 1e-14)])
+    assert not alike([1.0, 1.0 + 1e-11])
+    assert not alike([1e-30, 2e-30])
+    # a difference of two large amounts is told to their last digits and no further
+    assert alike([1e-5, 2e-5], [1e8, 1e8], [1e8, -1e8])
+    assert not alike([1e-3, 2e-3], [1e8, 1e8])
 
 
 def test_what_a_t_test_cannot_say() -> None:

@@ -27,7 +27,6 @@ from strongroom.validation.statistics import (
     soundness,
     stability,
 )
-from strongroom.validation.statistics.spread import alike
 
 GRID = np.random.default_rng(0).random((400, 1)).astype(np.float32)
 FLOOR = bins.Floor.parse("0.0001")
@@ -96,16 +95,6 @@ def test_what_has_no_answer_says_why(what: str, answer: object) -> None:
     assert answer.reason
     with pytest.raises(InvalidInputError):
         evaluable(answer)
-
-
-def test_values_are_alike_up_to_the_rounding_of_what_they_came_from() -> None:
-    assert alike([0.5])
-    assert alike([-2.0, -2.0, -2.0 * (1 - 1e-14)])
-    assert not alike([1.0, 1.0 + 1e-11])
-    assert not alike([1e-30, 2e-30])
-    # a difference of two large amounts is told to their last digits and no further
-    assert alike([1e-5, 2e-5], [1e8, 1e8], [1e8, -1e8])
-    assert not alike([1e-3, 2e-3], [1e8, 1e8])
 
 
 def test_perfect_separation_has_an_area_but_no_interval() -> None:
