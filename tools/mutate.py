@@ -75,7 +75,6 @@ TARGETS = {
     "validation/statistics/critical.py": ("tests/validation/test_few_defaults.py",),
     "validation/statistics/moments.py": ("tests/validation/test_time_order.py",),
     "validation/statistics/forecasting.py": ("tests/validation/test_forecasting_exact.py",),
-    "validation/statistics/lifetime.py": ("tests/validation/test_lifetime_exact.py",),
     "validation/statistics/disparity.py": ("tests/validation/test_disparity_exact.py",),
     "validation/statistics/fairness.py": ("tests/validation/test_disparity_exact.py",),
     "planning/irb.py": ("tests/planning/test_capital_exact.py", "tests/planning/test_special_classes.py"),
@@ -93,7 +92,6 @@ TARGETS = {
     "validation/statistics/stress.py": ("tests/validation/test_samples_exact.py",),
     "validation/statistics/bins.py": ("tests/validation/test_samples_exact.py",),
     "validation/statistics/walking.py": ("tests/validation/test_walking_exact.py",),
-    "planning/scenario.py": ("tests/planning/test_outlook_exact.py",),
     "validation/trees/shapley.py": ("tests/validation/test_trees_exact.py",),
     "validation/trees/attribution.py": ("tests/validation/test_trees_exact.py",),
     "serving/admission.py": (
@@ -104,7 +102,8 @@ TARGETS = {
 WANTED = (
     *TARGETS, "validation/statistics/alternatives.py", "validation/statistics/bins.py",
     "validation/statistics/boundary_attack.py", "validation/statistics/data_quality.py",
-    "validation/statistics/disclosure.py", "validation/statistics/exposure.py", "validation/statistics/grading.py",
+    "validation/statistics/disclosure.py", "validation/statistics/exposure.py",
+    "validation/statistics/lifetime.py", "validation/statistics/grading.py",
     "validation/statistics/parity.py", "validation/statistics/provisions.py", "validation/statistics/proxies.py",
     "validation/statistics/resampling.py", "validation/statistics/shocks.py",
     "validation/statistics/simple_estimate.py",
