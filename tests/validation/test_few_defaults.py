@@ -209,6 +209,6 @@ def test_the_bootstrap_holds_its_level_where_the_normal_interval_does_not(area: 
         ends = normal.interval(0.95)
         held["normal"] += not isinstance(ends, NotEvaluable) and ends[0] <= area <= ends[1]
         held["drawn"] += isinstance(again, Redrawn) and again.interval[0] <= area <= again.interval[1]
-    assert held["normal"] / runs < 0.93
+    assert held["normal"] / runs <= 0.925
     assert held["drawn"] / runs > 0.895
     assert held["drawn"] > held["normal"]
