@@ -42,7 +42,7 @@ from strongroom.vocabulary import Digest  # noqa: E402
 
 KEY = LogKey("bank.example/credit/eu/n1/0/1", hashlib.sha256(b"bench").digest())
 PAYLOAD_BYTES = 700
-"""About an answered row of a scorecard with two dozen features."""
+"""Of less than an answered row: one of 20 features has 1,169 (docs/spec/03-payload.md)."""
 
 LARGE = 50_000_000
 PROVEN = 500
