@@ -20,7 +20,7 @@ from strongroom.sealing.subjects import SubjectKey
 from strongroom.serving.answer import AnswerTemplate
 from strongroom.serving.asked import Asked, Line
 from strongroom.serving.bulk import NO_CALLER
-from strongroom.serving.bulk_recording import ids_from, seal_many
+from strongroom.serving.bulk_recording import _commitments, ids_from, seal_many
 from strongroom.serving.question import Question
 from strongroom.serving.recording import NOBODY, seal_lines
 from strongroom.vocabulary import Digest, ModelRef, digest_of
@@ -96,6 +96,17 @@ def test_sealing_many_lines_equals_sealing_each(count, sizes, names, nobody, pie
     assert together.hashes == each.hashes
     assert together[1:] == records[1:]
     assert all(type(record) is MadeRecord for record in together)
+
+
+@given(st.integers(1, 5), st.integers(0, 200), st.sampled_from([None, 0x00, 0x36, 0x5C, 0xFF]), st.randoms())
+def test_commitments_of_many_rows_are_what_the_standard_library_gives(rows, size, filled, random):
+    salts = [random.randbytes(32) if filled is None else bytes([filled]) * 32 for _ in range(rows)]
+    documents = [random.randbytes(size) for _ in range(rows)]
+    made = _commitments(
+        np.frombuffer(b"".join(salts), np.uint8).reshape(rows, 32),
+        np.frombuffer(b"".join(documents) or b"", np.uint8).reshape(rows, size),
+    )
+    assert made == [commit(salt, document) for salt, document in zip(salts, documents, strict=True)]
 
 
 def test_many_lines_with_a_missing_or_forgotten_key_make_no_record():

@@ -9,11 +9,9 @@ row or hashes out of it.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from binascii import hexlify
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -49,6 +47,11 @@ FEW: Final = 48
 PIECE: Final = 512
 """Lines that are laid out together at most, a megabyte or so: larger arrays would go back to the system each time."""
 
+# of HMAC with SHA-256, bytes; RFC 2104 section 2 calls the last two ipad and opad
+_BLOCK: Final = 64
+_HASH: Final = 32
+_INNER: Final = np.uint8(0x36)
+_OUTER: Final = np.uint8(0x5C)
 _sha256 = hashlib.sha256
 _text = msgspec.json.Encoder().encode
 _SIZES: Final = 1 << 12
@@ -246,7 +249,8 @@ class _Layout:
     def seal(self, documents: list[bytes], subjects: list[bytes], columns: _Columns, keys: list[SubjectKey]) -> Parts:
         """Lines whose documents, and whose subjects, are of one length."""
         rows = len(documents)
-        answers = _base64(_column(documents, len(documents[0])))
+        texts = _column(documents, len(documents[0]))
+        answers = _base64(texts)
         salts = _base64(columns.salts)
         names = _column(subjects, len(subjects[0]))
         plain, (answer, salt, subject) = lay(
@@ -274,8 +278,7 @@ class _Layout:
         )
         content[:, opening] = headers
         content[:, hex_id], content[:, hex_key] = _hex(columns.ids), _hex(columns.key_ids)
-        # `digest` of hmac over lists: one call for each line and nothing else
-        content[:, promise] = _hex_of(map(hmac.digest, rows_of(columns.salts), documents, repeat("sha256")), rows)
+        content[:, promise] = _hex_of(_commitments(columns.salts, texts), rows)
 
         width = content.shape[1]
         flat = content.reshape(-1).data
@@ -292,6 +295,21 @@ class _Layout:
         # as `ledger.tree.leaf_hash`
         hashes = [_sha256(leaf).digest() for leaf in rows_of(marked)]
         return Parts(rows_of(content), rows_of(content[:, begin : begin + leaf_size]), hashes)
+
+
+def _commitments(salts: Bytes, documents: Bytes) -> list[bytes]:
+    """`ledger.leaf.commit` of each row: HMAC-SHA-256 as RFC 2104 section 2 defines it, over two plain SHA-256.
+
+    OpenSSL 3 fetches the parts of an HMAC anew in each call, which takes as long as the hash: 2.5 microseconds a row
+    against 1.6 like this (700 bytes). A salt is shorter than a block, so it is filled up with zeroes.
+    """
+    rows, size = documents.shape
+    inner = np.empty((rows, _BLOCK + size), np.uint8)
+    inner[:, :SALT_SIZE], inner[:, SALT_SIZE:_BLOCK], inner[:, _BLOCK:] = salts ^ _INNER, _INNER, documents
+    outer = np.empty((rows, _BLOCK + _HASH), np.uint8)
+    outer[:, :SALT_SIZE], outer[:, SALT_SIZE:_BLOCK] = salts ^ _OUTER, _OUTER
+    outer[:, _BLOCK:] = _column([_sha256(row).digest() for row in rows_of(inner)], _HASH)
+    return [_sha256(row).digest() for row in rows_of(outer)]
 
 
 def _column(texts: list[bytes], size: int) -> Bytes:
