@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.access.content_digest import check_digest, digest_field, wanted_algorithm
-from strongroom.access.grants import Signing
-from strongroom.access.signature_fields import signature_base, signed_value, write_signature
-from strongroom.access.signed_requests import AHEAD_S, WINDOW_S, check_request
+from strongroom.access.grants import CallingSystem, Signing
+from strongroom.access.signature_fields import request_lines, signature_base, signed_value, write_signature
+from strongroom.access.signed_requests import AHEAD_S, WINDOW_S, check_request, sign_request, terms_of_systems
 from strongroom.access.signing_keys import MessageKey, MessageSigner, key_directory, read_directory
 from strongroom.adapters.access.memory_nonces import MemoryNonces
 from strongroom.errors import InvalidInputError, NotPermittedError
+from strongroom.vocabulary import PersonId
+from tests.access.issuing import BOUNDS
 from tests.access.signing import BODY, EC_KEY, ED_KEY, FIELDS, NOW_S, NOW_US, STRANGER, TARGET, signed, signing, terms
 
 DESK = "loan-desk"
@@ -153,6 +155,88 @@ def test_a_bent_signature_is_refused() -> None:
         alone = dict(good)
         del alone[name]
         assert refused(alone) == "signature-form"
+
+
+@pytest.mark.parametrize("off_s", [-WINDOW_S - 1, -WINDOW_S, 0, AHEAD_S, AHEAD_S + 1])
+def test_both_ends_of_the_window_are_in_it(off_s: int) -> None:
+    assert (WINDOW_S, AHEAD_S) == (60, 5)
+    headers = signed(created_s=NOW_S + off_s)
+    if -60 <= off_s <= 5:
+        assert check(headers, at_us=NOW_US + 999_999) is True
+    else:
+        assert refused(headers, at_us=NOW_US + 999_999) == "signature-time"
+
+
+def expiring(created_s: int, expires_s: int) -> dict[bytes, bytes]:
+    """A signed request that says until when it counts."""
+    fields = FIELDS | {b"content-digest": digest_field(BODY)}
+    lines = request_lines(b"POST", TARGET, fields)
+    value = signed_value(
+        tuple(lines),
+        {"created": created_s, "expires": expires_s, "keyid": EC_KEY.public.id, "nonce": "n" * 16,
+         "tag": "strongroom-request"},
+    )  # fmt: skip
+    signature = EC_KEY.sign(signature_base(list(lines.items()), value))
+    return fields | dict(zip((b"signature-input", b"signature"), write_signature("sr", value, signature), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("created", "expires", "holds"),
+    [(0, 1, True), (0, 0, False), (-9, 1, True), (-9, 0, False), (-9, -1, False), (5, 5, True), (5, 4, False),
+     (5, 6, True)],
+)  # fmt: skip
+def test_a_request_may_say_until_when_it_counts_and_that_is_after_it_was_made(
+    created: int, expires: int, holds: bool
+) -> None:
+    headers = expiring(NOW_S + created, NOW_S + expires)
+    if holds:
+        assert check(headers) is True
+    else:
+        assert refused(headers) == "signature-time"
+
+
+def test_a_digest_of_an_unsigned_request_is_held_too() -> None:
+    relaxed = terms(EC_KEY, require=False)
+    for known in (relaxed, None):
+        assert check(FIELDS | {b"content-digest": digest_field(BODY)}, terms=known) is False
+        with pytest.raises(InvalidInputError, match="not the one"):
+            check(FIELDS | {b"content-digest": digest_field(BODY + b" ")}, terms=known)
+
+
+def test_a_caller_adds_a_digest_where_there_is_a_body_or_should_be_one() -> None:
+    def added(method: bytes, body: bytes, **more: bytes) -> dict[bytes, bytes]:
+        fields = FIELDS | {name.replace("_", "-").encode(): value for name, value in more.items()}
+        return sign_request(EC_KEY, method, TARGET, fields, body, NOW_S)
+
+    for method, body in ((b"POST", b""), (b"PUT", b"x"), (b"PATCH", b""), (b"GET", b"x")):
+        assert added(method, body)[b"content-digest"] == digest_field(body)
+    assert b"content-digest" not in added(b"GET", b"")
+    assert b"content-digest" not in added(b"POST", BODY, content_digest=digest_field(BODY, "sha-512"))
+    # 128 bits, in characters of six
+    nonces = {re.search(rb'nonce="([^"]*)"', added(b"GET", b"")[b"signature-input"])[1] for _ in range(20)}  # type: ignore[index]  # it is there
+    assert {len(nonce) for nonce in nonces} == {22}
+    assert len(nonces) == 20
+
+
+def test_terms_are_those_of_the_grants_that_speak_of_signatures() -> None:
+    def system(name: str, **more: Any) -> CallingSystem:
+        return CallingSystem(id=PersonId(name), roles=("caller",), bounds=BOUNDS, **more)
+
+    found = terms_of_systems(
+        [
+            system("silent"),
+            system("strict", signing=signing(EC_KEY, ED_KEY)),
+            system("told", signing=signing(require=False, answers=True)),
+        ]
+    )
+    assert {name: (one.require_signed, one.sign_answers) for name, one in found.items()} == {
+        "strict": (True, False),
+        "told": (False, True),
+    }
+    assert found[PersonId("strict")].keys.keys() == {EC_KEY.public.id, ED_KEY.public.id}
+    assert check(signed(ED_KEY), terms=found[PersonId("strict")]) is True
+    assert found[PersonId("told")].keys == {}
+    assert refused(signed(), terms=found[PersonId("told")]) == "signature-key"
 
 
 def test_a_nonce_counts_once_for_each_principal() -> None:

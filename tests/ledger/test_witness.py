@@ -1,5 +1,6 @@
 """What a witness cosigns and what it refuses, and that it remembers before it signs."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from strongroom.adapters.log.witness_folder import FolderMemory, add_log, read_l
 from strongroom.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, TamperedError
 from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.note import CosignerKey, LogKey, Note
-from strongroom.ledger.tree import MemoryTree, consistency_proof, leaf_hash
-from strongroom.ledger.witness import ForkError, Submission, cosign
+from strongroom.ledger.proof import PATH_LIMIT
+from strongroom.ledger.tree import EMPTY_ROOT, MemoryTree, consistency_proof, leaf_hash
+from strongroom.ledger.witness import REQUEST_LIMIT, ForkError, Submission, cosign
 
 ORIGIN = "acme/room/eu/governance/0/1"
 LOG = LogKey(ORIGIN, b"l" * 32)
@@ -120,6 +122,81 @@ def test_the_list_of_logs(tmp_path: Path) -> None:
         add_log(tmp_path, str(LogKey(ORIGIN, b"y" * 32).verifier))
     with pytest.raises(InvalidInputError):
         add_log(tmp_path, str(WITNESS.verifier))
+
+
+class Seen:
+    """A memory with one checkpoint, or none."""
+
+    def __init__(self, latest: Checkpoint | None = None) -> None:
+        self.seen, self.old_sizes = latest, list[int]()
+
+    def latest(self, origin: str) -> Checkpoint | None:
+        return self.seen
+
+    def remember(self, checkpoint: Checkpoint, old_size: int) -> None:
+        self.seen = checkpoint
+        self.old_sizes.append(old_size)
+
+
+def test_the_first_checkpoint_needs_no_proof_and_may_have_none() -> None:
+    for latest in (None, Checkpoint(ORIGIN, 0, EMPTY_ROOT)):
+        memory = Seen(latest)
+        with pytest.raises(ForkError, match="empty tree"):
+            cosign(Submission(0, (bytes(32),), _note(_tree(3))).encode(), LOGS, memory, WITNESS, 1)
+        assert memory.old_sizes == []
+        cosign(Submission(0, (), _note(_tree(3))).encode(), LOGS, memory, WITNESS, 1)
+        assert memory.old_sizes == [0]
+
+
+def test_a_log_of_one_entry_is_proven_like_any_other() -> None:
+    memory = Seen(Checkpoint(ORIGIN, 1, _tree(1).root()))
+    for proof in ((), (bytes(32),)):
+        with pytest.raises(ForkError, match="does not extend"):
+            cosign(Submission(1, proof, _note(_tree(3))).encode(), LOGS, memory, WITNESS, 1)
+    proof = tuple(consistency_proof(_tree(3), 1, 3))
+    cosign(Submission(1, proof, _note(_tree(3))).encode(), LOGS, memory, WITNESS, 1)
+    assert memory.old_sizes == [1]
+
+
+def test_a_submission_is_read_as_it_was_written() -> None:
+    line = base64.b64encode(bytes(32)).decode()
+    whole = Submission(12, (bytes(32), b"\1" * 32), b"note\n\nlines\n")
+    assert whole.encode() == f"old 12\n{line}\n{base64.b64encode(bytes([1]) * 32).decode()}\n\nnote\n\nlines\n".encode()
+    assert Submission.parse(whole.encode()) == whole
+    assert Submission.parse(b"old 0\n\n") == Submission(0, (), b"")
+    assert Submission.parse(b"old 9999999999999999999\n\n").old_size == 10**19 - 1
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"old 1", "starts with"),
+        (b"old 1\n", "starts with"),
+        (b"\n\nnote", "starts with"),
+        (b"OLD 1\n\n", "starts with"),
+        (b"old 01\n\n", "starts with"),
+        (b"old -1\n\n", "starts with"),
+        (b"old 10000000000000000000\n\n", "starts with"),
+        (b"old 1 \n\n", "starts with"),
+        (b"old \xd9\xa1\n\n", "ASCII"),
+        (b"old 1\n" + base64.b64encode(bytes(31)) + b"\n\n", "at most 63 hashes"),
+        (b"old 1\n" + base64.b64encode(bytes(33)) + b"\n\n", "at most 63 hashes"),
+        (b"old 1\n" + 64 * (base64.b64encode(bytes(32)) + b"\n") + b"\n", "at most 63 hashes"),
+    ],
+)
+def test_any_other_submission_is_refused_with_its_reason(data: bytes, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        Submission.parse(data)
+    assert caught.value.details["rule"] == "submission"
+
+
+def test_a_submission_has_as_many_hashes_as_a_tree_has_levels_and_128_kib() -> None:
+    assert len(Submission.parse(Submission(1, (bytes(32),) * PATH_LIMIT, b"").encode()).proof) == PATH_LIMIT == 63
+    assert REQUEST_LIMIT == 131_072
+    assert len(Submission.parse(b"old 1\n\n" + bytes(REQUEST_LIMIT - 7)).note) == REQUEST_LIMIT - 7
+    with pytest.raises(InvalidInputError, match="131073 bytes exceeds 131072") as caught:
+        Submission.parse(b"old 1\n\n" + bytes(REQUEST_LIMIT - 6))
+    assert caught.value.details["rule"] == "size"
 
 
 @settings(max_examples=200, deadline=None)
