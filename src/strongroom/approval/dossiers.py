@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -42,7 +42,7 @@ from strongroom.validation.reporting.training_chapter import replication_gap
 from strongroom.validation.results import BatteryResults, ValidationPredicate
 from strongroom.validation.scans.scan import ScanPredicate
 from strongroom.validation.workshop.replication import ReplicationPredicate
-from strongroom.vocabulary import Digest, ModelRef, PersonId, digest_of, micros
+from strongroom.vocabulary import Digest, KeyId, ModelRef, PersonId, digest_of, micros
 
 TOLD = 5
 """Reasons at most in one refusal."""
@@ -91,7 +91,8 @@ def gather(
     proof = version.evidence.get("validation") if validation else failed
     if validation is None and failed is not None:
         validation = _by_service(failed, version, VALIDATION, "validation-service", ValidationPredicate, means, at_us)
-    repeated = [said for said in replications_of(version, means) if said.at_us <= at_us]
+    repetitions = [(said, leaked) for said, leaked in _repetitions(version, means) if said.at_us <= at_us]
+    repeated = [said for said, leaked in repetitions if not leaked]
     results = None
     if validation is not None:
         results = blobs.get(validation.results)
@@ -132,6 +133,7 @@ def gather(
         validation=validation,
         scan=scan,
         replication=repeated[-1] if repeated else None,
+        replication_leaked=len(repetitions) > len(repeated),
         sample=sample,
         bill_sha256=_bill(version, scan),
         evidence=tuple(evidence.items()),
@@ -263,10 +265,13 @@ def _bill(version: Version, scan: ScanPredicate | None) -> Digest:
 
 
 def _before(version: Version, versions: Sequence[Version], means: Means, at_us: int) -> Before | None:
-    """The version that this one replaces, if it is among those of the model, with the figures that were signed."""
+    """The version that this one replaces, if it is among those of the model, with the figures that were signed. A key
+    that is compromised by now takes them away, and not the report of whoever comes after."""
     parent = version.contract.lineage.parent
     for one in versions:
         if one.ref.manifest == parent and one.ref != version.ref:
+            if (key := _leaked(one, means, at_us)) is not None:
+                return Before(one.ref, one.contract, None, key)
             said = _stated(one, "validation", VALIDATION, "validation-service", ValidationPredicate, means, at_us)
             data = None if said is None else means.blobs.get(said.results)
             if said is not None and data is not None and digest_of(data) != said.results:
@@ -275,20 +280,33 @@ def _before(version: Version, versions: Sequence[Version], means: Means, at_us: 
     return None
 
 
+def _leaked(version: Version, means: Means, at_us: int) -> KeyId | None:
+    """The key that signed a version's validation up to a moment, if it is compromised by now."""
+    if "validation" not in version.evidence:
+        return None
+    envelope = means.blobs.get(version.evidence["validation"])
+    said, key = means.register.statement(envelope, version.ref, VALIDATION, ValidationPredicate)
+    return key if said.at_us <= at_us and means.register.people.leaked(key) else None
+
+
 def replications_of(version: Version, means: Means) -> tuple[ReplicationPredicate, ...]:
-    """What came of training a version again, oldest first, every signature verified.
+    """What came of training a version again, oldest first, every signature verified. What was signed by a key that is
+    compromised by now is left out, so that somebody repeats it anew.
 
     Raises:
         TamperedError, NotAuthenticatedError, EvidenceError: one does not hold.
         NotFoundError: one is gone.
     """
-    found = []
+    return tuple(said for said, leaked in _repetitions(version, means) if not leaked)
+
+
+def _repetitions(version: Version, means: Means) -> Iterator[tuple[ReplicationPredicate, bool]]:
+    """What came of training a version again, and whether the key that says so is compromised by now."""
+    register = means.register
     for digest in version.papers_of("replication"):
-        envelope = means.blobs.get(digest)
-        said, key = means.register.statement(envelope, version.ref, REPLICATION, ReplicationPredicate)
-        voice_of(means.register.people, key, said.at_us, "validation-service")
-        found.append(said)
-    return tuple(found)
+        said, key = register.statement(means.blobs.get(digest), version.ref, REPLICATION, ReplicationPredicate)
+        voice_of(register.people, key, said.at_us, "validation-service", even_leaked=True)
+        yield said, register.people.leaked(key)
 
 
 def stored_bill(version: Version, means: Means) -> bytes | None:

@@ -6,19 +6,23 @@ them leaves a version that is further than its case; whoever comes next brings t
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from strongroom.approval import actions as approval
+from strongroom.approval.four_eyes import voice_of
 from strongroom.errors import NotFoundError
 from strongroom.office.acts import EntryRef
 from strongroom.registry.versions import Version
-from strongroom.sealing.dsse import open_envelope
-from strongroom.sealing.signers import keys_with_role
-from strongroom.sealing.statements import read_statement
-from strongroom.vocabulary import ModelRef, PersonId, micros
+from strongroom.vocabulary import ModelRef, PersonId
 from strongroom.wiring.person import AtDesk
 
-P = TypeVar("P")
+
+class _Dated(Protocol):
+    @property
+    def at_us(self) -> int: ...
+
+
+P = TypeVar("P", bound=_Dated)
 Step = Literal["scan", "validate"]
 
 STEPS: tuple[tuple[Step, str, str], ...] = (("scan", "scan", "submitted"), ("validate", "validation", "scanned"))
@@ -65,14 +69,20 @@ def catch_up(desk: AtDesk, ref: ModelRef) -> dict[Step, Version]:
 
 
 def stated(desk: AtDesk, version: Version, kind: str, predicate_type: str, role: str, shape: type[P]) -> P:
-    """What the signed evidence of a version says.
+    """What the signed evidence of a version says. Its key is held to the moment of the statement: one that was rotated
+    since counts on.
 
     Raises:
-        TamperedError: it is not signed by a service in this role.
+        TamperedError: the signature does not verify, or it is another statement.
+        NotAuthenticatedError: the key did not count then, or is compromised.
+        EvidenceError: no service in this role signed it, or it is about another version.
     """
-    envelope = desk.room.vault.blobs.get(version.evidence[kind])
-    keys = keys_with_role(desk.room.register, role, micros(desk.room.clock()))
-    return read_statement(open_envelope(envelope, keys).payload, predicate_type, shape)[1]
+    register = desk.room.means().register
+    said, key = register.statement(
+        desk.room.vault.blobs.get(version.evidence[kind]), version.ref, predicate_type, shape
+    )
+    voice_of(register.people, key, said.at_us, role)
+    return said
 
 
 def newest_entry(desk: AtDesk) -> EntryRef:

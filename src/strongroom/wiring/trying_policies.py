@@ -67,12 +67,12 @@ def try_policy(desk: AtDesk, wanted: bytes | None) -> list[Tried]:
         books.note(policy=digest_of(policy), versions=len(live))
     found = []
     for stage, version in live:
-        digest = validation_of(desk, version).policy_sha256
         try:
-            judged_by = policy_bytes(digest, means)
-        except NotFoundError:
-            judged_by = room.policy_published(digest)
-        try:
+            digest = validation_of(desk, version).policy_sha256
+            try:
+                judged_by = policy_bytes(digest, means)
+            except NotFoundError:
+                judged_by = room.policy_published(digest)
             held = hold(known.of(version.ref), means.blobs.get, means.register)
             held_up = unsettled(version.ref, held, rule, micros(at))
             judged = rejudge(gather(version, means, at, policy=judged_by), policy, held_up)

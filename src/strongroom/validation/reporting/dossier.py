@@ -104,11 +104,19 @@ class VersionLine:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The version that this one replaces, with its signed results where it was validated by then."""
+    """The version that this one replaces.
+
+    Attributes:
+        ref, contract: the version.
+        results: signed, where it was validated by then.
+        leaked: the key that signed them, where that is compromised by now: it may have signed anything, so there are
+            no results.
+    """
 
     ref: ModelRef
     contract: ModelContract
     results: BatteryResults | None
+    leaked: KeyId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,7 @@ class Dossier:
         results, results_sha256: of the battery, once there is one.
         validation, scan: what the machines signed.
         replication: what came of training it again, the latest.
+        replication_leaked: it was trained again, and the key that signed what came of it is compromised by now.
         sample: what the validator signed of the sample.
         bill_sha256: digest of the bill of materials.
         evidence: types and digests of the signed statements.
@@ -153,6 +162,7 @@ class Dossier:
     validation: ValidationPredicate | None = None
     scan: ScanPredicate | None = None
     replication: ReplicationPredicate | None = None
+    replication_leaked: bool = False
     sample: SampleStatement | None = None
     bill_sha256: Digest | None = None
     evidence: tuple[tuple[str, Digest], ...] = ()

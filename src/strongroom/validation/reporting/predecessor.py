@@ -28,6 +28,11 @@ def since(before: Before, contract: ModelContract, results: BatteryResults | Non
         yield Note(
             f"The contract promises the same as that of version `{before.ref.manifest[:16]}`, which it replaces."
         )
+    if before.leaked is not None:
+        yield Note(
+            f"The validation of version `{before.ref.manifest[:16]}` is not trusted: the key that signed it, "
+            f"`{before.leaked[:12]}`, is compromised. Its figures are left out."
+        )
     if results is None or before.results is None:
         return
     old = {test.id: test for test in before.results.tests}

@@ -75,6 +75,11 @@ def replication(d: Dossier) -> Iterable[Block]:
     if said is None:
         if isinstance(d.contract.training, UnsetType):
             yield Note("Training was not repeated: the package gives no training script.")
+        elif d.replication_leaked:
+            yield Note(
+                "Training was repeated, and the key that signed what came of it is compromised: it counts for nothing. "
+                f"`strongroom replicate {d.contract.name}@{d.ref.manifest[:16]}` repeats it."
+            )
         else:
             yield Note(f"Training was not repeated yet: `strongroom replicate {d.contract.name}` does.")
         return
