@@ -6,6 +6,7 @@ python -m bench.environments lock            resolves all lock files anew; needs
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -95,11 +96,20 @@ def _run(command: list[str], name: str, folder: Path | None = None) -> None:
 
 def main(arguments: list[str]) -> int:
     """Make or lock."""
-    if arguments[:1] == ["lock"]:
+    names = sorted(path.name for path in PEERS.iterdir())
+    parser = argparse.ArgumentParser(prog="bench.environments", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make", help="make environments from their lock files")
+    making.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; without a name all of them")
+    commands.add_parser("lock", help="resolve all lock files anew; needs uv")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "lock":
         lock_all()
         return 0
+    if unknown := sorted(set(chosen.names) - set(names)):
+        making.error(f"there is no server {', '.join(unknown)}; there are {', '.join(names)}")
     failed = 0
-    for name in arguments[1:] or sorted(path.name for path in PEERS.iterdir()):
+    for name in chosen.names or names:
         try:
             print(f"{name}: {make(name).parent.relative_to(ROOT)}", flush=True)
         except NoEnvironmentError as error:

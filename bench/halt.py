@@ -8,9 +8,9 @@ it in `bench/halt.json`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -65,7 +65,9 @@ def _answered(node: Node) -> bool:
 
 def main() -> None:
     """Measure both ways and print."""
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(prog="bench.halt", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("repeats", type=int, nargs="?", default=5, help="of each way; 5 without it")
+    repeats = parser.parse_args().repeats
     found: dict[str, list[float]] = {"repository": [], "file": []}
     for way, times in found.items():
         for _ in range(repeats):

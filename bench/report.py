@@ -5,6 +5,7 @@ python -m bench.report            writes docs/reference/benchmarks.md and docs/b
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -318,6 +319,7 @@ def write_page(document: dict[str, Any]) -> None:
 
 def main() -> int:
     """From the results that are there."""
+    argparse.ArgumentParser(prog="bench.report", description=(__doc__ or "").splitlines()[0]).parse_args()
     write_page(json.loads((HERE / "results.json").read_text()))
     return 0
 

@@ -41,3 +41,19 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch
     (tmp_path / "x" / "requirements.txt").write_text("no-hash-and-no-such-thing==0.0.0\n")
     with pytest.raises(environments.NoEnvironmentError, match="the environment of `x` could not be made: "):
         environments.make("x")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["make", "--help"], [], ["make", "nobody"], ["burn"]], ids=" ".join)
+def test_asking_how_it_goes_makes_no_environment(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(environments, "make", made.append)
+    with pytest.raises(SystemExit) as ended:
+        environments.main(arguments)
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == (0 if "--help" in arguments else 2)
+    assert made == []
+    assert "usage: bench.environments" in said
+    if "nobody" in arguments:
+        assert "there is no server nobody; there are " in said
