@@ -16,6 +16,7 @@ import pytest
 
 from strongroom.adapters.log.shard_reader import FolderView
 from strongroom.ledger.actions import fsck
+from strongroom.web import serve
 from strongroom.wiring.node import NodeLayout
 from tests.waiting import PATIENCE_S
 from tests.web.gateways import question
@@ -85,6 +86,21 @@ def test_without_descriptors_who_is_connected_is_served_and_nobody_spins(node: N
             node.wait_for(lambda: tries(node), 10)
     node.wait_for(lambda: tries(node), 10)
     assert worker_of(node) == worker, "running out of descriptors is no reason to end"
+
+
+def test_a_worker_that_cannot_be_started_for_want_of_descriptors_is_started_later(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never was: callers then hung at the common socket for ever."""
+    monkeypatch.setattr(serve, "RESTART_S", 0.2)
+    monkeypatch.setattr(serve, "RESTART_LIMIT_S", 0.2)
+    worker, said = worker_of(node), len(node.told)
+    # the supervisor of these tests is a thread of this process
+    with descriptors(os.getpid(), 0):
+        os.kill(worker, signal.SIGKILL)
+        node.wait_for(lambda: any("could not be started (Too many open files)" in one for one in node.told[said:]), 20)
+    node.wait_for(lambda: tries(node), 20)
+    assert worker_of(node) != worker
 
 
 def test_a_keeper_that_hangs_stops_new_subjects_and_nothing_stays_stuck(node: Node) -> None:

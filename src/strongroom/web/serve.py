@@ -258,8 +258,8 @@ class Supervisor:
         child = await self._spawn(slot, sock)
         try:
             await self._send_off(slot, child)
-        except asyncio.CancelledError:
-            # the node stops while this one starts: nobody else knows of it yet, and it would go on by itself
+        except BaseException:
+            # also when the node stops meanwhile: nobody else knows of it yet, and it would go on by itself
             await _end([child])
             raise
 
@@ -335,7 +335,13 @@ class Supervisor:
                     break
                 except StrongroomError as error:
                     self._tell(error.message)
-                    pause = min(2 * pause, RESTART_LIMIT_S)
+                except OSError as error:
+                    # no descriptor or process to be had just now: if this task ended here, no worker would ever come
+                    self._tell(
+                        f"worker {slot} could not be started ({error.strerror or type(error).__name__}); it is tried "
+                        "again; see to the limits of open files and processes (LimitNOFILE=, TasksMax=) and to memory"
+                    )
+                pause = min(2 * pause, RESTART_LIMIT_S)
 
     async def _stop_workers(self) -> None:
         for child in self._workers.values():
