@@ -202,6 +202,34 @@ def as_bytes(headers: dict[str, str]) -> dict[bytes, bytes]:
     return {name.encode(): value.encode() for name, value in headers.items()}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Host: h\xff",
+        "Host: \u0661".encode(),
+        b"Content-Type: application/json;a=\xff",
+        b"Content-Encoding: identity\xff",
+        b"Inference-Header-Content-Length: \xff",
+        b"Signature-Input: sr=\xff",
+    ],
+)
+def test_an_answer_that_could_not_be_signed_is_not_made(tmp_path: Path, line: bytes) -> None:
+    """It was recorded, never sent, and its caller waited for ever."""
+    with served(tmp_path / "nonces", house(require=False)) as desk:
+        body = json.dumps(question()).encode()
+        host = b"" if line.startswith(b"Host") else b"Host: h\r\n"
+        head = b"POST %b HTTP/1.1\r\n%b%b\r\nAuthorization: %b\r\nAccept-Signature: sr=()\r\nContent-Length: %d\r\n\r\n"
+        with desk.run.socket() as sock:
+            sock.sendall(head % (TARGET.encode(), host, line, desk.bearer.encode(), len(body)) + body)
+            status, fields, answer = read_reply(sock)
+            said = json.loads(answer)
+            assert (status, said["field"], said["rule"]) == (400, line.partition(b":")[0].decode().lower(), "ascii")
+            assert said["decision_id"], "a refusal of somebody known is in the log"
+            assert b"signature" not in fields
+            sock.sendall(b"GET /v2 HTTP/1.1\r\nHost: h\r\nAuthorization: %b\r\n\r\n" % desk.bearer.encode())
+            assert read_reply(sock)[0] == 200, "the connection goes on"
+
+
 def test_an_answer_is_bound_to_its_request_and_its_refusal_is_too(desk: Desk) -> None:
     headers, body = asked(desk)
     status, fields, answer = send(desk, headers, body)

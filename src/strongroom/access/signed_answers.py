@@ -87,6 +87,26 @@ def read_wish(headers: Mapping[bytes, bytes], *, sign_answers: bool, signer: Mes
     return Wish(algorithm, label, None if nonce is None else str(nonce))
 
 
+def demand_signable(request: tuple[bytes, bytes, Mapping[bytes, bytes]]) -> None:
+    """Hold that an answer to this request can be signed.
+
+    Args:
+        request: method, target and fields.
+
+    Raises:
+        InvalidInputError: a field that the signature would cover is not ASCII, so there are no bytes to sign.
+    """
+    for name, value in _asked_lines(request).items():
+        if not value.isascii():
+            field = "host" if name == '"@authority";req' else name.removesuffix(";req").strip('"')
+            raise InvalidInputError(
+                f"the answer is signed together with `{field}` of the request, which has a character outside ASCII; "
+                "send it without",
+                field=field,
+                rule="ascii",
+            )
+
+
 def answer_fields(
     wish: Wish,
     signer: MessageSigner | None,
@@ -164,14 +184,18 @@ def answer_lines(
     request: tuple[bytes, bytes, Mapping[bytes, bytes]], status: int, headers: Mapping[bytes, bytes]
 ) -> dict[str, bytes]:
     """What the signature of an answer covers: its status, body and meaning, and all of its request."""
-    method, target, asked = request
     lines = {'"@status"': b"%d" % status, '"content-digest"': headers[b"content-digest"]}
     for name in MEANING:
         value = headers.get(name.encode())
         if value is not None:
             lines[f'"{name}"'] = value
+    return lines | _asked_lines(request)
+
+
+def _asked_lines(request: tuple[bytes, bytes, Mapping[bytes, bytes]]) -> dict[str, bytes]:
+    method, target, asked = request
     without = {name: value for name, value in asked.items() if name != b"authorization"}
-    lines.update(request_lines(method, target, without, ";req"))
+    lines = request_lines(method, target, without, ";req")
     for name in BINDING:
         if name.encode() in asked:
             lines[f'"{name}";req'] = asked[name.encode()]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from strongroom.access.ports import Nonces
-from strongroom.access.signed_answers import Wish, answer_fields, read_wish
+from strongroom.access.signed_answers import Wish, answer_fields, demand_signable, read_wish
 from strongroom.access.signed_requests import WINDOW_S, Terms, check_request
 from strongroom.access.signing_keys import MessageSigner, key_directory
 from strongroom.errors import UnavailableError
@@ -57,13 +57,16 @@ class Messages:
             Whether it is signed.
 
         Raises:
-            NotPermittedError, InvalidInputError, TooManyRequestsError, UnavailableError: see `check_request` and
-                `read_wish`. The answer that says so is sealed as far as the wish was understood.
+            NotPermittedError, InvalidInputError, TooManyRequestsError, UnavailableError: see `check_request`,
+                `read_wish` and `demand_signable`. The answer that says so is sealed as far as the wish was understood.
         """
         request = exchange.request
         headers = request.headers
         wish = read_wish(headers, sign_answers=terms is not None and terms.sign_answers, signer=self._signer)
         if wish is not None:
+            if wish.label is not None:
+                # before anything is decided: an answer that could not be sent must not be made
+                demand_signable((request.method, request.target, headers))
             exchange.seal = self._sealing(wish, request)
         return check_request(
             principal, terms, request.method, request.target, headers, request.body, self._nonces, at_us, self._window_s
