@@ -118,8 +118,14 @@ def test_expect_continue_is_answered(server):
         assert read_reply(sock)[2] == b'{"target":"/c","size":2}'
 
 
-def test_http_1_0_is_answered_and_closed(server):
-    assert b'"/x"' in exchange_of(server, b"GET /x HTTP/1.0\r\n\r\n")
+@pytest.mark.parametrize("line", [b"", b"Connection: keep-alive\r\n", b"Expect: 100-continue\r\n"])
+def test_http_1_0_is_answered_and_closed(server, line):
+    with server.socket() as sock:
+        sock.sendall(b"POST /x HTTP/1.0\r\n%bContent-Length: 2\r\n\r\nab" % line)
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), "no interim answer, which an older client does not know"
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b'{"target":"/x","size":2}')
 
 
 def test_a_defect_in_the_handler_costs_one_500(server):
@@ -295,6 +301,28 @@ def test_what_waits_to_be_read_is_answered_after_the_client_closed_its_side():
         sock.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
         sock.shutdown(socket.SHUT_WR)
         assert read_all(sock).count(b'{"target":"/x","size":0}') == 500
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_only_the_last_of_many_answers_says_that_it_is_the_last(stopping):
+    """A client reads nothing behind it, so what was decided for the others would be lost."""
+    begun: list[Exchange] = []
+
+    def later(_loop):
+        return begun.append
+
+    with running(later, Limits()) as run, run.socket() as sock:
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+        if stopping:
+            run.until(lambda: len(begun) == 3)
+            begin_to_stop(run)
+        else:
+            sock.shutdown(socket.SHUT_WR)
+        run.until(lambda: len(begun) == 3 and all(one.draining for one in run.server.connections))
+        for one in (begun[2], begun[0], begun[1]):
+            run.call(one.reply, 200, b"1")
+        answers = read_all(sock).split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert [b"connection: close\r\n" in answer for answer in answers] == [False, False, True]
 
 
 def test_a_caller_told_to_wait_is_read_again_after_a_moment():

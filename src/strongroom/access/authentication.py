@@ -36,8 +36,8 @@ class Authenticator:
 
     One instance belongs to one version of the grants and of the issuers' keys: a new version makes a new instance, so
     that a withdrawn credential is not remembered. What held is remembered under the SHA-256 of everything that
-    identified the caller (the whole credential, and the whole certificate where there is one), for a minute at most and
-    never beyond its own end. What did not hold is not remembered, or outsiders could push the others out; nor is a
+    identified the caller (the whole credential, and the whole certificate where there is one), for five minutes at most
+    and never beyond its own end. What did not hold is not remembered, or outsiders could push the others out; nor is a
     token that counts once.
 
     Args:

@@ -18,13 +18,10 @@ _join = b"".join
 
 
 class Line(Protocol):
-    """The connection on which a request came.
+    """The connection on which a request came."""
 
-    Attributes:
-        draining: whether it ends with the answers that are due.
-    """
-
-    draining: bool
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Whether this answer is the connection's last; asked while it is made."""
 
     def answered(self, exchange: Exchange, status: int, size_bytes: int) -> None:
         """An exchange is ready to be sent."""
@@ -59,9 +56,11 @@ class Exchange(msgspec.Struct, eq=False):
         if self.ready is not None:
             return
         if self.seal is not None:
-            extra += self.seal(status, body, content_type, extra)
+            # asked once: if it fails, the error that is told instead goes out without it
+            seal, self.seal = self.seal, None
+            extra += seal(status, body, content_type, extra)
         line = self.line
-        if self.close or line.draining:
+        if self.close or line.ends_with(self):
             extra += b"connection: close\r\n"
             self.close = True
         # a HEAD is never routed to a body by us, but its refusal must not carry one either

@@ -350,7 +350,8 @@ class Connection(asyncio.Protocol):
             self.phase, self.since = _BODY, self._server.now
             self._body_left = -1 if length is None else int(length)
             expect = headers.get(b"expect")
-            if expect is not None:
+            # an older client knows no interim answers (RFC 9110, 10.1.1)
+            if expect is not None and self._parser.get_http_version() == "1.1":
                 if expect.lower() != b"100-continue":
                     self._refuse(417, "only 100-continue is understood in expect")
                 elif not self._queue and self._transport is not None:
@@ -372,7 +373,8 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         parser, headers, whole = self._parser, self._headers, self._whole
-        close = not parser.should_keep_alive()
+        # an older client that asks to stay would have to be told that it may (RFC 9112, 9.3); it comes again instead
+        close = not parser.should_keep_alive() or parser.get_http_version() == "1.0"
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         length = None
         if whole is not None and not close and b"transfer-encoding" not in headers and b"expect" not in headers:
@@ -401,6 +403,17 @@ class Connection(asyncio.Protocol):
         self._server.serve(exchange)
 
     # --- answers
+
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Whether a connection that drains has nothing more to answer: only the last answer may say `close`.
+
+        A client reads nothing behind an answer that says so, and what it sends then is not looked at (RFC 9112, 9.6).
+        """
+        if not self.draining or self.phase != _IDLE or not self._queue or self._queue[-1] is not exchange:
+            return False
+        self._refused = True
+        self._pause()
+        return True
 
     def answered(self, exchange: Exchange, status: int, size_bytes: int) -> None:
         """An exchange is ready: send it if it is next in line, keep it otherwise."""
