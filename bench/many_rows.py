@@ -29,8 +29,9 @@ import pybase64
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench import workload
+from bench.node import naming
 from strongroom.adapters.log.shard_files import FileShard
-from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
+from strongroom.adapters.runtimes.by_name import RUNTIMES
 from strongroom.errors import StrongroomError
 from strongroom.ledger.note import LogKey
 from strongroom.sealing.records import Labels
@@ -75,13 +76,14 @@ def least(times: Times, step: str, work: Callable[[], Any]) -> Any:
     return result
 
 
-def ours(rows: int, rounds: int, *, binary: bool, new: bool, folder: Path) -> Times:
+def ours(rows: int, rounds: int, *, binary: bool, new: bool, folder: Path, runtime: str = "onnxruntime") -> Times:
     """Steps of our gateway between the body of the request and the body of the answer."""
     from tests.serving.house import ORIGIN, House, admitted, feature, release_of
 
     features = tuple(feature(name, minimum="-1000", maximum="1000") for name in workload.NAMES)
     release = release_of(features=features, mode="batch-invariant", max_rows=max(rows, 1000))
-    served = make_ready(admitted(release, workload.model()), OnnxRuntime())
+    release = naming(release, runtime)
+    served = make_ready(admitted(release, workload.model()), RUNTIMES[runtime]())
     shard = FileShard.create(folder, ORIGIN, LogKey(ORIGIN, bytes(range(32))))
     house = House(served, shard=shard)
     decider = house.decider()
@@ -188,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--runtime", choices=("onnxruntime", "onedal"), default="onnxruntime", help="of ours")
     parser.add_argument("--no-floor", action="store_true")
     given = parser.parse_args()
     # as a worker sets it (`web.worker`)
@@ -195,8 +198,10 @@ def main() -> None:
     less = show("bare, JSON", bare(given.rows, given.rounds), given.rows)
     for binary, new in itertools.product((False, True), (False, True)):
         with tempfile.TemporaryDirectory() as name:
-            times = ours(given.rows, given.rounds, binary=binary, new=new, folder=Path(name) / "log")
-        title = f"ours, {'binary' if binary else 'JSON'}, {'new' if new else 'known'} subjects"
+            times = ours(
+                given.rows, given.rounds, binary=binary, new=new, folder=Path(name) / "log", runtime=given.runtime
+            )  # fmt: skip
+        title = f"ours on {given.runtime}, {'binary' if binary else 'JSON'}, {'new' if new else 'known'} subjects"
         print(f"    {less / show(title, times, given.rows):.2f} of bare JSON")
     if not given.no_floor:
         show("floor of a record", floor(given.rows, given.rounds), given.rows)

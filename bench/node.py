@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 PASSPHRASE = b"a passphrase for the bench only"
 PRINCIPALS = 1000
@@ -24,6 +25,19 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def naming(release: Any, runtime: str) -> Any:
+    """A release whose numeric profile names a runtime as it is here."""
+    import msgspec
+
+    from strongroom.adapters.runtimes.by_name import RUNTIMES
+
+    machine = RUNTIMES[runtime]().machine
+    profile = msgspec.structs.replace(
+        release.numeric_profile, runtime=runtime, version=machine.version, provider=machine.provider
+    )
+    return msgspec.structs.replace(release, numeric_profile=profile)
 
 
 def make(
@@ -39,7 +53,6 @@ def make(
     from strongroom.access.credentials import new_api_key
     from strongroom.access.grants import Bounds, CallingSystem, Grants, Secret
     from strongroom.adapters.log.witness_folder import WitnessFolder
-    from strongroom.adapters.runtimes.by_name import RUNTIMES
     from strongroom.approval.trust_policy import GRANTS_PATH
     from strongroom.ledger.trust import TrustPolicy
     from strongroom.vocabulary import PersonId
@@ -48,14 +61,11 @@ def make(
     nodes.PASSPHRASE = PASSPHRASE
     features = tuple(feature(name, minimum="-1000", maximum="1000") for name in workload.NAMES)
     like = release_of(features=features, mode="batch-invariant", max_rows=1000)
-    if runtime != "onnxruntime":
-        machine = RUNTIMES[runtime]().machine
-        profile = msgspec.structs.replace(
-            like.numeric_profile, runtime=runtime, version=machine.version, provider=machine.provider
-        )
+    like = naming(like, runtime)
+    if runtime == "xgboost":
         output = msgspec.structs.replace(like.output, tensor="probability", column=0)
         taken = msgspec.structs.replace(like.input, tensor="input")
-        like = msgspec.structs.replace(like, numeric_profile=profile, input=taken, output=output)
+        like = msgspec.structs.replace(like, input=taken, output=output)
     made = nodes.make(folder, model=model, like=like, listen=f"127.0.0.1:{port}")
     keys = [new_api_key(os.urandom) for _ in range(principals)]
     bounds = Bounds(

@@ -49,6 +49,13 @@ BARS: Final = (
     Bar("start_to_verified_s", "seconds from start to the first verified answer", at_most=1.5),
     Bar("worker_memory_mib", "memory of a worker at rest, MiB (RSS)", at_most=200.0),
     Bar("native_json_1000row", "requests/s of bare granian, 1,000 rows as JSON, native XGBoost"),
+    Bar("onedal_1row_64conn_known", "requests/s of bare granian, known subjects, oneDAL"),
+    Bar("onedal_1row_64conn_new", "requests/s of bare granian, a new subject in every request, oneDAL"),
+    Bar("onedal_binary_vs_bare_json_1row", "requests/s, 1 binary row, oneDAL, of bare's JSON"),
+    Bar("onedal_json_32row_32conn", "requests/s of bare granian, 32 rows as JSON, oneDAL"),
+    Bar("onedal_binary_vs_bare_json_32row", "requests/s, 32 binary rows, oneDAL, of bare's JSON"),
+    Bar("onedal_json_1000row", "requests/s of bare granian, 1,000 rows as JSON, oneDAL"),
+    Bar("onedal_binary_vs_bare_json_1000row", "requests/s, 1,000 binary rows, oneDAL, of bare's JSON"),
     Bar("bare_1row_8conn", "requests/s of bare granian at 8 connections"),
     Bar("bare_32row_32conn", "requests/s of bare granian, 32 rows at 32 connections"),
     Bar("litserve_1row_64conn", "requests/s of LitServe"),
@@ -107,6 +114,10 @@ def ratios(
     runs: Sequence[Run], starts: dict[str, list[float]], memory: dict[str, dict[str, float]]
 ) -> dict[str, float]:
     """Every figure of `BARS` that these runs allow."""
+
+    def with_onedal(rows: int, connections: int, subjects: str = "known", encoding: str = "json") -> float | None:
+        return beside(runs, "bare", rows, connections, subjects, encoding, "onedal")
+
     frameworks = [ratio for name in FRAMEWORKS if (ratio := beside(runs, name, 1, 64)) is not None]
     figures: dict[str, Callable[[], float | None]] = {
         "bare_1row_64conn_known": lambda: beside(runs, "bare", 1, 64),
@@ -120,6 +131,13 @@ def ratios(
         "binary_vs_bare_json_1000row": lambda: beside(runs, "bare", 1000, 8, encoding="binary"),
         "native_json_1000row": lambda: beside(runs, "bare", 1000, 8, runtime="xgboost"),
         "native_vs_bare_json_1000row": lambda: beside(runs, "bare", 1000, 8, encoding="binary", runtime="xgboost"),
+        "onedal_1row_64conn_known": lambda: with_onedal(1, 64),
+        "onedal_1row_64conn_new": lambda: with_onedal(1, 64, subjects="new"),
+        "onedal_binary_vs_bare_json_1row": lambda: with_onedal(1, 64, encoding="binary"),
+        "onedal_json_32row_32conn": lambda: with_onedal(32, 32),
+        "onedal_binary_vs_bare_json_32row": lambda: with_onedal(32, 32, encoding="binary"),
+        "onedal_json_1000row": lambda: with_onedal(1000, 8),
+        "onedal_binary_vs_bare_json_1000row": lambda: with_onedal(1000, 8, encoding="binary"),
         "start_to_verified_s": lambda: statistics.median(starts["strongroom"]) if starts.get("strongroom") else None,
         "worker_memory_mib": lambda: memory.get("strongroom", {}).get("worker_rss_mib"),
         "bare_1row_8conn": lambda: beside(runs, "bare", 1, 8),

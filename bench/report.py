@@ -25,7 +25,8 @@ END: Final = "<!-- from bench/results.json: end -->"
 NAMES: Final = {
     "strongroom": "Strongroom, all controls on", "bare": "bare limit (granian)", "bare_direct": "bare limit 2 (uvloop)",
     "fastapi": "FastAPI by hand", "mlserver": "MLServer", "kserve": "KServe", "bentoml": "BentoML", "mlflow": "MLflow",
-    "litserve": "LitServe", "ray": "Ray Serve", "notebook": "the notebook script beside our PD battery",
+    "litserve": "LitServe", "ray": "Ray Serve", "onedal": "ours with oneDAL", "xgboost": "ours with native XGBoost",
+    "notebook": "the notebook script beside our PD battery",
 }  # fmt: skip
 COLUMNS: Final = ((1, 8), (1, 64), (32, 32), (1000, 8))
 LOAD_LIMIT: Final = 3.0

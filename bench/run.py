@@ -6,6 +6,7 @@ by side (one is asked at a time, the others idle); then each framework in turn, 
 
     python -m bench.run                          everything, about 30 minutes
     python -m bench.run --peers bare fastapi --seconds 8 --rounds 3
+    python -m bench.run --parts onedal --peers bare          only our gateway with oneDAL, beside bare granian
     python -m bench.run --quick                  one short run of each, to see that it works
 """
 
@@ -38,6 +39,7 @@ from bench.processes import HERE, NotStartedError, cpu_us, family, memory
 from bench.ratios import Run, ratios
 from bench.servers import RECIPES, Peer
 from bench.studies import keep
+from strongroom.adapters.runtimes.by_name import machine_of
 
 CORE: Final = ("bare", "bare_direct", "fastapi")
 """Run in one session with ours."""
@@ -45,6 +47,8 @@ WITH_ALL: Final = "all controls"
 NOTEBOOK: Final = "notebook"
 """No server: the script that our PD battery is measured beside."""
 PEERS: Final = (*RECIPES, NOTEBOOK)
+PARTS: Final = ("core", "native", "onedal", "frameworks")
+"""Ours beside the bare servers and FastAPI; ours with native XGBoost and with oneDAL; each framework."""
 HALF_CONNECTIONS: Final = 256
 WARM_S: Final = 2
 TRIALS: Final = 4
@@ -248,22 +252,58 @@ def core(bench: Bench, gateway: Gateway, wanted: Sequence[str]) -> None:
             bench.half_load(ours, running["bare"])
 
 
-def native(bench: Bench, gateway: Gateway) -> None:
-    """A release that names native XGBoost as its runtime, beside bare granian with onnxruntime: many rows."""
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Ours with another runtime in its release, beside bare granian with onnxruntime.
+
+    Attributes:
+        runtime: that the release names.
+        form: of the model, see `workload.model`.
+        sessions: cases by the name of their session.
+    """
+
+    runtime: str
+    form: str
+    sessions: dict[str, tuple[Case, ...]]
+
+
+NATIVE: Final = Variant(
+    "xgboost", "ubj", {"native": (Case(1000, 8),), "native binary": (Case(1000, 8, binary=True),)}
+)  # fmt: skip
+ONEDAL: Final = Variant(
+    "onedal",
+    "onnx",
+    {
+        "onedal": (Case(1, 64), Case(32, 32), Case(1000, 8)),
+        "onedal new": (Case(1, 64, new=True),),
+        "onedal binary": (Case(1, 64, binary=True), Case(32, 32, binary=True), Case(1000, 8, binary=True)),
+    },
+)
+
+
+def varied(bench: Bench, variant: Variant) -> None:
+    """Runs of a variant; one whose library is not here is noted as missing."""
+    name = variant.runtime
+    if machine_of(name) is None:
+        bench.note_missing(name, f"no wheel of it is installed; install strongroom[{name}]")
+        return
+    model = bench.folder / f"{name}.{variant.form}"
+    model.write_bytes(workload.model(variant.form))
+    gateway = Gateway.make(bench.folder / name, model, batch_scheduling=bench.batch_scheduling, runtime=name)
     bare = Peer.make(
-        "bare", bench.folder / "bare-native", bench.model, batch_scheduling=bench.batch_scheduling
+        "bare", bench.folder / f"bare-{name}", bench.model, batch_scheduling=bench.batch_scheduling
     )  # fmt: skip
     with ExitStack() as stack:
         child = stack.enter_context(gateway.serving())
         gateway.check()
-        ours = Running("strongroom", gateway, child.pid, runtime="xgboost")
+        ours = Running("strongroom", gateway, child.pid, runtime=name)
         try:
             limit = stack.enter_context(bench.up(bare))
         except NotStartedError as error:
             bench.note_missing("bare", str(error))
             return
-        bench.alternate("native", [ours, limit], [Case(1000, 8)], bench.rounds)
-        bench.alternate("native binary", [ours, limit], [Case(1000, 8, binary=True)], bench.rounds)
+        for session, cases in variant.sessions.items():
+            bench.alternate(session, [ours, limit], cases, bench.rounds)
 
 
 def framework(bench: Bench, gateway: Gateway, name: str) -> None:
@@ -291,6 +331,8 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("granian", "httptools", "msgspec", "numpy", "onnxruntime", "uvloop", "xgboost-cpu"):
         found[package] = version(package)
+    if (machine := machine_of("onedal")) is not None:
+        found["daal"] = machine.version
     for name in names:
         package = RECIPES[name].package
         locked = environments.pins(environments.PEERS / name / "requirements.txt")
@@ -305,17 +347,14 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
         model = workload.model()
         bench.model.write_bytes(model)
         gateway = Gateway.make(bench.folder / "ours", bench.model, batch_scheduling=chosen.batch_scheduling)
-        bench.start_ours(gateway, 1 if chosen.quick else 3)
-        core(bench, gateway, chosen.peers)
-        if "bare" in chosen.peers and "bare" not in bench.missing:
-            forest = bench.folder / "model.ubj"
-            forest.write_bytes(workload.model("ubj"))
-            ours = Gateway.make(
-                bench.folder / "native", forest, batch_scheduling=chosen.batch_scheduling, runtime="xgboost"
-            )
-            native(bench, ours)
+        if "core" in chosen.parts:
+            bench.start_ours(gateway, 1 if chosen.quick else 3)
+            core(bench, gateway, chosen.peers)
+        for part, variant in (("native", NATIVE), ("onedal", ONEDAL)):
+            if part in chosen.parts and "bare" in chosen.peers and "bare" not in bench.missing:
+                varied(bench, variant)
         for peer in chosen.peers:
-            if peer in CORE or peer == NOTEBOOK:
+            if peer in CORE or peer == NOTEBOOK or "frameworks" not in chosen.parts:
                 continue
             try:
                 framework(bench, gateway, peer)
@@ -362,6 +401,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one run of a second each, to see that it works")
@@ -372,7 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, help="bench/results.json, or bench/.cache for a part of the whole")
     parser.add_argument("--page", action="store_true", help="write the table and the plot into docs/ too")
     chosen = parser.parse_args(arguments)
-    whole = not chosen.quick and set(chosen.peers) == set(PEERS)
+    whole = not chosen.quick and set(chosen.peers) == set(PEERS) and set(chosen.parts) == set(PARTS)
     results = chosen.results or (HERE if whole else workload.CACHE) / "results.json"
     if chosen.quick:
         chosen.seconds, chosen.rounds = 1, 1

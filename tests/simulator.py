@@ -148,7 +148,7 @@ NODE = NodeTrust(
     environment="production",
     jurisdictions=frozenset({"EU"}),
     gateway_version="0.1.0",
-    machines=(Machine("onnxruntime", "1.24.0", "CPUExecutionProvider", "x86_64-avx2"),),
+    machine_of={"onnxruntime": Machine("onnxruntime", "1.24.0", "CPUExecutionProvider", "x86_64-avx2")}.get,
 )
 
 

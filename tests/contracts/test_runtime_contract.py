@@ -4,6 +4,9 @@ refused."""
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from strongroom.adapters.runtimes.by_name import RUNTIMES, machines, runtime_of
+from strongroom.adapters.runtimes.by_name import RUNTIMES, machine_of, runtime_of
+from strongroom.adapters.runtimes.onedal_runtime import OneDalRuntime
 from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.adapters.runtimes.timed_runtime import Calls, TimedRuntime
 from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
@@ -24,6 +28,9 @@ from strongroom.serving.ports import Runtime, Session
 from strongroom.validation.statistics.tables import feature_rows, read_table
 from tests.simulator import PROFILE
 from tests.validation.worked import package
+
+WHEELS = sys.platform == "linux" and platform.machine() == "x86_64"
+"""Whether oneDAL has any for this machine."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,10 @@ def _case(runtime: Runtime, kind: str) -> Case:
     return Case(runtime, made.contract, made.inputs[made.contract.model_input], np.ascontiguousarray(rows[:256]))
 
 
-@pytest.fixture(params=["onnxruntime", "xgboost", "timed-onnxruntime", "timed-xgboost"])
+RUNTIMES_AND_TIMED = [*(name for name in RUNTIMES), *(f"timed-{name}" for name in RUNTIMES)]
+
+
+@pytest.fixture(params=RUNTIMES_AND_TIMED)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     name = request.param.removeprefix("timed-")
     made = _of(name)
@@ -65,16 +75,37 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 
 def _of(name: str) -> Case:
-    return _case(OnnxRuntime(), "xgboost") if name == "onnxruntime" else _case(XGBoostRuntime(), "native")
+    if machine_of(name) is None:
+        pytest.skip(f"{name} has no wheel for this machine")
+    return _case(RUNTIMES[name](), {"onnxruntime": "xgboost", "xgboost": "native"}.get(name, name))
 
 
-def test_every_runtime_of_this_machine_is_in_the_suite() -> None:
-    assert set(RUNTIMES) == {"onnxruntime", "xgboost"} == {machine.runtime for machine in machines()}
+def test_every_runtime_is_in_the_suite_and_here_unless_it_has_no_wheel() -> None:
+    assert set(RUNTIMES) == {"onnxruntime", "xgboost", "onedal"}
+    here = {name for name in RUNTIMES if (machine := machine_of(name)) is not None and machine.runtime == name}
+    assert here == set(RUNTIMES) - (set() if WHEELS else {"onedal"})
+    assert machine_of("treelite") is None
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "xgboost"])
+def test_what_no_release_names_is_not_loaded(name: str) -> None:
+    """To say what this machine computes with, by one runtime, nothing of another is touched."""
+    asked = (
+        "import sys\n"
+        "from strongroom.adapters.runtimes.by_name import machine_of\n"
+        f"assert machine_of({name!r}) is not None\n"
+        "maps = open('/proc/self/maps').read()\n"
+        f"others = {{'xgboost', 'onedal'}} - {{{name!r}}}\n"
+        "assert not [one for one in others if f'lib{one}' in maps], others\n"
+        "assert 'strongroom.validation.trees.onedal' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", asked], check=True, timeout=120)
 
 
 def test_the_release_chooses_and_nobody_else() -> None:
     assert isinstance(runtime_of(PROFILE), OnnxRuntime)
     assert isinstance(runtime_of(_profile("xgboost")), XGBoostRuntime)
+    assert isinstance(runtime_of(_profile("onedal")), OneDalRuntime)
     with pytest.raises(NumericProfileError):
         runtime_of(_profile("treelite"))
 
@@ -108,7 +139,7 @@ def test_an_answer_stays_as_it_is_when_the_next_is_made(case: Case) -> None:
     first = session.run(case.rows[:8])
     kept = first.copy()
     session.run(case.rows[8:16])
-    assert (first == kept).all()
+    assert first.tobytes() == kept.tobytes()
 
 
 def test_answers_are_those_of_the_source_model(case: Case) -> None:

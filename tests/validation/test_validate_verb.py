@@ -15,6 +15,7 @@ import pytest
 from strongroom.access.people import PeopleRegister, Person, person_key
 from strongroom.access.principals import Principal
 from strongroom.adapters.packages.model_toml import write_contract
+from strongroom.adapters.runtimes.by_name import machine_of
 from strongroom.adapters.sandbox.linux import LinuxSandbox
 from strongroom.encoding import canonical, parse
 from strongroom.errors import ConflictError, EvidenceError, ExpiredError, SandboxError
@@ -166,6 +167,19 @@ def test_a_model_of_native_xgboost_is_validated_with_the_library_that_will_serve
     assert "onnxruntime" not in results.tools
     assert results.numeric.comparisons > 100_000
     assert (results.numeric.differ_alone, results.numeric.differ_session) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(machine_of("onedal") is None, reason="oneDAL has no wheel for this machine")
+def test_a_model_of_onedal_is_validated_with_the_library_that_will_serve_it() -> None:
+    """Behind the walls, where it finds its shared libraries, its processor and one thread."""
+    from strongroom.validation.trees.onedal import library_version
+
+    predicate = house("onedal").validate(LinuxSandbox()).predicate
+    assert predicate.verdict == "pass"
+    profile = predicate.profile
+    assert (profile.runtime, profile.version, profile.provider) == ("onedal", library_version(), "cpu-float64")
+    assert (profile.mode, profile.max_batch) == ("batch-invariant", 1000)
 
 
 def test_the_sandbox_cannot_name_another_runtime_than_the_contract() -> None:

@@ -113,8 +113,12 @@ def contract(
 
 
 @cache
-def package(kind: Literal["xgboost", "logistic", "native"]) -> Package:
+def package(kind: Literal["xgboost", "logistic", "native", "onedal"]) -> Package:
     """12,000 development, 6,000 reference and 12,000 validation rows; the model never sees the protected columns."""
+    if kind == "onedal":
+        same = package("xgboost")
+        about = msgspec.structs.replace(same.contract, name="card-pd-onedal", runtime="onedal")
+        return Package(about, {**same.inputs, "contract.json": canonical(about)})
     head, table = clients()
     order = np.random.default_rng(7).permutation(len(table))
     parts = {"development": order[:12000], "reference": order[12000:18000], "validation": order[18000:]}

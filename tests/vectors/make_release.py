@@ -209,12 +209,14 @@ def vectors() -> dict[str, Any]:
         "v": 2, "method": "path-dependent", "code_map": "1", "groups": [{"code": "R1", "features": ["income"]}],
         "reference": [], "max_codes": 4, "adverse": "high", "tolerance": "0.00001", "always": True,
     }  # fmt: skip
+    vectors_of = {"runtime": "onedal", "version": "2026.2.0", "provider": "cpu-float64", "mode": "batch-invariant"}
     native = {"runtime": "xgboost", "version": "3.0.5", "provider": "cpu", "mode": "batch-invariant"}
     against = {**told, "v": 1, "method": "interventional", "reference": [["40000"], ["52000.5"]], "always": False}
     accept = [
         ("Release", {**good, "explanation": against}), ("Release", {**good, "explanation": told}),
         ("Release", automatic), ("Release", good),
         ("Release", guarded(good, GUARD)), ("Release", profiled(good, native)),
+        ("Release", profiled(good, vectors_of)),
         ("Approval", said), ("Approval", rejection), ("Approval", {**said, "findings": []}),
         ("Approval", {**said, "findings": [carried, left]}),
         ("Approval", {**rejection, "findings": [{**left, "severity": "high"}]}),

@@ -49,9 +49,10 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Under which conditions the bits repeat, as the sandbox proved them.
 
     Attributes:
-        runtime: `onnxruntime`, or `xgboost` for its native library. One a release: their bits differ.
+        runtime: `onnxruntime`, `xgboost` for its native library, `onedal` for forests on wide registers. One a release:
+            their bits differ.
         version: of the runtime.
-        provider: `CPUExecutionProvider` of onnxruntime, `cpu` of XGBoost.
+        provider: `CPUExecutionProvider` of onnxruntime, `cpu` of XGBoost, `cpu-float64` of oneDAL.
         threads: always 1.
         isa: instruction-set class, for example `x86_64-avx512`.
         mode: `batch-invariant` (same bits alone and in any batch up to max_batch), `padded` (same bits for any batch
@@ -59,9 +60,9 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_batch: largest batch that was proven.
     """
 
-    runtime: Literal["onnxruntime", "xgboost"]
+    runtime: Literal["onnxruntime", "xgboost", "onedal"]
     version: str
-    provider: Literal["CPUExecutionProvider", "cpu"]
+    provider: Literal["CPUExecutionProvider", "cpu", "cpu-float64"]
     threads: Literal[1]
     isa: str
     mode: Literal["batch-invariant", "padded", "by-row"]

@@ -57,7 +57,8 @@ def package(
     ],
     outcome: Annotated[str, typer.Option(help="Column with the outcome: 1 for default, or a number.")] = "default",
     runtime: Annotated[
-        Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost takes a .ubj file.")
+        Literal["onnxruntime", "xgboost", "onedal"],
+        typer.Option(help="What runs the model: xgboost takes a .ubj file, onedal the ONNX of a forest."),
     ] = "onnxruntime",
     training: TrainingOption = None,
     training_data: TrainingData = None,
@@ -104,7 +105,8 @@ def convert(
     reference: ReferenceOption,
     outcome: Annotated[str, typer.Option(help="Column with 1 for default.")] = "default",
     runtime: Annotated[
-        Literal["onnxruntime", "xgboost"], typer.Option(help="What runs the model: xgboost keeps XGBoost as it is.")
+        Literal["onnxruntime", "xgboost", "onedal"],
+        typer.Option(help="What runs the model: xgboost keeps XGBoost as it is, onedal takes forests."),
     ] = "onnxruntime",
     tolerance: Annotated[str, typer.Option(help="Largest difference of a prediction taken as rounding.")] = "1e-05",
     training: TrainingOption = None,

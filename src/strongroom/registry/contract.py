@@ -25,8 +25,8 @@ from strongroom.registry.training import Training
 from strongroom.vocabulary import is_plain, parse_jurisdiction, parse_name
 
 FeatureType = Literal["float", "integer", "category"]
-RuntimeName = Literal["onnxruntime", "xgboost"]
-MODEL_SUFFIX: Final = {"onnxruntime": ".onnx", "xgboost": ".ubj"}
+RuntimeName = Literal["onnxruntime", "xgboost", "onedal"]
+MODEL_SUFFIX: Final = {"onnxruntime": ".onnx", "xgboost": ".ubj", "onedal": ".onnx"}
 FEATURE_LIMIT = 4096
 ROWS_LIMIT = 100_000
 

@@ -48,7 +48,7 @@ _SUFFIX: Final = {
     "former-manifest": ".json",
     "training": SUFFIX,
 }
-_MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L"}
+_MODEL_START: Final = {"onnxruntime": b"\x08", "xgboost": b"{L", "onedal": b"\x08"}
 """What every writer puts first: ONNX its field 1, ir_version; XGBoost an object with a key of 64-bit length. Pickles,
 archives and compressed files start otherwise."""
 _PARQUET: Final = b"PAR1"

@@ -65,13 +65,14 @@ class NodeTrust:
         environment: `production`, `test` ...: a release must name it.
         jurisdictions: labels that this node serves; a release must name at least one of them.
         gateway_version: ours, for `min_gateway`.
-        machines: what this machine computes with, one for each runtime, for the numeric profile.
+        machine_of: what this machine computes with, by a runtime's name; None for one that it does not have. Asked for
+            those that releases name and for no other, since a library may have to be loaded to know its version.
     """
 
     environment: str
     jurisdictions: frozenset[str]
     gateway_version: str
-    machines: tuple[Machine, ...]
+    machine_of: Callable[[str], Machine | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ def _check_conditions(release: Release, node: NodeTrust, known: Jurisdictions, a
 
 def _check_numeric_profile(release: Release, node: NodeTrust) -> None:
     profile = release.numeric_profile
-    machine = next((one for one in node.machines if one.runtime == profile.runtime), None)
+    machine = node.machine_of(profile.runtime)
     if machine is None:
         raise NumericProfileError(
             f"`{release.model}` was approved with runtime {profile.runtime}, and this node does not have it"

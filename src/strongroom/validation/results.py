@@ -188,13 +188,13 @@ class AirRow(_Document, frozen=True, kw_only=True):
     suppressed: bool
 
 
-Provider = Literal["CPUExecutionProvider", "cpu"]
+Provider = Literal["CPUExecutionProvider", "cpu", "cpu-float64"]
 
 
 class Profile(_Document, frozen=True, kw_only=True):
     """The numeric profile, field for field as format 6 carries it (this room stands below the one that owns it)."""
 
-    runtime: Literal["onnxruntime", "xgboost"]
+    runtime: Literal["onnxruntime", "xgboost", "onedal"]
     version: str
     provider: Provider
     threads: Literal[1]

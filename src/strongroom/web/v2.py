@@ -25,7 +25,7 @@ from strongroom.serving.tensors import SUBJECT_TENSOR
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository")
 READY: Final = "READY"
 UNAVAILABLE: Final = "UNAVAILABLE"
-PLATFORMS: Final = {"onnxruntime": "onnx_onnxv1", "xgboost": "xgboost_ubjson"}
+PLATFORMS: Final = {"onnxruntime": "onnx_onnxv1", "xgboost": "xgboost_ubjson", "onedal": "onnx_onnxv1"}
 HEADER_LENGTH: Final = b"inference-header-content-length"
 BINARY_TYPE: Final = b"application/octet-stream"
 JSON_TYPE: Final = b"application/json"

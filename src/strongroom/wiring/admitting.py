@@ -24,7 +24,7 @@ from strongroom.adapters.releases.halt_files import HaltFiles
 from strongroom.adapters.releases.release_mirror import ReleaseShelf
 from strongroom.adapters.releases.time_floor import read_floor
 from strongroom.adapters.releases.trusted_state_files import read_state
-from strongroom.adapters.runtimes.by_name import machines, runtime_of
+from strongroom.adapters.runtimes.by_name import machine_of, runtime_of
 from strongroom.adapters.runtimes.shadow_process import ShadowProcess
 from strongroom.adapters.runtimes.timed_runtime import Calls, timed
 from strongroom.approval.trust_policy import ACCESS_PATH, ACCESS_SCHEMA_PATH
@@ -115,7 +115,7 @@ class Admission:
             environment=self.settings.environment,
             jurisdictions=frozenset(self.settings.jurisdictions),
             gateway_version=__version__,
-            machines=machines(),
+            machine_of=machine_of,
         )
         refused: list[Refusal] = []
         mirror = ReleaseShelf(self.layout.mirror)

@@ -13,7 +13,7 @@ from strongroom.adapters.releases.release_fetchers import FolderFetcher
 from strongroom.adapters.releases.release_mirror import ReleaseShelf, sync
 from strongroom.adapters.releases.time_floor import TimeFloor
 from strongroom.adapters.releases.tuf_client import ReleaseClient
-from strongroom.adapters.runtimes.by_name import machines
+from strongroom.adapters.runtimes.by_name import machine_of
 from strongroom.errors import EvidenceError, StrongroomError
 from strongroom.office.acts import Act, Resource
 from strongroom.serving.admission import NodeTrust, Refusal, admit
@@ -76,7 +76,7 @@ def _judge(
         environment=environment,
         jurisdictions=frozenset(jurisdictions),
         gateway_version=__version__,
-        machines=machines(),
+        machine_of=machine_of,
     )
     halts = HaltFiles(folder / "halts", folder / "dropped")
     admitted = admit(state, trust, mirror, halts, room.keys, mirror.sealed_blobs, refused.append)

@@ -101,7 +101,7 @@ def _asked_as(former: ModelContract, hardened: ModelContract) -> ModelContract:
 
 def _stated(order: HardeningOrder, decided: ModelContract, former: Package, made: HardenedModel) -> ModelContract:
     told, kept = made.told, decided.samples
-    trained = order.trains or told.runtime != decided.engine
+    trained = order.trains or MODEL_SUFFIX[told.runtime] != MODEL_SUFFIX[decided.engine]
     choices = {
         **({"rounds": str(order.rounds), "attacked": str(order.attacked), "added": str(told.added)}
            if "adversarial" in order.measures else {}),
@@ -121,7 +121,7 @@ def _stated(order: HardeningOrder, decided: ModelContract, former: Package, made
     )  # fmt: skip
     return msgspec.structs.replace(
         decided,
-        runtime=told.runtime if told.runtime == "xgboost" else msgspec.UNSET,
+        runtime=msgspec.UNSET if told.runtime == "onnxruntime" else told.runtime,
         input=msgspec.structs.replace(decided.input, tensor=INPUT) if trained else decided.input,
         output=msgspec.structs.replace(decided.output, tensor=told.tensor, column=told.column),
         samples=msgspec.structs.replace(

@@ -74,7 +74,8 @@ def package(
         reference: the same columns, other rows: what live data is compared with.
         predictions: of the source model on `reference`, shape [rows]; needed for bytes, else computed.
         runtime: what will run it. `xgboost` keeps an XGBoost model as it is, for XGBoost's own library: quicker on
-            many rows, slower on one, and other bits than its ONNX.
+            many rows, slower on one, and other bits than its ONNX. `onedal` runs the ONNX of a forest with Intel's
+            library, quicker the more rows there are.
         training: the training script, or all files of the training by path with the script as `train.py`, so that
             others can train the model again (`strongroom replicate`); `contract["training"]` may state the digest of
             the data and a tolerance.
@@ -126,6 +127,7 @@ def package(
         output.setdefault("column", 0)
     if runtime == "xgboost":
         output.setdefault("column", 0)
+    if runtime != "onnxruntime":
         plain["runtime"] = runtime
     if training is not None:
         named = training if isinstance(training, Mapping) else {SCRIPT_FILE.removeprefix(FOLDER): training}

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from strongroom.adapters.runtimes.onedal_runtime import OneDalRuntime
 from strongroom.adapters.runtimes.onnx_runtime import OnnxRuntime
 from strongroom.adapters.runtimes.xgboost_runtime import XGBoostRuntime
 from strongroom.approval.release import NumericProfile
 from strongroom.errors import NumericProfileError, UnavailableError
 from strongroom.serving.ports import Machine, Runtime
 
-RUNTIMES: Final[Mapping[str, type[OnnxRuntime] | type[XGBoostRuntime]]] = {
+RUNTIMES: Final[Mapping[str, type[OnnxRuntime] | type[XGBoostRuntime] | type[OneDalRuntime]]] = {
     "onnxruntime": OnnxRuntime,
     "xgboost": XGBoostRuntime,
+    "onedal": OneDalRuntime,
 }
 
 
@@ -29,19 +31,13 @@ def runtime_of(profile: NumericProfile) -> Runtime:
     return made()
 
 
-def machines() -> tuple[Machine, ...]:
-    """What this machine computes with; a runtime that is not installed is left out.
+def machine_of(name: str) -> Machine | None:
+    """What this machine computes with under a runtime's name; None where it is not installed, or is none of ours.
 
-    Raises:
-        UnavailableError: none is to be had, since the processor's class is not known.
+    Nothing of the others is loaded.
     """
-    found = []
-    reason: UnavailableError | None = None
-    for made in RUNTIMES.values():
-        try:
-            found.append(made().machine)
-        except UnavailableError as error:
-            reason = error
-    if not found:
-        raise reason or UnavailableError("no runtime is installed")
-    return tuple(found)
+    made = RUNTIMES.get(name)
+    try:
+        return None if made is None else made().machine
+    except UnavailableError:
+        return None

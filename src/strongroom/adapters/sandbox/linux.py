@@ -242,8 +242,8 @@ def _interpreter() -> list[str]:
     paths = sysconfig.get_paths()
     wanted = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]]
     wanted += [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages", "lib-dynload"))]
-    if Path(sys.base_prefix) != Path("/usr"):
-        wanted.append(f"{sys.base_prefix}/lib")
+    # shared libraries that wheels put beside the packages (oneDAL does) and that an extension names by its own place
+    wanted += [f"{prefix}/lib" for prefix in (sys.base_prefix, paths["data"]) if Path(prefix) != Path("/usr")]
     multiarch = sysconfig.get_config_var("MULTIARCH")
     for folder in ("/lib", "/usr/lib"):
         narrow = Path(folder) / multiarch if multiarch else Path(folder)

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import InputContract, ModelContract, OutputContract
 from strongroom.validation.results import Profile
-from strongroom.validation.trees import boosters
+from strongroom.validation.trees import boosters, onedal
 
 Rows = npt.NDArray[np.float32]
 Predict = Callable[[Rows], Rows]
@@ -33,6 +33,9 @@ def open_model(contract: ModelContract, model: bytes) -> tuple[Predict, str, str
         booster = boosters.open_booster(model)
         boosters.demand_contract(booster, contract.input, contract.output)
         return booster.predict, boosters.library_version(), boosters.PROVIDER
+    if contract.engine == "onedal":
+        forest = onedal.open_contracted(model, contract.input, contract.output)
+        return forest.predict, onedal.library_version(), onedal.PROVIDER
     return predictor(open_session(model), contract.input, contract.output), ort.__version__, PROVIDER
 
 

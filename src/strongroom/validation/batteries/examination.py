@@ -123,7 +123,7 @@ class Examination:
         proof = parse_as(inputs["profile.json"], ProfileProof)
         battery = policy.battery(contract.kind, contract.tier, contract.jurisdictions).asked_of(contract)
         predict, version, _ = open_model(contract, inputs[contract.model_input])
-        if contract.engine == "xgboost":
+        if contract.engine != "onnxruntime":
             predict = one_at_a_time(predict)
         return cls(contract, policy, battery, proof, float(policy.confidence), inputs, manifest, predict, version)
 

@@ -21,7 +21,7 @@ from strongroom.validation.batteries.artifact import open_session, predictor
 from strongroom.validation.results import NotEvaluable
 from strongroom.validation.statistics.parity import parity
 from strongroom.validation.statistics.tables import numbers, read_table
-from strongroom.validation.trees import boosters
+from strongroom.validation.trees import boosters, onedal
 from strongroom.validation.workshop.conversion import FIGURES, PREDICTIONS, TOOLS, ConversionOrder, Figures
 
 
@@ -46,7 +46,10 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         output = OutputContract(
             tensor=parameters["tensor"], name="x", unit="x", minimum="0", maximum="1", column=parameters["column"]
         )
-        served = predictor(open_session(model), given, output)(rows)
+        if order.runtime == "onedal":
+            served = onedal.open_contracted(model, given, output).predict(rows)
+        else:
+            served = predictor(open_session(model), given, output)(rows)
     tolerance = float(order.tolerance)
     cuts = [float(text) for text in order.cut_offs]
     same, narrowed = parity(source, served, tolerance, cuts), parity(wide, source, tolerance, cuts)

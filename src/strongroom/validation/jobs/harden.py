@@ -52,7 +52,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         artifact, tensor, column, answers = made.model, made.tensor, made.column, made.answer(reference)
     else:
         artifact, tensor, column = inputs[contract.model_input], contract.output.tensor, contract.output.column
-        if runtime != contract.engine:
+        if contract.engine == "xgboost" and runtime != "xgboost":
             made = convert(_loaded(artifact), names, runtime)
             artifact, tensor, column = made.model, made.tensor, made.column
         predict, _, _ = open_model(contract, inputs[contract.model_input])
@@ -107,7 +107,7 @@ def _input(contract: ModelContract, order: HardeningOrder) -> Any:
     """The input as the file at hand names its tensor: the former's own, or the converter's."""
     from msgspec.structs import replace
 
-    kept = not order.trains and contract.engine == "onnxruntime"
+    kept = not order.trains and contract.engine != "xgboost"
     return contract.input if kept else replace(contract.input, tensor=boosters.INPUT)
 
 

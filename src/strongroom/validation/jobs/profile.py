@@ -20,7 +20,7 @@ from strongroom.errors import InvalidInputError, NumericProfileError
 from strongroom.registry.contract import InputContract, ModelContract, RuntimeName, bound
 from strongroom.registry.explanation import Explanation, number
 from strongroom.validation.batteries import traffic
-from strongroom.validation.batteries.artifact import Predict, Rows, open_model, score
+from strongroom.validation.batteries.artifact import Predict, Rows, open_model, open_session, predictor, score
 from strongroom.validation.batteries.guard_fit import fit_guard
 from strongroom.validation.batteries.scored import Scored
 from strongroom.validation.catalogue import Basis
@@ -42,6 +42,9 @@ EVERY_SIZE = 130
 """All sizes up to here are tried: kernels change their path within the first few vector widths."""
 LONG_BATCH = 4096
 EXPLAINED_ROWS = 2000
+MEANT_ROWS = 2000
+MEANT_GAP = 1e-4
+"""Of the largest score; onnxruntime adds up a thousand leaves in float32."""
 SHIFTS = 64
 
 
@@ -64,6 +67,8 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     rows = probe_rows(reference, contract.input)
     proof = prove(first, second, rows, contract.input.max_rows, Conditions(contract.engine, version, provider, isa))
     scores = score(first, reference, proof.profile)
+    if contract.engine == "onedal":
+        demand_meaning(contract, model, reference, scores)
     if not isinstance(contract.explanation, msgspec.UnsetType):
         demand_additive(contract, contract.explanation, model, reference, scores)
     if "weight" in contract.sample_columns:
@@ -77,6 +82,25 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         inside = reference[~outside(reference, contract.input)]
         watched = msgspec.structs.replace(watched, guard=fit_guard(inside, contract.input, contract.guard))
     return {"profile.json": canonical(proof), "monitors.json": canonical(watched)}
+
+
+def demand_meaning(contract: ModelContract, model: bytes, reference: Rows, scores: Rows) -> None:
+    """oneDAL gets what our reader found in the file; that this is what the file says, onnxruntime confirms.
+
+    Raises:
+        InvalidInputError: it answers otherwise, by more than sums of float32 explain.
+    """
+    kept = np.flatnonzero(~outside(reference, contract.input))[:MEANT_ROWS]
+    told = predictor(open_session(model), contract.input, contract.output)(np.ascontiguousarray(reference[kept]))
+    gap = float(np.abs(told.astype(np.float64) - scores[kept]).max(initial=0.0))
+    largest = float(np.abs(scores[kept]).max(initial=0.0))
+    # not `>`: a gap that is no number is none that is small
+    if not gap <= MEANT_GAP * max(1.0, largest):
+        raise InvalidInputError(
+            f"onnxruntime answers the same file otherwise, by up to {gap:.2g}; leave `runtime` out",
+            field="runtime",
+            rule="meaning",
+        )
 
 
 def demand_additive(contract: ModelContract, wish: Explanation, model: bytes, reference: Rows, scores: Rows) -> None:

@@ -25,7 +25,7 @@ from strongroom.validation.jobs.licence_reading import judge, needed
 from strongroom.validation.jobs.unpacking import BeyondLimitsError, Unpacker
 from strongroom.validation.scans.booster_scan import scan_booster
 from strongroom.validation.scans.licences import LicenceFacts, LicenceRules
-from strongroom.validation.scans.onnx_scan import scan_model
+from strongroom.validation.scans.onnx_scan import Refuse, scan_model
 from strongroom.validation.scans.scan import (
     BOOSTER_RULES,
     FINDINGS_LIMIT,
@@ -40,6 +40,7 @@ from strongroom.validation.scans.scan import (
     rules_digest,
 )
 from strongroom.validation.statistics.tables import numbers, read_table
+from strongroom.validation.trees.onedal import read_model
 from strongroom.validation.workshop.conversion import read_statement
 from strongroom.vocabulary import digest_of
 
@@ -104,11 +105,7 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
         if path == _former_model(contract):
             _scan_former(path, data, files, contract, findings)
         if path == contract.samples.model:
-            refuse = _refusal(findings, path)
-            if contract.engine == "xgboost":
-                booster = scan_booster(data, contract.input, contract.output, BOOSTER_RULES, refuse)
-            else:
-                model = scan_model(data, contract.input, contract.output, RULES, refuse)
+            model, booster = _scan_model(data, contract, _refusal(findings, path))
         _secrets(path, data, findings)
     samples = _samples(files, contract, findings)
     _conversion(files, contract, findings)
@@ -133,8 +130,21 @@ def run(inputs: Mapping[str, bytes], parameters: dict[str, Any]) -> dict[str, by
     return {"scan.json": canonical(result)}
 
 
-def _refusal(findings: _Findings, path: str) -> Any:
+def _refusal(findings: _Findings, path: str) -> Refuse:
     return lambda rule, message: findings.add(rule, path, message)
+
+
+def _scan_model(data: bytes, about: ModelContract, refuse: Refuse) -> tuple[ModelFacts | None, BoosterFacts | None]:
+    """The model file, by what will run it."""
+    if about.engine == "xgboost":
+        return None, scan_booster(data, about.input, about.output, BOOSTER_RULES, refuse)
+    facts = scan_model(data, about.input, about.output, RULES, refuse)
+    if about.engine == "onedal" and facts is not None:
+        try:
+            read_model(data, about.input.tensor, about.output.tensor, len(about.input.features))
+        except InvalidInputError as error:
+            refuse("onedal-forest", plain(error.message))
+    return facts, None
 
 
 def _former_model(contract: ModelContract) -> str | None:
@@ -153,11 +163,7 @@ def _scan_former(
         return
     if former is None:
         return
-    about, refuse = former.contract, _refusal(findings, path)
-    if about.engine == "xgboost":
-        scan_booster(data, about.input, about.output, BOOSTER_RULES, refuse)
-    else:
-        scan_model(data, about.input, about.output, RULES, refuse)
+    _scan_model(data, former.contract, _refusal(findings, path))
 
 
 def _sources(contract: ModelContract) -> tuple[str, ...]:

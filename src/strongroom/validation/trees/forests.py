@@ -9,6 +9,7 @@ Sources: ONNX-ML operators `TreeEnsembleClassifier` and `TreeEnsembleRegressor`;
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from strongroom.errors import InvalidInputError
 from strongroom.registry.contract import ModelContract, RuntimeName
 from strongroom.validation.trees.boosters import OBJECTIVES, open_booster
-from strongroom.validation.trees.graph_tails import Link, model_proto, not_explained, read_tail
+from strongroom.validation.trees.graph_tails import Link, model_proto, not_explained, read_tail, takes_rows
 
 DEPTH_LIMIT: Final = 8
 NODES_LIMIT: Final = 1_000_000
@@ -99,7 +100,12 @@ def read_forest(model: bytes, engine: RuntimeName, tensor: str, column: int, fea
     Raises:
         InvalidInputError: the model is no single forest, or of a form that is not explained; the message says which.
     """
-    forest = _read_booster(model) if engine == "xgboost" else _read_onnx(model, tensor, column, features)
+    if engine == "xgboost":
+        return _demand_limits(_read_booster(model), features)
+    return _demand_limits(_read_onnx(_Ensemble.of(model), tensor, column, features), features)
+
+
+def _demand_limits(forest: Forest, features: int) -> Forest:
     if not forest.trees or sum(len(tree.left) for tree in forest.trees) > NODES_LIMIT:
         raise not_explained(f"a forest of 1 to {NODES_LIMIT} nodes")
     for tree in forest.trees:
@@ -146,31 +152,117 @@ def _of_document(document: Any) -> Forest:
     return Forest(tuple(trees), math.log(chance / (1 - chance)), "logistic", int(shape["num_feature"]))
 
 
-def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
-    proto = model_proto()()
-    try:
-        proto.ParseFromString(model)
-    except Exception as error:  # protobuf's own class is not typed
-        raise not_explained("ONNX") from error
-    graph = proto.graph
-    ensembles = [node for node in graph.node if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")]
-    if len(ensembles) != 1 or ensembles[0].domain != "ai.onnx.ml" or len(graph.input) != 1:
-        raise not_explained("one TreeEnsembleClassifier or TreeEnsembleRegressor")
-    node = ensembles[0]
-    classifies = node.op_type == "TreeEnsembleClassifier"
-    if list(node.input) != [graph.input[0].name] or len(node.output) != 1 + classifies:
-        raise not_explained("a forest over the input as it comes")
-    given = {attribute.name: attribute for attribute in node.attribute}
+def read_served(model: bytes, tensor_in: str, tensor: str, features: int) -> tuple[Forest, int]:
+    """The forest of an ONNX file, in the usual column, and how many columns the file's output has.
 
-    def word(key: str, default: bytes) -> bytes:
-        return bytes(given[key].s) if key in given else default
+    Args:
+        model: as sealed.
+        tensor_in: that the contract puts rows into.
+        tensor: that it takes scores from.
+        features: width of the input.
 
-    def ints(key: str) -> npt.NDArray[np.int64]:
-        return np.array(given[key].ints, np.int64) if key in given else np.empty(0, np.int64)
+    Returns:
+        The forest of class 1 of a classifier, which has two columns, or of the one output of a regressor.
 
-    def floats(key: str) -> npt.NDArray[np.float32]:
-        return np.array(given[key].floats, np.float32) if key in given else np.empty(0, np.float32)
+    Raises:
+        InvalidInputError: as `read_forest`, or the classifier has more than two classes.
+    """
+    ensemble = _Ensemble.of(model)
+    if not takes_rows(ensemble.graph.input[0], tensor_in, features):
+        raise not_explained(f"a forest over one input `{tensor_in}`, float32, [rows, {features}]")
+    if ensemble.classifies:
+        classes, bases = set(ensemble.ints("class_ids").tolist()), ensemble.floats("base_values")
+        if not classes <= {0, 1}:
+            raise not_explained("a classifier of two classes")
+        # what a base adds to otherwise, onnxruntime and the specification do not agree about
+        if len(bases) and (len(bases) != 1 or classes != {0}):
+            raise not_explained("a classifier whose one base goes with its one list of weights, of class 0")
+    forest = _read_onnx(ensemble, tensor, int(ensemble.classifies), features)
+    return _demand_limits(forest, features), 1 + ensemble.classifies
 
+
+@dataclass(frozen=True, slots=True)
+class _Ensemble:
+    """The one tree ensemble of a graph, and its attributes by name."""
+
+    graph: Any
+    node: Any
+    given: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: bytes) -> _Ensemble:
+        proto = model_proto()()
+        try:
+            proto.ParseFromString(model)
+        except Exception as error:  # protobuf's own class is not typed
+            raise not_explained("ONNX") from error
+        graph = proto.graph
+        ensembles = [node for node in graph.node if node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")]
+        if len(ensembles) != 1 or ensembles[0].domain != "ai.onnx.ml" or len(graph.input) != 1:
+            raise not_explained("one TreeEnsembleClassifier or TreeEnsembleRegressor")
+        node = ensembles[0]
+        found = cls(graph, node, {attribute.name: attribute for attribute in node.attribute})
+        if list(node.input) != [graph.input[0].name] or len(node.output) != 1 + found.classifies:
+            raise not_explained("a forest over the input as it comes")
+        # what is no UTF-8 comes as bytes
+        if len(found.given) != len(node.attribute) or not all(isinstance(key, str) for key in found.given):
+            raise not_explained("a forest that is told in one way only")
+        found.demand_one_reading()
+        return found
+
+    @property
+    def classifies(self) -> bool:
+        return bool(self.node.op_type == "TreeEnsembleClassifier")
+
+    @property
+    def leaves(self) -> tuple[str, str, str, str]:
+        """The attributes that say what leaves are worth: tree, node, output, weight."""
+        if self.classifies:
+            return "class_treeids", "class_nodeids", "class_ids", "class_weights"
+        return "target_treeids", "target_nodeids", "target_ids", "target_weights"
+
+    def word(self, key: str, default: bytes) -> bytes:
+        return bytes(self.given[key].s) if key in self.given else default
+
+    def words(self, key: str) -> list[bytes]:
+        return [bytes(one) for one in self.given[key].strings] if key in self.given else []
+
+    def ints(self, key: str) -> npt.NDArray[np.int64]:
+        return np.array(self.given[key].ints, np.int64) if key in self.given else np.empty(0, np.int64)
+
+    def floats(self, key: str) -> npt.NDArray[np.float32]:
+        return np.array(self.given[key].floats, np.float32) if key in self.given else np.empty(0, np.float32)
+
+    def demand_one_reading(self) -> None:
+        """Lists that go together are of one length, and no node or weight is told twice: another reader of the file
+        would not find another forest.
+
+        Raises:
+            InvalidInputError: they are not.
+        """
+        keys = ("nodes_nodeids", "nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids")
+        trees, nodes = self.ints("nodes_treeids"), self.ints("nodes_nodeids")
+        sizes = {*(len(self.ints(key)) for key in keys)}
+        sizes |= {len(self.floats("nodes_values")), len(self.words("nodes_modes"))}
+        *places, weights = self.leaves
+        told = [self.ints(key) for key in places]
+        if (
+            sizes != {len(trees)}
+            or len(self.ints("nodes_missing_value_tracks_true")) not in (0, len(trees))
+            or {len(one) for one in told} != {len(self.floats(weights))}
+            or _repeat(trees, nodes)
+            or _repeat(*told)
+        ):
+            raise not_explained("a forest that is told in one way only")
+
+
+def _repeat(*columns: npt.NDArray[np.int64]) -> bool:
+    return len(set(zip(*(column.tolist() for column in columns), strict=True))) < len(columns[0])
+
+
+def _read_onnx(ensemble: _Ensemble, tensor: str, column: int, features: int) -> Forest:
+    graph, node, given, classifies = ensemble.graph, ensemble.node, ensemble.given, ensemble.classifies
+    word, ints, floats = ensemble.word, ensemble.ints, ensemble.floats
     if any(key.endswith("_as_tensor") for key in given):
         raise not_explained("a forest of float32 weights")
     if word("aggregate_function", b"SUM") != b"SUM":
@@ -181,7 +273,7 @@ def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
         raise not_explained("a forest whose sum is the score or its log-odds")
     tail = read_tail(graph, node.output[-1], tensor, link)
     roots, nodes = ints("nodes_treeids"), ints("nodes_nodeids")
-    modes = np.array([bytes(mode) for mode in given["nodes_modes"].strings])
+    modes = np.array(ensemble.words("nodes_modes"))
     if not set(modes.tolist()) <= {b"LEAF", b"BRANCH_LT", b"BRANCH_LEQ"}:
         raise not_explained("a forest of comparisons with `<` and `<=`")
     values = floats("nodes_values")
@@ -189,50 +281,63 @@ def _read_onnx(model: bytes, tensor: str, column: int, features: int) -> Forest:
     values = np.where(modes == b"BRANCH_LEQ", np.nextafter(values, np.float32(np.inf)), values).astype(np.float32)
     missing = ints("nodes_missing_value_tracks_true").astype(np.bool_)
     missing = missing if len(missing) else np.zeros(len(roots), np.bool_)
+    classes = ints(ensemble.leaves[2])
+    if not len(classes):
+        raise not_explained("a forest with leaves")
     if classifies:
-        classes, weights, leaves = ints("class_ids"), floats("class_weights"), ("class_treeids", "class_nodeids")
         base, sign = _base(floats("base_values"), classes, column, link)
         kept = classes == (column if len(set(classes.tolist())) > 1 else classes[0])
     else:
-        classes, weights, leaves = ints("target_ids"), floats("target_weights"), ("target_treeids", "target_nodeids")
         outputs = int(given["n_targets"].i) if "n_targets" in given else 1
         if outputs != 1 or column != 0 or classes.any() or len(floats("base_values")) > 1:
             raise not_explained("a forest of one output, in column 0")
         base, sign = float(floats("base_values").sum()), 1.0
         kept = classes == 0
+    trees_of, nodes_of, _, weights = ensemble.leaves
     worth = dict(
         zip(
-            zip(*(ints(key)[kept].tolist() for key in leaves), strict=True),
-            (sign * tail.factor * weights[kept].astype(np.float64)).tolist(),
+            zip(*(ints(key)[kept].tolist() for key in (trees_of, nodes_of)), strict=True),
+            (sign * tail.factor * floats(weights)[kept].astype(np.float64)).tolist(),
             strict=True,
         )
     )
     trees = []
-    for tree in dict.fromkeys(roots.tolist()):
-        at = np.flatnonzero(roots == tree)
-        place = {int(identity): index for index, identity in enumerate(nodes[at].tolist())}
-        leaf = modes[at] == b"LEAF"
-        yes, no = (
-            _children(ints("nodes_truenodeids")[at], place, leaf),
-            _children(ints("nodes_falsenodeids")[at], place, leaf),
-        )
-        value = [worth.get((tree, int(identity)), 0.0) for identity in nodes[at].tolist()]
+    leaf = modes == b"LEAF"
+    yes, no, feature = ints("nodes_truenodeids"), ints("nodes_falsenodeids"), ints("nodes_featureids")
+    # before they are narrowed, which would make another feature of a number that is too large
+    if ((feature[~leaf] < 0) | (feature[~leaf] >= features)).any():
+        raise not_explained("a forest over the features of its contract")
+    for tree, at in _by_tree(roots):
+        known = nodes[at].tolist()
+        place = {identity: index for index, identity in enumerate(known)}
+        value = [worth.get((tree, identity), 0.0) for identity in known]
         trees.append(
             Tree(
-                left=yes, right=no, feature=ints("nodes_featureids")[at].astype(np.int32), threshold=values[at],
-                missing_left=missing[at], value=np.where(leaf, value, 0.0),
+                left=_children(yes[at], place, leaf[at]), right=_children(no[at], place, leaf[at]),
+                feature=feature[at].astype(np.int32), threshold=values[at], missing_left=missing[at],
+                value=np.where(leaf[at], value, 0.0),
             )
         )  # fmt: skip
     return Forest(tuple(trees), tail.factor * base + tail.shift, tail.link, features, tail.low, tail.high)
+
+
+def _by_tree(roots: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Each tree, in the order of their first nodes, and where its nodes stand."""
+    trees, first, sizes = np.unique(roots, return_index=True, return_counts=True)
+    parts = np.split(np.argsort(roots, kind="stable"), np.cumsum(sizes)[:-1])
+    for one in np.argsort(first).tolist():
+        yield int(trees[one]), parts[one]
 
 
 def _children(
     identities: npt.NDArray[np.int64], place: dict[int, int], leaf: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int32]:
     """Children by their place among the nodes of the tree, -1 at leaves."""
-    return np.array(
-        [-1 if end else place[int(one)] for one, end in zip(identities.tolist(), leaf.tolist(), strict=True)], np.int32
-    )
+    try:
+        found = [-1 if end else place[one] for one, end in zip(identities.tolist(), leaf.tolist(), strict=True)]
+    except KeyError as error:
+        raise not_explained("a forest whose branches lead to nodes of their own tree") from error
+    return np.array(found, np.int32)
 
 
 def _base(

@@ -24,13 +24,25 @@ LONGEST: Final = 8
 _FLOAT32: Final = 1
 
 
-def not_explained(what: str) -> InvalidInputError:
+class NotOneForestError(InvalidInputError):
+    """The model file holds no single forest that is read here.
+
+    Attributes:
+        what: it is not, in words that follow "the model is not".
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"reason codes are made for one forest only: the model is not {what}; submit such a one, or leave "
+            "[explanation] out",
+            field="explanation", rule="explanation",
+        )  # fmt: skip
+        self.what = what
+
+
+def not_explained(what: str) -> NotOneForestError:
     """The error for a model that is not what is explained."""
-    return InvalidInputError(
-        f"reason codes are made for one forest only: the model is not {what}; submit such a one, or leave "
-        "[explanation] out",
-        field="explanation", rule="explanation",
-    )  # fmt: skip
+    return NotOneForestError(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,14 @@ def read_tail(graph: Any, start: str, tensor: str, link: Link) -> Tail:
     return tail
 
 
+def takes_rows(value: Any, name: str, features: int) -> bool:
+    """Whether an input is a tensor of this name for float32 rows of this many features."""
+    shape = [one.size for one in value.type.tensor.shape.dimension]
+    return bool(
+        value.name == name and value.type.tensor.element == _FLOAT32 and len(shape) == 2 and shape[1] == features
+    )
+
+
 def _no(what: str) -> Tail:
     raise not_explained(f"a forest with nothing behind it but a scale, an exponential and one cut (it has {what})")
 
@@ -146,7 +166,11 @@ def model_proto() -> Any:
             ("dims", 1, "INT64*"), ("data_type", 2, "INT32"), ("float_data", 4, "FLOAT*"), ("name", 8, "STRING"),
             ("raw_data", 9, "BYTES"),
         ),
-        "Value": (("name", 1, "STRING"),),
+        "Dimension": (("size", 1, "INT64"),),
+        "Shape": (("dimension", 1, "Dimension*"),),
+        "TensorType": (("element", 1, "INT32"), ("shape", 2, "Shape")),
+        "Type": (("tensor", 1, "TensorType"),),
+        "Value": (("name", 1, "STRING"), ("type", 2, "Type")),
         "Graph": (
             ("node", 1, "Node*"), ("initializer", 5, "Tensor*"), ("input", 11, "Value*"), ("output", 12, "Value*"),
         ),
