@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import socket
 import threading
@@ -164,6 +165,17 @@ def test_paths_that_leave_the_repository(room: Room, path: str) -> None:
     (room.folder / "secret").write_text("x")
     with pytest.raises(NotFoundError):
         FolderFetcher(room.folder / "repository").get(path, 1000)
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(room: Room) -> None:
+    """Whoever can write there could have made a node refresh never again."""
+    repository = room.folder / "repository"
+    os.mkfifo(repository / "metadata" / "pipe.json")
+    (repository / "metadata" / "folder.json").mkdir()
+    with pytest.raises(UnavailableError):
+        FolderFetcher(repository).get("metadata/pipe.json", 1000)
+    with pytest.raises(NotFoundError):
+        FolderFetcher(repository).get("metadata/folder.json", 1000)
 
 
 def test_size_limits(room: Room) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
 
@@ -71,6 +74,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that others put there: a pipe, which could be waited for for ever, is refused as devices are.
+
+    Raises:
+        IsADirectoryError, OSError: it is not a regular file, or cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "not a regular file")
+    return os.fdopen(handle, "rb")
 
 
 def write_private(path: Path, data: bytes) -> None:

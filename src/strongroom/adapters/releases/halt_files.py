@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from strongroom.adapters.files.safe_files import replace_atomically
+from strongroom.adapters.files.safe_files import open_regular, replace_atomically
 from strongroom.errors import UnavailableError
-from strongroom.vocabulary import digest_of, parse_name
+from strongroom.vocabulary import digest_of, parse_name, quoted
 
 FILE_LIMIT = 1024 * 1024
 
@@ -33,10 +33,11 @@ class HaltFiles:
         """See `HaltMemory`. A dropped file that names no model at all stops every model: somebody wanted a stop."""
         try:
             seen = [path.read_bytes() for path in sorted((self._seen / parse_name(model, "model name")).glob("*.json"))]
-            dropped = [path.read_bytes()[:FILE_LIMIT] for path in sorted(self._dropped.glob("*.json"))]
+            paths = sorted(self._dropped.glob("*.json"))
         except OSError as error:
             raise UnavailableError(f"the halts of this node cannot be read: {error.strerror}") from error
-        return [*seen, *(data for data in dropped if _model_of(data) in (model, None))]
+        dropped = [_read(path) for path in paths]
+        return [*seen, *(data for data in dropped if data is not None and _model_of(data) in (model, None))]
 
     def remember(self, model: str, envelopes: Sequence[bytes]) -> None:
         """See `HaltMemory`."""
@@ -49,6 +50,20 @@ class HaltFiles:
             path = folder / f"{digest_of(envelope)}.json"
             if not path.exists():
                 replace_atomically(path, envelope, 0o644)
+
+
+def _read(path: Path) -> bytes | None:
+    """The beginning of a dropped file, enough for any halt; None if it was taken away meanwhile."""
+    try:
+        with open_regular(path) as file:
+            return file.read(FILE_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnavailableError(
+            f"{quoted([path.name])} in halt/ cannot be read, so no model answers ({error.strerror}); "
+            "put a signed halt there or take it away"
+        ) from error
 
 
 def _model_of(envelope: bytes) -> str | None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient import FetcherInterface
 
+from strongroom.adapters.files.safe_files import open_regular
 from strongroom.adapters.network.guarded_fetch import resolve
 from strongroom.adapters.network.watched_line import WatchedLine
 from strongroom.errors import InvalidInputError, NotFoundError, TamperedError, UnavailableError
@@ -76,7 +77,7 @@ class FolderFetcher(ReleaseFetcher):
 
     def _stream(self, path: str) -> Iterator[bytes]:
         try:
-            file = (self._folder / path).open("rb")
+            file = open_regular(self._folder / path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise DownloadHTTPError(f"`{path}` is not in the folder", 404) from error
         except OSError as error:
