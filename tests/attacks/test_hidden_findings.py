@@ -231,7 +231,7 @@ def test_another_history_is_not_believed_and_whoever_signed_it_has_signed_the_pr
         fork.proven((), [before])
     for entry in room.log.entries():
         if finding.last.envelope.encode() not in entry.entry:
-            fork.append(entry.act_id, entry.kind, entry.entry, entry.ref.index)
+            fork.append(entry.document.act_id, entry.document.type, entry.entry, entry.ref.index)
     with pytest.raises(TamperedError, match="cut or replaced"):
         fork.proven((), [before])
     told = list(approval_findings(room.means, fork, held))

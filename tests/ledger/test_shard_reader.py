@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.adapters.files.disk import File, OsDisk
 from strongroom.adapters.log.shard_files import FileShard
 from strongroom.adapters.log.shard_reader import FolderView, ShardReader, segment_name
 from strongroom.errors import InvalidInputError, NotDurableError, NotFoundError, TamperedError
 from strongroom.ledger.actions import close_shard, fsck, open_shard
 from strongroom.ledger.checkpoint import CosignerKey, Note, open_checkpoint
+from strongroom.ledger.frames import entry_frames
 from strongroom.ledger.tiles import TileEdge, TileTree
 from strongroom.ledger.tree import MemoryTree, leaf_hash, verify_inclusion
 from tests.ledger.samples import ORIGIN, decision_id, log_key, record, records
@@ -42,6 +44,56 @@ def test_only_published_records_are_seen_from_outside(tmp_path: Path) -> None:
     shard.publish()
     assert outside.get(699)[1:] == record(699, 20)
     assert outside.find(decision_id(650)).place == 650
+
+
+class Counted(OsDisk):
+    """Counts the bytes that are asked of its files."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> File:
+        file = super().open(path, create=create, write=write)
+        pread = file.pread
+
+        def counted(size: int, offset: int) -> bytes:
+            found = pread(size, offset)
+            self.asked += len(found)
+            return found
+
+        file.pread = counted  # type: ignore[method-assign]  # to be counted
+        return file
+
+
+def test_reading_a_log_through_takes_each_byte_a_few_times_and_not_once_a_record(tmp_path: Path) -> None:
+    make(tmp_path / "log").publish()
+    disk = Counted()
+    reader = ShardReader(tmp_path / "log", KEY.verifier, disk=disk)
+    assert [stored.leaf for stored in reader] == [record(number, 60).leaf for number in range(700)]
+    whole = sum(path.stat().st_size for path in (tmp_path / "log" / "segments").iterdir())
+    assert disk.asked < 4 * whole
+    read = disk.asked
+    assert reader.get(3).leaf == record(3, 60).leaf
+    assert disk.asked - read < 2000
+
+
+def test_what_lies_behind_the_durable_end_is_not_remembered(tmp_path: Path) -> None:
+    """A writer's process may die over a batch, and the next one writes another in its place."""
+    folder, durable = tmp_path / "log", 50
+    shard = make(folder, 50)
+    reader = ShardReader(folder, limit=lambda: durable)
+    (segment,) = (folder / "segments").glob(segment_name(0))
+    before = segment.read_bytes()
+    shard.append(records(50, 50, 60))
+    whole = segment.read_bytes()
+    end = len(before.rstrip(b"\0"))
+    assert any(whole[end : end + 24])
+    other = b"".join(entry_frames(50, [record(1000 + number, 7) for number in range(20)]))
+    segment.write_bytes(before[:end] + other + before[end + len(other) :])
+    assert len(list(reader)) == 50
+    segment.write_bytes(whole)
+    durable = 100
+    assert [stored.leaf for stored in reader.records(50)] == [record(number, 60).leaf for number in range(50, 100)]
 
 
 def test_every_published_leaf_is_proven_from_tiles(tmp_path: Path) -> None:

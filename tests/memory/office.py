@@ -9,6 +9,7 @@ from strongroom.access.grants import Grants
 from strongroom.approval.cases import Case
 from strongroom.errors import ConflictError, NotFoundError
 from strongroom.office.acts import EntryRef
+from strongroom.office.entries import Entry
 from strongroom.office.notebook import Notebook
 from strongroom.office.ports import LoggedEntry, OutboxRow, Pending
 from strongroom.vocabulary import KeyId, ModelRef
@@ -159,18 +160,18 @@ class MemoryLog:
         self._entries: list[LoggedEntry] = []
 
     def append(self, act_id: str, kind: str, entry: bytes, at_us: int) -> EntryRef:
-        del at_us  # there is no leaf to carry it
+        del kind, at_us  # there is no leaf to carry it
         known = self.find(act_id)
         if known is not None:
             if self._entries[known.index].entry != entry:
                 raise ConflictError(f"another entry of act `{act_id}` is in the governance log")
             return known
         ref = EntryRef(self.origin, len(self._entries))
-        self._entries.append(LoggedEntry(ref, act_id, kind, entry))
+        self._entries.append(LoggedEntry(ref, Entry.decode(entry), entry))
         return ref
 
     def find(self, act_id: str) -> EntryRef | None:
-        return next((entry.ref for entry in self._entries if entry.act_id == act_id), None)
+        return next((entry.ref for entry in self._entries if entry.document.act_id == act_id), None)
 
     def entries(self) -> Iterator[LoggedEntry]:
         yield from list(self._entries)

@@ -197,7 +197,7 @@ def test_kinds_of_entries_follow_the_verb(office, log):
         books.note(tag="ab")
     with office.open(an_act("alert", "Model")) as books:
         pass
-    assert [logged.kind for logged in log.entries()] == ["open", "erasure", "alert"]
+    assert [logged.document.type for logged in log.entries()] == ["open", "erasure", "alert"]
     assert office.fsck() == []
 
 

@@ -30,6 +30,8 @@ def test_the_control() -> None:
     "change",
     [
         {"v": 2},
+        {"v": True},
+        {"at_us": True},
         {"type": "decision"},
         {"type": None},
         {"outcome": "perhaps"},

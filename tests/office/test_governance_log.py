@@ -87,7 +87,7 @@ def test_an_opening_is_plain_for_all_and_sealed_for_who(log: ShardGovernanceLog,
     assert (leaf.type, leaf.key_id) == ("open", "none")
     assert OpenEntry.decode(open_plain(record.payload, leaf.payload_sha256)) == OPENING
     assert b"ann" not in record.payload
-    assert [(one.kind, one.ref.index) for one in log.entries()] == [("act", 0), ("open", 1), ("act", 3)]
+    assert [(one.document.type, one.ref.index) for one in log.entries()] == [("act", 0), ("open", 1), ("act", 3)]
     assert Entry.decode(log.entry(ref).entry).who == "ann"
 
 
@@ -173,7 +173,7 @@ def test_older_keys_still_open_older_entries(shard: MemoryShard, log: ShardGover
     new = GovernanceKey(bytes(32))
     rotated = ShardGovernanceLog(shard, new, counter(), older_keys=(KEY,))
     append(rotated, entry(2))
-    assert [one.act_id for one in rotated.entries()] == [act_id(1), act_id(2)]
+    assert [one.document.act_id for one in rotated.entries()] == [act_id(1), act_id(2)]
     with pytest.raises(TamperedError, match="does not have"):
         list(ShardGovernanceLog(shard, new, counter()).entries())
     assert "secret" not in repr(new)

@@ -180,7 +180,7 @@ def family(books: RegistryBooks, means: Means) -> Family:
         TamperedError: the books have lost something.
     """
     held = [one for name in books.versions.models() for one in known_of(books.versions.of_model(name))]
-    demand_held(known_of_log(Entry.decode(logged.entry) for logged in means.governance.entries()), held)
+    demand_held(known_of_log(logged.document for logged in means.governance.entries()), held)
     return Family(held, means.blobs.get)
 
 

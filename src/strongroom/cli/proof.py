@@ -316,12 +316,12 @@ def log(
 
     Example: strongroom log --last 20 --room credit --home ~/audrey
     """
-    from strongroom.office.entries import REQUEST, Entry
+    from strongroom.office.entries import REQUEST
     from strongroom.vocabulary import instant, rfc3339
     from strongroom.wiring import proving
 
     with at_desk(room, room_passphrase, home, passphrase_file) as desk:
-        found = [(one.ref, Entry.decode(one.entry)) for one in proving.entries(desk, last)]
+        found = [(one.ref, one.document) for one in proving.entries(desk, last)]
     rows = [
         {
             "entry": ref.index,

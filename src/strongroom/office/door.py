@@ -155,22 +155,19 @@ class Office(Generic[B]):
         rows = {row.act_id: row for row in self._desk.rows()}
         seen: set[str] = set()
         for logged in self._log.entries():
-            row = rows.get(logged.act_id)
-            if logged.act_id in seen:
-                findings.append(Finding("the log has a second entry for one act", logged.act_id, logged.ref))
+            act_id = logged.document.act_id
+            row = rows.get(act_id)
+            if act_id in seen:
+                findings.append(Finding("the log has a second entry for one act", act_id, logged.ref))
             elif row is None:
-                findings.append(
-                    Finding("the log has an entry that the outbox does not know", logged.act_id, logged.ref)
-                )
+                findings.append(Finding("the log has an entry that the outbox does not know", act_id, logged.ref))
             elif row.entry != logged.entry:
-                findings.append(Finding("outbox and log differ about an act", logged.act_id, logged.ref))
+                findings.append(Finding("outbox and log differ about an act", act_id, logged.ref))
             elif row.logged is None:
-                findings.append(
-                    Finding("an entry is in the log but still pending; reconcile", logged.act_id, logged.ref)
-                )
+                findings.append(Finding("an entry is in the log but still pending; reconcile", act_id, logged.ref))
             elif row.logged != logged.ref:
-                findings.append(Finding("the outbox names another place in the log", logged.act_id, logged.ref))
-            seen.add(logged.act_id)
+                findings.append(Finding("the outbox names another place in the log", act_id, logged.ref))
+            seen.add(act_id)
         for row in rows.values():
             if row.act_id not in seen:
                 findings.append(Finding("the outbox has a row without an entry in the log", row.act_id, row.logged))

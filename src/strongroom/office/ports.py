@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from strongroom.office.acts import Act, EntryRef, Scalar
+from strongroom.office.entries import Entry
 
 
 class Notes(Protocol):
@@ -56,11 +57,10 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEntry:
-    """An entry as the log holds it, decrypted."""
+    """An entry as the log holds it, decrypted: what it says, and its bytes."""
 
     ref: EntryRef
-    act_id: str
-    kind: str
+    document: Entry
     entry: bytes
 
 

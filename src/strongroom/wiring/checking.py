@@ -20,7 +20,6 @@ from strongroom.errors import StrongroomError
 from strongroom.ledger.fsck import Finding, fsck
 from strongroom.ledger.note import LogKey
 from strongroom.office.acts import Act, Resource
-from strongroom.office.entries import Entry
 from strongroom.registry.versions import Version
 from strongroom.sealing.statements import APPROVAL
 from strongroom.wiring.control import ControlPlane
@@ -119,7 +118,7 @@ def _paper_findings(room: ControlPlane, versions: Sequence[Version]) -> Iterator
             stored_bill(version, means)
         except StrongroomError as error:
             yield f"{version.ref}: {error.message}"
-    for version, lost in lost_papers((Entry.decode(logged.entry) for logged in room.log.entries()), versions):
+    for version, lost in lost_papers((logged.document for logged in room.log.entries()), versions):
         yield f"{version.ref}: {lost}"
 
 
@@ -140,7 +139,7 @@ def approval_findings(means: Means, log: ShardGovernanceLog, versions: Sequence[
             signed.append(said)
     refs = {version.ref.manifest: version.ref for version in versions}
     roots = log.roots({said.governance.size for said in signed})
-    logged = [(one.ref.index, Entry.decode(one.entry)) for one in log.entries()]
+    logged = [(one.ref.index, one.document) for one in log.entries()]
     logged = [(index, entry) for index, entry in logged if entry.verb in LOGGED]
     for said in signed:
         ref, head = refs[said.manifest], said.governance
@@ -170,6 +169,6 @@ def _request_findings(room: ControlPlane) -> Iterator[str]:
     """Every entry that names a request: that it is there, signed by that person for that act."""
     for logged in room.log.entries():
         try:
-            room.check_request(Entry.decode(logged.entry))
+            room.check_request(logged.document)
         except StrongroomError as error:
             yield f"{logged.ref}: {error.message}"

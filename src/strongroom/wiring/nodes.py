@@ -17,7 +17,6 @@ from strongroom.errors import ConflictError
 from strongroom.ledger.actions import close_shard, open_shard
 from strongroom.ledger.note import LogKey, VerifierKey
 from strongroom.office.acts import Act, EntryRef, Resource
-from strongroom.office.entries import Entry
 from strongroom.vocabulary import digest_of, micros
 from strongroom.wiring.generations import every_log
 from strongroom.wiring.node import NodeLayout, make_node, make_shard
@@ -112,7 +111,7 @@ def close_log(desk: AtDesk, checkpoint: bytes, key: VerifierKey) -> EntryRef:
 def entered(desk: AtDesk, verb: str, origin: str) -> EntryRef | None:
     """Where a log was opened or closed already: a second entry of it would make every log of the room doubtful."""
     for logged in desk.room.log.entries():
-        entry = Entry.decode(logged.entry)
+        entry = logged.document
         if entry.verb == verb and entry.on.id == origin and entry.outcome == "done":
             return logged.ref
     return None

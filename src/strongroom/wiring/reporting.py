@@ -244,10 +244,7 @@ def _entries(desk: AtDesk, version: Version) -> list[tuple[int, Entry]]:
     """Entries of the governance log that changed something about the version, or about its model as a whole."""
     found = []
     for logged in desk.room.log.entries():
-        try:
-            entry = Entry.decode(logged.entry)
-        except InvalidInputError as error:
-            raise TamperedError(f"entry {logged.ref.index} of the governance log does not read") from error
+        entry = logged.document
         for _, lost in lost_papers([entry], [version]):
             raise TamperedError(f"entry {logged.ref.index} of the governance log: {lost}; run `strongroom fsck`")
         if entry.on.kind != "Model" or entry.on.id != version.ref.name or entry.verb not in CHANGES:

@@ -294,8 +294,7 @@ def _room_act(desk: AtDesk, what: bytes) -> Act:
 
 
 def _done(desk: AtDesk) -> list[Entry]:
-    entries = [Entry.decode(logged.entry) for logged in desk.room.log.entries()]
-    return [entry for entry in entries if entry.outcome == "done"]
+    return [logged.document for logged in desk.room.log.entries() if logged.document.outcome == "done"]
 
 
 def _gateways_without(desk: AtDesk, kind: Literal["pepper", "kek"], key: int | str) -> tuple[str, ...]:

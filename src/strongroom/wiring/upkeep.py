@@ -92,7 +92,7 @@ def repair_node(desk: AtDesk, folder: Path, passphrase: bytes) -> list[tuple[str
 def acts(room: ControlPlane) -> Iterator[tuple[EntryRef, Entry]]:
     """Every act of the governance log that took place."""
     for logged in room.log.entries():
-        entry = Entry.decode(logged.entry)
+        entry = logged.document
         if entry.outcome == "done":
             yield logged.ref, entry
 

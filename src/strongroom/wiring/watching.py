@@ -10,7 +10,6 @@ from strongroom.approval.standing import LIFTERS, open_halts
 from strongroom.errors import ConflictError, RefusedError
 from strongroom.monitoring.finding_alerts import FindingAlert, alerted, raise_finding_alerts
 from strongroom.office.acts import Act, EntryRef, Resource
-from strongroom.office.entries import Entry
 from strongroom.validation.policy import ValidationPolicy
 from strongroom.vocabulary import ModelRef, micros
 from strongroom.wiring import releasing
@@ -40,7 +39,7 @@ def alert_findings(desk: AtDesk, watched: list[Watched]) -> list[tuple[FindingAl
     """Record an alert for everything that holds up a version that answers, and for acceptances that end soon: once
     for each state that it comes to."""
     room, at_us = desk.room, micros(desk.room.clock())
-    before = alerted(Entry.decode(logged.entry) for logged in room.log.entries())
+    before = alerted(logged.document for logged in room.log.entries())
     alerts = [
         FindingAlert(
             model=one.ref.name,

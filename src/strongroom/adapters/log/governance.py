@@ -221,8 +221,7 @@ class ShardGovernanceLog:
                     raise _cut(known)
                 yield record
 
-        entries = (Entry.decode(logged.entry) for logged in self._walk(hashed()))
-        found = [entry for entry in entries if entry.verb in verbs]
+        found = [logged.document for logged in self._walk(hashed()) if logged.document.verb in verbs]
         if tree.size != head.size:
             raise TamperedError(f"the governance log has {tree.size} entries, and its head says {head.size}")
         return Proven(head, found, tree)
@@ -282,10 +281,10 @@ class ShardGovernanceLog:
         if leaf.decision_id != named.decision_id or leaf.key_id == PLAIN or first.payload is None:
             raise TamperedError(f"the governance log has half an entry at {first.place}")
         entry = self._read(record, leaf, sealed_as="act")
-        document = Entry.decode(entry.entry)
+        document = entry.document
         if document.type != named.type or public_part(document) != open_plain(first.payload, named.payload_sha256):
             raise TamperedError(f"the two parts of the governance entry at {first.place} differ")
-        return LoggedEntry(EntryRef(self.origin, first.place), entry.act_id, document.type, entry.entry)
+        return LoggedEntry(EntryRef(self.origin, first.place), document, entry.entry)
 
     def _read(self, record: StoredRecord, leaf: Leaf, sealed_as: str | None = None) -> LoggedEntry:
         if record.payload is None:
@@ -304,7 +303,7 @@ class ShardGovernanceLog:
             raise TamperedError(f"governance entry {record.place} is not an entry document") from error
         if entry.act_id != leaf.decision_id or leaf.type != (sealed_as or entry.type):
             raise TamperedError(f"governance entry {record.place} and its leaf tell different things")
-        return LoggedEntry(EntryRef(self.origin, record.place), entry.act_id, entry.type, document)
+        return LoggedEntry(EntryRef(self.origin, record.place), entry, document)
 
 
 def _cut(seen: GovernanceSeen) -> TamperedError:

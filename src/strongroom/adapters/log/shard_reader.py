@@ -98,22 +98,23 @@ class _Segment:
         self.offsets = array("Q")
         self._next = 0
 
-    def reach(self, index: int) -> bool:
-        """Follow headers until the entry `index` is known; False if the segment ends before."""
-        window, base = b"", 0
+    def reach(self, index: int, size: int) -> bool:
+        """Follow headers until the entry `index` is known; False if the segment ends before.
+
+        What was read for it is followed further, up to `size`: what lies behind may not be durable yet.
+        """
         while len(self.offsets) <= index - self.first:
-            place = self._next - base
-            if place < 0 or place + HEADER_BYTES + 1 > len(window):
-                window, base = self.file.pread(_WINDOW_BYTES, self._next), self._next
-                place = 0
-                if len(window) < HEADER_BYTES + 1:
-                    return False
-            length = int.from_bytes(window[place : place + 4], "big")
-            if length == 0:
+            window, place = self.file.pread(_WINDOW_BYTES, self._next), 0
+            while place + HEADER_BYTES < len(window) and len(self.offsets) < size - self.first:
+                length = int.from_bytes(window[place : place + 4], "big")
+                if length == 0:
+                    break
+                if window[place + HEADER_BYTES] == ENTRY:
+                    self.offsets.append(self._next + place)
+                place += HEADER_BYTES + length
+            if place == 0:
                 return False
-            if window[place + HEADER_BYTES] == ENTRY:
-                self.offsets.append(self._next)
-            self._next += HEADER_BYTES + length
+            self._next += place
         return True
 
     def read(self, index: int) -> tuple[bytes, bytes]:
@@ -212,17 +213,19 @@ class ShardReader:
             NotFoundError: beyond the end.
             TamperedError: its frame, leaf or payload is not what was written.
         """
-        if not 0 <= index < self.size:
+        size = self.size
+        if not 0 <= index < size:
             raise NotFoundError(f"the log has no record {index} yet")
-        return self._get(index)
+        return self._get(index, size)
 
     def __iter__(self) -> Iterator[StoredRecord]:
         return self.records()
 
     def records(self, start: int = 0) -> Iterator[StoredRecord]:
         """Records from `start` to the end as it was when the iteration began."""
-        for index in range(start, self.size):
-            yield self._get(index)
+        size = self.size
+        for index in range(start, size):
+            yield self._get(index, size)
 
     def find(self, decision_id: str) -> StoredRecord:
         """The first record of a decision id (or act id). The index is built by reading once through the log.
@@ -242,7 +245,7 @@ class ShardReader:
                 place = self._ids.index(wanted, place)
             except ValueError:
                 break
-            record = self._get(place)
+            record = self._get(place, len(self._ids))
             if decision_id_of(record.leaf) == decision_id:
                 return record
             place += 1
@@ -255,7 +258,7 @@ class ShardReader:
         published = self._published_tree()
         for index in range(len(self._ids), size):
             # published leaves lie together, without the payloads between them
-            leaf = published.leaf(index) if index < published.size else self._get(index).leaf
+            leaf = published.leaf(index) if index < published.size else self._get(index, size).leaf
             self._ids.append(int(decision_id_of(leaf)[:16], 16))
 
     def prove(self, index: int) -> tuple[bytes, list[bytes]]:
@@ -295,22 +298,22 @@ class ShardReader:
         edge = read_edge(self._disk, self._folder, name, head)
         return TileTree(head.size, self._view.published, edge) if known is None else known.grown(head.size, edge)
 
-    def _get(self, index: int) -> StoredRecord:
-        segment = self._segment_of(index)
+    def _get(self, index: int, size: int) -> StoredRecord:
+        segment = self._segment_of(index, size)
         if segment is not None:
-            if segment.reach(index):
+            if segment.reach(index, size):
                 return StoredRecord(index, *segment.read(index))
             raise TamperedError(f"segment {segment.first} ends before entry {index}")
         # retention has deleted the segment: the leaf is in the entry bundles, the payload nowhere
         return StoredRecord(index, self._published_tree().leaf(index), None)
 
-    def _segment_of(self, index: int) -> _Segment | None:
+    def _segment_of(self, index: int, size: int) -> _Segment | None:
         for fresh in (False, True):
             if fresh:
                 self._firsts = [ref.first for ref in self._view.segments()]
             place = bisect_right(self._firsts, index) - 1
             # The last known segment may have been followed by another since: then it ends before `index`.
-            if place < 0 or (not fresh and place == len(self._firsts) - 1 and not self._known(place, index)):
+            if place < 0 or (not fresh and place == len(self._firsts) - 1 and not self._known(place, index, size)):
                 continue
             first = self._firsts[place]
             if first not in self._segments:
@@ -322,6 +325,6 @@ class ShardReader:
             return self._segments[first]
         return None
 
-    def _known(self, place: int, index: int) -> bool:
+    def _known(self, place: int, index: int, size: int) -> bool:
         segment = self._segments.get(self._firsts[place])
-        return segment is not None and segment.reach(index)
+        return segment is not None and segment.reach(index, size)
