@@ -19,7 +19,7 @@ from strongroom.cli.output import command, tell
 from strongroom.errors import HaltedError, TamperedError
 from strongroom.vocabulary import one_line
 from strongroom.web.serve import Supervisor
-from strongroom.wiring.log_lines import MARGIN, LineFormatter
+from strongroom.wiring.log_lines import EVENTS_KNOWN, MARGIN, FewRepeats, LineFormatter
 from tests.serving.house import now_us
 from tests.web.gateways import gateway, question
 from tests.web.nodes import PASSPHRASE, Node, make
@@ -214,3 +214,30 @@ def test_no_route_tells_a_caller_who_halted_or_why(tail: str, held: bool) -> Non
         assert b"paul" not in said
         assert b"secret reason" not in said
         assert status == 200 if (held and "ready" not in tail and tail != "/infer") else status in (409, 503)
+
+
+def test_what_fails_with_each_request_does_not_fill_the_log() -> None:
+    now, out = [100.0], io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.addFilter(FewRepeats(lambda: now[0]))
+    log = logging.Logger("worker")
+    log.addHandler(handler)
+    for _ in range(1000):
+        log.warning("no space: %s%%", 100)
+    log.error("no space: 100%")
+    log.warning("another")
+    now[0] += 9.9
+    log.warning("no space: %s%%", 100)
+    assert out.getvalue().split("\n") == ["no space: 100%", "no space: 100%", "another", ""]
+    now[0] += 0.1
+    log.warning("no space: %s%%", 100)
+    log.warning("no space: %s%%", 100)
+    assert out.getvalue().split("\n")[3:] == ["no space: 100% (1000 more times since this was last said)", ""]
+    # other causes under the same words are not hidden
+    for cause in ("one", "two", "one"):
+        log.warning("failed", exc_info=ValueError(cause))
+    assert out.getvalue().count("failed") == 2
+    # and what is remembered is bounded
+    for number in range(2 * EVENTS_KNOWN):
+        log.warning("event %d", number)
+    assert len(handler.filters[0]._seen) == EVENTS_KNOWN  # type: ignore[union-attr]  # ours

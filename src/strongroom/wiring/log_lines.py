@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from strongroom.vocabulary import one_line
 
 MARGIN: Final = "    | "
 """Before each line of a traceback, so that none can pass for an event."""
+
+SAY_AGAIN_S: Final = 10.0
+EVENTS_KNOWN: Final = 256
 
 
 class LineFormatter(logging.Formatter):
@@ -31,6 +37,38 @@ class LineFormatter(logging.Formatter):
         return "\n".join(parts)
 
 
+class FewRepeats(logging.Filter):
+    """Lets the same event through once in ten seconds, with how often it came meanwhile.
+
+    What fails with each request, such as a full disk, would else fill the disk that the log is on.
+
+    Args:
+        clock_s: seconds, monotonic.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock_s = clock_s
+        self._seen: OrderedDict[tuple[str, int, str, str], tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is written; then with how often it was not."""
+        text, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
+        key = record.name, record.levelno, text, f"{type(error).__name__} {error}"
+        now_s = self._clock_s()
+        said_s, unsaid = self._seen.get(key, (now_s - SAY_AGAIN_S, 0))
+        if now_s - said_s < SAY_AGAIN_S:
+            self._seen[key] = said_s, unsaid + 1
+            return False
+        self._seen[key] = now_s, 0
+        self._seen.move_to_end(key)
+        if len(self._seen) > EVENTS_KNOWN:
+            self._seen.popitem(last=False)
+        if unsaid:
+            record.msg, record.args = f"{text} ({unsaid} more times since this was last said)", None
+        return True
+
+
 def log_to(stream: TextIO | None, form: str) -> None:
     """Write warnings and worse to a stream (standard error when None), unless something else was set up already.
 
@@ -39,6 +77,7 @@ def log_to(stream: TextIO | None, form: str) -> None:
         form: a `logging` format.
     """
     handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
+    handler.addFilter(FewRepeats())
     handler.setFormatter(LineFormatter(form))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
