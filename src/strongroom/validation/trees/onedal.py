@@ -37,6 +37,7 @@ RUNTIME: Final = "onedal"
 PROVIDER: Final = "cpu-float64"
 """Where it computes, and in what: the same library can sum in float32, whose bits hang on the batch."""
 
+_NOTHING: Final = np.full((1, 2), math.nan, np.float32)
 _LIBRARY: Final = "daal"
 _BINDING: Final = "scikit-learn-intelex"
 _PACKAGE: Final = "daal4py"
@@ -127,7 +128,8 @@ class VectorForest:
         # a new one for each call: it keeps its first answer's table and takes no other number of rows
         sums = self._made(fptype="double").compute(np.ascontiguousarray(rows), self._model).prediction
         if len(rows) == 1:
-            found = np.array([[math.nan, score(sums.item() + self.forest.base, self.forest.link)]], np.float32)
+            found = _NOTHING.copy()
+            found[0, 1] = score(sums.item() + self.forest.base, self.forest.link)
         else:
             found = np.empty((len(rows), 2), np.float32)
             found[:, 0] = math.nan

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from decimal import Context, Decimal
+from struct import Struct
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ _HIGH: Final = 1.0 + DOUBT
 _LEAST: Final = -200.0
 """Below this margin both links are 0 as float32, whose least number is exp(-103)."""
 _DIGITS: Final = Context(prec=50)
+_PAIR: Final = Struct("=ff")
 
 
 def scores(margins: Margins, link: Link) -> Scores:
@@ -48,14 +50,14 @@ def scores(margins: Margins, link: Link) -> Scores:
     return low
 
 
-def score(margin: float, link: Link) -> np.float32:
+def score(margin: float, link: Link) -> float:
     """As `scores`, of one margin: arrays would take as long as the forest does."""
     if link != "logistic":
-        found: np.float32 = scores(np.array([margin]), link)[0]
-        return found
+        return float(scores(np.array([margin]), link)[0])
     wide = 1.0 / (1.0 + math.exp(-max(margin, _LEAST)))
-    low, high = np.float32(wide * _LOW), np.float32(wide * _HIGH)
-    return low if low == high else exact(max(margin, _LEAST), link)
+    # a detour that rounds to float32 and back
+    low, high = _PAIR.unpack(_PAIR.pack(wide * _LOW, wide * _HIGH))
+    return low if low == high else float(exact(max(margin, _LEAST), link))
 
 
 def exact(margin: float, link: Link) -> np.float32:
