@@ -10,6 +10,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -354,6 +356,16 @@ def test_where_it_is_not_installed_the_extra_is_named(monkeypatch: pytest.Monkey
 def test_a_library_of_another_version_than_its_wheel_says_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onedal, "library_version", lambda: "2025.9.0")
     with pytest.raises(UnavailableError, match="not the installed"):
+        onedal.library.__wrapped__()
+
+
+@needs_wheel
+def test_a_script_in_the_place_of_the_extension_does_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "_daal4py.py").write_text("raise SystemExit('it ran')\n")
+    spec = ModuleSpec("daal4py", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(onedal.importlib.util, "find_spec", lambda _: spec)
+    with pytest.raises(UnavailableError, match="for this Python"):
         onedal.library.__wrapped__()
 
 

@@ -72,7 +72,7 @@ def library() -> Any:
     found = importlib.util.find_spec(_PACKAGE)
     places = list(found.submodule_search_locations or ()) if found is not None else []
     spec = importlib.machinery.PathFinder.find_spec(_EXTENSION, places)
-    if spec is None or spec.loader is None:
+    if spec is None or not isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
         raise UnavailableError(f"oneDAL is not installed for this Python; {_INSTALL}")
     # the extension would import pandas where it is installed, for tables that nobody gives it
     hidden = "pandas" not in sys.modules
