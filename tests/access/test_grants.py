@@ -144,10 +144,14 @@ def test_rotation_drops_what_has_ended_and_does_not_pile_up() -> None:
 def test_new_keys_have_the_form_that_is_read() -> None:
     key = new_api_key(counter())
     assert parse_api_key(str(key)) == key
-    assert len(key.id) >= 12
-    assert len(key.secret) == 52
-    with pytest.raises(ValueError, match="pepper"):
-        key.digest(b"short")
+    # 80 bits find it and 256 prove it, in characters of five
+    assert (len(key.id), len(key.secret)) == (16, 52)
+    for size in (0, 31):
+        with pytest.raises(ValueError, match="a pepper has at least 32 bytes"):
+            key.digest(bytes(size))
+    assert len(key.digest(bytes(32))) == 64
+    with pytest.raises(ValueError, match="without a pepper"):
+        match_secret(key, [], {}, NOW)
 
 
 @given(st.text(max_size=120))

@@ -111,6 +111,7 @@ def bent(
         (rb'"@method"', b'"@method";req', "signature-components"),
         (rb'"@method"', b'"@method";req=1', "signature-form"),
         (rb'"@method"', b'"@method";key="a"', "signature-form"),
+        (rb'"@method"', b'"@method";req;key="a"', "signature-form"),
         (rb'"@method"', b'"@target-uri"', "signature-components"),
         (rb'"content-digest"', b'"content-digest";sf', "signature-form"),
         (rb'"authorization"', b'"authorization" "user-agent"', "signature-components"),
@@ -268,8 +269,52 @@ def test_any_digest_field_is_refused_or_right(field: bytes, body: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    ("field", "rule"),
+    [
+        (b"md5=:AA==:", "algorithm"),
+        (b"md5=:AA==:, unixsum=:AA==:", "algorithm"),
+        (b"sha-256=1", "form"),
+        (b"sha-256", "form"),
+        (digest_field(b"x") + b", md5=1", "form"),
+        (b"md5=1, " + digest_field(b"x"), "form"),
+        (b"sha-256=:AA==:", "digest"),
+        (digest_field(b"x") + b", sha-512=:AA==:", "digest"),
+        (digest_field(b"x") + b", " + digest_field(b"x"), "unique"),
+        (b"", "form"),
+        (b"(", "form"),
+    ],
+)
+def test_a_digest_that_does_not_say_which_body_is_refused_with_its_reason(field: bytes, rule: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        check_digest(field, b"x")
+    assert (caught.value.details["field"], caught.value.details["rule"]) == ("content-digest", rule)
+
+
+def test_fields_have_1024_bytes_at_most() -> None:
+    good = digest_field(BODY)
+    check_digest(good.ljust(1024), BODY)
+    with pytest.raises(InvalidInputError, match="1024") as caught:
+        check_digest(good.ljust(1025), BODY)
+    assert caught.value.details["rule"] == "size"
+    for name in (b"signature-input", b"signature"):
+        whole = signed()
+        assert check(whole | {name: whole[name].ljust(1024)}) is True
+        assert refused(whole | {name: whole[name].ljust(1025)}) == "signature-form"
+
+
+@pytest.mark.parametrize(("length", "holds"), [(15, False), (16, True), (128, True), (129, False)])
+def test_a_nonce_has_16_to_128_characters(length: int, holds: bool) -> None:
+    headers = signed(nonce="n" * length)
+    if holds:
+        assert check(headers) is True
+    else:
+        assert refused(headers) == "signature-form"
+
+
+@pytest.mark.parametrize(
     ("wish", "algorithm"),
     [(b"sha-256=1", "sha-256"), (b"sha-512=3, sha-256=10", "sha-256"), (b"sha-512=1, sha-256=0", "sha-512"),
+     (b"sha-512=0", "sha-256"), (b"sha-256=3, sha-512=3", "sha-256"), (b"sha-512=3, sha-256=3", "sha-512"),
      (b"md5=10", "sha-256"), (b"unixsum=3, sha-512=1", "sha-512")],
 )  # fmt: skip
 def test_the_preferred_digest_is_made(wish: bytes, algorithm: str) -> None:

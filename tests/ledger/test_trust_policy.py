@@ -73,6 +73,58 @@ def test_both_readers_refuse(name: str) -> None:
 def test_what_we_write_is_read_back() -> None:
     policy = read_trust(TWO_LEVELS.encode())
     assert read_trust(policy.encode()) == policy
+    addressed = f"log {LOG.verifier}\n{LINES[0]} https://w0.example/\n{LINES[1]}\nquorum w0\n"
+    policy = read_trust(addressed.encode())
+    assert policy.urls == {"w0": "https://w0.example/"}
+    assert policy.encode() == addressed.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"# one\nlog {LOG.verifier}\nlog {LogKey(LOG.name, b'm' * 32).verifier}\nquorum none", "line 3 .* log twice"),
+        (f"{LINES[0]} https://a.example/ more\nquorum w0", "line 1 .* not understood"),
+        ("\n\ntrust everyone\nquorum none", "line 3 .* not understood"),
+        ("group a all\nquorum none", "line 1 .* not understood"),
+        (f"{LINES[0]}\ngroup a any w0\ngroup a any w0\nquorum a", "line 3 .* not understood"),
+        (f"{LINES[0]}\ngroup a 2 w0\nquorum a", "line 2 .* threshold"),
+        (f"{LINES[0]}\ngroup a any w0 w0\nquorum a", "line 2 .* twice"),
+        (f"log {WITNESSES[0].verifier}\nquorum none", "line 1 .* another type"),
+        ("quorum none\x1f", "control characters"),
+        ("quorum none\x7f", "control characters"),
+    ],
+)
+def test_what_is_refused_is_refused_by_its_line(text: str, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        read_trust(text.encode())
+    assert caught.value.details["rule"] == "trust-policy"
+
+
+def test_no_other_character_is_a_control_character_and_a_policy_has_a_mebibyte() -> None:
+    text = b"# \x20\t~\x80\xff\nquorum none\n"
+    assert read_trust(text).quorum == "none"
+    whole = text + b"#" * (1024 * 1024 - len(text))
+    assert read_trust(whole).quorum == "none"
+    with pytest.raises(InvalidInputError, match="a trust policy is a text"):
+        read_trust(whole + b"#")
+
+
+def test_a_checkpoint_is_accepted_with_the_times_of_its_cosignatures() -> None:
+    read = read_trust(TWO_LEVELS.encode())
+    text = Note.parse(NOTE).text
+    note = Note.parse(NOTE).with_lines(WITNESSES[n].sign(text, 7 + n) for n in (0, 1, 3)).encode()
+    assert read.accept(note) == (
+        Checkpoint(LOG.name, 0, EMPTY_ROOT),
+        {"witness.example/w0": 7, "witness.example/w1": 8, "witness.example/w3": 10},
+    )
+    with pytest.raises(TamperedError, match="cannot be read"):
+        read.accept(b"nothing")
+    stranger = LogKey("acme/room/eu/n1/0/1", b"s" * 32)
+    strange = sign_checkpoint(Checkpoint(stranger.name, 0, EMPTY_ROOT), stranger)
+    with pytest.raises(TamperedError, match="does not name"):
+        read.accept(strange)
+    with pytest.raises(TamperedError, match="lacks the cosignatures"):
+        read.accept(strange, stranger.verifier)
 
 
 @settings(max_examples=300, deadline=None)
