@@ -61,6 +61,19 @@ TARGETS = {
     "ledger/witness.py": ("tests/ledger/test_witness.py",),
     "access/authentication.py": ("tests/access/test_authentication.py",),
     "access/signed_requests.py": ("tests/access/test_signed_requests.py",),
+    "access/signature_fields.py": ("tests/access/test_signed_requests.py",),
+    "access/content_digest.py": ("tests/access/test_signed_requests.py",),
+    "access/signed_answers.py": ("tests/access/test_signed_answers.py",),
+    "access/credentials.py": (
+        "tests/access/test_authentication.py", "tests/access/test_grants.py",
+        "tests/attacks/test_stolen_and_forged_tokens.py",
+    ),
+    "ledger/trust.py": ("tests/ledger/test_trust_policy.py",),
+    "ledger/leaf.py": ("tests/ledger/test_leaf.py",),
+    "ledger/origin.py": ("tests/ledger/test_origin.py",),
+    "serving/receipt.py": ("tests/serving/test_receipt.py",),
+    "serving/opening.py": ("tests/serving/test_receipt.py",),
+    "encoding.py": ("tests/sealing/test_encoding.py",),
     "access/authorisation.py": ("tests/access/test_authorisation.py",),
     "access/tokens.py": ("tests/access/test_tokens.py", "tests/attacks/test_stolen_and_forged_tokens.py"),
     "serving/release_checks.py": (
@@ -117,6 +130,15 @@ WANTED = (
     "validation/trees/attribution.py", "validation/trees/boosters.py", "validation/trees/branches.py",
     "validation/trees/forest_bounds.py", "validation/trees/forests.py", "validation/trees/graph_tails.py",
     "validation/trees/patterns.py", "validation/trees/shapley.py",
+    "access/allowance.py", "access/certificates.py", "access/foreign_json.py", "access/grants.py", "access/issuers.py",
+    "access/key_sets.py", "access/people.py", "access/requests.py", "access/signing_keys.py", "ledger/entries.py",
+    "ledger/frames.py", "ledger/fsck.py", "ledger/publication.py", "ledger/recovery.py", "ledger/repair.py",
+    "ledger/tiles.py", "sealing/container.py", "sealing/dsse.py", "sealing/keys.py", "sealing/manifest.py",
+    "sealing/model_signature.py", "sealing/records.py", "sealing/sealed.py", "sealing/statements.py",
+    "sealing/subjects.py", "serving/contract_check.py", "serving/guard.py", "serving/halting.py", "serving/limiter.py",
+    "approval/policy_signature.py", "approval/role_metadata.py", "web/doorkeeper.py", "web/gateway.py",
+    "web/requests.py", "web/tls.py", "adapters/access/nonce_files.py", "adapters/access/token_register.py",
+    "adapters/policies/cedar.py", "adapters/releases/tuf_client.py", "verify.py",
 )  # fmt: skip
 
 SWAPS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -392,7 +414,11 @@ def page_of(results: dict[str, tuple[int, list[Mutant]]], reasons: dict[str, dic
         lines.append(f"| `{target}` | {count} | {count - len(alive)} | {len(alive)} | {tests} |")
     missing = [f"`{target}`" for target in WANTED if target not in results]
     if missing:
-        lines += ["", f"Not done yet, so nothing is claimed about them: {', '.join(missing)}."]
+        lines += [
+            "", f"Not done yet, so nothing is claimed about them: {', '.join(missing)}.", "",
+            "Of these, `web/` and `adapters/` have tests that serve on sockets, share files or start processes: a",
+            "mutant that hangs there costs ten minutes. Of the others nobody has read yet what survives.",
+        ]  # fmt: skip
     for target, (_, alive) in results.items():
         if alive:
             lines += ["", f"## Survivors in `{target}`", ""]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.access.signed_answers import ANSWER_TAG, Wish, answer_fields, read_wish, verify_answer
+from strongroom.access.signed_answers import ANSWER_TAG, Wish, answer_fields, answer_lines, read_wish, verify_answer
 from strongroom.access.signing_keys import MessageSigner
 from strongroom.errors import InvalidInputError, TamperedError
 from tests.access.signing import FIELDS, NODE, NOW_S, STRANGER, TARGET, signed
@@ -75,6 +75,30 @@ def test_whatever_differs_is_tampering(change: dict[str, Any]) -> None:
     headers = answer(request)
     with pytest.raises(TamperedError):
         verify(request, headers, **change)
+
+
+def test_both_ends_of_the_age_of_an_answer_are_in_it() -> None:
+    request = question()
+    headers = answer(request)
+    for at_s in (NOW_S - 300, NOW_S + 300):
+        verify(request, headers, at_s=at_s)
+
+
+def test_the_lines_of_an_answer_are_these() -> None:
+    asked = {b"host": b"H", b"authorization": b"secret", b"signature": b"sr=:AA==:", b"x": b"1"}
+    assert answer_lines((b"POST", b"/a?b", asked), 200, {b"content-digest": b"d", b"content-type": b"t"}) == {
+        '"@status"': b"200", '"content-digest"': b"d", '"content-type"': b"t", '"@method";req': b"POST",
+        '"@authority";req': b"h", '"@path";req': b"/a", '"@query";req': b"?b", '"signature";req': b"sr=:AA==:",
+    }  # fmt: skip
+
+
+def test_the_signature_of_a_request_may_be_asked_for_where_there_is_one() -> None:
+    wish = {b"accept-signature": b'sr=("@status" "signature";req "signature-input";req)'}
+    signs = {b"signature": b"sr=:AA==:", b"signature-input": b"sr=()"}
+    assert read_wish(wish | signs, sign_answers=False, signer=NODE) == Wish("sha-256", "sr")
+    for missing in signs:
+        with pytest.raises(InvalidInputError, match="not signed over"):
+            read_wish(wish | {name: signs[name] for name in signs if name != missing}, sign_answers=False, signer=NODE)
 
 
 def test_fields_of_meaning_are_covered_in_an_answer_too() -> None:

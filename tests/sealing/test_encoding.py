@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom import verify
-from strongroom.encoding import canonical, parse, parse_as
+from strongroom.encoding import canonical, parse, parse_as, pretty
 from strongroom.errors import InvalidInputError, TamperedError, TooLargeError
 from strongroom.registry.samples import SampleStatement
 from strongroom.sealing.statements import SAMPLE, make_statement, read_statement
@@ -86,6 +87,32 @@ def test_limits_and_kinds() -> None:
         with pytest.raises(InvalidInputError):
             canonical(wrong)
     assert canonical({"a": (1, 2)}) == b'{"a":[1,2]}'
+    assert parse(b'"aaa"', 5) == "aaa"
+    with pytest.raises(TooLargeError, match="5 bytes exceeds the limit of 4"):
+        parse(b'"aaa"', 4)
+    with pytest.raises(InvalidInputError, match="not JSON"):
+        parse(bytes(64 * 1024 * 1024))
+    with pytest.raises(TooLargeError, match="67108864"):
+        parse(bytes(64 * 1024 * 1024 + 1))
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}])
+def test_a_document_nests_32_deep_at_most(wrap: Callable[[Any], Any]) -> None:
+    document: Any = 1
+    for _ in range(32):
+        document = wrap(document)
+    assert parse(canonical(document)) is not None
+    for read, deeper in (
+        (canonical, wrap(document)),
+        (parse, json.dumps(wrap(document), separators=(",", ":")).encode()),
+    ):
+        with pytest.raises(InvalidInputError, match="more than 32 deep") as caught:
+            read(deeper)
+        assert caught.value.details["rule"] == "depth"
+
+
+def test_for_people_it_is_indented_and_in_their_letters() -> None:
+    assert pretty({"b": 1, "a": "\u00e9"}) == '{\n  "a": "\u00e9",\n  "b": 1\n}'
 
 
 def test_a_document_without_its_version_is_none() -> None:

@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 import struct
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from strongroom.ledger.checkpoint import Checkpoint, sign_checkpoint
 from strongroom.ledger.note import CosignerKey, LogKey, Note
 from strongroom.ledger.tree import MemoryTree, consistency_proof, inclusion_proof
 from strongroom.verify import Key, TamperedError
+from tests.vectors.make_verify import GOVERNANCE, SHARD, Log, Room
+from tests.verify.test_verifier_told import run, write
 
 HASHES = [hashlib.sha256(b"leaf %d" % number).digest() for number in range(20)]
 EMPTY = hashlib.sha256().digest()
@@ -695,3 +699,276 @@ def test_a_bundle_or_a_wider_one() -> None:
             put(width)
             assert verify._bundle(folder, 3, 5) == (b"%d" % width, width)
         assert verify._bundle(folder, 3, 256) == (b"256", 256)
+
+
+def leaf(number: int = 1, **changes: Any) -> bytes:
+    made = {
+        "commitment": "a1" * 32, "decision_id": f"{number:032x}", "key_id": "c" * 32, "payload_sha256": "09" * 32,
+        "payload_size": 42, "policy": None, "release": "e" * 64, "retain_until_us": 10**15 + 5, "time_us": 10**14 + 7,
+        "type": "decision", "v": 1, **changes,
+    }  # fmt: skip
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def framed(*leaves: bytes) -> bytes:
+    return b"".join(len(one).to_bytes(2, "big") + one for one in leaves)
+
+
+def alike(*leaves: bytes) -> bool:
+    return verify._one_shape(framed(*leaves), 2 + len(leaves[0]))
+
+
+@pytest.mark.parametrize("size", [0, 7, 42, 10**14 + 1, 8 * 10**15])
+def test_leaves_are_alike_exactly_when_each_is_one(size: int) -> None:
+    good = leaf(payload_size=size)
+    assert alike(good) is True
+    assert alike(good, leaf(2, payload_size=size, commitment="0f" * 32), good) is True
+    at_all = range(len(good)) if size == 42 else range(good.index(b"payload_size"), good.index(b"policy"))
+    for at in at_all:
+        for byte in {*b"0189afgA,\n", good[at] ^ 1} - {good[at]}:
+            changed = good[:at] + bytes((byte,)) + good[at + 1 :]
+            sound = verify._LEAF.fullmatch(changed) is not None
+            assert alike(good, changed, good) is sound, (at, byte)
+            assert alike(changed, good) is sound, (at, byte)
+
+
+def test_leaves_of_one_length_that_differ_in_more_than_digits_are_not_alike_but_sound(tmp_path: Path) -> None:
+    one, other = leaf(1, type="refusal"), leaf(2, type="erasure")
+    assert len(one) == len(other)
+    assert alike(one, other) is False
+    for leaves in ((one, other), (one, other, leaf(3)), (leaf(4), leaf(5)), (leaf(6),)):
+        verify._tile_path(tmp_path, 0, len(leaves)).parent.mkdir(parents=True, exist_ok=True)
+        verify._tile_path(tmp_path, 0, len(leaves)).write_bytes(framed(*leaves))
+        assert verify.read_bundle(tmp_path, 0, len(leaves)) == ([*leaves], False)
+    opening = leaf(7, type="open", key_id="none")
+    verify._tile_path(tmp_path, 0, 2).write_bytes(framed(leaf(1), opening))
+    assert verify.read_bundle(tmp_path, 0, 2) == ([leaf(1), opening], True)
+    wider = [leaf(n) for n in range(5)]
+    verify._tile_path(tmp_path, 0, 5).write_bytes(framed(*wider))
+    assert verify.read_bundle(tmp_path, 0, 4) == (wider[:4], False)
+
+
+def test_a_bundle_of_any_other_bytes_is_refused(tmp_path: Path) -> None:
+    first, last, bad = leaf(1), leaf(2, type="act"), leaf(3).replace(b'"v":1', b'"v":2')
+    # lengths that look like digits are lengths all the same
+    long = leaf(4, key_id="c" * 64, policy="d" * 64)
+    long = leaf(4, key_id="c" * 64, policy="d" * 64, payload_size=10 ** (0x231 - len(long) + 1))
+    assert len(long) == 0x231
+    lying = framed(long) + (len(long) + 1).to_bytes(2, "big") + long
+    path = verify._tile_path(tmp_path, 0, 2)
+    path.parent.mkdir(parents=True)
+    for data in (
+        framed(first, bad), framed(bad, first), framed(bad, last), framed(last, bad), framed(first),
+        framed(first, last, first), framed(first, last) + b"\0", framed(first, last) + b"\0\0",
+        framed(first, last)[:-1], framed(first, first)[:-1], framed(first, first) + b"\0",
+        b"", b"\0\0\0\0", b"\0", framed(b"", b""), lying,
+    ):  # fmt: skip
+        path.write_bytes(data)
+        refused("entry bundle 0 is cut or malformed", verify.read_bundle, tmp_path, 0, 2)
+
+
+def test_no_bundle_is_wider_than_256(tmp_path: Path) -> None:
+    path = verify._tile_path(tmp_path, 0, 257)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"257")
+    refused("entry bundle 0 is missing", verify._bundle, tmp_path, 0, 5)
+
+
+def test_a_bundle_gives_hashes_root_names_and_what_anyone_may_read(tmp_path: Path) -> None:
+    opening = leaf(9, type="open", key_id="none")
+    leaves = [leaf(1), opening, leaf(9, type="act")]
+    path = verify._tile_path(tmp_path, 1, 3)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(framed(*leaves))
+    hashes = [verify.leaf_hash(one) for one in leaves]
+    assert verify._check_bundle(tmp_path, 259, 1) == (
+        hashes,
+        verify.root_of(hashes),
+        [b"%032x" % 1, b"public " + b"%032x" % 9, b"%032x" % 9],
+        {257: json.loads(opening)},
+    )
+
+
+@pytest.mark.parametrize(("jobs", "slab"), [(1, 1), (2, 1), (2, 2)])
+def test_a_long_row_is_run_once_each_in_order(jobs: int, slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "_SLAB", slab)
+    for count in (0, 1, 2, 3, 4, 5, 300):
+        assert list(verify._map(str, count, jobs)) == [str(number) for number in range(count)]
+
+
+def shown(kind: str, index: int, origin: str, size: int = 1, root: bytes = b"r" * 32) -> verify.Disclosed:
+    document: dict[str, Any] = {"origin": origin}
+    if kind == "close":
+        document |= {"size": size, "root": root.hex()}
+    return verify.Disclosed(index, {"type": kind, "at": index}, document)
+
+
+def log_of(origin: str, size: int = 1, public: Any = None, root: bytes = b"r" * 32) -> verify.Log:
+    return verify.Log(verify.Checkpoint(origin, size, root), [bytes(32)] * size, [], public or {}, None)
+
+
+def shards(entries: list[verify.Disclosed], *logs: verify.Log, public: Any = None) -> list[str]:
+    at = {entry.index: entry.leaf for entry in entries} if public is None else public
+    return verify.verify_shards(log_of("g", 9, at), entries, [(Path(), log) for log in logs])
+
+
+def test_shards_and_their_entries_account_for_each_other() -> None:
+    a1, a2, a10, b1 = "x/a/1", "x/a/2", "x/a/10", "x/b/1"
+    assert shards([shown("open", 1, b1), shown("open", 2, a1), shown("close", 3, a1)], log_of(a1), log_of(b1)) == [
+        f"{a1}: 1 entries, closed", f"{b1}: 1 entries, open",
+    ]  # fmt: skip
+    refused("openings or closings of shards are withheld", shards, [], public={1: {}})
+    refused("openings or closings of shards are withheld", shards, [shown("open", 1, a1)] * 2, log_of(a1))
+    refused("an opening or closing is of another", shards, [shown("open", 1, a1)], log_of(a1), public={1: {}})
+    twice = "a shard was opened or closed twice"
+    refused(twice, shards, [shown("open", 1, a1), shown("open", 2, a1)], log_of(a1))
+    refused(twice, shards, [shown("close", 2, a1)], log_of(a1))
+    refused(twice, shards, [shown("close", 1, a1), shown("open", 2, a1)], log_of(a1))
+    refused(twice, shards, [shown("open", 1, a1), shown("close", 2, a1), shown("close", 3, a1)], log_of(a1))
+    refused("a shard is here twice", shards, [shown("open", 1, a1)], log_of(a1), log_of(a1))
+    refused(f"shard `{a2}` was never opened", shards, [shown("open", 1, a1)], log_of(a1), log_of(a2))
+    refused(f"shard `{b1}` was opened but", shards, [shown("open", 1, a1), shown("open", 2, b1)], log_of(a1))
+    for ended in ({"size": 2}, {"root": b"s" * 32}):
+        closing = shown("close", 2, a1, **ended)
+        refused(f"shard `{a1}` is not as it was closed", shards, [shown("open", 1, a1), closing], log_of(a1))
+    # only an earlier generation of the same place has to be closed, and only once the later one has entries
+    both = [shown("open", 1, a2), shown("open", 2, a10)]
+    refused(f"shard `{a2}` was followed by", shards, both, log_of(a2), log_of(a10))
+    assert len(shards(both, log_of(a2), log_of(a10, 0))) == 2
+    assert len(shards([*both, shown("close", 3, a2)], log_of(a2), log_of(a10))) == 2
+    assert len(shards([shown("open", 1, a1), shown("open", 2, b1)], log_of(a1), log_of(b1))) == 2
+
+
+def test_a_log_extends_what_it_was() -> None:
+    hashes = HASHES[:5]
+    log = verify.Log(verify.Checkpoint("o", 5, verify.root_of(hashes)), hashes, [verify.root_of(hashes)], {}, None)
+    for size in range(6):
+        verify.verify_extends(log, verify.Checkpoint("o", size, verify.root_of(hashes[:size])))
+    refused("the checkpoints are of different", verify.verify_extends, log, verify.Checkpoint("p", 0, EMPTY))
+    refused("the log is shorter than", verify.verify_extends, log, verify.Checkpoint("o", 6, verify.root_of(hashes)))
+    refused("the log's past was changed", verify.verify_extends, log, verify.Checkpoint("o", 4, bytes(32)))
+
+
+def test_only_an_opening_names_a_key() -> None:
+    name = "bank.example/credit/eu/n1/0/3"
+    key = LogKey(name, b"k" * 32).verifier
+
+    def entry(kind: str = "open", **changes: Any) -> verify.Disclosed:
+        document = {"origin": name, "generation": 3, "vkey": str(key)}
+        return verify.Disclosed(0, {"type": kind}, {**document, **changes})
+
+    assert verify.shard_key(entry()) == Key.parse(str(key))
+    refused("the entry does not open a shard", verify.shard_key, entry("close"))
+    refused("the opening names a key of another", verify.shard_key, entry(generation=2))
+    refused("the opening names a key of another", verify.shard_key, entry(origin=name[:-1] + "4"))
+    refused("the trust policy uses a key", verify.shard_key, entry(vkey=str(WITNESS.verifier)))
+
+
+@pytest.mark.parametrize("change", [{"payload_size": 1}, {"payload_sha256": "0" * 64}])
+def test_a_payload_is_the_leafs_in_size_and_digest(change: dict[str, Any]) -> None:
+    room = Room()
+    own = {**json.loads(room.governance.leaves[1]), **change}
+    room.governance.leaves[1] = json.dumps(own, separators=(",", ":")).encode()
+    policy = verify.read_policy(f"log {GOVERNANCE.verifier}\nquorum none".encode())
+    refused("the payload is not the leaf's", verify.read_disclosed, room.disclose(1).encode(), policy)
+
+
+# --- The command line
+
+
+def test_an_older_checkpoint_beside_a_log_folder(tmp_path: Path) -> None:
+    log = Log(SHARD, [leaf(number) for number in range(5)])
+    folder = write(tmp_path / "log", log.files())
+    (tmp_path / "policy").write_text(f"log {SHARD.verifier}\nquorum none\n")
+    older, fork = tmp_path / "older", Log(SHARD, [leaf(number) for number in range(9, 12)])
+    trust = ("--policy", tmp_path / "policy")
+    older.write_bytes(log.note(3))
+    assert run("consistency", older, folder, *trust) == (0, f"{SHARD.name}: 5 entries extend the 3 of before\n", "")
+    older.write_bytes(fork.note())
+    assert run("consistency", older, folder, *trust) == (4, "", "NOT VERIFIED: the log's past was changed\n")
+    folder.joinpath("checkpoint").write_bytes(b"\x1b[2J\n5\n\n\n\x07")
+    assert run("log", folder, *trust)[2] == "NOT VERIFIED: malformed note\n"
+
+
+def test_checkpoints_that_were_seen_are_of_the_logs_that_are_here(tmp_path: Path) -> None:
+    room = Room()
+    (tmp_path / "openings").mkdir()
+    for name, text in room.disclosed().items():
+        (tmp_path / "openings" / name).write_text(text)
+    (tmp_path / "policy").write_text(f"log {GOVERNANCE.verifier}\nlog {OTHER_LOG.verifier}\nquorum none\n")
+    (tmp_path / "seen").mkdir()
+    folders = [write(tmp_path / name, one.files()) for name, one in
+               (("g", room.governance), ("s1", room.shard), ("s2", room.second))]  # fmt: skip
+    line = (
+        "shards",
+        *folders,
+        "--policy",
+        tmp_path / "policy",
+        "--openings",
+        tmp_path / "openings",
+        "--seen",
+        tmp_path / "seen",
+    )
+    told = f"{SHARD.name}: 5 entries, open\n{room.second.key.name}: 3 entries, closed\n"
+    assert run(*line) == (0, told, "")
+    for number, one in enumerate((room.governance, room.shard, room.second)):
+        (tmp_path / "seen" / str(number)).write_bytes(one.note(2))
+    assert run(*line) == (0, told, "")
+    (tmp_path / "seen" / "more").write_bytes(head(by=OTHER_LOG))
+    assert run(*line)[2] == f"NOT VERIFIED: a checkpoint of `{OTHER_LOG.name}` was seen, but the log is not here\n"
+    (tmp_path / "seen" / "more").write_bytes(Log(SHARD, [leaf(1)]).note())
+    assert run(*line)[2] == "NOT VERIFIED: the log's past was changed\n"
+
+
+def test_a_message_that_does_not_read_is_told_from_one_that_nests_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    for text, value in (("null", {}), ("[]", {}), ('{"a":1}', {"a": 1}), ("0", {})):
+        path.write_text(text)
+        assert verify.read_message(path) == value
+    assert verify.read_message(None) is None
+    path.write_text("[" * 100_000)
+    refused("a message that nests too deep", verify.read_message, path)
+
+
+def test_what_is_shown_of_others_names_is_printable(tmp_path: Path) -> None:
+    code, out, err = run("receipt", tmp_path / "no\x1bthing\n\u00e9", "--policy", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert err.startswith("cannot read: [Errno 2]")
+    policy = LogKey("bank.example/\u202elog", b"l" * 32)
+    (tmp_path / "policy").write_text(f"log {policy.verifier}\nquorum none\n")
+    (tmp_path / "older").write_bytes(head(by=OTHER_LOG).replace(b"bank.example/log\n5", "b\u202e\u00e9\n5".encode()))
+    told = run("consistency", tmp_path / "older", tmp_path, "--policy", tmp_path / "policy")
+    assert told == (4, "", "NOT VERIFIED: no known key of `b\\u202e\u00e9` signed the checkpoint\n")
+
+
+def test_the_command_line_says_what_it_is_and_wants_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    first = " ".join((verify.__doc__ or "").split("\n\n")[0].split())
+    assert first.startswith("Verify what Strongroom promised")
+    assert first in said
+    assert "Exit codes" not in said
+    for arguments, what in (([], "COMMAND"), (["log", "folder"], "--policy")):
+        with pytest.raises(SystemExit) as ended:
+            verify.main(arguments)
+        assert ended.value.code == 2
+        assert what in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("processors", "jobs"), [(None, 1), (3, 3)])
+def test_as_many_processes_as_there_are_processors(
+    processors: int | None, jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(verify.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(verify, "_log", lambda options: given.append(options.jobs) or [])
+    assert run("log", tmp_path, "--policy", tmp_path) == (0, "", "")
+    assert given == [jobs]
+
+
+def test_it_runs_as_a_file() -> None:
+    done = subprocess.run([sys.executable, "-I", "-S", verify.__file__], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "COMMAND" in done.stderr
