@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from strongroom.access.signed_answers import ANSWER_TAG, Wish, answer_fields, answer_lines, read_wish, verify_answer
+from strongroom.access.signed_answers import (
+    ANSWER_TAG,
+    Wish,
+    answer_fields,
+    answer_lines,
+    demand_signable,
+    read_wish,
+    verify_answer,
+)
 from strongroom.access.signing_keys import MessageSigner
 from strongroom.errors import InvalidInputError, TamperedError
 from tests.access.signing import FIELDS, NODE, NOW_S, STRANGER, TARGET, signed
@@ -90,6 +98,19 @@ def test_the_lines_of_an_answer_are_these() -> None:
         '"@status"': b"200", '"content-digest"': b"d", '"content-type"': b"t", '"@method";req': b"POST",
         '"@authority";req': b"h", '"@path";req': b"/a", '"@query";req': b"?b", '"signature";req': b"sr=:AA==:",
     }  # fmt: skip
+
+
+def test_a_request_that_no_answer_could_be_signed_with_is_told_which_field() -> None:
+    demand_signable((b"POST", TARGET, FIELDS | {b"authorization": b"\xe9", b"user-agent": b"\xe9"}))
+    for field, asked in (
+        ("host", (b"POST", TARGET, {b"host": b"\xe9"})),
+        ("content-type", (b"POST", TARGET, {b"content-type": b"\xe9"})),
+        ("signature", (b"POST", TARGET, {b"signature": b"\xe9"})),
+        ("@path", (b"POST", b"/\xe9", {})),
+    ):
+        with pytest.raises(InvalidInputError, match=f"`{field}` of the request") as caught:
+            demand_signable(asked)  # type: ignore[arg-type]  # three parts
+        assert (caught.value.details["field"], caught.value.details["rule"]) == (field, "ascii")
 
 
 def test_the_signature_of_a_request_may_be_asked_for_where_there_is_one() -> None:
