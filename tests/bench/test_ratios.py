@@ -100,3 +100,20 @@ def test_native_xgboost_is_held_against_the_json_of_bare_and_never_mixed_with_th
     assert ratios(runs, {}, {}) == {
         "bare_json_1000row": 0.5, "native_json_1000row": 0.9, "native_vs_bare_json_1000row": 1.3,
     }  # fmt: skip
+
+
+def test_onedal_is_held_against_bare_in_its_own_sessions_and_has_no_bar() -> None:
+    runs = [
+        run("strongroom", 10.0, rows=1, connections=64), run("bare", 20.0, rows=1, connections=64),
+        run("strongroom", 15.0, "onedal", rows=1, connections=64, runtime="onedal"),
+        run("bare", 20.0, "onedal", rows=1, connections=64),
+        run("strongroom", 12.0, "onedal new", rows=1, connections=64, runtime="onedal", subjects="new"),
+        run("bare", 20.0, "onedal new", rows=1, connections=64),
+        run("strongroom", 30.0, "onedal binary", rows=32, connections=32, runtime="onedal", encoding="binary"),
+        run("bare", 20.0, "onedal binary", rows=32, connections=32),
+    ]  # fmt: skip
+    assert ratios(runs, {}, {}) == {
+        "bare_1row_64conn_known": 0.5, "onedal_1row_64conn_known": 0.75, "onedal_1row_64conn_new": 0.6,
+        "onedal_binary_vs_bare_json_32row": 1.5,
+    }  # fmt: skip
+    assert all(bar.met(0.0) is None for bar in BARS if bar.name.startswith("onedal"))

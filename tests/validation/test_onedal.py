@@ -32,6 +32,7 @@ from strongroom.validation.trees.rounded_links import exact, score, scores
 from strongroom.validation.trees.sound_forests import DEPTH_LIMIT, exact_leaves
 from strongroom.validation.workshop.conversion import ConversionOrder
 from tests.validation.forests_by_hand import OUTPUT, TENSOR_IN, Split, chain, grown, lists, margins, written
+from tests.validation.test_explained_regressors import drawn, source
 from tests.validation.worked import parquet
 
 Kind = Literal["classifier", "regressor"]
@@ -144,10 +145,11 @@ def test_threads_with_a_session_each_get_the_bits_of_one() -> None:
 
 
 @needs_wheel
-def test_any_sound_forest_is_built_and_answered() -> None:
+@pytest.mark.parametrize("count", [20, pytest.param(1500, marks=pytest.mark.slow)])
+def test_any_sound_forest_is_built_and_answered(count: int) -> None:
     """The builder is not proof against hostile trees; what the reader lets through must not hurt it."""
     random = np.random.default_rng(11)
-    for _ in range(60):
+    for _ in range(count):
         features = int(random.integers(1, 6))
         trees = [grown(random, int(random.integers(0, 12)), features, THRESHOLDS) for _ in range(random.integers(1, 8))]
         model = written(lists(trees), features, "regressor")
@@ -236,7 +238,7 @@ def of_leaves(leaves: list[float], base: float = 0.0) -> Forest:
     return Forest(trees, base, "identity", 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(LEAVES, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_leaves_are_such_that_every_order_of_the_sum_gives_the_same_bits(leaves: list[float], random: Any) -> None:
     kept = [float(one[0]) for one in exact_leaves(of_leaves(leaves))]
@@ -302,6 +304,25 @@ def test_no_other_exponential_function_gives_another_score(monkeypatch: pytest.M
     # few are in doubt, and some are: without them the bits would be the library's
     assert 0 < len(asked) <= len(middle("logistic"))
     assert bits(np.array([score(one, "logistic") for one in few])) == alone == wanted[:500]
+
+
+@pytest.mark.slow
+@needs_wheel
+@pytest.mark.parametrize(
+    "which",
+    [
+        "xgboost", "xgboost tweedie", "xgboost counts", "lightgbm", "lightgbm counts", "lightgbm classifier",
+        "gradient boosting", "forest",
+    ],
+)  # fmt: skip
+def test_what_our_converters_write_is_taken(which: str) -> None:
+    model, tensor, column = source(which)
+    rows = drawn()[0].copy()
+    rows[::7, 1] = np.nan
+    forest = onedal.open_forest(model, "input", tensor, rows.shape[1])
+    assert forest.columns - 1 == column
+    wanted = np.asarray(open_session(model).run([tensor], {"input": rows})[0]).reshape(len(rows), -1)[:, column]
+    np.testing.assert_allclose(forest.predict(rows), wanted, rtol=0, atol=1e-6)
 
 
 @needs_wheel
