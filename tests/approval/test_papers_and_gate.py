@@ -82,7 +82,9 @@ def test_an_open_high_finding_holds_up_approval_and_release(room: ControlRoom) -
     say(room, made, "val", raised(room))
     # the version is named: the name alone means the newest, which may be another
     named = f"{made.ref.name}@{made.ref.manifest[:12]}"
-    with pytest.raises(EvidenceError, match=f"high and open; settle it with `strongroom findings accept {named} f-1`"):
+    with pytest.raises(
+        EvidenceError, match=f"high and open; settle it with `strongroom findings accept {named} f-1 --days"
+    ):
         room.approved(made, "abel")
     assert say(room, made, "val", Accepted(until_us=micros(room.at) + DAY_US, reason="x")).status(micros(room.at)) == (
         "accepted"
@@ -106,7 +108,9 @@ def test_words_that_the_policy_demands_hold_up_approval(room: ControlRoom) -> No
     with pytest.raises(EvidenceError, match="section 2 `Intended use` lacks the words of someone in the role `author`"):
         room.approved(made, "abel")
     write(room, made, "val", "validator")
-    with pytest.raises(EvidenceError, match="strongroom write pd-cards --section intended-use --role author"):
+    with pytest.raises(
+        EvidenceError, match=r"strongroom write pd-cards@[0-9a-f]{12} --section intended-use --role author"
+    ):
         room.approved(made, "abel")
     write(room, made, "ann", "author")
     assert room.approved(made, "abel", "bea").state == "approved"

@@ -149,7 +149,7 @@ def test_another_policy_meanwhile_refuses_and_says_what_to_do(house: tuple[Path,
     with desk.room:
         policy = ValidationPolicy.decode(desk.room.document(VALIDATION_PATH))
     newer = msgspec.structs.replace(policy, version=f"{policy.version}-newer").encode()
-    with pytest.raises(ConflictError, match="run `strongroom scan` again, and the policy in force judges it"):
+    with pytest.raises(ConflictError, match="ask for `scan` again, and the policy in force judges it"):
         scan(folder, ref, lambda: publish(folder, {VALIDATION_PATH: newer}))
     assert last(folder) == ("omar", "scan", "refused", "conflict")
     assert state(folder, ref) == "submitted"

@@ -343,7 +343,7 @@ def test_what_changed_meanwhile_keeps_the_results_out() -> None:
         assert home.desk.books.versions.get(home.ref) == before
 
     policy = ValidationPolicy.decode(prepared.policy)
-    refused("run `strongroom validate` again", msgspec.structs.replace(policy, version="newer").encode())
+    refused("ask for `validate` again", msgspec.structs.replace(policy, version="newer").encode())
     version = home.desk.books.versions.get(home.ref)
     home.desk.books.versions.save(version.advanced("scanned", scan=Digest("ef" * 32)))
     refused("has other evidence than when `validate` was taken up")

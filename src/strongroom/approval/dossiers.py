@@ -184,13 +184,17 @@ def demand_ready(version: Version, means: Means, at: datetime, held: Sequence[He
         texts = current(sections_of(version, means.blobs, means.register))
         repeated = replications_of(version, means)
         found = [
-            tier_gap(policy, contract, version.author, texts),
-            *(gap.message for gap in gaps(contract.name, version.author, demanded, texts, frozenset())),
-            replication_gap(contract.name, contract, battery.replication, repeated[-1] if repeated else None),
+            tier_gap(version.ref, policy, contract.tier, version.author, texts),
+            *(gap.message for gap in gaps(version.ref, version.author, demanded, texts, frozenset())),
+            replication_gap(version.ref, contract, battery.replication, repeated[-1] if repeated else None),
         ]
         reasons += [one for one in found if one is not None]
     if reasons:
-        more = f"; and {len(reasons) - TOLD} more, which `strongroom report` shows" if len(reasons) > TOLD else ""
+        more = (
+            f"; and {len(reasons) - TOLD} more, which `strongroom report {version.ref}` shows"
+            if len(reasons) > TOLD
+            else ""
+        )
         told = "; also ".join(reasons[:TOLD])
         raise EvidenceError(f"version {version.ref} is not ready: {told}{more}", lacks=len(reasons))
 

@@ -283,11 +283,11 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
     """
     found: list[Standing] = []
     for one in held:
-        of, model = _named(one.ref, ref)
+        of = _named(one.ref, ref)
         for finding in one.findings:
             help_ = (
-                f"settle it with `strongroom findings accept {model} {finding.name}` or "
-                f"`strongroom findings close {model} {finding.name}`"
+                f"settle it with `strongroom findings accept {one.ref} {finding.name} --days ... --reason ...` or "
+                f"`strongroom findings close {one.ref} {finding.name} --evidence ... --reason ...`"
             )
             wrong = unrightful(finding, one.author, rule)
             status = finding.status(at_us)
@@ -301,7 +301,7 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
             reason = None if why is None else f"{why}; {help_}"
             state = finding.settled_by(at_us)
             found.append(Standing(one.ref, finding.name, severity, state, reason, ends, finding.last.payload))
-        found.extend(_of_review(one, of, model, rule))
+        found.extend(_of_review(one, of, rule))
         if one.review_leaked and one.opinion is not None and one.ref == ref:
             reason = (
                 "the key that signed its review is compromised, and gateways refuse it; submit a new version and have "
@@ -311,7 +311,7 @@ def standing(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int
     return tuple(found)
 
 
-def _of_review(one: Held, of: str, model: str, rule: FindingsRule) -> Iterator[Standing]:
+def _of_review(one: Held, of: str, rule: FindingsRule) -> Iterator[Standing]:
     said = one.opinion
     for line in said.findings if said else ():
         if said is None or line.severity not in rule.block or line.status == "closed":
@@ -324,19 +324,18 @@ def _of_review(one: Held, of: str, model: str, rule: FindingsRule) -> Iterator[S
             line.severity,
             "in no register",
             f"the review's finding `{line.name}`{of} is {line.severity} and stands in no register; enter its words "
-            f"with `strongroom findings add {model} --severity {line.severity}` and settle it there",
+            f"with `strongroom findings add {one.ref} --severity {line.severity} --text ... --owner ... "
+            "--remediation ...` and settle it there",
             said.at_us,
             None,
         )
 
 
-def _named(one: ModelRef, ref: ModelRef) -> tuple[str, str]:
-    """How a finding's version is told, and how a command names it."""
-    # the name alone would be that of the newest version, which may be another than the one that answers
-    named = f"{one.name}@{one.manifest[:12]}"
+def _named(one: ModelRef, ref: ModelRef) -> str:
+    """How a finding's version is told beside the one that it holds up."""
     if one == ref:
-        return "", named
-    return (f" of version {one.manifest[:12]}" if one.name == ref.name else f" of {named}, the same model,"), named
+        return ""
+    return f" of version {one.manifest[:12]}" if one.name == ref.name else f" of {one}, the same model,"
 
 
 def unsettled(ref: ModelRef, held: Sequence[Held], rule: FindingsRule, at_us: int) -> list[str]:

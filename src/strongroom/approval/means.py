@@ -89,7 +89,7 @@ def proposed(ref: ModelRef, means: Means) -> tuple[RoleMetadata, Release]:
         draft = read_signed(means.publisher.draft(model_role(ref.name)))
     except NotFoundError as error:
         raise NotFoundError(
-            f"no terms of `{ref.name}` wait for approval; an operator writes them with `strongroom propose {ref.name}`"
+            f"no terms of `{ref.name}` wait for approval; an operator writes them with `strongroom propose {ref}`"
         ) from error
     entry = draft.targets.get(release_path(ref.name, ref.manifest))
     if entry is None:

@@ -94,7 +94,10 @@ def propose(
     tell(
         as_json,
         {"model": release.model, "manifest": release.manifest, "case": release.case},
-        [f"terms of {release.model}@{release.manifest[:12]} wait for two approvers", "next: strongroom approve"],
+        [
+            f"terms of {release.model}@{release.manifest[:12]} wait for two approvers",
+            f"next: strongroom approve {release.model}@{release.manifest[:12]}",
+        ],
     )
 
 

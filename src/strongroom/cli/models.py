@@ -48,7 +48,7 @@ def submit(
     tell(
         as_json,
         {"model": version.ref.name, "manifest": version.ref.manifest, "state": version.state},
-        [f"submitted {version.ref}", f"next: strongroom scan {version.ref.name}"],
+        [f"submitted {version.ref}", f"next: strongroom scan {version.ref}"],
     )
 
 

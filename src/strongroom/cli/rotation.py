@@ -201,7 +201,7 @@ def rotate_kek(
         found = rotating_shared.rotate_model_kek(desk, begin)
     lines = [f"key {str(found.key)[:12]}: {_SAID[found.phase]}", *_missing(found)]
     if found.wrapped:
-        lines.append(f"{found.wrapped} data key(s) wrapped anew; next: strongroom node take-keys for each gateway")
+        lines.append(f"{found.wrapped} data key(s) wrapped anew; next: strongroom node take-keys, for each gateway")
     _tell(as_json, found, lines)
 
 

@@ -108,7 +108,8 @@ def node_open_batch(
 
     with at_gateway(folder, node_passphrase, room, room_passphrase, home, passphrase_file) as (desk, secret):
         entry = open_batch_log(desk, folder, secret)
-    tell(as_json, {"entry": str(entry)}, ["the log for files is open", "next: strongroom score rows.parquet --node"])
+    following = f"next: strongroom score rows.parquet --node {folder} --purpose ... --jurisdiction ..."
+    tell(as_json, {"entry": str(entry)}, ["the log for files is open", following])
 
 
 @node.command("close")

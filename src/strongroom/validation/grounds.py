@@ -22,13 +22,13 @@ def demand_same_step(verb: str, before: Version, now: Version) -> None:
     if before.state != now.state:
         raise ConflictError(
             f"version {now.ref} was {before.state} when `{verb}` was taken up and is {now.state} by now, so nothing "
-            f"came of it; look at it with `strongroom show {now.ref.name}`",
+            f"came of it; look at it with `strongroom show {now.ref}`",
             rule="changed",
         )
     if before.evidence != now.evidence:
         raise ConflictError(
             f"version {now.ref} has other evidence than when `{verb}` was taken up, so nothing came of it; look at it "
-            f"with `strongroom show {now.ref.name}`, and run `strongroom {verb}` again if it is still wanted",
+            f"with `strongroom show {now.ref}`, and ask for `{verb}` again if it is still wanted",
             rule="changed",
         )
 
@@ -42,6 +42,6 @@ def demand_same_policy(verb: str, version: Version, before: bytes, now: bytes) -
     if before != now:
         raise ConflictError(
             f"another validation policy came into force while `{verb}` ran on version {version.ref}, so nothing came "
-            f"of it; run `strongroom {verb}` again, and the policy in force judges it",
+            f"of it; ask for `{verb}` again, and the policy in force judges it",
             rule="changed",
         )

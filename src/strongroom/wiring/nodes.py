@@ -59,7 +59,7 @@ def open_batch_log(desk: AtDesk, folder: Path, passphrase: bytes) -> EntryRef:
     layout = NodeLayout(folder)
     settings = layout.read()
     if layout.opening(BATCH_SLOT).exists():
-        raise ConflictError(f"`{folder.name}` has a log for files already; score with `strongroom score --node`")
+        raise ConflictError(f"`{folder.name}` has a log for files already; `strongroom score`, with `--node`, uses it")
     ring = KeyFile.open(layout.keyring, passphrase)
     name = settings.log_key_name(BATCH_SLOT)
     if name in ring.names and (layout.ledger(BATCH_SLOT) / "shard.json").exists():

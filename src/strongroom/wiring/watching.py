@@ -108,4 +108,6 @@ def _demand_sound_fallback(desk: AtDesk, ref: ModelRef) -> None:
         books.note(manifest=fallback)
     rule = ValidationPolicy.decode(means.judging).finding_rule
     if reasons := unsettled(back, held, rule, micros(at)):
-        raise ConflictError(f"the fallback {fallback[:12]} is held up too: {reasons[0]}; `strongroom halt {ref.name}`")
+        raise ConflictError(
+            f"the fallback {fallback[:12]} is held up too: {reasons[0]}; `strongroom halt {ref.name} --reason ...`"
+        )

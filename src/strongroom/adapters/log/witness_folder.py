@@ -124,7 +124,7 @@ class WitnessFolder:
             return (folder / "name").read_text().strip()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(
-                f"`{folder.name}` holds no witness; make one with `strongroom witness --create`"
+                f"`{folder.name}` holds no witness; make one with `strongroom witness {folder} --create ...`"
             ) from error
 
     def add_log(self, vkey: str) -> None:

@@ -49,12 +49,12 @@ def draw_up(dossier: Dossier) -> Report:
     }
     filled = frozenset(key for key, found in blocks.items() if found)
     missing: dict[SectionKey, list[str]] = {}
-    for gap in gaps(contract.name, dossier.author, dossier.battery.demanded, dossier.texts, filled):
+    for gap in gaps(dossier.ref, dossier.author, dossier.battery.demanded, dossier.texts, filled):
         missing.setdefault(gap.section, []).append(gap.message)
-    weak = tier_gap(dossier.policy, contract, dossier.author, dossier.texts)
+    weak = tier_gap(dossier.ref, dossier.policy, contract.tier, dossier.author, dossier.texts)
     if weak is not None:
         missing.setdefault("identity", []).append(weak)
-    undone = replication_gap(contract.name, contract, dossier.battery.replication, dossier.replication)
+    undone = replication_gap(dossier.ref, contract, dossier.battery.replication, dossier.replication)
     if undone is not None:
         missing.setdefault("development", []).append(undone)
     headline, summary = HEADLINES[results.verdict if results else "open"]

@@ -204,7 +204,7 @@ def stands_for(finding: Finding, one: ReviewFinding, reviewer: PersonId) -> bool
 
 
 def gaps(
-    model: str,
+    ref: ModelRef,
     author: PersonId,
     demands: Sequence[SectionDemand],
     texts: Sequence[Signed],
@@ -213,7 +213,7 @@ def gaps(
     """What the policy demands of the report and does not find.
 
     Args:
-        model: name, for the command.
+        ref: the version, for the command.
         author: of the version, who is asked as its author and in no other role that they hold.
         demands: of the policy.
         texts: that count now.
@@ -228,19 +228,20 @@ def gaps(
     found = []
     for demand in demands:
         number, title = order.index(demand.section) + 1, TITLES[demand.section]
-        help_ = f"`strongroom write {model} --section {demand.section}"
+        role = demand.by if isinstance(demand.by, str) else "author"
+        command = f"`strongroom write {ref} --section {demand.section} --role {role} --file ...`"
         if isinstance(demand.by, str):
             if (demand.section, demand.by) not in written:
                 message = f"section {number} `{title}` lacks the words of someone in the role `{demand.by}`"
-                found.append(Gap(demand.section, f"{message}; they sign them with {help_} --role {demand.by}`"))
+                found.append(Gap(demand.section, f"{message}; they sign them with {command}"))
         elif demand.section not in filled:
             message = f"section {number} `{title}` is empty"
-            found.append(Gap(demand.section, f"{message}; somebody signs words for it with {help_} --role author`"))
+            found.append(Gap(demand.section, f"{message}; somebody signs words for it with {command}"))
     return tuple(found)
 
 
 def tier_gap(
-    policy: ValidationPolicy, contract: ModelContract, author: PersonId, texts: Sequence[Signed]
+    ref: ModelRef, policy: ValidationPolicy, tier: int, author: PersonId, texts: Sequence[Signed]
 ) -> str | None:
     """Why the model's tier is weaker than its materiality and complexity ask for, or None.
 
@@ -250,7 +251,7 @@ def tier_gap(
     """
     if isinstance(policy.tiering, UnsetType):
         return None
-    table, tier = policy.tiering, contract.tier
+    table = policy.tiering
     rated = [text.said for text in texts if isinstance(text.said.materiality, str)]
     asked = {said: table.tier_or_strictest(str(said.materiality), str(said.complexity)) for said in rated}
     if asked and (wanted := min(asked.values())) < tier:
@@ -262,7 +263,7 @@ def tier_gap(
     if tier > table.strictest and all(said.person == author for said in rated):
         return (
             f"the model is of tier {tier} by its contract, and nobody but its author has rated it; someone else does "
-            f"with `strongroom write {contract.name} --section identity --role validator "
+            f"with `strongroom write {ref} --section identity --role validator --file ... "
             f"--materiality {table.words[0]} --complexity {table.words[1]}`"
         )
     return None

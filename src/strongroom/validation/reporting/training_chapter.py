@@ -13,6 +13,7 @@ from strongroom.validation.reporting.blocks import Block, Fact, Facts, Item, Ite
 from strongroom.validation.reporting.dossier import Dossier
 from strongroom.validation.reporting.proof_chapters import when
 from strongroom.validation.workshop.replication import ReplicationPredicate
+from strongroom.vocabulary import ModelRef
 
 _MARKS = {"same-bytes": "pass", "within-tolerance": "pass", "differs": "fail", "failed": "fail"}
 
@@ -35,12 +36,12 @@ def replication_words(said: ReplicationPredicate) -> str:
 
 
 def replication_gap(
-    model: str, contract: ModelContract, demand: ReplicationDemand | UnsetType, said: ReplicationPredicate | None
+    ref: ModelRef, contract: ModelContract, demand: ReplicationDemand | UnsetType, said: ReplicationPredicate | None
 ) -> str | None:
     """Why what came of training the model again is not what the policy demands, with the verb that helps; or None.
 
     Args:
-        model: name, or model@digits, for the command.
+        ref: the version, for the command.
         contract: of the version.
         demand: of the policy; unset, nothing is demanded.
         said: the latest outcome, if there is one.
@@ -54,18 +55,18 @@ def replication_gap(
             "`--training`"
         )
     if said is None:
-        return f"the policy demands training {wanted}, and nobody has repeated it; `strongroom replicate {model}` does"
+        return f"the policy demands training {wanted}, and nobody has repeated it; `strongroom replicate {ref}` does"
     if said.outcome == "not-evaluable":
         return (
             f"the policy demands training {wanted}, and the package does not hold its data; "
-            f"`strongroom replicate {model} --data` takes them"
+            f"`strongroom replicate {ref} --data ...` takes them"
         )
     came = {
         "failed": "it failed", "differs": "another model came out", "within-tolerance": "other bytes came out",
     }[said.outcome]  # fmt: skip
     return (
         f"the policy demands training {wanted}, and when it was repeated {came}; section 6 of `strongroom report "
-        f"{model}` says more; mend the code and submit anew"
+        f"{ref}` says more; mend the code and submit anew"
     )
 
 
@@ -78,10 +79,10 @@ def replication(d: Dossier) -> Iterable[Block]:
         elif d.replication_leaked:
             yield Note(
                 "Training was repeated, and the key that signed what came of it is compromised: it counts for nothing. "
-                f"`strongroom replicate {d.contract.name}@{d.ref.manifest[:16]}` repeats it."
+                f"`strongroom replicate {d.ref}` repeats it."
             )
         else:
-            yield Note(f"Training was not repeated yet: `strongroom replicate {d.contract.name}` does.")
+            yield Note(f"Training was not repeated yet: `strongroom replicate {d.ref}` does.")
         return
     verdict = _MARKS.get(said.outcome, "not-evaluable")
     yield Items((Item(verdict, report.VERDICTS[verdict], f"Training repeated: {replication_words(said)}"),))
