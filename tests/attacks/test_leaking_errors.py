@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strongroom.access.grants import Grants
+from strongroom.errors import NotDurableError, StrongroomError, UnavailableError
 from tests.serving.house import House, caller_key, served
 from tests.web.gateways import Desk, gateway, question
 from tests.web.lines import read_all
@@ -214,3 +215,31 @@ def test_the_index_names_to_each_its_own(desk: Desk) -> None:
     assert "pd-cards" in answer
     assert HIDDEN not in answer
     assert MANIFEST not in answer
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        UnavailableError("the keeper does not answer at `/srv/gw-1/keystore/keeper.sock`: [Errno 111]"),
+        NotDurableError("no space for the next segment of `bank/gw-1/0`: /srv/gw-1", rule="space"),
+        NotDurableError("writing to the log `bank/gw-1/0` failed (/srv/gw-1); end this process"),
+    ],
+    ids=["keeper", "space", "write"],
+)
+def test_what_is_wrong_with_the_machine_is_for_the_operators_log(
+    lines: Lines, trouble: StrongroomError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers were told the path of the keeper's socket."""
+
+    def fail(_records: object) -> None:
+        raise trouble
+
+    house = Street()
+    monkeypatch.setattr(house.shard, "append", fail)
+    with gateway(house) as desk:
+        status, answer = desk.ask(question())
+        assert status == 503
+        said = json.dumps(answer)
+        assert all(word not in said for word in ("gw-1", "Errno", "end this process", "keeper"))
+        assert "try again" in said
+    assert any("gw-1" in line for line in lines.text)

@@ -176,17 +176,19 @@ class Board:
                 log.exception("the drift counters or the shadows failed")
         else:
             reason: StrongroomError
+            # what names folders, logs and states of the disk is for the operator: callers are told that it is not them
             if isinstance(error, NotDurableError):
-                reason = error
+                log.warning("a batch was not recorded: %s", error.message)
+                reason = NotDurableError(NO_RECORD)
                 if error.details.get("rule") != RETRY:
                     self._break(error)
             elif isinstance(error, StrongroomError):
                 log.warning("a batch was not recorded: %s", error.message)
-                reason = error if isinstance(error, UnavailableError) else UnavailableError("nothing was recorded")
+                reason = UnavailableError(NO_KEYS)
             else:
                 # unknown: whether the log took the batch is unknown too, so it must not take another
                 log.error("the commit failed", exc_info=error)
-                reason = NotDurableError("the record could not be written, so there is no answer")
+                reason = NotDurableError(NO_RECORD)
                 self._break(reason)
             for outcome in outcomes:
                 _tell(outcome.asked, reason, None)
@@ -196,7 +198,7 @@ class Board:
         if self._broken is None:
             self._broken = error
             for asked in self._waiting.clear():
-                _tell(asked, error, None)
+                _tell(asked, NotDurableError(NO_RECORD), None)
             self._on_broken(error)
 
     def _next(self) -> None:
@@ -211,6 +213,8 @@ class Board:
 
 
 LATE: Final = "the request waited longer than it may for its turn; nothing was decided, try again"
+NO_RECORD: Final = "the record could not be written, so there is no answer; try again"
+NO_KEYS: Final = "a part of this gateway that records need does not answer; nothing was decided, try again"
 RETRY: Final = "space"
 """The rule named by a `NotDurableError` after which the log is sound and may be asked again: a full disk."""
 
