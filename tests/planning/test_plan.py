@@ -126,6 +126,29 @@ def test_equity_is_not_impaired_and_repays_nothing(made: tuple[Plan, pd.DataFram
     assert float(lent.repayments[0].principal) > float(found.repayments[0].principal)
 
 
+@pytest.mark.parametrize(
+    ("column", "said", "fits"),
+    [("slot", "strong", "project-finance"), ("holding", "speculative", "equity")],
+)
+def test_what_a_class_has_no_use_for_is_not_left_unread(column: str, said: str, fits: str, tmp_path: Path) -> None:
+    found = house.columns(40)
+    nothing = {"slot": "none", "holding": None}[column]
+    meant = [said if name == fits else nothing for name in found["class"]]
+    assert said in meant
+    plan(job(tmp_path, {**found, column: meant}))
+    rows = [row for row, name in enumerate(found["class"]) if name == "corporate"]
+    for row in rows[:2]:
+        meant[row] = said
+    told = f"column `{column}` says .* of class `corporate`.* first in row {rows[0]}; leave `{column}` empty .*`{fits}`"
+    wanted = job(tmp_path, {**found, column: meant}, output=tmp_path / "unread")
+    with pytest.raises(InvalidInputError, match=told) as no:
+        plan(wanted)
+    assert (no.value.details["field"], no.value.details["rule"], no.value.details["row"]) == (column, "class", rows[0])
+    assert "; 2 rows of this part" in no.value.message
+    assert len(no.value.message) < 400
+    assert not wanted.output.exists()
+
+
 def test_a_misspelt_column_is_not_left_unread(tmp_path: Path) -> None:
     for wrong, right in (("Limit", "limit"), ("limitt", "limit"), ("LTV", "ltv"), ("days past due", "days_past_due")):
         found = {wrong if name == right else name: values for name, values in house.columns(20).items()}

@@ -5,7 +5,7 @@ One amount is one currency: whoever makes the file converts. A null is the defau
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import InvalidInputError
-from strongroom.planning.classes import CLASSES, LEFT_OUT, PROPERTIES, Codes, Flags, Floats
+from strongroom.planning.classes import (
+    CLASSES,
+    EQUITY,
+    LEFT_OUT,
+    PROJECT,
+    PROPERTIES,
+    Codes,
+    Flags,
+    Floats,
+    is_specialised,
+)
 from strongroom.planning.repayments import KINDS
 from strongroom.planning.rules import COLLATERAL, COMMITMENTS, RATINGS
 from strongroom.planning.special_rules import EQUITIES, PHASES, SLOTS
@@ -78,8 +88,8 @@ COLUMNS: Final = (
         "`high-volatility-real-estate`", default=0, choices=PROPERTIES,
     ),
     Column("phase", "choice", "of project finance without a rating of its own", default=0, choices=PHASES),
-    Column("holding", "choice", "kind of equity", default=0, choices=EQUITIES),
-    Column("slot", "choice", "supervisory category of specialised lending; with one no PD weighs it", default=0,
+    Column("holding", "choice", "kind of equity, of `equity` alone", default=0, choices=EQUITIES),
+    Column("slot", "choice", "supervisory category, of specialised lending alone; with one no PD weighs it", default=0,
            choices=SLOTS),
     Column("dilution", "number", "expected loss from dilution of purchased receivables in a year, a share of EAD",
            high=1.0, default=0.0),
@@ -170,6 +180,47 @@ def codes_of(column: Column, dictionary: Sequence[str | None], indices: NDArray[
             rule=rule, row=row,
         )  # fmt: skip
     return found.astype(np.int8)
+
+
+def demand_meant(column: str, codes: Codes, classes: Codes, first_row: int = 0) -> None:
+    """Refuse what a column says of an exposure whose class it means nothing for: it would be ignored, and the class may
+    be the mistake.
+
+    Args:
+        column: `holding` or `slot`.
+        codes: of its choices; 0 says nothing.
+        classes: of the exposures.
+        first_row: as in `check`.
+
+    Raises:
+        InvalidInputError: which row and class, and what to do.
+    """
+    of = _MEANT[column]
+    wrong = (codes != 0) & ~of.applies(classes)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        row = first_row + place
+        raise InvalidInputError(
+            f"column `{column}` says {of.words} of an exposure of class `{CLASSES[classes[place]]}`, which has none, "
+            f"first in row {row}; leave `{column}` empty there, or give the exposure's own class, {of.classes}; "
+            f"{int(wrong.sum())} rows of this part",
+            field=column, rule="class", row=row,
+        )  # fmt: skip
+
+
+class _Meant(NamedTuple):
+    applies: Callable[[Codes], Flags]
+    words: str
+    classes: str
+
+
+_MEANT: Final = {
+    "holding": _Meant(lambda classes: np.asarray(classes == EQUITY), "a kind of equity", "`equity`"),
+    "slot": _Meant(
+        is_specialised, "a supervisory category",
+        "one of " + ", ".join(f"`{name}`" for code, name in enumerate(CLASSES) if code >= PROJECT),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

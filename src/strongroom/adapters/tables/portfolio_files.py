@@ -27,6 +27,7 @@ from strongroom.planning.portfolio import (
     Part,
     check,
     codes_of,
+    demand_meant,
 )
 from strongroom.planning.standardised import Terms
 from strongroom.planning.weighing import REASONS
@@ -269,6 +270,8 @@ class PortfolioFile:
         found: dict[str, Any] = {
             column.name: self._values(column, first, table) for column in COLUMNS if column.kind != "text"
         }
+        for name in ("holding", "slot"):
+            demand_meant(name, found[name], found["class"], first)
         figures: dict[str, Any] = {}
         for figure in FIGURES:
             column = self._given.get(figure, GIVEN[figure])
