@@ -60,3 +60,13 @@ def test_the_file_reads_back(tmp_path):
     layout = NodeLayout(tmp_path)
     layout.settings.write_bytes(settings.encode())
     assert layout.read() == settings
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfev\x00", b"v = [", b"v = 1", b'v = "1"'], ids=["utf-16", "cut", "few", "typed"]
+)
+def test_a_file_that_is_not_understood_is_said_in_one_line(tmp_path, data):
+    layout = NodeLayout(tmp_path)
+    layout.settings.write_bytes(data)
+    with pytest.raises(InvalidInputError, match=r"^node\.toml is not understood: "):
+        layout.read()

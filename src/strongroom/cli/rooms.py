@@ -80,7 +80,7 @@ def init(
     )
     try:
         listed = msgspec.toml.decode(members.read_bytes(), type=dict[str, list[Member]]).get("people", [])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"`{members.name}` is not understood: {error}", field="people") from error
     demand_new(folder, "a room is made in a new folder")
     secret = new_passphrase(room_passphrase, "the new room", ROOM_PASSPHRASE)

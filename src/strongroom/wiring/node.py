@@ -155,7 +155,7 @@ class NodeLayout:
             raise NotFoundError(f"`{self.folder}` is not a gateway's folder: it has no {NODE_FILE}") from error
         try:
             return msgspec.toml.decode(data, type=NodeSettings)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInputError(f"{NODE_FILE} is not understood: {error}", field=NODE_FILE) from error
 
     def trust_policy(self) -> TrustPolicy:

@@ -137,7 +137,7 @@ class Layout:
             raise NotFoundError(f"`{self.folder}` is not a room; make one with `strongroom init`") from error
         try:
             return msgspec.toml.decode(data, type=RoomSettings)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInputError(f"room.toml is not understood: {error}", field="room.toml") from error
 
     def make(self, settings: RoomSettings) -> None:
