@@ -22,6 +22,8 @@ from strongroom.ledger.note import CosignerKey, LogKey, Note
 from strongroom.ledger.tree import MemoryTree, consistency_proof, inclusion_proof
 from strongroom.verify import Key, TamperedError
 from tests.vectors.make_verify import GOVERNANCE, SHARD, Log, Room
+from tests.vectors.make_verify import answer as answering
+from tests.vectors.make_verify import question as asking
 from tests.verify.test_verifier_told import run, write
 
 HASHES = [hashlib.sha256(b"leaf %d" % number).digest() for number in range(20)]
@@ -751,9 +753,8 @@ def test_leaves_of_one_length_that_differ_in_more_than_digits_are_not_alike_but_
 def test_a_bundle_of_any_other_bytes_is_refused(tmp_path: Path) -> None:
     first, last, bad = leaf(1), leaf(2, type="act"), leaf(3).replace(b'"v":1', b'"v":2')
     # lengths that look like digits are lengths all the same
-    long = leaf(4, key_id="c" * 64, policy="d" * 64)
-    long = leaf(4, key_id="c" * 64, policy="d" * 64, payload_size=10 ** (0x231 - len(long) + 1))
-    assert len(long) == 0x231
+    long = leaf(4, key_id="c" * 64, policy="d" * 64, payload_size=8 * 10**15, time_us=10**15)
+    assert (len(long), verify.read_leaf(long)["payload_size"]) == (0x231, 8 * 10**15)
     lying = framed(long) + (len(long) + 1).to_bytes(2, "big") + long
     path = verify._tile_path(tmp_path, 0, 2)
     path.parent.mkdir(parents=True)
@@ -918,6 +919,22 @@ def test_checkpoints_that_were_seen_are_of_the_logs_that_are_here(tmp_path: Path
     assert run(*line)[2] == f"NOT VERIFIED: a checkpoint of `{OTHER_LOG.name}` was seen, but the log is not here\n"
     (tmp_path / "seen" / "more").write_bytes(Log(SHARD, [leaf(1)]).note())
     assert run(*line)[2] == "NOT VERIFIED: the log's past was changed\n"
+
+
+def test_it_is_said_what_the_receipt_is_about(tmp_path: Path) -> None:
+    room = Room()
+    trust = ("--policy", tmp_path / "policy", "--jobs", 1)
+    (tmp_path / "policy").write_text(f"log {SHARD.verifier}\nquorum none\n")
+    (tmp_path / "receipt").write_text(room.receipt(1))
+    (tmp_path / "request").write_text(json.dumps(asking()))
+    (tmp_path / "answer").write_text(json.dumps(answering()))
+    for names, what in (
+        ((), "the answer document inside it"), (("request",), "this request"), (("answer",), "this answer"),
+        (("request", "answer"), "this request and this answer"),
+    ):  # fmt: skip
+        given = [part for name in names for part in (f"--{name}", tmp_path / name)]
+        code, out, _ = run("receipt", tmp_path / "receipt", *trust, *given)
+        assert (code, out.splitlines()[1]) == (0, f"the log's key committed to {what}")
 
 
 def test_a_message_that_does_not_read_is_told_from_one_that_nests_too_deep(tmp_path: Path) -> None:
