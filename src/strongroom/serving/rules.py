@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from strongroom.access.certificates import Presented
 from strongroom.access.principals import Principal
@@ -48,17 +48,17 @@ class Authorisation(Protocol):
     ) -> int: ...
 
 
+NO_RELEASE: Final = "no release is in force at this node; its log says why"
+
+
 class Closed:
-    """Authenticator and authorisation of a gateway that has no rules yet: everything is refused, with the reason."""
+    """Authenticator and authorisation of a gateway that has no rules yet: everything is refused."""
 
     digest = Digest("0" * 64)
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
     def authenticate(self, _authorization: bytes | None, _at_us: int, _presented: Presented | None = None) -> Principal:
         """Raises UnavailableError: without grants nobody can be known."""
-        raise UnavailableError(self._reason, rule="trouble")
+        raise UnavailableError(NO_RELEASE, rule="trouble")
 
     def take_wanted(self) -> frozenset[str]:
         """None: nobody is known."""
@@ -66,16 +66,16 @@ class Closed:
 
     def check(self, _act: Act) -> None:
         """Raises UnavailableError."""
-        raise UnavailableError(self._reason, rule="trouble")
+        raise UnavailableError(NO_RELEASE, rule="trouble")
 
     def check_score(self, *_question: object) -> int:
         """Raises UnavailableError."""
-        raise UnavailableError(self._reason, rule="trouble")
+        raise UnavailableError(NO_RELEASE, rule="trouble")
 
 
-def closed(reason: str) -> Rules:
-    """Rules under which nothing is answered."""
-    return Rules(Catalogue(trouble=reason), Closed(reason), Closed(reason))
+def closed() -> Rules:
+    """Rules under which nothing is answered. Nobody is known then, so nobody is told more than that."""
+    return Rules(Catalogue(trouble=NO_RELEASE), Closed(), Closed())
 
 
 @dataclass(frozen=True, slots=True)

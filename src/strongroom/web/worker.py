@@ -119,7 +119,7 @@ class Worker:
             rules = parts.admission.admit()
         except StrongroomError as error:
             log.error("the release repository is refused: %s", error.message)
-            rules = closed(f"no release is in force: {error.message}")
+            rules = closed()
         doorkeeper = Doorkeeper(loop.time, window_s=settings.unauthenticated_window_s)
         messages = Messages(parts.signer, parts.nonces, clock_us, settings.signature_window_s)
         self.gateway = Gateway(
