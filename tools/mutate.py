@@ -9,6 +9,7 @@ Each mutant runs in a process of its own against a copy of the sources. A surviv
 
 from __future__ import annotations
 
+import argparse
 import ast
 import compileall
 import contextlib
@@ -457,5 +458,15 @@ def main(only: list[str]) -> int:
     return 1 if wrong else 0
 
 
+def chosen(arguments: list[str]) -> list[str]:
+    """The targets that a command line names; ends the program for a name that is none, and for `--help`."""
+    parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("target", nargs="*", help="a file below src/strongroom; none for every one")
+    only: list[str] = parser.parse_args(arguments).target
+    if unknown := [target for target in only if target not in TARGETS]:
+        parser.error(f"no target is called {', '.join(unknown)}; the targets: {', '.join(TARGETS)}")
+    return only
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(chosen(sys.argv[1:])))

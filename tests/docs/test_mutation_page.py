@@ -102,3 +102,15 @@ def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_fail_the_ru
     said = capsys.readouterr().out
     assert ("survives without a reason: line 1, f: a -> b" in said) is not known
     assert ("has a reason and does not survive" in said) is (not known and bool(others))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"), [(["--help"], 0, "usage"), (["nothing.py"], 2, "no target is called")]
+)
+def test_a_name_that_is_no_target_is_told_and_nothing_begins(arguments, code, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        mutate.chosen(arguments)
+    assert ended.value.code == code
+    said = capsys.readouterr()
+    assert told in said.out + said.err
+    assert mutate.chosen(["ledger/proof.py"]) == ["ledger/proof.py"]
