@@ -107,8 +107,8 @@ def test_a_keeper_that_hangs_stops_new_subjects_and_nothing_stays_stuck(node: No
     assert node.supervisor is not None
     keeper = node.supervisor._keeper
     assert keeper is not None
-    assert node.ask(question(subject="known"))[0] == 200
     # a keeper that another test has killed is back: it gives a key to somebody new
+    node.wait_for(lambda: node.ask(question(subject="known"))[0] == 200, 20)
     node.wait_for(lambda: node.ask(question(subject="new-before-the-stop"))[0] == 200, 20)
     os.kill(keeper.pid, signal.SIGSTOP)
     try:
