@@ -25,6 +25,23 @@ from tests.journeys.bank import Bank, each_key_derived_once
 LOSS = "lgd-drawn"
 
 
+def review_loss_model(bank: Bank, loss: str, **contract: str) -> None:
+    """A loss model of that name, from the delegation to the review; its contract as drawn, but for what is given."""
+    bank.run("cora", "people", "delegate", loss, "--approver", "paul", "--approver", "petra")
+    for custodian in ("celia", "cora"):
+        bank.run(custodian, "people", "sign", "--yes")
+    made = loss_models.drawn_lgd(3000)
+    replace(made, contract={**made.contract, "explanation": told(made), **contract}).write(bank.folder / "work")
+    bank.steps["submit"] = bank.run("ann", "submit", bank.folder / "work" / "package")
+    bank.steps["sample"] = bank.run(
+        "vera", "sample", loss, "--validation", bank.folder / "work" / "sample" / "validation.parquet",
+        "--source", "drawn by the validator",
+    )  # fmt: skip
+    bank.steps["scan"] = bank.run("omar", "scan", loss)
+    bank.steps["validate"] = bank.run("omar", "validate", loss, "--report", bank.folder / "report.html")
+    bank.steps["review"] = bank.run("vera", "review", loss, "--opinion", "fit")
+
+
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
     """A bank with a validated and reviewed loss model."""
@@ -32,19 +49,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
         bank = Bank(tmp_path_factory.mktemp("losses"))
         bank.hire()
         bank.found()
-        bank.run("cora", "people", "delegate", LOSS, "--approver", "paul", "--approver", "petra")
-        for custodian in ("celia", "cora"):
-            bank.run(custodian, "people", "sign", "--yes")
-        made = loss_models.drawn_lgd(3000)
-        replace(made, contract={**made.contract, "explanation": told(made)}).write(bank.folder / "work")
-        bank.steps["submit"] = bank.run("ann", "submit", bank.folder / "work" / "package")
-        bank.steps["sample"] = bank.run(
-            "vera", "sample", LOSS, "--validation", bank.folder / "work" / "sample" / "validation.parquet",
-            "--source", "drawn by the validator",
-        )  # fmt: skip
-        bank.steps["scan"] = bank.run("omar", "scan", LOSS)
-        bank.steps["validate"] = bank.run("omar", "validate", LOSS, "--report", bank.folder / "report.html")
-        bank.steps["review"] = bank.run("vera", "review", LOSS, "--opinion", "fit")
+        review_loss_model(bank, LOSS)
         yield bank
         assert bank.stop() == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from examples import loss_models, loss_samples
 
 from strongroom.adapters.runtimes.by_name import machine_of
 from tests.journeys.bank import Bank, each_key_derived_once
-from tests.journeys.test_loss_model import told
+from tests.journeys.test_loss_model import review_loss_model
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,21 +26,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
         bank = Bank(tmp_path_factory.mktemp("onedal"))
         bank.hire()
         bank.found()
-        bank.run("cora", "people", "delegate", LOSS, "--approver", "paul", "--approver", "petra")
-        for custodian in ("celia", "cora"):
-            bank.run(custodian, "people", "sign", "--yes")
-        made = loss_models.drawn_lgd(3000)
-        replace(
-            made, contract={**made.contract, "name": LOSS, "runtime": "onedal", "explanation": told(made)}
-        ).write(bank.folder / "work")  # fmt: skip
-        bank.run("ann", "submit", bank.folder / "work" / "package")
-        bank.run(
-            "vera", "sample", LOSS, "--validation", bank.folder / "work" / "sample" / "validation.parquet",
-            "--source", "drawn by the validator",
-        )  # fmt: skip
-        bank.run("omar", "scan", LOSS)
-        bank.steps["validate"] = bank.run("omar", "validate", LOSS, "--report", bank.folder / "report.html")
-        bank.run("vera", "review", LOSS, "--opinion", "fit")
+        review_loss_model(bank, LOSS, name=LOSS, runtime="onedal")
         bank.run("omar", "propose", LOSS, "--days", 365)
         words = bank.folder / "identity.txt"
         words.write_text("Enters the capital of a small book.")

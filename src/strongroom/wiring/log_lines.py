@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class FewRepeats(logging.Filter):
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock_s = clock_s
+        self._lock = threading.RLock()
         self._seen: OrderedDict[tuple[str, int, str, str], tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -56,14 +58,15 @@ class FewRepeats(logging.Filter):
         text, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
         key = record.name, record.levelno, text, f"{type(error).__name__} {error}"
         now_s = self._clock_s()
-        said_s, unsaid = self._seen.get(key, (now_s - SAY_AGAIN_S, 0))
-        if now_s - said_s < SAY_AGAIN_S:
-            self._seen[key] = said_s, unsaid + 1
-            return False
-        self._seen[key] = now_s, 0
-        self._seen.move_to_end(key)
-        if len(self._seen) > EVENTS_KNOWN:
-            self._seen.popitem(last=False)
+        # a handler filters before it takes its lock, and threads log at once
+        with self._lock:
+            said_s, unsaid = self._seen.pop(key, (now_s - SAY_AGAIN_S, 0))
+            if now_s - said_s < SAY_AGAIN_S:
+                self._seen[key] = said_s, unsaid + 1
+                return False
+            self._seen[key] = now_s, 0
+            if len(self._seen) > EVENTS_KNOWN:
+                self._seen.popitem(last=False)
         if unsaid:
             record.msg, record.args = f"{text} ({unsaid} more times since this was last said)", None
         return True
